@@ -1,0 +1,77 @@
+"""What may be done, and which role may do it. Routes, templates and tokens read this one map."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """`<resource>.<action>`; the scope is the installation for the first block, a project for the rest."""
+
+    installation_manage = "installation.manage"  # users, invitations to the installation, shared checkpoints
+    project_create = "project.create"
+
+    project_read = "project.read"  # name, guidelines, numbers
+    project_edit = "project.edit"  # settings, protocol, guidelines, batches
+    member_read = "member.read"  # names and e-mail addresses
+    member_manage = "member.manage"  # invite, change roles, pause
+    cohort_read = "cohort.read"  # people of one's own cohort
+    prompt_read = "prompt.read"
+    prompt_edit = "prompt.edit"  # import, tag, retire
+    completion_read = "completion.read"
+    completion_edit = "completion.edit"  # generate, import
+    checkpoint_read = "checkpoint.read"
+    checkpoint_edit = "checkpoint.edit"  # register, serve
+    task_read = "task.read"
+    task_edit = "task.edit"  # make, cancel, reorder
+    annotate = "annotation.make"
+    annotation_own = "annotation.own"  # one's own history
+    annotation_read = "annotation.read"  # everybody's, people as pseudonyms
+    annotation_review = "annotation.review"
+    progress_read = "progress.read"  # counts, no people
+    dataset_read = "dataset.read"
+    dataset_edit = "dataset.edit"  # freeze
+    run_read = "run.read"
+    run_edit = "run.edit"  # start, cancel
+    evaluation_read = "evaluation.read"
+    evaluation_edit = "evaluation.edit"
+    schedule_read = "schedule.read"
+    schedule_edit = "schedule.edit"
+
+
+class Role(StrEnum):
+    """Per project; the admin of the installation stands outside and may everything."""
+
+    manager = "manager"
+    engineer = "engineer"
+    reviewer = "reviewer"
+    lead = "lead"
+    annotator = "annotator"
+    viewer = "viewer"
+
+
+P = Permission
+
+_SEES_NUMBERS = {P.project_read, P.progress_read}
+_ANNOTATES = {P.annotate, P.annotation_own}
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.manager: frozenset(set(P) - {P.installation_manage, P.project_create}),
+    Role.engineer: frozenset(
+        _SEES_NUMBERS
+        | _ANNOTATES
+        | {P.prompt_read, P.prompt_edit, P.completion_read, P.completion_edit, P.checkpoint_read, P.checkpoint_edit}
+        | {P.task_read, P.task_edit, P.annotation_read, P.dataset_read, P.dataset_edit, P.run_read, P.run_edit}
+        | {P.evaluation_read, P.evaluation_edit, P.schedule_read, P.schedule_edit}
+    ),
+    Role.reviewer: frozenset(
+        _SEES_NUMBERS | _ANNOTATES | {P.prompt_read, P.completion_read, P.task_read, P.annotation_read}
+        | {P.annotation_review, P.evaluation_read}
+    ),
+    Role.lead: frozenset(_SEES_NUMBERS | _ANNOTATES | {P.cohort_read}),
+    Role.annotator: frozenset({P.project_read} | _ANNOTATES),
+    Role.viewer: frozenset(_SEES_NUMBERS | {P.evaluation_read}),
+}
+
+
+def permits(role: Role | None, permission: Permission, *, is_admin: bool = False) -> bool:
+    """Whether somebody with `role` in a project (or an admin of the installation) may do this."""
+    return is_admin or (role is not None and permission in ROLE_PERMISSIONS[role])

@@ -1,0 +1,144 @@
+"""Who is here: people, their sign-ins, the links and tokens that let them in, and their place in projects.
+
+Names and e-mail addresses stand in `users` only; everything else points at a person by number.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.accounts.permissions import Role
+from app.database import Base, key, now, outside_id, word
+
+
+class User(Base):
+    """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    email: Mapped[str]
+    name: Mapped[str]
+    password_hash: Mapped[str | None]
+    is_admin: Mapped[bool] = mapped_column(server_default="false", default=False)
+    zone: Mapped[str] = mapped_column(server_default="UTC", default="UTC")
+    locale: Mapped[str] = mapped_column(server_default="en", default="en")
+    preferences: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
+    created_at: Mapped[datetime] = now()
+    disabled_at: Mapped[datetime | None]
+    __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
+
+
+class SignIn(Base):
+    """One browser's sign-in. Only the hash of its cookie is kept."""
+
+    __tablename__ = "sign_ins"
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_agent: Mapped[str] = mapped_column(server_default="", default="")
+    created_at: Mapped[datetime] = now()
+    seen_at: Mapped[datetime] = now()
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class LinkKind(StrEnum):
+    sign_in = "sign_in"
+    invitation = "invitation"
+    password_reset = "password_reset"
+
+
+class Link(Base):
+    """A single-use, expiring link. An invitation may carry a project and a role; the others carry a person."""
+
+    __tablename__ = "links"
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    kind: Mapped[LinkKind] = mapped_column(word(LinkKind))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email: Mapped[str | None]
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
+    role: Mapped[Role | None] = mapped_column(word(Role))
+    cohort: Mapped[str | None]
+    makes_admin: Mapped[bool] = mapped_column(server_default="false", default=False)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """A program's key: acts as its owner, in one project or all, with at most one role's permissions."""
+
+    __tablename__ = "api_tokens"
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    hint: Mapped[str]  # the first characters, to tell tokens apart in a list
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
+    name: Mapped[str]
+    role: Mapped[Role | None] = mapped_column(word(Role))
+    scopes: Mapped[list[str]] = mapped_column(server_default="{}", default=list)
+    created_at: Mapped[datetime] = now()
+    expires_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Membership(Base):
+    """A person's place in a project. lanes: classes of slots they may take (0 = everyone's), few by design.
+
+    pseudonym: the only name that exports and engineers see; it does not join across projects.
+    """
+
+    __tablename__ = "memberships"
+    __table_args__ = (
+        UniqueConstraint("project_id", "user_id"),
+        UniqueConstraint("project_id", "pseudonym"),
+        CheckConstraint("cardinality(lanes) BETWEEN 1 AND 32", name="lanes"),
+    )
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    role: Mapped[Role] = mapped_column(word(Role))
+    cohort: Mapped[str | None]
+    pseudonym: Mapped[str]
+    lanes: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=text("'{0}'"), default=lambda: [0])
+    daily_limit: Mapped[int | None]  # answers a day; empty: the project's own
+    created_at: Mapped[datetime] = now()
+    paused_at: Mapped[datetime | None]
+    consent_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """Tries to sign in, to slow guessing down: one row a try, swept after a day."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index(None, "subject", "at"),)
+    id: Mapped[int] = key()
+    subject: Mapped[str]  # hash of the account or of the address
+    at: Mapped[datetime] = now()
+
+
+class IdempotencyKey(Base):
+    """A write that was already answered: the same key gives the same answer for 48 hours."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (UniqueConstraint("actor_id", "key"), Index(None, "created_at"))
+    id: Mapped[int] = key()
+    actor_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    route: Mapped[str]
+    body_hash: Mapped[bytes]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    response: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = now()

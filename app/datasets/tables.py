@@ -1,0 +1,42 @@
+"""Frozen, hashed slices of what people said."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, key, now, outside_id, word
+
+
+class DatasetState(StrEnum):
+    freezing = "freezing"
+    frozen = "frozen"
+    failed = "failed"
+
+
+class Dataset(Base):
+    """question: what was asked for (`forms.FreezeForm`). manifest: how it was made, counts and hashes.
+
+    sha256 names the folder below home that holds its lines; it is empty until the dataset is frozen.
+    """
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("project_id", "id"),)
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    state: Mapped[DatasetState] = mapped_column(
+        word(DatasetState), server_default="freezing", default=DatasetState.freezing
+    )
+    reason: Mapped[str | None]
+    question: Mapped[dict[str, Any]]
+    manifest: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
+    sha256: Mapped[str | None]
+    lines: Mapped[int | None]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+    frozen_at: Mapped[datetime | None]

@@ -1,0 +1,170 @@
+"""Everything that can go wrong for a reader of ours, as one tree of sentences, and the one handler that shows them.
+
+DomainError
+├── Invalid        422  the request names something impossible
+├── SignInNeeded   401  nobody is signed in
+├── Forbidden      403  the person is known and may not
+├── NotFound       404  absent, or not for these eyes: the two are not told apart
+├── Conflict       409  the world moved on
+├── TooLarge       413
+├── TooMany        429  slow down
+└── Unavailable    503  a part we need is away for a moment
+"""
+
+import logging
+
+import psycopg
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app.pages import respond
+from app.translation import _
+
+log = logging.getLogger("hone.errors")
+
+
+class DomainError(Exception):
+    """A sentence for the reader; `{fields}` in it are filled from the keyword arguments."""
+
+    status = 400
+    code = "bad-request"
+    sentence = _("That request could not be understood.")
+    retry_after: int | None = None
+
+    def __init__(self, **fields: object) -> None:
+        self.fields = fields
+        super().__init__(_(self.sentence).format(**fields))
+
+
+class Invalid(DomainError):
+    status = 422
+    code = "invalid"
+    sentence = _("{field}: {reason}")
+
+
+class SignInNeeded(DomainError):
+    status = 401
+    code = "sign-in-needed"
+    sentence = _("Please sign in.")
+
+
+class Forbidden(DomainError):
+    status = 403
+    code = "forbidden"
+    sentence = _("Your role does not allow this.")
+
+
+class NotFound(DomainError):
+    status = 404
+    code = "not-found"
+    sentence = _("There is nothing here, or it is not for you.")
+
+
+class Conflict(DomainError):
+    status = 409
+    code = "conflict"
+    sentence = _("This was changed by somebody else in the meantime.")
+
+
+class TooLarge(DomainError):
+    status = 413
+    code = "too-large"
+    sentence = _("That is larger than the {limit} allowed here.")
+
+
+class TooMany(DomainError):
+    status = 429
+    code = "too-many"
+    sentence = _("Too many tries. Please wait a little.")
+    retry_after = 60
+
+
+class Unavailable(DomainError):
+    status = 503
+    code = "unavailable"
+    sentence = _("The database is away for a moment. Nothing of yours is lost; this page tries again by itself.")
+    retry_after = 2
+
+
+def show(request: Request, error: DomainError, details: list[dict[str, str]] | None = None) -> Response:
+    """The error as problem JSON (RFC 9457) for programs, as a page or fragment for people."""
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    if request.url.path.startswith("/api/"):
+        problem: dict[str, object] = {
+            "type": f"urn:hone:{error.code}",
+            "title": str(error),
+            "status": error.status,
+            "instance": getattr(request.state, "request_id", None),
+        }
+        if details:
+            problem["errors"] = details
+        return JSONResponse(problem, error.status, headers, media_type="application/problem+json")
+    page = respond(request, "errors.html", "problem", status=error.status, error=error, details=details or [])
+    page.headers.update(headers)
+    return page
+
+
+def readable(error: RequestValidationError) -> list[dict[str, str]]:
+    """Pydantic's findings as field and sentence; what was sent is not repeated."""
+    return [
+        {"field": ".".join(str(step) for step in found["loc"][1:]) or str(found["loc"][0]), "reason": found["msg"]}
+        for found in error.errors()
+    ]
+
+
+def as_domain_error(error: HTTPException) -> DomainError:
+    """Starlette's own refusals (no such route, wrong verb) in our words."""
+    known: dict[int, type[DomainError]] = {401: SignInNeeded, 403: Forbidden, 404: NotFound, 413: TooLarge}
+    if error.status_code in known and error.status_code != 413:
+        return known[error.status_code]()
+    shown = DomainError()
+    shown.status, shown.args = error.status_code, (str(error.detail),)
+    return shown
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the database is only away for a moment: connection lost, starting, full, read-only, deadlock, timeout."""
+    if isinstance(error, PoolTimeout):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None) or ""
+    if isinstance(cause, psycopg.OperationalError) and not state:
+        return True
+    return state[:2] in {"08", "53", "57"} or state in {"25006", "40001", "40P01", "55P03"}
+
+
+def install(app: FastAPI) -> None:
+    """Give `app` the handlers for our tree, for bad forms and for a database that is away."""
+
+    @app.exception_handler(DomainError)
+    async def domain(request: Request, error: DomainError) -> Response:
+        return show(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        details = readable(error)
+        return show(request, Invalid(**details[0]), details)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return show(request, as_domain_error(error))
+
+    async def database(request: Request, error: Exception) -> Response:
+        if is_passing(error):
+            return show(request, Unavailable())
+        return await unexpected(request, error)
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error, extra={"request": getattr(request.state, "request_id", None)})
+        shown = DomainError()
+        shown.status, shown.code = 500, "unexpected"
+        shown.args = (_("Something went wrong on our side. The error was noted under the number below."),)
+        return show(request, shown)
+
+    for kind in (OperationalError, DBAPIError, PoolTimeout, psycopg.OperationalError):
+        app.add_exception_handler(kind, database)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,44 @@
+"""What happened, written in the transaction of its cause and never changed afterwards (a trigger refuses)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, key, now
+
+
+class Event(Base):
+    """actor and project are plain numbers: an event outlives what it speaks of."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "project_id", "id"),)
+    id: Mapped[int] = key()
+    at: Mapped[datetime] = now()
+    actor_id: Mapped[int | None]
+    project_id: Mapped[int | None]
+    kind: Mapped[str]
+    subject: Mapped[str | None]
+    body: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+
+
+async def record(
+    session: AsyncSession,
+    kind: str,
+    *,
+    actor_id: int | None = None,
+    project_id: int | None = None,
+    subject: object = None,
+    **body: object,
+) -> None:
+    """Note `kind` (a verb in the past: `dataset.frozen`) about `subject` (its outside id)."""
+    values = {
+        "kind": kind,
+        "actor_id": actor_id,
+        "project_id": project_id,
+        "subject": None if subject is None else str(subject),
+        "body": body,
+    }
+    await session.execute(insert(Event).values(values))

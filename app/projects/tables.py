@@ -1,0 +1,113 @@
+"""One labelling effort: its settings, its protocol and guidelines (each versioned), and its rounds of collection."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, key, now, of_project, outside_id, word
+
+
+class ProjectState(StrEnum):
+    open = "open"
+    paused = "paused"
+    archived = "archived"
+
+
+class Project(Base):
+    """secret keys the pseudonyms; version rises with every edit, so two editors notice each other.
+
+    low_water: when fewer tasks than this are free, more completions are asked for.
+    generation_limit: completions that may be asked for automatically, in all.
+    """
+
+    __tablename__ = "projects"
+    __table_args__ = (
+        CheckConstraint("daily_limit > 0", name="daily_limit"),
+        CheckConstraint("edit_minutes >= 0", name="edit_minutes"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="", default="")
+    state: Mapped[ProjectState] = mapped_column(word(ProjectState), server_default="open", default=ProjectState.open)
+    zone: Mapped[str] = mapped_column(server_default="UTC", default="UTC")
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id", use_alter=True))
+    daily_limit: Mapped[int] = mapped_column(server_default="2000", default=2000)
+    edit_minutes: Mapped[int] = mapped_column(server_default="60", default=60)
+    low_water: Mapped[int] = mapped_column(server_default="40", default=40)
+    generation_limit: Mapped[int] = mapped_column(server_default="2000", default=2000)
+    version: Mapped[int] = mapped_column(server_default="1", default=1)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+
+
+class Protocol(Base):
+    """What is asked and on which scale (`rules.ProtocolBody`); a change is a new version, answers keep theirs."""
+
+    __tablename__ = "protocols"
+    __table_args__ = (UniqueConstraint("project_id", "version"), UniqueConstraint("project_id", "id"))
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    body: Mapped[dict[str, Any]]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+
+
+class Guidelines(Base):
+    """How to judge, in Markdown; html is rendered and sanitised once, when stored."""
+
+    __tablename__ = "guidelines"
+    __table_args__ = (UniqueConstraint("project_id", "version"), UniqueConstraint("project_id", "id"))
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    markdown: Mapped[str]
+    html: Mapped[str]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+
+
+class BatchState(StrEnum):
+    draft = "draft"
+    pilot = "pilot"
+    open = "open"
+    closed = "closed"
+    accepted = "accepted"
+    frozen = "frozen"
+
+
+class Batch(Base):
+    """One round of collection. protocol and guidelines empty: the project's newest when a task is shown.
+
+    selection: which prompts (uses, tags). recipe: which answers face which (`rules.Recipe`).
+    k: answers wanted a task. target: tasks wanted, empty for no bound.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        Index("uq_batches_default", "project_id", unique=True, postgresql_where=text("is_default")),
+        of_project("protocols", "protocol_id"),
+        of_project("guidelines", "guidelines_id"),
+        CheckConstraint("k BETWEEN 1 AND 50", name="k"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    is_default: Mapped[bool] = mapped_column(server_default="false", default=False)
+    state: Mapped[BatchState] = mapped_column(word(BatchState), server_default="open", default=BatchState.open)
+    protocol_id: Mapped[int | None]
+    guidelines_id: Mapped[int | None]
+    selection: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
+    recipe: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
+    k: Mapped[int] = mapped_column(server_default="1", default=1)
+    target: Mapped[int | None]
+    due_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = now()

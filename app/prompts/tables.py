@@ -1,0 +1,93 @@
+"""What we ask: immutable, hashed, and standing on one side of every split by their root."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, key, now, of_project, outside_id, word
+
+
+class Use(StrEnum):
+    """label: people judge its answers. train: reinforcement learning only. heldout: measuring only."""
+
+    label = "label"
+    train = "train"
+    heldout = "heldout"
+
+
+class Root(Base):
+    """What prompts descend from: the first user turn, or a group named at import. Near-duplicates share one.
+
+    bands: hashes of word shingles (MinHash bands); two roots that share a band are looked at for nearness.
+    """
+
+    __tablename__ = "roots"
+    __table_args__ = (
+        UniqueConstraint("project_id", "key"),
+        UniqueConstraint("project_id", "id"),
+        Index(None, "bands", postgresql_using="gin"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    use: Mapped[Use] = mapped_column(word(Use))
+    bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}", default=list)
+
+
+class Import(Base):
+    """One file that came in, and what became of each of its lines."""
+
+    __tablename__ = "imports"
+    __table_args__ = (UniqueConstraint("project_id", "id"),)
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    subject: Mapped[str] = mapped_column(server_default="prompts", default="prompts")
+    report: Mapped[dict[str, Any]]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+
+
+class Prompt(Base):
+    """messages: [{role, parts: [{type, text}]}]. rendered: one piece of sanitised HTML a message.
+
+    content_hash: SHA-256 of the messages in canonical JSON; the same content is stored once in a project.
+    """
+
+    __tablename__ = "prompts"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        UniqueConstraint("project_id", "content_hash"),
+        Index(
+            "uq_prompts_external_id",
+            "project_id",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
+        of_project("roots", "root_id"),
+        of_project("imports", "import_id"),
+        Index(None, "project_id", "use", "id"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    root_id: Mapped[int]
+    import_id: Mapped[int | None]
+    external_id: Mapped[str | None]
+    use: Mapped[Use] = mapped_column(word(Use))
+    messages: Mapped[list[dict[str, Any]]]
+    rendered: Mapped[list[str]]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    tags: Mapped[list[str]] = mapped_column(server_default="{}", default=list)
+    # `metadata` is taken by SQLAlchemy's declarative classes
+    extra: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}", default=dict)
+    created_at: Mapped[datetime] = now()
+    retired_at: Mapped[datetime | None]

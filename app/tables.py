@@ -1,0 +1,20 @@
+"""Every chapter's tables in story order, for Alembic, the application and the workers."""
+
+from app import events
+from app.accounts import tables as accounts
+from app.annotations import tables as annotations
+from app.checkpoints import tables as checkpoints
+from app.completions import tables as completions
+from app.database import Base
+from app.datasets import tables as datasets
+from app.evaluation import tables as evaluation
+from app.loop import tables as loop
+from app.projects import tables as projects
+from app.prompts import tables as prompts
+from app.tasks import tables as tasks
+from app.training import tables as training
+
+CHAPTERS = (accounts, events, projects, prompts, checkpoints, completions, tasks, annotations)
+LATER_CHAPTERS = (datasets, training, evaluation, loop)
+
+metadata = Base.metadata

@@ -1,0 +1,173 @@
+"""Questions put to people, and the slots that say exactly how many answers each one wants.
+
+The database holds the invariants of the hand-out: see the unique indexes of `slots`.
+"""
+
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, key, now, of_project, outside_id, word
+
+HOT = {  # rows that change all day: room on the page, and a vacuum that keeps the queue's head free of dead entries
+    "postgresql_with": {
+        "fillfactor": 80,
+        "autovacuum_vacuum_scale_factor": 0.01,
+        "autovacuum_vacuum_threshold": 500,
+        "autovacuum_vacuum_cost_delay": 0,
+    }
+}
+
+
+class Purpose(StrEnum):
+    collect = "collect"
+    gold = "gold"
+    calibration = "calibration"
+    evaluation = "evaluation"
+    repeat = "repeat"
+    review = "review"
+
+
+class TaskState(StrEnum):
+    open = "open"
+    done = "done"
+    cancelled = "cancelled"
+
+
+class Task(Base):
+    """recipe_entry: the line of the batch's pairing recipe that made it, as it was then."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        of_project("batches", "batch_id"),
+        of_project("prompts", "prompt_id"),
+        Index(None, "project_id", "state"),
+        Index(None, "batch_id"),
+        Index(None, "evaluation_id"),
+        CheckConstraint("k BETWEEN 1 AND 50", name="k"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    batch_id: Mapped[int]
+    prompt_id: Mapped[int]
+    kind: Mapped[str] = mapped_column(server_default="comparison", default="comparison")
+    purpose: Mapped[Purpose] = mapped_column(word(Purpose), server_default="collect", default=Purpose.collect)
+    state: Mapped[TaskState] = mapped_column(word(TaskState), server_default="open", default=TaskState.open)
+    k: Mapped[int]
+    recipe_entry: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluations.id", use_alter=True))
+    created_at: Mapped[datetime] = now()
+
+
+class TaskCompletion(Base):
+    """The completions of a task in their own order; the order on a screen is drawn per slot."""
+
+    __tablename__ = "task_completions"
+    __table_args__ = (
+        UniqueConstraint("task_id", "completion_id"),
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        of_project("completions", "completion_id"),
+        Index(None, "completion_id"),
+    )
+    task_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    project_id: Mapped[int]
+    completion_id: Mapped[int]
+
+
+class SlotState(IntEnum):
+    free = 0
+    leased = 1
+    done = 2
+    cancelled = 3
+
+
+class Slot(Base):
+    """One wanted answer. lane: who may take it (0 = everyone). rank: hashed inside a priority band.
+
+    lease and shown_key are made when the task is shown: the lease says who holds it, shown_key is the idempotency
+    key of the answer. sides: the order on the screen, numbers of task_completions, drawn once. protocol and
+    guidelines: the versions that were on the screen.
+    """
+
+    __tablename__ = "slots"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        UniqueConstraint("task_id", "number"),
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        of_project("protocols", "protocol_id"),
+        of_project("guidelines", "guidelines_id"),
+        CheckConstraint("(state IN (1, 2)) = (annotator_id IS NOT NULL)", name="held_by_somebody"),
+        CheckConstraint("(state = 1) = (lease IS NOT NULL)", name="leased"),
+        Index(
+            "uq_slots_different_people",
+            "task_id",
+            "annotator_id",
+            unique=True,
+            postgresql_where=text("annotator_id IS NOT NULL"),
+        ),
+        Index("uq_slots_one_lease", "project_id", "annotator_id", unique=True, postgresql_where=text("state = 1")),
+        Index("ix_slots_free", "project_id", "lane", "rank", "id", postgresql_where=text("state = 0")),
+        Index("ix_slots_expiry", "lease_until", postgresql_where=text("state = 1")),
+        HOT,
+    )
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    task_id: Mapped[int]
+    number: Mapped[int] = mapped_column(SmallInteger)
+    lane: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
+    rank: Mapped[int]
+    state: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
+    annotator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    lease: Mapped[UUID | None]
+    lease_until: Mapped[datetime | None]
+    shown_key: Mapped[UUID | None]
+    shown_at: Mapped[datetime | None]
+    sides: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    protocol_id: Mapped[int | None]
+    guidelines_id: Mapped[int | None]
+
+
+class QuotaDay(Base):
+    """What one person used up on one local day of the project: leases held plus answers given."""
+
+    __tablename__ = "quota_days"
+    __table_args__ = (
+        CheckConstraint("used >= 0", name="used"),
+        {"postgresql_with": {"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.05}},
+    )
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(server_default="0", default=0)
+
+
+class Watermark(Base):
+    """Where in a lane's order a person has got to, so that the search for the next slot stays flat."""
+
+    __tablename__ = "watermarks"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.05}},)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    lane: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    rank: Mapped[int]
+    claims: Mapped[int] = mapped_column(server_default="0", default=0)
+
+
+class Skip(Base):
+    """A person passed a task by, and is not shown it again."""
+
+    __tablename__ = "skips"
+    __table_args__ = (of_project("tasks", "task_id", ondelete="CASCADE"),)
+    task_id: Mapped[int] = mapped_column(primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    project_id: Mapped[int]
+    reason: Mapped[str | None]
+    at: Mapped[datetime] = now()
