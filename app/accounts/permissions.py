@@ -63,7 +63,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         | {P.evaluation_read, P.evaluation_edit, P.schedule_read, P.schedule_edit}
     ),
     Role.reviewer: frozenset(
-        _SEES_NUMBERS | _ANNOTATES | {P.prompt_read, P.completion_read, P.task_read, P.annotation_read}
+        _SEES_NUMBERS
+        | _ANNOTATES
+        | {P.prompt_read, P.completion_read, P.task_read, P.annotation_read}
         | {P.annotation_review, P.evaluation_read}
     ),
     Role.lead: frozenset(_SEES_NUMBERS | _ANNOTATES | {P.cohort_read}),

@@ -1,0 +1,42 @@
+"""Builds the application: middleware, errors, and every chapter's routes in story order."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
+from app import database, errors
+from app.assets import StaticAssets
+
+# Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
+PAGES: list[APIRouter] = []
+API: list[APIRouter] = []
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await database.dispose()
+
+
+def build() -> FastAPI:
+    """The application, ready for uvicorn as `app.main:app`."""
+    built = FastAPI(
+        title="Hone",
+        version="0.1.0",
+        lifespan=lifespan,
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    errors.install(built)
+    built.mount("/static", StaticAssets(), name="static")
+    for router in PAGES:
+        built.include_router(router, include_in_schema=False)
+    for router in API:
+        built.include_router(router, prefix="/api/v1")
+    return built
+
+
+app = build()

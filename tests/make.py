@@ -1,0 +1,132 @@
+"""Factories in story order: each flushes and returns its row; what a test does not name gets a plain default."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.access import hashed
+from app.accounts.permissions import Role
+from app.accounts.tables import ApiToken, Membership, SignIn, User
+from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
+from app.completions.tables import Completion
+from app.projects.tables import Batch, Guidelines, Project, Protocol
+from app.prompts.tables import Prompt, Root, Use
+from app.tasks.tables import Slot, Task, TaskCompletion
+
+numbers = count(1)
+
+PROTOCOL = {
+    "schema": {"name": "hone.protocol", "version": 1},
+    "kind": "comparison",
+    "completions": 2,
+    "scale": 7,
+    "ties": True,
+    "both_bad": True,
+    "neither_valid": False,
+}
+
+
+async def _added(session: AsyncSession, row: Any) -> Any:
+    session.add(row)
+    await session.flush()
+    return row
+
+
+async def user(session: AsyncSession, name: str | None = None, **values: Any) -> User:
+    n = next(numbers)
+    values = {"email": f"person-{n}@example.org", "name": name or f"Person {n}"} | values
+    return await _added(session, User(**values))
+
+
+async def sign_in(session: AsyncSession, person: User) -> str:
+    """A signed-in browser; returns the cookie's value."""
+    token = secrets.token_urlsafe(32)
+    row = SignIn(token_hash=hashed(token), user_id=person.id, expires_at=datetime.now(UTC) + timedelta(days=1))
+    await _added(session, row)
+    return token
+
+
+async def api_token(session: AsyncSession, person: User, role: Role | None = None, **values: Any) -> str:
+    token = "hone_" + secrets.token_urlsafe(32)
+    row = ApiToken(token_hash=hashed(token), hint=token[:9], user_id=person.id, name="test", role=role, **values)
+    await _added(session, row)
+    return token
+
+
+async def member(
+    session: AsyncSession, project: Project, person: User, role: Role = Role.annotator, **values: Any
+) -> Membership:
+    values = {"pseudonym": f"rater-{next(numbers)}"} | values
+    return await _added(session, Membership(project_id=project.id, user_id=person.id, role=role, **values))
+
+
+async def project(
+    session: AsyncSession, *, protocol: dict[str, Any] | None = None, k: int = 1, **values: Any
+) -> Project:
+    """A project with a protocol, guidelines and its open default batch."""
+    values = {"name": f"Project {next(numbers)}", "secret": secrets.token_bytes(32)} | values
+    made = await _added(session, Project(**values))
+    await _added(session, Protocol(project_id=made.id, version=1, body=protocol or PROTOCOL))
+    await _added(session, Guidelines(project_id=made.id, version=1, markdown="Be fair.", html="<p>Be fair.</p>"))
+    await _added(session, Batch(project_id=made.id, name="Default", is_default=True, k=k))
+    return made
+
+
+def content_hash(content: object) -> bytes:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+async def prompt(
+    session: AsyncSession, project: Project, text: str | None = None, use: Use = Use.label, **values: Any
+) -> Prompt:
+    text = text or f"How do I fold paper number {next(numbers)}?"
+    messages = [{"role": "user", "parts": [{"type": "text", "text": text}]}]
+    root = await _added(session, Root(project_id=project.id, key=f"root-{next(numbers)}", use=use))
+    values = {
+        "root_id": root.id,
+        "messages": messages,
+        "rendered": [f"<p>{text}</p>"],
+        "content_hash": content_hash(messages),
+    } | values
+    return await _added(session, Prompt(project_id=project.id, use=use, **values))
+
+
+async def checkpoint(session: AsyncSession, kind: CheckpointKind = CheckpointKind.base, **values: Any) -> Checkpoint:
+    values = {"name": f"checkpoint-{next(numbers)}", "place": Place.folder, "location": "nowhere"} | values
+    return await _added(session, Checkpoint(kind=kind, **values))
+
+
+async def completion(session: AsyncSession, prompt: Prompt, text: str | None = None, **values: Any) -> Completion:
+    text = text or f"Like this, number {next(numbers)}."
+    parts = [{"type": "text", "text": text}]
+    values = {"parts": parts, "html": f"<p>{text}</p>", "content_hash": content_hash(parts)} | values
+    return await _added(session, Completion(project_id=prompt.project_id, prompt_id=prompt.id, **values))
+
+
+async def task(
+    session: AsyncSession,
+    project: Project,
+    batch: Batch,
+    *,
+    k: int = 1,
+    prompt_row: Prompt | None = None,
+    completions: list[Completion] | None = None,
+    rank: int | None = None,
+    **values: Any,
+) -> Task:
+    """An open comparison of two completions with k free slots."""
+    asked = prompt_row or await prompt(session, project)
+    pair = completions or [await completion(session, asked), await completion(session, asked)]
+    made = await _added(session, Task(project_id=project.id, batch_id=batch.id, prompt_id=asked.id, k=k, **values))
+    for number, one in enumerate(pair):
+        session.add(TaskCompletion(project_id=project.id, task_id=made.id, number=number, completion_id=one.id))
+    for number in range(k):
+        place = rank if rank is not None else next(numbers)
+        session.add(Slot(project_id=project.id, task_id=made.id, number=number, rank=place))
+    await session.flush()
+    return made
