@@ -1,0 +1,131 @@
+"""A checkpoint folder opens whole or is refused with the file's name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.conftest import make_network, make_tokenizer
+from workers.training.checkpoints import (
+    CheckpointRecord,
+    CheckpointRefused,
+    Opened,
+    open_checkpoint,
+    save_checkpoint,
+    weights_sha256,
+)
+
+
+@pytest.fixture
+def copy(base_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base_folder, tmp_path / "copy"))
+
+
+def change(file: Path, **fields: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(CheckpointRefused) as refused:
+        open_checkpoint(folder)
+    return refused.value.sentence
+
+
+def test_a_saved_checkpoint_opens_with_the_same_weights(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    network = make_network(tokenizer, seed=3)
+    save_checkpoint(tmp_path / "x", network, tokenizer, CheckpointRecord(kind="sft", seed=3))
+    found = open_checkpoint(tmp_path / "x")
+    assert found.record is not None
+    assert found.record.seed == 3
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, found.network.state_dict()[name]), name
+    assert found.pad_id not in found.stop_ids
+
+
+def test_a_prompt_goes_through_the_chat_template(opened: Opened) -> None:
+    text = opened.tokenizer.decode(opened.prompt_ids([("user", "the good day")]))
+    assert text == "<|user|>the good day<|end|><|assistant|>"
+    assert opened.answer_ids("fine")[-1] == opened.eos_id
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "optimizer.pt", "extra.pkl", "a.ckpt"])
+def test_a_pickle_is_refused_by_name(copy: Path, name: str) -> None:
+    (copy / name).write_bytes(b"\x80\x04")
+    assert name in refusal(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_of_its_own_is_refused(copy: Path, name: str) -> None:
+    change(copy / name, auto_map={"AutoModel": "evil.Evil"})
+    sentence = refusal(copy)
+    assert name in sentence
+    assert "auto_map" in sentence
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    assert name in refusal(copy)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, -1])
+def test_truncated_weights_are_refused(copy: Path, kept: int) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    sentence = refusal(copy)
+    assert "model.safetensors" in sentence
+    assert "cut short" in sentence
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    change(copy / "config.json", num_hidden_layers=3)
+    assert "model.safetensors" in refusal(copy)
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_refused(copy: Path) -> None:
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["added_tokens"] += [
+        {**tokenizer["added_tokens"][0], "id": 600 + i, "content": f"<|more{i}|>", "special": True} for i in range(3)
+    ]
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    sentence = refusal(copy)
+    assert "tokenizer.json" in sentence
+    assert "embedding" in sentence
+
+
+def test_pad_that_is_the_end_of_an_answer_is_refused(copy: Path) -> None:
+    """Statement 8: pad_token_id != eos_token_id, checked at start with a clear error."""
+    change(copy / "tokenizer_config.json", pad_token="<|end|>")
+    assert "pad_token" in refusal(copy)
+
+
+def test_no_chat_template_is_refused(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink(missing_ok=True)
+    assert "chat_template" in refusal(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json", "hone.json"])
+def test_broken_json_is_named(copy: Path, name: str) -> None:
+    (copy / name).write_text("{ this is not")
+    assert name in refusal(copy)
+
+
+def test_a_folder_is_never_overwritten(copy: Path, opened: Opened) -> None:
+    before = weights_sha256(copy)
+    with pytest.raises(CheckpointRefused, match="already"):
+        save_checkpoint(copy, opened.network, opened.tokenizer, CheckpointRecord(kind="base"))
+    assert weights_sha256(copy) == before
+
+
+def test_a_save_that_was_killed_leaves_no_folder_and_is_repeated(tmp_path: Path, opened: Opened) -> None:
+    partial = tmp_path / ".x.partial"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes(b"half")
+    save_checkpoint(tmp_path / "x", opened.network, opened.tokenizer, CheckpointRecord(kind="base"))
+    assert open_checkpoint(tmp_path / "x").record == CheckpointRecord(kind="base")
+    assert not partial.exists()
