@@ -1,0 +1,39 @@
+"""`python -m workers sample|train|tidy`: one process each, ended by SIGTERM."""
+
+import argparse
+import asyncio
+import logging
+
+from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
+from app.jobs.queue import Queue
+from app.settings import get_settings
+from workers.running import work
+
+
+async def sample() -> None:
+    """Both doors of the sampler in one process: the queue and loopback HTTP, over the same loaded checkpoints."""
+    from workers.serving import serve  # loads torch, which the other two do without
+
+    await serve(get_settings())
+
+
+async def train() -> None:
+    """One run at a time; the training itself is a child process."""
+    await work(Queue.training, concurrency=1)
+
+
+async def tidy() -> None:
+    """Light jobs and housekeeping: no torch in here."""
+    await work(Queue.light, concurrency=4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("process", choices=["sample", "train", "tidy"])
+    chosen = parser.parse_args().process
+    logging.basicConfig(level=get_settings().log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    asyncio.run({"sample": sample, "train": train, "tidy": tidy}[chosen]())
+
+
+if __name__ == "__main__":
+    main()
