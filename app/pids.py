@@ -1,0 +1,74 @@
+"""What Linux says about a running program: enough to know it again when its number has been reused."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def start_mark(pid: int) -> str | None:
+    """Boot and clock tick at which the program started; None where none lives under that number.
+
+    A zombie counts as gone: it holds nothing and does nothing. Fields as in proc(5): 3 is the state, 22 the tick.
+    """
+    try:
+        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+
+
+def command_line(pid: int) -> list[str]:
+    """The program's arguments; empty when it is gone."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def working_folder(pid: int) -> Path | None:
+    """Where the program stands; None when it is gone or belongs to somebody else."""
+    try:
+        return Path(os.readlink(PROC / str(pid) / "cwd"))
+    except OSError:
+        return None
+
+
+def has_environment(pid: int, name: str, value: str) -> bool:
+    """Was the program started with this variable? Only its own user and root can tell."""
+    try:
+        return f"{name}={value}".encode() in (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def all_pids() -> Iterator[int]:
+    yield from (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+
+
+def wait_until_gone(pid: int, mark: str, seconds: float) -> bool:
+    """True once the program that had this mark is gone; False when it still lives after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while start_mark(pid) == mark:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def end(pid: int, mark: str, *steps: tuple[signal.Signals, float]) -> bool:
+    """Sends the signals in turn, each with its seconds of patience, until the program is gone."""
+    for number, seconds in steps:
+        if start_mark(pid) != mark:
+            return True
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return True
+        if wait_until_gone(pid, mark, seconds):
+            return True
+    return start_mark(pid) != mark
