@@ -86,6 +86,7 @@ class ComparisonRecord(Record):
 
     group: the prompt's root; lines of one group stand on one side of a split.
     split: train, or heldout for measuring the reward model.
+    conclusion: what the votes come to together; trainers learn from the votes, exports for others from this.
     weight: of the line in a loss, after the dataset's aggregation.
     """
 
@@ -97,6 +98,7 @@ class ComparisonRecord(Record):
     prompt: tuple[Message, ...] = Field(min_length=1)
     a: Answer
     b: Answer
+    conclusion: Outcome
     votes: tuple[Vote, ...] = Field(min_length=1)
     weight: float = Field(default=1.0, ge=0)
 

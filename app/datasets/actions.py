@@ -1,0 +1,180 @@
+"""Freezing: the answers a question names become lines in a file that nobody edits."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from sqlalchemy import Row, func
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app import events
+from app.datasets.forms import FreezeForm
+from app.datasets.jobs import DatasetFrozen, FreezeDataset
+from app.datasets.queries import chosen_answers, folder_of
+from app.datasets.records import SCHEMA_VERSION
+from app.datasets.rules import Tally, split_of
+from app.datasets.tables import Dataset, DatasetState
+from app.jobs.queue import enqueue
+from app.preferences.rules import agreement, conclusion, vote_of
+from app.version import code_version
+
+
+async def ask_to_freeze(session: AsyncSession, project_id: int, question: FreezeForm, actor_id: int | None) -> Dataset:
+    """Note the question; a worker writes the lines."""
+    dataset = Dataset(
+        project_id=project_id, name=question.name, question=question.model_dump(mode="json"), created_by_id=actor_id
+    )
+    session.add(dataset)
+    await session.flush()
+    await session.refresh(dataset)
+    await enqueue(session, FreezeDataset(dataset_id=dataset.id))
+    await events.record(
+        session, "dataset.asked_for", actor_id=actor_id, project_id=project_id, subject=dataset.public_id
+    )
+    return dataset
+
+
+def line_of(row: Row[Any], question: FreezeForm) -> tuple[dict[str, Any], float] | None:
+    """A dataset line (records.ComparisonRecord) and its agreement; None when it agrees too little for the question."""
+    votes = [
+        vote_of(vote["body"], rater=vote["rater"], sides=vote["sides"], levels=vote["scale"] // 2)
+        for vote in sorted(row.votes, key=lambda vote: str(vote["rater"]))
+    ]
+    agreed = agreement(votes)
+    if agreed < question.minimum_agreement:
+        return None
+    line = {
+        "kind": "comparison",
+        "schema_version": SCHEMA_VERSION,
+        "id": str(row.task),
+        "group": str(row.group),
+        "split": split_of(row.root, question.heldout_share),
+        "prompt": row.messages,
+        "a": {"id": str(row.a_id), "checkpoint": row.a_checkpoint and str(row.a_checkpoint), "parts": row.a_parts},
+        "b": {"id": str(row.b_id), "checkpoint": row.b_checkpoint and str(row.b_checkpoint), "parts": row.b_parts},
+        "conclusion": conclusion(votes),
+        "votes": [vote.model_dump(mode="json") for vote in votes],
+        "weight": 1.0,
+    }
+    return line, agreed
+
+
+class Written:
+    """What `write_lines` found on its way."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.hash = hashlib.sha256()
+        self.lines = 0
+        self.left_out = 0
+        self.versions: dict[str, set[int]] = {"protocol": set(), "guidelines": set()}
+        self.checkpoints: set[str] = set()
+
+    def note(self, row: Row[Any], line: dict[str, Any], agreed: float) -> None:
+        self.tally.add(line, agreed)
+        self.lines += 1
+        for name, versions in self.versions.items():
+            versions.update(vote[name] for vote in row.votes if vote[name] is not None)
+        self.checkpoints.update(side["checkpoint"] for side in (line["a"], line["b"]) if side["checkpoint"])
+
+
+async def rows_of(connection: AsyncConnection, project_id: int, question: FreezeForm) -> AsyncIterator[Row[Any]]:
+    """A server-side cursor: memory stays flat however many answers there are."""
+    result = await connection.stream(chosen_answers(project_id, question).execution_options(yield_per=500))
+    async for row in result:
+        yield row
+
+
+async def write_lines(connection: AsyncConnection, project_id: int, question: FreezeForm, path: Path) -> Written:
+    """Write every line the question names to `path`, hashing as it goes."""
+    written = Written()
+    with path.open("wb") as file:
+        async for row in rows_of(connection, project_id, question):
+            told = line_of(row, question)
+            if told is None:
+                written.left_out += 1
+                continue
+            raw = orjson.dumps(told[0], option=orjson.OPT_APPEND_NEWLINE)
+            file.write(raw)
+            written.hash.update(raw)
+            written.note(row, *told)
+        file.flush()
+        os.fsync(file.fileno())
+    return written
+
+
+def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, Any]:
+    """How the dataset was made; with the question and the code version anybody can make it again."""
+    return {
+        "schema": {"name": "hone.dataset", "version": 1},
+        "name": name,
+        "question": question.model_dump(mode="json"),
+        "aggregation": {
+            "votes": "every live vote is kept",
+            "conclusion": "more weight of votes, then strength",
+            "weights": "1 a line",
+            "split": "sha256 of the root's key against heldout_share",
+        },
+        "counts": written.tally.as_json() | {"left_out_for_agreement": written.left_out},
+        "versions": {name: sorted(versions) for name, versions in written.versions.items()},
+        "checkpoints": sorted(written.checkpoints),
+        "lines": written.lines,
+        "sha256": written.hash.hexdigest(),
+        "code_version": code_version(),
+    }
+
+
+def card_of(manifest: dict[str, Any]) -> str:
+    """The dataset card that goes along: what it is, in words."""
+    counts = manifest["counts"]
+    sizes = "\n".join(f"- {split}: {lines} lines" for split, lines in sorted(counts["lines"].items()))
+    return (
+        f"# {manifest['name']}\n\nComparisons of two completions to one prompt, with every vote.\n\n{sizes}\n"
+        f"- raters: {len(counts['raters'])} (pseudonyms)\n- outcomes: {orjson.dumps(counts['outcomes']).decode()}\n\n"
+        f"Frozen by Hone {manifest['code_version']}; SHA-256 of records.jsonl: `{manifest['sha256']}`.\n"
+        "The file manifest.json says how it was made.\n"
+    )
+
+
+def keep_folder(temporary: Path, home: Path, manifest: dict[str, Any]) -> None:
+    """Give the finished folder its final name. The same content frozen twice is one folder."""
+    (temporary / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    (temporary / "README.md").write_text(card_of(manifest), encoding="utf-8")
+    final = folder_of(home, manifest["sha256"])
+    if (final / "records.jsonl").exists():
+        shutil.rmtree(temporary)
+        return
+    temporary.rename(final)
+    parent = os.open(final.parent, os.O_RDONLY)
+    os.fsync(parent)
+    os.close(parent)
+
+
+def temporary_folder(home: Path) -> Path:
+    folder = home / "datasets" / f".{uuid4()}.tmp"
+    folder.mkdir(parents=True)
+    return folder
+
+
+async def freeze(session: AsyncSession, connection: AsyncConnection, dataset: Dataset, home: Path) -> None:
+    """Write the dataset's lines from one snapshot (`connection`) and mark it frozen in `session`."""
+    question = FreezeForm.model_validate(dataset.question)
+    temporary = temporary_folder(home)
+    try:
+        written = await write_lines(connection, dataset.project_id, question, temporary / "records.jsonl")
+        manifest = manifest_of(written, question, dataset.name)
+        keep_folder(temporary, home, manifest)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    dataset.state, dataset.manifest = DatasetState.frozen, manifest
+    dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], written.lines, func.now()  # type: ignore[assignment]
+    await session.flush()
+    await enqueue(session, DatasetFrozen(dataset_id=dataset.id))
+    await events.record(
+        session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256
+    )

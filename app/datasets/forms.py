@@ -1,0 +1,34 @@
+"""What may be asked of the datasets chapter."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.prompts.tables import Use
+from app.tasks.tables import Purpose
+
+Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S")]
+
+
+class FreezeForm(BaseModel):
+    """Which answers a dataset takes. Every field narrows; the defaults take all answers collected for training.
+
+    minimum_agreement: share of agreeing vote pairs a line needs, 0 takes all. Prefer weights to dropping.
+    heldout_share: share of prompt roots kept for measuring; drawn from the root's key, so it is the same each time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    batches: tuple[UUID, ...] = ()
+    purposes: tuple[Purpose, ...] = (Purpose.collect, Purpose.calibration)
+    uses: tuple[Use, ...] = (Use.label,)
+    protocol_versions: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    checkpoints: tuple[UUID, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    minimum_votes: int = Field(default=1, ge=1, le=50)
+    minimum_agreement: float = Field(default=0.0, ge=0.0, le=1.0)
+    heldout_share: float = Field(default=0.1, ge=0.0, le=0.9)

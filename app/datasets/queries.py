@@ -1,0 +1,118 @@
+"""Questions about datasets, and the one that a dataset is frozen from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from app.accounts.tables import Membership
+from app.annotations.tables import Annotation, AnnotationState
+from app.checkpoints.tables import Checkpoint
+from app.completions.tables import Completion
+from app.datasets.forms import FreezeForm
+from app.datasets.tables import Dataset, DatasetState
+from app.errors import Conflict, NotFound
+from app.projects.tables import Batch, Guidelines, Protocol
+from app.prompts.tables import Prompt, Root
+from app.tasks.tables import Task, TaskCompletion
+from app.translation import _
+
+
+class NotFrozenYet(Conflict):
+    code = "not-frozen-yet"
+    sentence = _("This dataset has no lines to give: it is {state}.")
+
+
+async def dataset_of(session: AsyncSession, project_id: int, public_id: UUID) -> Dataset:
+    found = await session.scalar(
+        select(Dataset).where(Dataset.project_id == project_id, Dataset.public_id == public_id)
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def datasets_of(session: AsyncSession, project_id: int) -> Sequence[Dataset]:
+    """Newest first."""
+    return (
+        await session.scalars(select(Dataset).where(Dataset.project_id == project_id).order_by(Dataset.id.desc()))
+    ).all()
+
+
+def folder_of(home: Path, sha256: str) -> Path:
+    return home / "datasets" / sha256
+
+
+def lines_of(home: Path, dataset: Dataset) -> Path:
+    """The file of a frozen dataset's lines.
+
+    :raises NotFrozenYet: it is still being frozen, or that failed.
+    """
+    if dataset.state is not DatasetState.frozen or dataset.sha256 is None:
+        raise NotFrozenYet(state=dataset.state.value)
+    return folder_of(home, dataset.sha256) / "records.jsonl"
+
+
+def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
+    """One row a task, in the order the tasks were made: its prompt, its two completions and all its live votes."""
+    first, second = aliased(TaskCompletion), aliased(TaskCompletion)
+    a, b = aliased(Completion), aliased(Completion)
+    made_a, made_b = aliased(Checkpoint), aliased(Checkpoint)
+    vote = func.jsonb_build_object(
+        "body", Annotation.body,
+        "sides", func.to_jsonb(Annotation.sides),
+        "rater", Membership.pseudonym,
+        "scale", Protocol.body["scale"],
+        "protocol", Protocol.version,
+        "guidelines", Guidelines.version,
+    )  # fmt: skip
+    query = (
+        select(
+            Task.public_id.label("task"),
+            Root.key.label("root"),
+            Root.public_id.label("group"),
+            Prompt.messages,
+            a.public_id.label("a_id"), a.parts.label("a_parts"), made_a.public_id.label("a_checkpoint"),
+            b.public_id.label("b_id"), b.parts.label("b_parts"), made_b.public_id.label("b_checkpoint"),
+            type_coerce(func.jsonb_agg(vote), JSONB).label("votes"),
+        )
+        .select_from(Task)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .join(Root, Root.id == Prompt.root_id)
+        .join(first, and_(first.task_id == Task.id, first.number == 0))
+        .join(second, and_(second.task_id == Task.id, second.number == 1))
+        .join(a, a.id == first.completion_id)
+        .join(b, b.id == second.completion_id)
+        .outerjoin(made_a, made_a.id == a.checkpoint_id)
+        .outerjoin(made_b, made_b.id == b.checkpoint_id)
+        .join(Annotation, and_(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live))
+        .join(Protocol, Protocol.id == Annotation.protocol_id)
+        .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
+        .join(Membership, and_(Membership.user_id == Annotation.annotator_id, Membership.project_id == project_id))
+        .where(Task.project_id == project_id, Annotation.kind == "comparison", *narrowed(question, made_a, made_b))
+        .group_by(Task.id, Root.id, Prompt.id, a.id, b.id, made_a.id, made_b.id)
+        .having(func.count(Annotation.id) >= question.minimum_votes)
+        .order_by(Task.id)
+    )  # fmt: skip
+    return query
+
+
+def narrowed(question: FreezeForm, made_a: Any, made_b: Any) -> list[Any]:
+    """The question's conditions, one each."""
+    conditions: list[Any] = [Task.purpose.in_(question.purposes), Prompt.use.in_(question.uses)]
+    if question.batches:
+        conditions.append(Task.batch_id.in_(select(Batch.id).where(Batch.public_id.in_(question.batches))))
+    if question.protocol_versions:
+        conditions.append(Protocol.version.in_(question.protocol_versions))
+    if question.checkpoints:
+        conditions += [made.public_id.in_(question.checkpoints) for made in (made_a, made_b)]
+    if question.since:
+        conditions.append(Annotation.submitted_at >= question.since)
+    if question.until:
+        conditions.append(Annotation.submitted_at < question.until)
+    return conditions

@@ -1,0 +1,166 @@
+"""Splitting, summing up and rewriting the lines of a dataset. Torch-free and SQL-free."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+CHUNK = 1 << 19  # bytes of finished lines handed to the network at once
+
+Line = dict[str, Any]
+
+
+def split_of(root_key: str, heldout_share: float) -> Literal["train", "heldout"]:
+    """The side a root stands on, from its key alone: adding data later moves nobody across."""
+    drawn = int.from_bytes(hashlib.sha256(b"split\0" + root_key.encode()).digest()[:8]) / 2**64
+    return "heldout" if drawn < heldout_share else "train"
+
+
+class Form(StrEnum):
+    """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts."""
+
+    native = "native"
+    trl = "trl"
+    trl_standard = "trl_standard"
+    hh = "hh"
+
+
+def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
+    return "\n\n".join(part["text"] for part in parts)
+
+
+def turns(prompt: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Messages as TRL's conversational type has them: role and content."""
+    return [{"role": message["role"], "content": text_of(message["parts"])} for message in prompt]
+
+
+def transcript(prompt: Iterable[Mapping[str, Any]], answer: str) -> str:
+    """The conversation as Anthropic's HH files write it; a system turn stands before the first human one."""
+    names = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant: ", "system": ""}
+    told = "".join(names[turn["role"]] + turn["content"] for turn in turns(prompt))
+    return f"{told}\n\nAssistant: {answer}"
+
+
+def signed_strength(votes: Iterable[Mapping[str, Any]]) -> float:
+    """Mean of strength / levels over votes, a positive, b negative, everything else 0; see preferences.rules.lean."""
+    leaning, total = 0.0, 0.0
+    for vote in votes:
+        total += vote["weight"]
+        if vote["outcome"] == "a":
+            leaning += vote["weight"] * vote["strength"] / vote["levels"]
+        elif vote["outcome"] == "b":
+            leaning -= vote["weight"] * vote["strength"] / vote["levels"]
+    return leaning / total if total else 0.0
+
+
+def chosen_and_rejected(line: Line) -> tuple[str, str, float] | None:
+    """Texts of the better and the worse answer and the margin in (0, 1]; None where nothing was preferred."""
+    if line["conclusion"] not in ("a", "b"):
+        return None
+    better, worse = (line["a"], line["b"]) if line["conclusion"] == "a" else (line["b"], line["a"])
+    return text_of(better["parts"]), text_of(worse["parts"]), abs(signed_strength(line["votes"]))
+
+
+def as_trl(line: Line) -> Line | None:
+    """TRL's conversational preference type with an explicit prompt, and the margin its RewardTrainer reads."""
+    pair = chosen_and_rejected(line)
+    if pair is None:
+        return None
+    chosen, rejected, margin = pair
+    return {
+        "prompt": turns(line["prompt"]),
+        "chosen": [{"role": "assistant", "content": chosen}],
+        "rejected": [{"role": "assistant", "content": rejected}],
+        "margin": margin,
+    }
+
+
+def as_trl_standard(line: Line) -> Line | None:
+    """TRL's standard preference type: three strings and the margin. A longer conversation becomes a transcript."""
+    pair = chosen_and_rejected(line)
+    if pair is None:
+        return None
+    said = turns(line["prompt"])
+    prompt = (
+        said[0]["content"] if len(said) == 1 else "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in said)
+    )
+    return {"prompt": prompt, "chosen": pair[0], "rejected": pair[1], "margin": pair[2]}
+
+
+def as_hh(line: Line) -> Line | None:
+    pair = chosen_and_rejected(line)
+    if pair is None:
+        return None
+    return {"chosen": transcript(line["prompt"], pair[0]), "rejected": transcript(line["prompt"], pair[1])}
+
+
+REWRITES: dict[Form, Callable[[Line], Line | None]] = {
+    Form.native: lambda line: line,
+    Form.trl: as_trl,
+    Form.trl_standard: as_trl_standard,
+    Form.hh: as_hh,
+}
+
+
+def rewritten(path: Path, form: Form, split: str | None = None) -> Iterator[bytes]:
+    """The lines of a frozen file in another form, in pieces of about half a megabyte; memory does not grow with it."""
+    rewrite, pieces, size = REWRITES[form], [], 0
+    with path.open("rb") as lines:
+        for raw in lines:
+            line = orjson.loads(raw)
+            if split and line["split"] != split:
+                continue
+            told = rewrite(line)
+            if told is None:
+                continue
+            piece = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+            pieces.append(piece)
+            size += len(piece)
+            if size >= CHUNK:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
+
+
+class Tally:
+    """Sums up lines as they are written, for the manifest."""
+
+    def __init__(self) -> None:
+        self.lines: Counter[str] = Counter()
+        self.votes: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.conclusions: Counter[str] = Counter()
+        self.raters: Counter[str] = Counter()
+        self.groups: set[str] = set()
+        self.agreement = 0.0
+        self.shared = 0
+
+    def add(self, line: Line, agreement: float) -> None:
+        self.lines[line["split"]] += 1
+        self.votes[line["split"]] += len(line["votes"])
+        self.conclusions[line["conclusion"]] += 1
+        self.groups.add(line["group"])
+        for vote in line["votes"]:
+            self.outcomes[vote["outcome"]] += 1
+            self.raters[vote["rater"]] += 1
+        if len(line["votes"]) > 1:
+            self.agreement += agreement
+            self.shared += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """agreement: mean over lines with several votes, None where there is none."""
+        return {
+            "lines": dict(self.lines),
+            "votes": dict(self.votes),
+            "outcomes": dict(self.outcomes),
+            "conclusions": dict(self.conclusions),
+            "raters": dict(sorted(self.raters.items())),
+            "prompt_groups": len(self.groups),
+            "agreement": self.agreement / self.shared if self.shared else None,
+            "lines_with_several_votes": self.shared,
+        }
