@@ -24,6 +24,7 @@ MAJOR = "18"
 ROLE = DATABASE = "hone"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 100  # bytes; the kernel's own limit is 107
+LONGEST_LOG = 8 << 20  # bytes
 NEEDED_MB = {"new": 200, "old": 48}  # initdb with its first write-ahead log; room to recover
 
 # Written once into postgresql.conf, so that an admin's ALTER SYSTEM wins. For a machine of 2 cores and 4 GiB.
@@ -260,3 +261,22 @@ def socket_folder(place: Place) -> Path:
             _("{folder} must be a folder that only this user may enter. Remove it, then start again."), folder=folder
         )
     return folder
+
+
+def tail(log: Path, start: int) -> str:
+    """What was written to the log from the byte `start` on, at most 1 MiB."""
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read(1 << 20).decode(errors="replace")
+
+
+def trim(log: Path) -> None:
+    """Keeps a log's last half when it has grown too long; safe while programs write to it, since they append."""
+    if not log.exists() or log.stat().st_size <= LONGEST_LOG:
+        return
+    with log.open("r+b") as file:
+        file.seek(-LONGEST_LOG // 2, os.SEEK_END)
+        kept = file.read().partition(b"\n")[2]
+        file.seek(0)
+        file.write(kept)
+        file.truncate()

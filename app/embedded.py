@@ -9,6 +9,8 @@ import fcntl
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
@@ -21,7 +23,6 @@ from app.unprivileged import CannotStart, in_sentences
 
 START_SECONDS = 300  # recovery after a crash may take minutes
 STOP_SECONDS = 60
-LONGEST_LOG = 8 << 20
 
 # Given on every start, so that no setting of the folder can loosen them.
 ALWAYS = {
@@ -63,7 +64,7 @@ class Starting:
         if (found := running(self.place.home)) is not None:
             return found
         if gone:
-            raise cluster.explain(_tail(self.place.log, self.log_start), self.place)
+            raise cluster.explain(cluster.tail(self.place.log, self.log_start), self.place)
         return None
 
 
@@ -71,27 +72,27 @@ _children: dict[Path, "subprocess.Popen[bytes]"] = {}  # ours to reap, by data f
 
 
 def start(
-    home: Path, *, settings: dict[str, str] | None = None, dies_with_us: bool = True, seconds: float = START_SECONDS
+    home: Path, *, extra: dict[str, str] | None = None, dies_with_us: bool = True, seconds: float = START_SECONDS
 ) -> Running:
     """The Postgres of this home, started unless it runs already; two calls at once get the same one.
 
-    `settings` overrides Postgres's own settings (tests turn fsync off). With `dies_with_us` the kernel stops it in
+    `extra` overrides Postgres's own settings (tests turn fsync off). With `dies_with_us` the kernel stops it in
     good order when the calling thread ends, however that happens.
     :raises CannotStart: a sentence that says why not and what to do.
     """
     deadline = time.monotonic() + seconds
-    starting = begin(home, settings=settings, dies_with_us=dies_with_us)
+    starting = begin(home, extra=extra, dies_with_us=dies_with_us)
     while (found := starting.ready()) is None:
         if time.monotonic() > deadline:
             sentence = _("Postgres did not answer within {seconds:.0f} seconds; {log} says what it does.")
             raise CannotStart(sentence, seconds=seconds, log=starting.place.log)
         time.sleep(0.02)
         if starting.postmaster is None:  # the other's start may have failed; then it is our turn
-            starting = begin(home, settings=settings, dies_with_us=dies_with_us)
+            starting = begin(home, extra=extra, dies_with_us=dies_with_us)
     return found
 
 
-def begin(home: Path, *, settings: dict[str, str] | None = None, dies_with_us: bool = True) -> Starting:
+def begin(home: Path, *, extra: dict[str, str] | None = None, dies_with_us: bool = True) -> Starting:
     """Like `start`, but returns as soon as the postmaster is on its way.
 
     :raises CannotStart: as `start`.
@@ -107,7 +108,7 @@ def begin(home: Path, *, settings: dict[str, str] | None = None, dies_with_us: b
             cluster.check(place)
             if not place.is_made:
                 cluster.make(place, lock)
-            return _launch(place, lock, settings or {}, dies_with_us)
+            return _launch(place, lock, extra or {}, dies_with_us)
         finally:
             os.close(lock)
 
@@ -158,16 +159,16 @@ def _end_orphans(place: Place) -> bool:
     return bool(ended)
 
 
-def _launch(place: Place, lock: int, settings: dict[str, str], dies_with_us: bool) -> Starting:
+def _launch(place: Place, lock: int, extra: dict[str, str], dies_with_us: bool) -> Starting:
     sockets = cluster.socket_folder(place)
     _clear_foreign_pid(place, sockets)
     quoted = '"' + str(sockets).replace('"', '""') + '"'
-    given = ALWAYS | {"unix_socket_directories": quoted} | settings
+    given = ALWAYS | {"unix_socket_directories": quoted} | extra
     options = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
     words = cluster.command(place, "postgres", "-D", str(place.data), *options)
     if dies_with_us:
         words = ["setpriv", "--pdeathsig", "INT", "--", *words]
-    trim_log(place.home)
+    cluster.trim(place.log)
     with os.fdopen(os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         postmaster = subprocess.Popen(  # noqa: S603 (our own words)
             words,
@@ -256,6 +257,20 @@ def url(home: Path) -> str:
     return found.url
 
 
+@contextmanager
+def borrowed(home: Path) -> Iterator[Running]:
+    """The Postgres of this home for a short errand: the one that runs, else one started now and stopped after.
+
+    :raises CannotStart: as `start`.
+    """
+    found = running(home)
+    try:
+        yield found or start(home)
+    finally:
+        if found is None:
+            stop(home)
+
+
 def stop(home: Path, seconds: float = STOP_SECONDS) -> None:
     """Stops the Postgres of this home in good order, by force after so many seconds; nothing when none runs."""
     if not home.exists():
@@ -281,22 +296,3 @@ def _remove_short_folder(place: Place, lines: list[str]) -> None:
     folder = Path(lines[4]) if len(lines) > 4 and lines[4] else place.home / "run"
     if folder.name.startswith("hone-") and folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _tail(log: Path, start: int) -> str:
-    with log.open("rb") as file:
-        file.seek(start)
-        return file.read(1 << 20).decode(errors="replace")
-
-
-def trim_log(home: Path) -> None:
-    """Keeps the log's last half when it has grown too long; safe while Postgres writes, which always appends."""
-    log = home.absolute() / "postgres.log"
-    if not log.exists() or log.stat().st_size <= LONGEST_LOG:
-        return
-    with log.open("r+b") as file:
-        file.seek(-LONGEST_LOG // 2, os.SEEK_END)
-        kept = file.read().partition(b"\n")[2]
-        file.seek(0)
-        file.write(kept)
-        file.truncate()
