@@ -1,0 +1,226 @@
+"""The batched loop against the slowest sampler that can be right: one row, one full forward per token."""
+
+import math
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from workers.sampling.decoding import PromptTooLong, Sampled, Sampling, sample
+from workers.sampling.drawing import draw, row_key
+
+VOCABULARY = 61
+STOPS = {7, 8, 19, 28, 35, 41, 50, 58}
+PROMPTS = [[3, 4, 5], [9], [11, 12, 13, 14, 15, 16, 17, 18], [20, 21], [22, 23, 24, 25, 26], [30, 31, 32, 33]]
+SEEDS = [5, 6, 7, 8, 9, 5]
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.3,  # far from uniform, so that a wrong position or mask changes the answer
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+class Spy:
+    """Stands before a network and writes down the shapes it was asked to read."""
+
+    def __init__(self, network):
+        self.network = network
+        self.training = False
+        self.calls = []
+
+    def __call__(self, **inputs):
+        self.calls.append((tuple(inputs["input_ids"].shape), tuple(inputs["attention_mask"].shape)))
+        return self.network(**inputs)
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+
+def answer(network, prompts=PROMPTS, seeds=SEEDS, sampling=None, n=2, budget=10_000, **options):
+    sampling = sampling or Sampling(max_tokens=12)
+    settings = {"stop_ids": STOPS, "pad_id": 0, "token_budget": budget} | options
+    return sample(network, prompts, sampling, n=n, seeds=seeds, **settings)
+
+
+def naive(network, prompt, seed, index, sampling):
+    """No cache, no padding, no batch; log-probabilities from a plain log_softmax."""
+    tokens, logprobs = [], []
+    while len(tokens) < sampling.max_tokens:
+        with torch.no_grad():
+            logits = network(torch.tensor([prompt + tokens])).logits[:, -1]
+        drawn, _ = draw(logits, [row_key(seed, index)], [len(tokens)], sampling)
+        tokens.append(int(drawn))
+        logprobs.append(float((logits / sampling.temperature).log_softmax(-1)[0, tokens[-1]]))
+        if tokens[-1] in STOPS:
+            return Sampled(tokens, logprobs, "stop")
+    return Sampled(tokens, logprobs, "length")
+
+
+def test_the_batch_gives_what_one_row_at_a_time_gives(network):
+    sampling = Sampling(temperature=0.7, max_tokens=12)
+    answers = answer(network, sampling=sampling, n=3)
+    reasons = set()
+    for prompt, seed, group in zip(PROMPTS, SEEDS, answers, strict=True):
+        for index, got in enumerate(group):
+            expected = naive(network, prompt, seed, index, sampling)
+            assert got.tokens == expected.tokens
+            assert got.logprobs == pytest.approx(expected.logprobs, abs=1e-5)
+            assert got.finish_reason == expected.finish_reason
+            reasons.add(got.finish_reason)
+    assert reasons == {"stop", "length"}  # both ends were seen, so both were compared
+
+
+@pytest.mark.parametrize("budget", [20, 47, 64, 150])
+def test_answers_do_not_depend_on_how_many_fit_beside_each_other(network, budget):
+    roomy, tight = answer(network), answer(network, budget=budget)
+    assert [[s.tokens for s in group] for group in tight] == [[s.tokens for s in group] for group in roomy]
+
+
+def test_a_prompt_alone_and_in_company_gives_the_same_answer(network):
+    together = answer(network)
+    for index, prompt in enumerate(PROMPTS):
+        alone = answer(network, [prompt], [SEEDS[index]])[0]
+        assert [s.tokens for s in alone] == [s.tokens for s in together[index]]
+        for one, other in zip(alone, together[index], strict=True):
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+def test_the_pad_token_changes_nothing(network):
+    assert [[s.tokens for s in g] for g in answer(network, pad_id=0)] == [
+        [s.tokens for s in g] for g in answer(network, pad_id=44)
+    ]
+
+
+def test_samples_and_seeds_differ_but_repeat(network):
+    first, again = answer(network, n=4), answer(network, n=4)
+    assert first == again
+    assert len({tuple(s.tokens) for s in first[0]}) > 1
+    other_seed = answer(network, seeds=[seed + 100 for seed in SEEDS], n=4)
+    assert other_seed != first
+
+
+def test_more_samples_leave_the_first_ones_as_they_were(network):
+    assert [s.tokens for s in answer(network, n=5)[2]][:2] == [s.tokens for s in answer(network, n=2)[2]]
+
+
+def test_an_answer_holds_its_stop_token_last_and_only_there(network):
+    for group in answer(network, sampling=Sampling(max_tokens=40), n=4):
+        for sampled in group:
+            assert len(sampled.tokens) == len(sampled.logprobs) <= 40
+            assert not STOPS & set(sampled.tokens[:-1])
+            assert (sampled.tokens[-1] in STOPS) == (sampled.finish_reason == "stop")
+
+
+def test_a_single_token_may_be_asked_for(network):
+    for group in answer(network, sampling=Sampling(max_tokens=1)):
+        assert [len(s.tokens) for s in group] == [1, 1]
+
+
+def test_each_prompt_is_read_once_for_all_its_samples(network):
+    spy = Spy(network)
+    answer(spy, n=6)
+    rows, width = spy.calls[0][0]
+    assert (rows, width) == (len(PROMPTS), max(map(len, PROMPTS)))
+    assert all(shape[1] == 1 for shape, _ in spy.calls[1:])  # everything later is one token per row
+    assert spy.calls[1][0][0] <= 6 * len(PROMPTS)
+
+
+@pytest.mark.parametrize("budget", [20, 47, 64, 150])
+def test_rows_times_width_stay_within_the_token_budget(network, budget):
+    spy = Spy(network)
+    answer(spy, n=3, budget=budget)
+    assert max(rows * width for _, (rows, width) in spy.calls) <= budget
+
+
+def test_waiting_prompts_enter_while_others_still_run(network):
+    spy = Spy(network)
+    answer(spy, n=1, sampling=Sampling(max_tokens=30), budget=3 * 38)
+    reads = [index for index, (shape, _) in enumerate(spy.calls) if shape[1] > 1 or index == 0]
+    assert len(reads) > 1
+    # had the first group run to its end before the second began, the steps would be the sum of the longest of each
+    total = sum(len(s.tokens) for g in answer(network, n=1, sampling=Sampling(max_tokens=30)) for s in g)
+    assert len(spy.calls) < total
+
+
+def test_finished_rows_leave_the_batch(network):
+    spy = Spy(network)
+    answers = answer(spy, n=4, sampling=Sampling(max_tokens=40))
+    lengths = sorted(len(s.tokens) for g in answers for s in g)
+    fed = sum(shape[0] for shape, _ in spy.calls[1:])
+    needed = sum(length - 1 for length in lengths)
+    assert needed <= fed <= needed * 1.3  # all to the longest would be len(lengths) * (lengths[-1] - 1)
+    assert len(lengths) * (lengths[-1] - 1) > needed * 1.5
+
+
+def test_a_watcher_ends_an_answer(network):
+    seen = []
+
+    def watch(prompt, index, token):
+        seen.append((prompt, index, token))
+        return prompt == 0 and sum(one[:2] == (0, index) for one in seen) == 3
+
+    answers = answer(network, stop_ids=set(), watch=watch)
+    assert [(len(s.tokens), s.finish_reason) for s in answers[0]] == [(3, "stop"), (3, "stop")]
+    assert {len(s.tokens) for group in answers[1:] for s in group} == {12}
+    for prompt, group in enumerate(answers):
+        for index, sampled in enumerate(group):
+            assert [token for p, i, token in seen if (p, i) == (prompt, index)] == sampled.tokens
+
+
+def test_a_prompt_that_can_never_fit_is_named_before_anything_runs(network):
+    spy = Spy(network)
+    with pytest.raises(PromptTooLong, match="prompt 2 has 8 tokens and may get 12 more"):
+        answer(spy, budget=19)
+    assert spy.calls == []
+
+
+def test_an_empty_prompt_and_missing_seeds_are_refused(network):
+    with pytest.raises(ValueError, match="prompt 1 has no tokens"):
+        answer(network, [[3], []], [1, 2])
+    with pytest.raises(ValueError, match="2 prompts need as many seeds, not 1"):
+        answer(network, [[3], [4]], [1])
+
+
+def test_no_prompts_give_no_answers(network):
+    assert answer(network, [], []) == []
+
+
+def test_training_mode_is_off_while_sampling_and_comes_back(network):
+    network.train()
+    try:
+        modes = []
+        answer(network, watch=lambda *_: modes.append(network.training) or False)
+        assert set(modes) == {False}
+        assert network.training
+        with pytest.raises(RuntimeError, match="stopped"):
+            answer(network, watch=lambda *_: (_ for _ in ()).throw(RuntimeError("stopped")))
+        assert network.training
+    finally:
+        network.eval()
+
+
+def test_greedy_takes_the_likeliest_token_each_time(network):
+    greedy = answer(network, sampling=Sampling(temperature=0, max_tokens=6))
+    tokens: list[int] = []
+    for got in greedy[4][0].tokens:
+        logits = network(torch.tensor([PROMPTS[4] + tokens])).logits[0, -1]
+        assert got == int(logits.argmax())
+        tokens.append(got)
+    assert greedy[4][0] == greedy[4][1]
+
+
+def test_settings_out_of_range_are_named():
+    for bad in ({"temperature": -1}, {"temperature": math.nan}, {"top_p": 0}, {"top_k": -1}, {"max_tokens": 0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            Sampling(**bad)

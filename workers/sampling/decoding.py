@@ -1,0 +1,263 @@
+"""Many prompts in, sampled tokens and their log-probabilities out: continuous batching in plain torch.
+
+Rows are left padded. A prompt is read once and its keys and values are shared out to its n samples; finished rows
+leave the batch, waiting prompts take their place. Only the drawn token's log-probability is kept at each step, so
+nothing of shape (B, T, V) exists. Runs where the network is: on a GPU load it there (`device="auto"` in
+`checkpoints.open_checkpoint`), in bf16 if wanted; logits are drawn from in fp32. In bf16 log-probabilities differ from
+a full forward by some 0.05, so a trainer recomputes them or corrects for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+from workers.sampling.cache import Part, new_cache, regroup
+from workers.sampling.drawing import Sampling, draw, row_key
+
+__all__ = ["PromptTooLong", "Sampled", "Sampling", "Watch", "sample"]
+
+# called with (prompt index, sample index, token) for each drawn token; True ends that answer with reason "stop"
+Watch = Callable[[int, int, int], bool]
+
+# the batch is packed anew when this share of its rows is done: each packing copies the cache once
+REPACK_SHARE = 1 / 8
+
+
+class PromptTooLong(ValueError):
+    """A prompt that cannot be answered within the token budget even when it is alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One answer: its token ids with the stop token, each one's log-probability, and why it ended."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(slots=True)
+class _Row:
+    prompt: int
+    sample: int
+    key: int
+    length: int  # tokens read or drawn so far
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+@dataclass(slots=True)
+class _Request:
+    tokens: list[int]
+    rows: list[_Row]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows in flight. `cache` is `width` columns wide, row i's first real column is `starts[i]`."""
+
+    rows: list[_Row]
+    cache: Cache
+    width: int
+    starts: Tensor  # (B,) int64
+    pending: Tensor  # (B,) int64, drawn but not yet read by the network
+    reserved: int  # width that the token budget was granted for
+
+    @property
+    def live(self) -> list[int]:
+        return [index for index, row in enumerate(self.rows) if row.finish_reason is None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What stays the same during one call of `sample`."""
+
+    network: Any
+    device: torch.device
+    sampling: Sampling
+    stop_ids: frozenset[int]
+    pad_id: int
+    token_budget: int
+    watch: Watch | None
+
+
+def sample(
+    network: Any,
+    prompts: list[list[int]],
+    sampling: Sampling,
+    *,
+    n: int,
+    seeds: list[int],
+    stop_ids: set[int],
+    pad_id: int,
+    token_budget: int,
+    watch: Watch | None = None,
+) -> list[list[Sampled]]:
+    """n answers to each prompt, in the order of the prompts.
+
+    `network` is a causal language model as transformers calls it (adapters and wrappers are fine). `seeds` has one
+    number per prompt; prompt, seed and sample index fix an answer, whatever else is in the batch (to float rounding).
+    `token_budget` bounds rows times width of the cache, prompt and answer together. Raises `PromptTooLong` before
+    anything runs when one prompt with `max_tokens` exceeds it, ValueError for an empty prompt.
+    """
+    if len(seeds) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+    device = next(network.parameters()).device
+    call = _Call(network, device, sampling, frozenset(stop_ids), pad_id, token_budget, watch)
+    requests = list(_requests(prompts, seeds, n, call))
+    answers: list[list[Sampled]] = [[] for _ in prompts]
+    with torch.inference_mode(), _evaluating(network):
+        # longest first: what runs alone at the end is then short, and the widest row is known from the start
+        _run(deque(sorted(requests, key=lambda request: -len(request.tokens))), call)
+    for request in requests:
+        for row in request.rows:
+            assert row.finish_reason is not None
+            answers[row.prompt].append(Sampled(row.tokens, row.logprobs, row.finish_reason))
+    return answers
+
+
+def _requests(prompts: list[list[int]], seeds: list[int], n: int, call: _Call) -> Iterator[_Request]:
+    for index, (tokens, seed) in enumerate(zip(prompts, seeds, strict=True)):
+        if not tokens:
+            raise ValueError(f"prompt {index} has no tokens")
+        most = call.token_budget // (len(tokens) + call.sampling.max_tokens)
+        if most == 0:
+            raise PromptTooLong(
+                f"prompt {index} has {len(tokens)} tokens and may get {call.sampling.max_tokens} more; "
+                f"together they exceed the token budget of {call.token_budget}"
+            )
+        rows = [_Row(index, number, row_key(seed, number), len(tokens)) for number in range(n)]
+        # samples that do not fit beside each other are read in parts
+        yield from (_Request(tokens, rows[first : first + most]) for first in range(0, n, most))
+
+
+def _run(waiting: deque[_Request], call: _Call) -> None:
+    batch: _Batch | None = None
+    while waiting or batch is not None:
+        if batch is None or _wants_packing(batch):
+            batch = _pack(batch, waiting, call)
+        else:
+            _step(batch, call)
+
+
+def _wants_packing(batch: _Batch) -> bool:
+    done = len(batch.rows) - len(batch.live)
+    # the widest row may be done while younger ones go on: then packing makes the batch narrow again
+    return done >= max(1, len(batch.rows) * REPACK_SHARE) or (done > 0 and batch.width >= batch.reserved)
+
+
+def _pack(batch: _Batch | None, waiting: deque[_Request], call: _Call) -> _Batch | None:
+    """Drop finished rows and let waiting prompts in; None when nothing is left to do."""
+    live = batch.live if batch else []
+    rows = [batch.rows[index] for index in live] if batch else []
+    admitted = _admit(rows, waiting, call)
+    every = rows + [row for request in admitted for row in request.rows]
+    if not every:
+        return None
+    parts, pending = [], []
+    if batch and rows:
+        kept = torch.tensor(live, device=call.device)
+        parts.append(Part(batch.cache, kept, max(row.length for row in rows) - 1))
+        pending.append(batch.pending[kept])
+    if admitted:
+        part, drawn = _prefill(admitted, call)
+        parts.append(part)
+        pending.append(drawn)
+    width = max(part.width for part in parts)
+    reserved = _reserved(every, call.sampling)
+    starts = torch.tensor([width - row.length + 1 for row in every], device=call.device)
+    return _Batch(every, regroup(parts, reserved), width, starts, torch.cat(pending), reserved)
+
+
+def _admit(rows: list[_Row], waiting: deque[_Request], call: _Call) -> list[_Request]:
+    """The next waiting prompts for which rows times the widest possible row stays within the budget."""
+    admitted: list[_Request] = []
+    count, widest = len(rows), _reserved(rows, call.sampling)
+    while waiting:
+        widest = max(widest, _reserved(waiting[0].rows, call.sampling))
+        count += len(waiting[0].rows)
+        if count * widest > call.token_budget:
+            break
+        admitted.append(waiting.popleft())
+    return admitted
+
+
+def _reserved(rows: list[_Row], sampling: Sampling) -> int:
+    return max((row.length - len(row.tokens) + sampling.max_tokens for row in rows), default=0)
+
+
+def _prefill(requests: list[_Request], call: _Call) -> tuple[Part, Tensor]:
+    """Read each prompt once and draw the first token of each of its samples."""
+    width = max(len(request.tokens) for request in requests)
+    ids = torch.tensor([[call.pad_id] * (width - len(r.tokens)) + r.tokens for r in requests], device=call.device)
+    starts = torch.tensor([width - len(request.tokens) for request in requests], device=call.device)
+    cache = new_cache()
+    logits = _forward(ids, starts, cache, width, call)
+    owners = [index for index, request in enumerate(requests) for _ in request.rows]
+    repeated = torch.tensor(owners, device=call.device)
+    drawn = _record([row for request in requests for row in request.rows], logits[repeated], call)
+    return Part(cache, repeated, width), drawn
+
+
+def _step(batch: _Batch, call: _Call) -> None:
+    """Read each row's pending token and draw the next."""
+    batch.width += 1
+    logits = _forward(batch.pending[:, None], batch.starts, batch.cache, batch.width, call)
+    batch.pending = _record(batch.rows, logits, call)
+
+
+def _forward(ids: Tensor, starts: Tensor, cache: Cache, width: int, call: _Call) -> Tensor:
+    """Logits (B, V) after the last column; `ids` (B, t) are the last t of `width` columns."""
+    columns = torch.arange(width, device=call.device)
+    mask = columns >= starts[:, None]  # (B, width), True on real tokens
+    positions = (columns[-ids.shape[1] :] - starts[:, None]).clamp(min=0)  # cumsum(mask) - 1
+    output = call.network(
+        input_ids=ids,
+        attention_mask=mask.long(),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1]
+
+
+def _record(rows: list[_Row], logits: Tensor, call: _Call) -> Tensor:
+    """Draw for every row, write down what the unfinished ones got, and return the tokens (B,)."""
+    tokens, logprobs = draw(logits, [row.key for row in rows], [len(row.tokens) for row in rows], call.sampling)
+    # one transfer a step: doubles hold ids and fp32 exactly
+    for row, (token, logprob) in zip(rows, torch.stack([tokens.double(), logprobs.double()], 1).tolist(), strict=True):
+        if row.finish_reason is None:
+            _extend(row, int(token), logprob, call)
+    return tokens
+
+
+def _extend(row: _Row, token: int, logprob: float, call: _Call) -> None:
+    row.tokens.append(token)
+    row.logprobs.append(logprob)
+    row.length += 1
+    wanted = call.watch is not None and call.watch(row.prompt, row.sample, token)
+    if token in call.stop_ids or wanted:
+        row.finish_reason = "stop"
+    elif len(row.tokens) >= call.sampling.max_tokens:
+        row.finish_reason = "length"
+
+
+@contextmanager
+def _evaluating(network: Any) -> Iterator[None]:
+    """Dropout and gradient checkpointing (which forbids the cache) are off inside, and as before afterwards."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
