@@ -1,0 +1,142 @@
+"""Draws pages: one Jinja environment, and `respond`, which sends a whole page or the one block that htmx asked for."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+import app.charts as charts
+from app import wording
+from app.assets import static
+from app.translation import _
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+NOTICE = "hone_notice"
+THEMES = ("light", "dark")
+
+
+def attributes(given: dict[str, Any]) -> Markup:
+    """Keyword arguments as attributes: `hx_post` → hx-post, True → bare, None and False → left out."""
+    written = []
+    for name, value in given.items():
+        if value is None or value is False:
+            continue
+        key = name.rstrip("_").replace("_", "-")
+        if not key.replace("-", "").isalnum():
+            raise ValueError(f"{name!r} cannot be the name of an attribute")
+        written.append(Markup(" {}").format(key) if value is True else Markup(' {}="{}"').format(key, value))
+    return Markup("").join(written)
+
+
+def _translate_plural(one: str, many: str, count: int) -> str:
+    return _(one) if count == 1 else _(many)
+
+
+def build_environment() -> Environment:
+    """Autoescape everywhere, names that are not there are errors, and macros at hand in every block as `ui`."""
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,  # a running server never mixes old code with new templates
+        cache_size=-1,
+    )
+    env.install_gettext_callables(_, _translate_plural, newstyle=True)  # type: ignore[attr-defined]
+    env.filters |= {
+        "number": wording.number,
+        "percent": wording.percent,
+        "instant": wording.instant,
+        "day": wording.day,
+        "duration": wording.duration,
+        "bytes": wording.byte_size,
+        "attributes": attributes,
+    }
+    env.globals |= {"static": static, "charts": charts}
+    # a block drawn alone never runs its page's imports, so the macros are a global
+    env.globals["ui"] = env.get_template("_macros.html").module
+    return env
+
+
+env = build_environment()
+
+
+def respond(
+    request: Request, page: str, block: str | None = None, status: int = 200, into: str | None = None, **context: object
+) -> Response:
+    """The page, or only its `block` when htmx asks for a part.
+
+    `into` names the element's id that the part goes to instead of the one the request named (a refusal is shown
+    beside a form, never in its place). Templates may always use me, may(…), here, project and notices.
+    """
+    person = getattr(request.state, "person", None)
+    wanted = block if _wants_part(request) else None
+    with wording.reading(getattr(person, "locale", None) or "en", getattr(person, "zone", None) or "UTC"):
+        html = draw(page, wanted, _shared(request, person) | context)
+    headers = {"Vary": "HX-Request", "Cache-Control": "no-store"}
+    if wanted and into:
+        headers |= {"HX-Retarget": f"#{into}", "HX-Reswap": "innerHTML"}
+    response = HTMLResponse(html, status, headers)
+    if not wanted and NOTICE in request.cookies:
+        response.delete_cookie(NOTICE)
+    return response
+
+
+def draw(page: str, block: str | None, context: dict[str, Any]) -> str:
+    """The HTML of a page or of one block of it, from exactly this context."""
+    template: Template = env.get_template(page)
+    if block is None:
+        return template.render(context)
+    return "".join(template.blocks[block](template.new_context(context)))
+
+
+def redirect(request: Request, address: str, notice: str | None = None, kind: str = "success") -> Response:
+    """Go to `address` (of this site) after an action; `notice` is said once on the page that comes next."""
+    if "HX-Request" in request.headers:
+        response = Response(status_code=204, headers={"HX-Redirect": address})
+    else:
+        response = RedirectResponse(address, 303)
+    if notice:
+        said = urlsafe_b64encode(json.dumps([kind, notice]).encode()).decode()
+        response.set_cookie(
+            NOTICE, said, max_age=120, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+        )
+    return response
+
+
+def _wants_part(request: Request) -> bool:
+    asked = request.headers
+    return "HX-Request" in asked and "HX-Boosted" not in asked and "HX-History-Restore-Request" not in asked
+
+
+def _shared(request: Request, person: object) -> dict[str, Any]:
+    theme = request.cookies.get("hone_theme")
+    return {
+        "request": request,
+        "me": person,
+        "may": getattr(request.state, "may", _may_nothing),
+        "here": request.url.path,
+        "project": None,
+        "theme": theme if theme in THEMES else "auto",
+        "notices": _said(request),
+    }
+
+
+def _may_nothing(permission: object) -> bool:
+    return False
+
+
+def _said(request: Request) -> list[tuple[str, str]]:
+    """The notice that `redirect` left in a cookie; whatever else stands there is ignored."""
+    try:
+        kind, notice = json.loads(urlsafe_b64decode(request.cookies[NOTICE]))
+        return [(str(escape(kind)), str(notice))] if kind in ("info", "success", "warning", "error") else []
+    except (KeyError, ValueError, TypeError):
+        return []
