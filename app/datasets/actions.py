@@ -172,7 +172,7 @@ async def freeze(session: AsyncSession, connection: AsyncConnection, dataset: Da
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
-    dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], written.lines, func.now()  # type: ignore[assignment]
+    dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], written.lines, func.now()
     await session.flush()
     await enqueue(session, DatasetFrozen(dataset_id=dataset.id))
     await events.record(

@@ -71,7 +71,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         "protocol", Protocol.version,
         "guidelines", Guidelines.version,
     )  # fmt: skip
-    query = (
+    return (
         select(
             Task.public_id.label("task"),
             Root.key.label("root"),
@@ -99,7 +99,6 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         .having(func.count(Annotation.id) >= question.minimum_votes)
         .order_by(Task.id)
     )  # fmt: skip
-    return query
 
 
 def narrowed(question: FreezeForm, made_a: Any, made_b: Any) -> list[Any]:

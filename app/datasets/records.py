@@ -5,12 +5,15 @@ A line carries its own schema name and number, so that an old file stays readabl
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.preferences.votes import Outcome, Vote
 
 SCHEMA_VERSION = 1
+
+__all__ = ["Answer", "ComparisonRecord", "DatasetRecord", "Message", "Outcome", "TextPart", "Vote"]
 
 
 class Record(BaseModel):
@@ -31,42 +34,6 @@ class Message(Record):
     @property
     def text(self) -> str:
         return "\n\n".join(part.text for part in self.parts)
-
-
-class Outcome(StrEnum):
-    """What one rater said about completions a and b of a record (the record's order, not the screen's)."""
-
-    a = "a"
-    b = "b"
-    tie = "tie"
-    both_bad = "both_bad"
-    neither_valid = "neither_valid"
-
-
-class Vote(Record):
-    """One rater's judgement.
-
-    rater: pseudonym, stable inside a project.
-    strength: 1 (slightly better) … `levels` (much better); None unless the outcome is a or b.
-    levels: how many strengths the protocol offered, so that strengths of two protocols can be compared.
-    shown_first: which completion stood on the left or on top.
-    """
-
-    rater: str
-    outcome: Outcome
-    strength: int | None = Field(default=None, ge=1)
-    levels: int = Field(default=1, ge=1)
-    shown_first: Literal["a", "b"]
-    weight: float = Field(default=1.0, ge=0)
-
-    @model_validator(mode="after")
-    def strength_belongs_to_a_choice(self) -> Self:
-        chosen = self.outcome in (Outcome.a, Outcome.b)
-        if chosen != (self.strength is not None):
-            raise ValueError("strength is given exactly when one completion is preferred")
-        if self.strength is not None and self.strength > self.levels:
-            raise ValueError(f"strength {self.strength} is beyond the protocol's {self.levels} levels")
-        return self
 
 
 class Answer(Record):
@@ -101,6 +68,26 @@ class ComparisonRecord(Record):
     conclusion: Outcome
     votes: tuple[Vote, ...] = Field(min_length=1)
     weight: float = Field(default=1.0, ge=0)
+
+
+class PromptRecord(Record):
+    """A prompt alone: what PPO practises on, or is looked at with."""
+
+    kind: Literal["prompt"] = "prompt"
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    group: str
+    prompt: tuple[Message, ...] = Field(min_length=1)
+
+
+class SampleRecord(Record):
+    """One answer nobody judged: a reward network takes the zero and unit of its score from such lines."""
+
+    kind: Literal["sample"] = "sample"
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    answer: Answer
 
 
 # Later kinds (ranking, rating, demonstration) join this union; readers dispatch on `kind`.

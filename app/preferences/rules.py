@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.datasets.records import Outcome, Vote
+from app.preferences.votes import Outcome, Vote
 
 SIDES = (Outcome.a, Outcome.b)
 

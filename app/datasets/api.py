@@ -1,0 +1,80 @@
+"""REST: ask for a dataset, look at it, take its lines in the shape that a trainer wants."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.database import Session
+from app.datasets.actions import ask_to_freeze
+from app.datasets.forms import FreezeForm
+from app.datasets.queries import dataset_of, datasets_of, lines_of
+from app.datasets.rules import Form, rewritten
+from app.datasets.tables import DatasetState
+from app.settings import get_settings
+
+router = APIRouter(tags=["datasets"])
+Reader = Annotated[Access, may(Permission.dataset_read)]
+Freezer = Annotated[Access, may(Permission.dataset_edit)]
+
+
+class DatasetView(BaseModel):
+    """A dataset as REST shows it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    state: DatasetState
+    reason: str | None
+    lines: int | None
+    sha256: str | None
+    question: dict[str, Any]
+    manifest: dict[str, Any]
+    created_at: datetime
+    frozen_at: datetime | None
+
+
+def view(dataset: Any) -> DatasetView:
+    return DatasetView.model_validate({**vars(dataset), "id": dataset.public_id})
+
+
+@router.get("/projects/{project}/datasets")
+async def list_datasets(project: UUID, access: Reader, session: Session) -> list[DatasetView]:
+    """The project's datasets, newest first."""
+    return [view(dataset) for dataset in await datasets_of(session, access.of_project())]
+
+
+@router.post("/projects/{project}/datasets", status_code=202)
+async def freeze_dataset(project: UUID, form: FreezeForm, access: Freezer, session: Session) -> DatasetView:
+    """Freeze the answers that the form names. The lines are written by a worker: ask again until `frozen`."""
+    return view(await ask_to_freeze(session, access.of_project(), form, access.person.id))
+
+
+@router.get("/datasets/{dataset}")
+async def show_dataset(dataset: UUID, access: Reader, session: Session) -> DatasetView:
+    return view(await dataset_of(session, access.of_project(), dataset))
+
+
+@router.get("/datasets/{dataset}/records", response_class=StreamingResponse)
+async def records(
+    dataset: UUID,
+    access: Reader,
+    session: Session,
+    form: Annotated[Form, Query(description="Shape of a line")] = Form.native,
+    split: Annotated[Literal["train", "heldout"] | None, Query(description="One side only")] = None,
+) -> StreamingResponse:
+    """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only."""
+    found = await dataset_of(session, access.of_project(), dataset)
+    lines: Iterator[bytes] = rewritten(lines_of(get_settings().home, found), form, split)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{found.public_id}.{form}.jsonl"',
+        "X-Dataset-SHA256": found.sha256 or "",
+    }
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

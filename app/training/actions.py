@@ -1,0 +1,228 @@
+"""Runs: asked for, taken by one attempt at a time (its fence), told of as they go, ended once."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
+from app.datasets.queries import dataset_of
+from app.datasets.tables import DatasetState
+from app.errors import Conflict, Invalid
+from app.jobs.queue import enqueue
+from app.training.forms import PPOForm, RewardForm
+from app.training.jobs import RunEnded, Train
+from app.training.queries import usable_checkpoint
+from app.training.tables import Method, Run, RunMetric, RunState
+from app.translation import _
+from app.version import code_version
+
+HEARTBEAT_LIMIT = timedelta(seconds=20)
+LOG_LIMIT = 16_000  # characters of log kept with a run
+TERMINAL = (RunState.succeeded, RunState.failed, RunState.cancelled)
+
+
+class FenceLost(Conflict):
+    code = "fence-lost"
+    sentence = _("Another attempt has taken over this run.")
+
+
+async def start_reward_run(
+    session: AsyncSession,
+    project_id: int,
+    form: RewardForm,
+    default_base: UUID | None,
+    actor_id: int | None,
+    **more: Any,
+) -> Run:
+    """A reward model from a frozen dataset on `form.base`, else on the project's checkpoint."""
+    dataset = await dataset_of(session, project_id, form.dataset)
+    if dataset.state is not DatasetState.frozen:
+        raise Invalid(field="dataset", reason=_("it is not frozen yet"))
+    chosen = form.base or default_base
+    if chosen is None:
+        raise Invalid(field="base", reason=_("the project has no checkpoint; name one"))
+    base = await usable_checkpoint(session, project_id, chosen, "base")
+    must_have_weights(base)
+    values = {
+        "dataset_id": dataset.id,
+        "base_id": base.id,
+        "name": form.name or f"{_('Reward model')} · {dataset.name}",
+    }
+    return await _queue(session, project_id, Method.reward, form, values | more, actor_id)
+
+
+async def start_ppo_run(
+    session: AsyncSession, project_id: int, form: PPOForm, actor_id: int | None, **more: Any
+) -> Run:
+    """A policy against a reward model, starting at `form.base`, else at the reward model's own base."""
+    reward = await usable_checkpoint(session, project_id, form.reward, "reward")
+    if reward.kind is not CheckpointKind.reward:
+        raise Invalid(field="reward", reason=_("that checkpoint writes answers; name one that scores them"))
+    if form.base is not None:
+        base = await usable_checkpoint(session, project_id, form.base, "base")
+    else:
+        base = await session.get_one(Checkpoint, reward.parent_id)
+    must_have_weights(base)
+    values = {"reward_id": reward.id, "base_id": base.id, "name": form.name or f"{_('PPO')} · {reward.name}"}
+    return await _queue(session, project_id, Method.ppo, form, values | more, actor_id)
+
+
+def must_have_weights(checkpoint: Checkpoint) -> None:
+    """Training needs the weights here, and weights that write."""
+    if checkpoint.place is Place.endpoint:
+        raise Invalid(field="base", reason=_("its weights are on another server, so it cannot be trained here"))
+    if checkpoint.kind is CheckpointKind.reward:
+        raise Invalid(field="base", reason=_("that checkpoint scores answers; name one that writes them"))
+
+
+async def _queue(
+    session: AsyncSession,
+    project_id: int,
+    method: Method,
+    form: RewardForm | PPOForm,
+    values: dict[str, Any],
+    actor_id: int | None,
+) -> Run:
+    run = Run(
+        project_id=project_id,
+        method=method,
+        config=form.config.model_dump(mode="json"),
+        seed=form.seed,
+        code_version=code_version(),
+        created_by_id=actor_id,
+        **values,
+    )
+    session.add(run)
+    await session.flush()
+    await session.refresh(run)
+    await enqueue(session, Train(run_id=run.id))
+    await events.record(session, "run.asked_for", actor_id=actor_id, project_id=project_id, subject=run.public_id)
+    return run
+
+
+async def cancel_run(session: AsyncSession, run: Run, actor_id: int | None) -> None:
+    """Ask a run to end. A waiting one ends now; a running one at its next heartbeat; an ended one stays as it is."""
+    await session.refresh(run, with_for_update=True)
+    if run.state in TERMINAL or run.cancel_requested_at:
+        return
+    run.cancel_requested_at = func.now()
+    await events.record(
+        session, "run.cancel_asked_for", actor_id=actor_id, project_id=run.project_id, subject=run.public_id
+    )
+    if run.state is RunState.queued:
+        await _end(session, run, RunState.cancelled, _("Cancelled before it began."))
+
+
+async def take_run(session: AsyncSession, run_id: int) -> Run | None:
+    """Make this attempt the one that may write; None when the run has ended or a living attempt holds it."""
+    run = await session.scalar(select(Run).where(Run.id == run_id).with_for_update())
+    if run is None or run.state in TERMINAL:
+        return None
+    if run.state is RunState.running and await _is_alive(session, run):
+        return None
+    run.state, run.fence, run.attempt = RunState.running, uuid4(), run.attempt + 1
+    run.heartbeat_at, run.started_at = func.now(), run.started_at or func.now()
+    await session.flush()
+    await session.refresh(run)
+    return run
+
+
+async def _is_alive(session: AsyncSession, run: Run) -> bool:
+    alive = select(Run.id).where(Run.id == run.id, Run.heartbeat_at > func.now() - HEARTBEAT_LIMIT)
+    return await session.scalar(alive) is not None
+
+
+async def beat(session: AsyncSession, run_id: int, fence: UUID, *, stage: str | None, log: str) -> bool:
+    """Say that the attempt lives. True when its end is asked for.
+
+    :raises FenceLost: another attempt has taken over.
+    """
+    asked = await session.execute(
+        update(Run)
+        .where(Run.id == run_id, Run.fence == fence, Run.state == RunState.running)
+        .values(heartbeat_at=func.now(), stage=stage, log=log[-LOG_LIMIT:])
+        .returning(Run.cancel_requested_at)
+    )
+    row = asked.one_or_none()
+    if row is None:
+        raise FenceLost
+    return row.cancel_requested_at is not None
+
+
+async def write_metrics(session: AsyncSession, run_id: int, fence: UUID, lines: list[Mapping[str, Any]]) -> None:
+    """Keep steps ({step, total, values}); a step told twice, after a resume, keeps its newest numbers."""
+    if not lines:
+        return
+    held = await session.execute(
+        update(Run)
+        .where(Run.id == run_id, Run.fence == fence)
+        .values(step=lines[-1]["step"], steps=lines[-1]["total"], heartbeat_at=func.now())
+    )
+    if held.rowcount == 0:  # type: ignore[attr-defined]
+        raise FenceLost
+    newest = {line["step"]: {"run_id": run_id, "step": line["step"], "values": line["values"]} for line in lines}
+    added = upsert(RunMetric).values(list(newest.values()))
+    replaced = added.on_conflict_do_update(
+        index_elements=["run_id", "step"], set_={"values": added.excluded["values"], "at": func.now()}
+    )
+    await session.execute(replaced)
+
+
+async def succeed(
+    session: AsyncSession, run_id: int, fence: UUID, *, result: Mapping[str, Any], report: Mapping[str, Any]
+) -> Checkpoint:
+    """Register the result and end the run, in one transaction.
+
+    result: columns of the new checkpoint (public_id, name, kind, location, weights_sha256, record).
+    """
+    run = await _held(session, run_id, fence)
+    checkpoint_id = await session.scalar(
+        insert(Checkpoint)
+        .values(project_id=run.project_id, place=Place.run, parent_id=run.base_id, run_id=run.id, **result)
+        .returning(Checkpoint.id)
+    )
+    run.result_id, run.report = checkpoint_id, dict(report)
+    await _end(session, run, RunState.succeeded, None)
+    return await session.get_one(Checkpoint, checkpoint_id)
+
+
+async def fail(session: AsyncSession, run_id: int, fence: UUID, reason: str) -> None:
+    """End the run with a sentence that says why."""
+    await _end(session, await _held(session, run_id, fence), RunState.failed, reason)
+
+
+async def stop(session: AsyncSession, run_id: int, fence: UUID) -> None:
+    """End the run as cancelled, once its attempt has stopped."""
+    await _end(session, await _held(session, run_id, fence), RunState.cancelled, _("Cancelled on request."))
+
+
+async def _held(session: AsyncSession, run_id: int, fence: UUID) -> Run:
+    run = await session.scalar(select(Run).where(Run.id == run_id, Run.fence == fence).with_for_update())
+    if run is None or run.state in TERMINAL:
+        raise FenceLost
+    return run
+
+
+async def _end(session: AsyncSession, run: Run, state: RunState, reason: str | None) -> None:
+    run.state, run.reason, run.finished_at, run.fence = state, reason, func.now(), None
+    await session.flush()
+    await enqueue(session, RunEnded(run_id=run.id))
+    await events.record(session, f"run.{state.value}", project_id=run.project_id, subject=run.public_id, reason=reason)
+
+
+async def abandoned_runs(session: AsyncSession) -> list[int]:
+    """Runs whose attempt has gone quiet: to be taken up again."""
+    quiet = select(Run.id).where(Run.state == RunState.running, Run.heartbeat_at < func.now() - HEARTBEAT_LIMIT)
+    return list((await session.scalars(quiet)).all())
+
+
+async def take_up_again(session: AsyncSession) -> None:
+    """Queue a job for each abandoned run; `take_run` sees to it that one attempt wins."""
+    for run_id in await abandoned_runs(session):
+        await enqueue(session, Train(run_id=run_id), once=f"train-{run_id}")

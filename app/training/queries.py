@@ -1,0 +1,79 @@
+"""Questions about runs."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.checkpoints.tables import Checkpoint, CheckpointState
+from app.errors import Invalid, NotFound
+from app.prompts.tables import Prompt, Root, Use
+from app.training.tables import Run, RunMetric
+from app.translation import _
+
+
+async def run_of(session: AsyncSession, project_id: int, public_id: UUID) -> Run:
+    found = await session.scalar(select(Run).where(Run.project_id == project_id, Run.public_id == public_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def runs_of(session: AsyncSession, project_id: int) -> Sequence[Run]:
+    """Newest first."""
+    return (await session.scalars(select(Run).where(Run.project_id == project_id).order_by(Run.id.desc()))).all()
+
+
+async def metrics_of(session: AsyncSession, run_id: int, after: int = -1) -> Sequence[RunMetric]:
+    """Steps later than `after`, in order."""
+    wanted = select(RunMetric).where(RunMetric.run_id == run_id, RunMetric.step > after).order_by(RunMetric.step)
+    return (await session.scalars(wanted)).all()
+
+
+async def curves_of(session: AsyncSession, run_id: int, most: int = 400) -> dict[str, list[tuple[float, float | None]]]:
+    """Each metric as (step, value), thinned to about `most` points, for drawing."""
+    rows = await metrics_of(session, run_id)
+    kept = [*rows[:: max(1, len(rows) // most)]] + ([rows[-1]] if rows else [])
+    curves: dict[str, list[tuple[float, float | None]]] = {}
+    for row in kept:
+        for name, value in row.values.items():
+            points = curves.setdefault(name, [])
+            if not points or points[-1][0] != row.step:
+                points.append((row.step, value))
+    return curves
+
+
+async def usable_checkpoint(session: AsyncSession, project_id: int, public_id: UUID, field: str) -> Checkpoint:
+    """A ready checkpoint of this project or of all.
+
+    :raises Invalid: naming `field`, when there is none.
+    """
+    found = await session.scalar(
+        select(Checkpoint).where(
+            Checkpoint.public_id == public_id,
+            Checkpoint.project_id.is_(None) | (Checkpoint.project_id == project_id),
+            Checkpoint.state == CheckpointState.ready,
+        )
+    )
+    if found is None:
+        raise Invalid(field=field, reason=_("there is no such checkpoint that is ready"))
+    return found
+
+
+async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[dict[str, Any]]:
+    """Prompts to practise on as records.PromptRecord: use train, else label; never held-out."""
+    for use in (Use.train, Use.label):
+        query = (
+            select(Prompt.public_id, Root.public_id, Prompt.messages)
+            .join(Root, Root.id == Prompt.root_id)
+            .where(Prompt.project_id == project_id, Prompt.use == use, Prompt.retired_at.is_(None))
+            .order_by(Prompt.id)
+        )
+        found = False
+        async for prompt, group, messages in await session.stream(query):
+            found = True
+            yield {"kind": "prompt", "schema_version": 1, "id": str(prompt), "group": str(group), "prompt": messages}
+        if found:
+            return
