@@ -1,5 +1,6 @@
 """One labelling effort: its settings, its protocol and guidelines (each versioned), and its rounds of collection."""
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueCo
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
+
+DEFAULT_SPLIT = '{"label": 80, "train": 0, "heldout": 20}'
 
 
 class ProjectState(StrEnum):
@@ -21,7 +24,7 @@ class Project(Base):
     """secret keys the pseudonyms; version rises with every edit, so two editors notice each other.
 
     low_water: when fewer tasks than this are free, more completions are asked for.
-    generation_limit: completions that may be asked for automatically, in all.
+    generation_limit: completions that may be asked for automatically, in all. split: `rules.Shares` of new prompts.
     """
 
     __tablename__ = "projects"
@@ -41,6 +44,9 @@ class Project(Base):
     edit_minutes: Mapped[int] = mapped_column(server_default="60", default=60)
     low_water: Mapped[int] = mapped_column(server_default="40", default=40)
     generation_limit: Mapped[int] = mapped_column(server_default="2000", default=2000)
+    split: Mapped[dict[str, Any]] = mapped_column(
+        server_default=DEFAULT_SPLIT, default=lambda: json.loads(DEFAULT_SPLIT)
+    )
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()

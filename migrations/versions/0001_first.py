@@ -256,6 +256,12 @@ def upgrade() -> None:
         sa.Column("edit_minutes", sa.BigInteger(), server_default="60", nullable=False),
         sa.Column("low_water", sa.BigInteger(), server_default="40", nullable=False),
         sa.Column("generation_limit", sa.BigInteger(), server_default="2000", nullable=False),
+        sa.Column(
+            "split",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default='{"label": 80, "train": 0, "heldout": 20}',
+            nullable=False,
+        ),
         sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("created_by_id", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

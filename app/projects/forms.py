@@ -1,0 +1,68 @@
+"""What may come in about a project."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.projects.rules import ProtocolBody, Shares, checked_zone
+from app.projects.tables import ProjectState
+from app.translation import _
+
+
+def without_nul(text: str) -> str:
+    """Postgres cannot hold NUL, and UTF-8 no half of a surrogate pair: both are refused with their position."""
+    for position, letter in enumerate(text):
+        if letter == "\0" or "\ud800" <= letter <= "\udfff":
+            raise ValueError(
+                _("character {position} (U+{code}) cannot be stored").format(
+                    position=position + 1, code=f"{ord(letter):04X}"
+                )
+            )
+    return text
+
+
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(without_nul)
+]
+Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(without_nul)]
+Markdown = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(without_nul)]
+Zone = Annotated[str, AfterValidator(checked_zone)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewProject(Form):
+    """A project needs a name; the rest has defaults that work."""
+
+    name: Line
+    description: Text = ""
+    zone: Zone = "UTC"
+    k: int = Field(default=1, ge=1, le=50)
+    daily_limit: int = Field(default=2000, ge=1, le=100_000)
+    edit_minutes: int = Field(default=60, ge=0, le=100_000)
+    low_water: int = Field(default=40, ge=0, le=100_000)
+    generation_limit: int = Field(default=2000, ge=0, le=10_000_000)
+    split: Shares = Shares()
+    checkpoint: UUID | None = None
+    protocol: ProtocolBody = ProtocolBody()
+    guidelines: Markdown = ""
+
+
+class ProjectEdit(Form):
+    """Fields that are left out stay as they are. version: of the project that the editor saw."""
+
+    version: int
+    name: Line | None = None
+    description: Text | None = None
+    state: ProjectState | None = None
+    zone: Zone | None = None
+    k: int | None = Field(default=None, ge=1, le=50)
+    daily_limit: int | None = Field(default=None, ge=1, le=100_000)
+    edit_minutes: int | None = Field(default=None, ge=0, le=100_000)
+    low_water: int | None = Field(default=None, ge=0, le=100_000)
+    generation_limit: int | None = Field(default=None, ge=0, le=10_000_000)
+    split: Shares | None = None
+    checkpoint: UUID | None = None

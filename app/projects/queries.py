@@ -1,0 +1,120 @@
+"""Questions about projects."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, column, func, select, table
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.access import Access
+from app.accounts.permissions import Role
+from app.accounts.tables import Membership
+from app.errors import NotFound
+from app.projects.tables import Batch, Guidelines, Project, ProjectState, Protocol
+
+# Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
+SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"))
+SLOT_FREE, SLOT_LEASED, SLOT_DONE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Answers of a project's tasks: given, being given now, still wanted; and how many of them are the reader's."""
+
+    done: int = 0
+    leased: int = 0
+    free: int = 0
+    mine: int = 0
+
+    @property
+    def wanted(self) -> int:
+        return self.done + self.leased + self.free
+
+
+@dataclass(frozen=True)
+class MyProject:
+    """A project as its list shows it to one person. role None: an admin who is no member."""
+
+    project: Project
+    role: Role | None
+    progress: Progress
+
+
+async def get_project(session: AsyncSession, project_id: int) -> Project:
+    """The project with this inside id.
+
+    :raises NotFound: there is none.
+    """
+    project = await session.get(Project, project_id)
+    if project is None:
+        raise NotFound
+    return project
+
+
+async def project_by_name(session: AsyncSession, name: str) -> Project | None:
+    """The oldest project called `name`: for the command line and the demo."""
+    found = select(Project).where(Project.name == name).order_by(Project.id).limit(1)
+    return (await session.scalars(found)).first()
+
+
+async def project_by_public_id(session: AsyncSession, public_id: UUID) -> Project | None:
+    return (await session.scalars(select(Project).where(Project.public_id == public_id))).one_or_none()
+
+
+def visible_to(access: Access) -> Select[Any]:
+    """Projects this person has a part in, newest first; an admin sees all."""
+    member = (Membership.project_id == Project.id) & (Membership.user_id == access.person.id)
+    asked = select(Project, Membership.role).join(Membership, member, isouter=access.person.is_admin)
+    return asked.order_by(Project.id.desc())
+
+
+async def my_projects(session: AsyncSession, access: Access) -> list[MyProject]:
+    """What the start page lists: archived projects come last."""
+    rows: list[Row[Any]] = list((await session.execute(visible_to(access))).all())
+    counted = await progress_of(session, [project.id for project, _role in rows], access.person.id)
+    mine = [MyProject(project, role, counted.get(project.id, Progress())) for project, role in rows]
+    return sorted(mine, key=lambda one: one.project.state is ProjectState.archived)
+
+
+async def progress_of(session: AsyncSession, project_ids: list[int], person_id: int | None) -> dict[int, Progress]:
+    """Progress by project id; projects without tasks are left out."""
+
+    def counted(*conditions: Any) -> Any:
+        return func.count().filter(*conditions)
+
+    asked = (
+        select(
+            SLOTS.c.project_id,
+            counted(SLOTS.c.state == SLOT_DONE),
+            counted(SLOTS.c.state == SLOT_LEASED),
+            counted(SLOTS.c.state == SLOT_FREE),
+            counted(SLOTS.c.state == SLOT_DONE, SLOTS.c.annotator_id == person_id),
+        )
+        .where(SLOTS.c.project_id.in_(project_ids))
+        .group_by(SLOTS.c.project_id)
+    )
+    rows = (await session.execute(asked)).all()
+    return {project_id: Progress(*counts) for project_id, *counts in rows}
+
+
+async def newest_protocol(session: AsyncSession, project_id: int) -> Protocol:
+    """The protocol that new tasks are shown under."""
+    asked = select(Protocol).where(Protocol.project_id == project_id).order_by(Protocol.version.desc()).limit(1)
+    return (await session.scalars(asked)).one()
+
+
+async def newest_guidelines(session: AsyncSession, project_id: int) -> Guidelines:
+    """The guidelines that new tasks are shown with."""
+    asked = select(Guidelines).where(Guidelines.project_id == project_id).order_by(Guidelines.version.desc()).limit(1)
+    return (await session.scalars(asked)).one()
+
+
+async def default_batch(session: AsyncSession, project_id: int) -> Batch:
+    """The open round that every project has by itself."""
+    return (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.is_default))).one()
+
+
+async def batch_by_public_id(session: AsyncSession, project_id: int, public_id: UUID) -> Batch | None:
+    asked = select(Batch).where(Batch.project_id == project_id, Batch.public_id == public_id)
+    return (await session.scalars(asked)).one_or_none()
