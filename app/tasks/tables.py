@@ -171,3 +171,26 @@ class Skip(Base):
     project_id: Mapped[int]
     reason: Mapped[str | None]
     at: Mapped[datetime] = now()
+
+
+class Lapse(Base):
+    """A showing that ended without an answer: run out, skipped or given back.
+
+    It keeps what was on the screen, so that an answer that comes late is still understood and kept. slot_id is the
+    slot the handles were made for; `tidy` forgets rows after thirty days.
+    """
+
+    __tablename__ = "lapses"
+    __table_args__ = (
+        of_project("slots", "slot_id", ondelete="CASCADE"),
+        Index(None, "at"),
+    )
+    shown_key: Mapped[UUID] = mapped_column(primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    project_id: Mapped[int]
+    slot_id: Mapped[int]
+    sides: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    protocol_id: Mapped[int]
+    guidelines_id: Mapped[int | None]
+    shown_at: Mapped[datetime]
+    at: Mapped[datetime] = now()

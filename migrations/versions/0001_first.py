@@ -1034,6 +1034,27 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 1"),
     )
     op.create_table(
+        "lapses",
+        sa.Column("shown_key", sa.Uuid(), nullable=False),
+        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("slot_id", sa.BigInteger(), nullable=False),
+        sa.Column("sides", postgresql.ARRAY(sa.SmallInteger()), nullable=False),
+        sa.Column("protocol_id", sa.BigInteger(), nullable=False),
+        sa.Column("guidelines_id", sa.BigInteger(), nullable=True),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["annotator_id"], ["users.id"], name=op.f("fk_lapses_annotator_id")),
+        sa.ForeignKeyConstraint(
+            ["project_id", "slot_id"],
+            ["slots.project_id", "slots.id"],
+            name=op.f("fk_lapses_project_id_slot_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("shown_key", name=op.f("pk_lapses")),
+    )
+    op.create_index(op.f("ix_lapses_at"), "lapses", ["at"], unique=False)
+    op.create_table(
         "annotations",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("public_id", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False),
@@ -1190,6 +1211,8 @@ def downgrade() -> None:
     op.drop_table("task_completions")
     op.drop_table("scores")
     op.drop_table("drafts")
+    op.drop_index(op.f("ix_lapses_at"), table_name="lapses")
+    op.drop_table("lapses")
     op.drop_index("uq_annotations_one_live", table_name="annotations", postgresql_where=sa.text("state = 'live'"))
     op.drop_index(op.f("ix_annotations_task_id"), table_name="annotations")
     op.drop_index(op.f("ix_annotations_project_id_annotator_id_id"), table_name="annotations")
