@@ -1,15 +1,27 @@
 """Every setting of the installation, read once from the environment (`HONE_*`) and an optional `.env` file."""
 
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr
+from dotenv import dotenv_values
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.translation import _
+
+PREFIX, FILE = "HONE_", ".env"
+# Read by `hone up` and make, not by the application.
+OTHERS = {"HONE_UP", "HONE_TEST_DATABASE_URL"}
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="HONE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=FILE, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("var"), description="Folder for Postgres, checkpoints, datasets and media.")
     database_url: SecretStr | None = Field(
@@ -39,3 +51,41 @@ class Settings(BaseSettings):
 @cache
 def get_settings() -> Settings:
     return Settings()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One setting as `hone doctor` shows it."""
+
+    name: str
+    value: str  # secrets are masked
+    origin: str  # default, environment or .env
+
+
+def sources(settings: Settings) -> Iterator[Source]:
+    """Every setting with its value and where the value came from."""
+    environment, file = _named(os.environ), _named(dotenv_values(FILE))
+    for field in Settings.model_fields:
+        name = f"{PREFIX}{field}".upper()
+        origin = _("environment") if name in environment else FILE if name in file else _("default")
+        value = getattr(settings, field)
+        yield Source(name, "" if value is None else str(value), origin)
+
+
+def unknown_names() -> list[str]:
+    """Variables that look like settings and are none: most often a slip of the pen."""
+    known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields} | OTHERS
+    given = _named(os.environ) | _named(dotenv_values(FILE))
+    return sorted(name for name in given if name not in known)
+
+
+def _named(variables: "os._Environ[str] | dict[str, str | None]") -> set[str]:
+    """The names of ours that hold something; an empty one counts as not set."""
+    return {name.upper() for name, value in variables.items() if value and name.upper().startswith(PREFIX)}
+
+
+def in_words(error: ValidationError) -> str:
+    """What is wrong with which setting, a line each; the values are not repeated, since some are secret."""
+    return "\n".join(
+        f"{PREFIX}{'.'.join(map(str, found['loc']))}".upper() + f": {found['msg']}" for found in error.errors()
+    )

@@ -144,10 +144,10 @@ def in_sentences(folder: Path) -> Iterator[None]:
     """Turns what the file system refuses into a sentence."""
     try:
         yield
-    except FileNotFoundError as error:
-        sentence = _("{name} is missing. On Debian and Ubuntu: apt install util-linux passwd")
-        raise CannotStart(sentence, name=error.filename) from error
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and "/" not in str(error.filename):
+            sentence = _("The program {name} is missing. On Debian and Ubuntu: apt install util-linux passwd")
+            raise CannotStart(sentence, name=error.filename) from error
         refused = isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or error.errno == EROFS
         if refused:
             raise cannot_write(folder) from error

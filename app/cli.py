@@ -1,0 +1,116 @@
+"""`hone …`: thin commands over the same actions as the pages."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from app import database, doctor, embedded, extras, migrating, supervision
+from app.errors import DomainError
+from app.settings import Settings, get_settings, in_words, sources, unknown_names
+from app.translation import _
+from app.unprivileged import CannotStart
+
+app = typer.Typer(name="hone", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Rest = Annotated[list[str] | None, typer.Argument(help="Handed on as it is.")]
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def main() -> None:
+    """The program `hone`: what goes wrong in a foreseen way is a sentence and exit status 1."""
+    try:
+        app()
+    except ValidationError as error:
+        sys.exit(in_words(error))
+    except (CannotStart, DomainError) as error:
+        sys.exit(str(error))
+
+
+def become(*words: str) -> NoReturn:
+    """Replace this program by another, so that signals and exit status are the other's own."""
+    sys.stdout.flush()
+    os.execv(words[0], words)  # noqa: S606 (our own words)
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[str]:
+    """The address of the database, for a short errand: the embedded Postgres is started for it if need be."""
+    if settings.database_url:
+        yield database.database_url()
+        return
+    with embedded.borrowed(settings.home):
+        yield database.database_url()
+
+
+@app.command()
+def up(
+    install: Annotated[bool, typer.Option(help="Install torch in the background when it is missing.")] = False,
+) -> None:
+    """Start everything on this machine; Ctrl-C stops it."""
+    become(sys.executable, "-m", "app.supervision", *(["--install"] if install else []))
+
+
+@app.command()
+def web() -> None:
+    """Start the web server alone."""
+    settings = get_settings()
+    port = supervision.choose_port(settings.host, settings.port, "HONE_PORT")
+    become(*supervision.web_words(settings, port))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    with database_of(get_settings()) as url:
+        migrating.migrate(url)
+
+
+@app.command(name="doctor")
+def show_health() -> None:
+    """Show every setting with its source, and what this machine lacks."""
+    settings = get_settings()
+    shown = list(sources(settings))
+    width = max(len(source.name) for source in shown)
+    for source in shown:
+        print(f"{source.name:<{width}}  {source.value or '-':<28}  {source.origin}")
+    for name in unknown_names():
+        print(_("{name} is not a setting of Hone; is it misspelt?").format(name=name))
+    print()
+    findings = list(doctor.examine(settings))
+    for finding in findings:
+        mark = _("ok") if finding.well else _("FAULT") if finding.needed else _("note")
+        print(f"{mark:<5}  {finding.about}: {finding.sentence}")
+    if any(finding.needed and not finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+def hand_on(module: str, *words: str) -> NoReturn:
+    """Become a program that needs torch, or name the extra that brings it."""
+    absent = extras.missing("train")
+    if absent:
+        sentence = _("This needs {names}: pip install 'hone[train]'")
+        raise CannotStart(sentence, names=", ".join(absent))
+    become(sys.executable, "-m", module, *words)
+
+
+@app.command(context_settings=PASS_ON)
+def train(rest: Rest = None) -> None:
+    """Train from a file, without a database: reward|ppo run.json; without words, the trainer of the queue."""
+    if rest:
+        hand_on("workers.training", *rest)
+    hand_on("workers", "train")
+
+
+@app.command(context_settings=PASS_ON)
+def sample(rest: Rest = None) -> None:
+    """Start the sampler: it answers the queue and the loopback door."""
+    hand_on("workers", "sample", *(rest or []))
+
+
+if __name__ == "__main__":
+    main()
