@@ -1,0 +1,193 @@
+"""What a run tells while it runs, how it is told to stop, and what it needs to go on after a kill.
+
+In the run's folder: `metrics.jsonl` (a line per step), TensorBoard files, `state.safetensors` (all that the next step
+depends on, replaced by one rename), and `cancel`, which anybody may create.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch import Tensor, nn
+
+from workers.training.checkpoints import flush_to_disk
+
+METRICS = "metrics.jsonl"
+STATE = "state.safetensors"
+CANCEL = "cancel"
+CURVES = "events.out.tfevents.1.hone"
+
+Values = dict[str, float]
+Report = Callable[[int, int, Values], None]
+"""Called with (step, total, values) after each step."""
+
+
+class RunFailed(Exception):
+    """A run that ended badly. `sentence` says why, for the person who started it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class RunCancelled(RunFailed):
+    """Somebody asked for the end. The state is saved: the same run file goes on from here."""
+
+
+def quiet(step: int, total: int, values: Values) -> None:
+    """A report nobody reads."""
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass
+class Progress:
+    """Where steps are written down. `state` on disk and these lines never tell two stories: see `rewind`."""
+
+    folder: Path
+    report: Report = quiet
+    should_stop: Callable[[], bool] = never
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def step(self, step: int, total: int, values: Values) -> None:
+        """Write one step down. Raises RunFailed when a loss is no number."""
+        line = {"step": step, "total": total, "values": {name: tidy(value) for name, value in values.items()}}
+        with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        draw_curves(self.folder / "tensorboard", step, values)
+        self.report(step, total, values)
+        broken = [name for name, value in values.items() if "loss" in name and not math.isfinite(value)]
+        if broken:
+            raise RunFailed(
+                f"{broken[0]} was not a number at step {step}: the learning rate (lr) is probably too high."
+            )
+
+    def stop_if_asked(self, step: int) -> None:
+        if self.should_stop() or (self.folder / CANCEL).exists():
+            raise RunCancelled(f"Cancelled after step {step}.")
+
+    def rewind(self, step: int) -> None:
+        """Forget lines after `step`, which a killed run wrote after its last saved state."""
+        file = self.folder / METRICS
+        if file.exists():
+            kept = [line for line in file.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
+            replace_file(file, "".join(f"{line}\n" for line in kept).encode())
+
+
+def step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf  # the last line of a killed run may be half a line
+
+
+def tidy(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def draw_curves(folder: Path, step: int, values: Values) -> None:
+    """Append one step to a TensorBoard file, by tensorboard's own record writer (no TensorFlow, no torch.utils)."""
+    folder.mkdir(exist_ok=True)
+    summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+    with (folder / CURVES).open("ab") as stream:
+        if not stream.tell():
+            RecordWriter(stream).write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        RecordWriter(stream).write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_bytes(content)
+    flush_to_disk(partial)
+    os.replace(partial, file)
+
+
+def save_state(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    """All that the next step depends on, in one file that is replaced whole."""
+    partial = folder / f".{STATE}.partial"
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        partial,
+        {"values": json.dumps(values)},
+    )
+    flush_to_disk(partial)
+    os.replace(partial, folder / STATE)
+    flush_to_disk(folder)
+
+
+def load_state(folder: Path, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The saved state, None where there is none. Raises RunFailed for a state of another run file."""
+    file = folder / STATE
+    if not file.exists():
+        return None
+    try:
+        with safe_open(file, "pt") as stream:
+            values = json.loads(stream.metadata()["values"])
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunFailed(f"{file} is not readable ({error}); delete it to begin anew.") from None
+    if values.get("fingerprint") != fingerprint:
+        raise RunFailed(f"{file} belongs to another configuration; choose another folder or delete it.")
+    return tensors, values
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments by number of parameter, as tensors that safetensors can hold."""
+    return {
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, entries in optimizer.state_dict()["state"].items()
+        for name, value in entries.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        if path.startswith("optimizer."):
+            _, number, name = path.split(".")
+            state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def copy_into(parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor], prefix: str = "") -> None:
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[prefix + name])
+
+
+def grad_norm(parameters: Iterable[nn.Parameter], limit: float) -> float:
+    """Clip to `limit` and return the norm before."""
+    return float(nn.utils.clip_grad_norm_(list(parameters), limit))
+
+
+def code_version() -> str:
+    """The installed version, with the commit when running from a checkout."""
+    try:
+        name = version("hone")
+    except PackageNotFoundError:
+        name = "0"
+    head = Path(__file__).parents[2] / ".git" / "HEAD"
+    try:
+        pointed = head.read_text().strip()
+        commit = (head.parent / pointed[5:]).read_text().strip() if pointed.startswith("ref: ") else pointed
+    except OSError:
+        return name
+    return f"{name}+{commit[:12]}"

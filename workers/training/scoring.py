@@ -1,0 +1,152 @@
+"""The reward network: adapters and scalar heads on a frozen base, an ensemble that answers in one forward pass."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from app.training.configs import RewardConfig
+from workers.training.batches import micro_batches
+from workers.training.checkpoints import (
+    CheckpointRecord,
+    CheckpointRefused,
+    check_safetensors,
+    read_record,
+    refuse_code,
+    save_folder,
+)
+from workers.training.networks import Backbone
+from workers.training.progress import copy_into
+
+FILE = "reward.safetensors"
+ADAPTER = "reward"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """mean and sd (n,) over the members: log-odds units, sigmoid of a difference is the chance to be preferred."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def cautious(self, deviations: float) -> Tensor:
+        """The mean less some standard deviations, which takes the gain out of fooling one member (Coste 2023)."""
+        return self.mean - deviations * self.sd
+
+
+class RewardNetwork(nn.Module):
+    """`members` adapters and heads on one backbone.
+
+    offsets (m,): each member's mean over common answers, since Bradley-Terry leaves every member its own zero.
+    temperature: divides scores so that differences are log-odds. moments: mean and sd of reference answers' scores.
+    """
+
+    def __init__(self, backbone: Backbone, config: RewardConfig, base_sha256: str) -> None:
+        super().__init__()
+        self.backbone, self.config, self.base_sha256 = backbone, config, base_sha256
+        backbone.add(ADAPTER, config.rank, config.scale, config.members)
+        # N(0, 1 / (width + 1)): scores of variance about 1 at the start (Stiennon et al. 2020)
+        heads = torch.randn(config.members, backbone.width) / math.sqrt(backbone.width + 1)
+        self.heads = nn.Parameter(heads.to(backbone.device))
+        self.offsets = torch.zeros(config.members, device=backbone.device)
+        self.temperature = 1.0
+        self.moments = (0.0, 1.0)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """What is fitted, each with the member as first dimension."""
+        return {**self.backbone.adapter(ADAPTER), "heads": self.heads}
+
+    def block_scores(self, ids: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
+        """ids (members x n, t), member m reads the m-th block of n rows → raw scores (members, n).
+
+        starts, ends: where each row's answer begins and stops (past its last token).
+        """
+        with self.backbone.using(ADAPTER):
+            hidden = self.backbone.hidden(ids).float()  # (members x n, t, width)
+        last = torch.tensor(ends, device=ids.device) - 1
+        if self.config.read == "last":
+            read = hidden[torch.arange(len(ids), device=ids.device), last]
+        else:
+            places = torch.arange(ids.shape[1], device=ids.device)
+            first = torch.tensor(starts, device=ids.device)
+            mask = (places >= first.unsqueeze(1)) & (places <= last.unsqueeze(1))
+            read = torch.where(mask.unsqueeze(-1), hidden, 0.0).sum(1) / mask.sum(1, keepdim=True)
+        return torch.einsum("mnd,md->mn", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
+
+    @torch.no_grad()
+    def raw_scores(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Tensor:
+        """What each member says, (members, n), before any constant."""
+        raw = torch.zeros(self.config.members, len(prompts), device=self.backbone.device)
+        budget = max(1, self.config.token_budget // self.config.members)
+        for rows, ids in micro_batches(prompts, answers, budget, pad):
+            starts = [len(prompts[row]) for row in rows] * self.config.members
+            ends = [len(prompts[row]) + len(answers[row]) for row in rows] * self.config.members
+            raw[:, rows] = self.block_scores(ids.to(raw.device).repeat(self.config.members, 1), starts, ends)
+        return raw
+
+    def score(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Scores:
+        """Scores of answers (token ids with their end) to prompts; each the same alone or in any company."""
+        centred = (self.raw_scores(prompts, answers, pad) - self.offsets.unsqueeze(1)) / self.temperature
+        return Scores(centred.mean(0), centred.std(0))
+
+    @torch.no_grad()
+    def normalise(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> None:
+        """Set zero and unit by answers of the reference policy: their scores get mean 0 and sd 1 (statement 17)."""
+        scores = self.score(prompts, answers, pad).mean
+        self.moments = (float(scores.mean()), float(scores.std().clamp(min=1e-6)))
+
+
+def save_reward(folder: Path, reward: RewardNetwork, record: CheckpointRecord) -> None:
+    constants = {"temperature": reward.temperature, "moments": reward.moments, "offsets": reward.offsets.tolist()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in reward.trained().items()}
+    save_folder(folder, record, lambda place: save_file(tensors, place / FILE, {"constants": json.dumps(constants)}))
+
+
+def load_reward(folder: str | Path, backbone: Backbone, base_sha256: str) -> RewardNetwork:
+    """The reward network of a folder on its base. Raises CheckpointRefused, also for another base."""
+    folder = Path(folder)
+    record = read_reward_record(folder)
+    if record.base_sha256 != base_sha256:
+        raise CheckpointRefused(
+            f"{folder.name} was trained on the base with sha256 {str(record.base_sha256)[:12]}…,"
+            f" and this one is {base_sha256[:12]}…: its scores would mean nothing."
+        )
+    constants = json.loads(check_safetensors_metadata(folder / FILE)["constants"])
+    reward = RewardNetwork(backbone, RewardConfig.model_validate(record.config), base_sha256)
+    tensors = load_file(folder / FILE)
+    if tensors.keys() != reward.trained().keys():
+        raise CheckpointRefused(f"{FILE} in {folder.name} does not fit the layers of its base.")
+    copy_into(reward.trained(), tensors)
+    reward.temperature = float(constants["temperature"])
+    reward.moments = (float(constants["moments"][0]), float(constants["moments"][1]))
+    reward.offsets = torch.tensor(constants["offsets"], device=backbone.device)
+    return reward.requires_grad_(False)
+
+
+def read_reward_record(folder: Path) -> CheckpointRecord:
+    if not folder.is_dir():
+        raise CheckpointRefused(f"{folder} is not a folder.")
+    refuse_code(folder)
+    record = read_record(folder)
+    if record is None or record.kind != "reward":
+        raise CheckpointRefused(f"{folder.name} has no hone.json of a reward checkpoint.")
+    if not (folder / FILE).is_file():
+        raise CheckpointRefused(f"{FILE} is missing in {folder.name}.")
+    check_safetensors(folder / FILE)
+    return record
+
+
+def check_safetensors_metadata(file: Path) -> dict[str, str]:
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    metadata: dict[str, str] = header.get("__metadata__", {})
+    if "constants" not in metadata:
+        raise CheckpointRefused(f"{file.name} lacks the constants of its scores.")
+    return metadata
