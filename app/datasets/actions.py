@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app import events
 from app.datasets.forms import FreezeForm
-from app.datasets.jobs import DatasetFrozen, FreezeDataset
+from app.datasets.jobs import FreezingEnded, FreezeDataset
 from app.datasets.queries import chosen_answers, folder_of
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Tally, split_of
@@ -174,7 +174,7 @@ async def freeze(session: AsyncSession, connection: AsyncConnection, dataset: Da
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
     dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], written.lines, func.now()
     await session.flush()
-    await enqueue(session, DatasetFrozen(dataset_id=dataset.id))
+    await enqueue(session, FreezingEnded(dataset_id=dataset.id))
     await events.record(
         session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256
     )

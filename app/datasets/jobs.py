@@ -7,7 +7,7 @@ class FreezeDataset(Job):
     dataset_id: int
 
 
-class DatasetFrozen(Job):
-    """Said when a dataset's lines are on disk; a schedule's next step waits for it."""
+class FreezingEnded(Job):
+    """Said when a dataset is frozen, or could not be; a schedule's next step waits for it."""
 
     dataset_id: int

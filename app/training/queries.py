@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.checkpoints.tables import Checkpoint, CheckpointState
+from app.checkpoints.tables import Checkpoint, CheckpointState, Place
 from app.errors import Invalid, NotFound
+from app.projects.tables import Project
 from app.prompts.tables import Prompt, Root, Use
 from app.training.tables import Run, RunMetric
 from app.translation import _
@@ -60,6 +61,13 @@ async def usable_checkpoint(session: AsyncSession, project_id: int, public_id: U
     if found is None:
         raise Invalid(field=field, reason=_("there is no such checkpoint that is ready"))
     return found
+
+
+async def default_base(session: AsyncSession, project_id: int) -> UUID | None:
+    """The checkpoint that answers for the project now, else the bundled one."""
+    chosen = select(Project.checkpoint_id).where(Project.id == project_id).scalar_subquery()
+    query = select(Checkpoint.public_id).where(or_(Checkpoint.id == chosen, Checkpoint.place == Place.bundled))
+    return (await session.scalars(query.order_by((Checkpoint.id == chosen).desc().nulls_last()).limit(1))).first()
 
 
 async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[dict[str, Any]]:

@@ -4,8 +4,9 @@ from sqlalchemy import select
 
 from app import database
 from app.datasets.actions import freeze
-from app.datasets.jobs import FreezeDataset
+from app.datasets.jobs import FreezeDataset, FreezingEnded
 from app.datasets.tables import Dataset, DatasetState
+from app.jobs.queue import enqueue
 from workers.handlers.registry import Context, handles
 
 
@@ -21,3 +22,4 @@ async def freeze_dataset(job: FreezeDataset, context: Context) -> None:
                 await freeze(session, connection, dataset, context.settings.home)
         except OSError as error:
             dataset.state, dataset.reason = DatasetState.failed, f"The lines could not be written: {error.strerror}."
+            await enqueue(session, FreezingEnded(dataset_id=dataset.id))

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+from app.checkpoints.queries import location_of
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.checkpoints.queries import location_of
 from app.checkpoints.tables import Checkpoint, CheckpointKind
 from app.datasets.queries import lines_of
 from app.datasets.tables import Dataset

@@ -1,0 +1,71 @@
+"""REST: compare two checkpoints blindly."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.checkpoints.tables import Checkpoint
+from app.database import Session
+from app.evaluation.actions import baseline_of, start_evaluation
+from app.evaluation.forms import EvaluationForm
+from app.evaluation.queries import evaluation_of, evaluations_of
+from app.evaluation.tables import Evaluation, EvaluationState
+from app.training.queries import usable_checkpoint
+
+router = APIRouter(tags=["evaluations"])
+Reader = Annotated[Access, may(Permission.evaluation_read)]
+Editor = Annotated[Access, may(Permission.evaluation_edit)]
+
+
+class EvaluationView(BaseModel):
+    """A blind comparison. result.people: answers by people; result.all: those and what a rule decided."""
+
+    id: UUID
+    candidate: UUID
+    baseline: UUID
+    state: EvaluationState
+    reason: str | None
+    prompts: int
+    k: int
+    sampling: dict[str, Any]
+    result: dict[str, Any]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+async def view(session: Session, evaluation: Evaluation) -> EvaluationView:
+    candidate = await session.get_one(Checkpoint, evaluation.candidate_id)
+    baseline = await session.get_one(Checkpoint, evaluation.baseline_id)
+    apart = ("id", "candidate", "baseline", "result")
+    shown = {name: getattr(evaluation, name) for name in EvaluationView.model_fields if name not in apart}
+    result = {name: value for name, value in evaluation.result.items() if name != "by_rule"}
+    ids = {"id": evaluation.public_id, "candidate": candidate.public_id, "baseline": baseline.public_id}
+    return EvaluationView(**ids, result=result, **shown)
+
+
+@router.get("/projects/{project}/evaluations")
+async def list_evaluations(project: UUID, access: Reader, session: Session) -> list[EvaluationView]:
+    return [await view(session, one) for one in await evaluations_of(session, access.of_project())]
+
+
+@router.post("/projects/{project}/evaluations", status_code=202)
+async def start(project: UUID, form: EvaluationForm, access: Editor, session: Session) -> EvaluationView:
+    """Ask both checkpoints for answers; the pairs become ordinary tasks of purpose `evaluation`."""
+    candidate = await usable_checkpoint(session, access.of_project(), form.candidate, "candidate")
+    baseline = (
+        await usable_checkpoint(session, access.of_project(), form.baseline, "baseline")
+        if form.baseline
+        else await baseline_of(session, candidate)
+    )
+    made = await start_evaluation(session, access.of_project(), form, candidate, baseline, access.person.id)
+    return await view(session, made)
+
+
+@router.get("/evaluations/{evaluation}")
+async def show(evaluation: UUID, access: Reader, session: Session) -> EvaluationView:
+    return await view(session, await evaluation_of(session, access.of_project(), evaluation))

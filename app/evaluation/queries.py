@@ -1,0 +1,121 @@
+"""Questions about blind comparisons."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from app.annotations.tables import Annotation, AnnotationState
+from app.completions.tables import Completion, Generation, GenerationState
+from app.errors import NotFound
+from app.evaluation.rules import Verdict
+from app.evaluation.tables import Evaluation, EvaluationState
+from app.prompts.tables import Prompt, Use
+from app.tasks.tables import Task, TaskCompletion, TaskState
+
+
+async def evaluation_of(session: AsyncSession, project_id: int, public_id: UUID) -> Evaluation:
+    found = await session.scalar(
+        select(Evaluation).where(Evaluation.project_id == project_id, Evaluation.public_id == public_id)
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def evaluations_of(
+    session: AsyncSession, project_id: int, checkpoint_id: int | None = None
+) -> Sequence[Evaluation]:
+    """Newest first; of one checkpoint (as candidate or baseline) where it is given."""
+    query = select(Evaluation).where(Evaluation.project_id == project_id).order_by(Evaluation.id.desc())
+    if checkpoint_id is not None:
+        query = query.where(or_(Evaluation.candidate_id == checkpoint_id, Evaluation.baseline_id == checkpoint_id))
+    return (await session.scalars(query)).all()
+
+
+async def open_evaluations(session: AsyncSession) -> Sequence[Evaluation]:
+    """Those still being generated or answered, locked; one that somebody else counts right now is passed by."""
+    going_on = (EvaluationState.generating, EvaluationState.open)
+    query = select(Evaluation).where(Evaluation.state.in_(going_on)).order_by(Evaluation.id)
+    return (await session.scalars(query.with_for_update(skip_locked=True))).all()
+
+
+async def heldout_prompts(session: AsyncSession, project_id: int, most: int) -> list[int]:
+    """Held-out prompts in an order that has nothing to do with when they were imported."""
+    query = (
+        select(Prompt.id)
+        .where(Prompt.project_id == project_id, Prompt.use == Use.heldout, Prompt.retired_at.is_(None))
+        .order_by(Prompt.content_hash)
+        .limit(most)
+    )
+    return list((await session.scalars(query)).all())
+
+
+async def unpaired_answers(session: AsyncSession, evaluation: Evaluation) -> Sequence[Any]:
+    """Rows (prompt_id, candidate, baseline) of answers that have arrived on both sides and are no task yet."""
+    candidate, baseline = aliased(Completion), aliased(Completion)
+    of_candidate, of_baseline = aliased(Generation), aliased(Generation)
+    already = select(Task.id).where(Task.evaluation_id == evaluation.id, Task.prompt_id == candidate.prompt_id).exists()
+    query = (
+        select(candidate.prompt_id, candidate, baseline)
+        .join(of_candidate, of_candidate.id == candidate.generation_id)
+        .join(baseline, baseline.prompt_id == candidate.prompt_id)
+        .join(of_baseline, of_baseline.id == baseline.generation_id)
+        .where(
+            of_candidate.evaluation_id == evaluation.id,
+            of_baseline.evaluation_id == evaluation.id,
+            candidate.checkpoint_id == evaluation.candidate_id,
+            baseline.checkpoint_id == evaluation.baseline_id,
+            ~already,
+        )
+        .order_by(candidate.prompt_id)
+    )
+    return (await session.execute(query)).all()
+
+
+async def verdicts(session: AsyncSession, evaluation: Evaluation) -> dict[int, list[Verdict]]:
+    """What people said about the candidate, by prompt."""
+    first = aliased(TaskCompletion)
+    candidate = aliased(Completion)
+    query = (
+        select(Task.prompt_id, Annotation.body, candidate.checkpoint_id)
+        .join(Annotation, and_(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live))
+        .join(first, and_(first.task_id == Task.id, first.number == 0))
+        .join(candidate, candidate.id == first.completion_id)
+        .where(Task.evaluation_id == evaluation.id)
+        .order_by(Task.prompt_id, Annotation.id)
+    )
+    said: dict[int, list[Verdict]] = defaultdict(list)
+    for prompt_id, body, first_checkpoint in await session.execute(query):
+        candidate_number = 0 if first_checkpoint == evaluation.candidate_id else 1
+        said[prompt_id].append(verdict_of(body, candidate_number))
+    return said
+
+
+def verdict_of(body: dict[str, Any], candidate_number: int) -> Verdict:
+    """Both bad is a tie: neither was better."""
+    if body["outcome"] == "preferred":
+        return Verdict.win if body["preferred"] == candidate_number else Verdict.loss
+    return Verdict.invalid if body["outcome"] == "neither_valid" else Verdict.tie
+
+
+async def is_generated(session: AsyncSession, evaluation: Evaluation) -> bool:
+    """Whether no answer is still to come."""
+    over = (GenerationState.finished, GenerationState.failed, GenerationState.cancelled)
+    waiting = select(Generation.id).where(Generation.evaluation_id == evaluation.id, Generation.state.not_in(over))
+    return await session.scalar(waiting.limit(1)) is None
+
+
+async def counts_of_tasks(session: AsyncSession, evaluation: Evaluation) -> tuple[int, int]:
+    """(tasks, tasks still open)."""
+    row = await session.execute(
+        select(func.count(), func.count().filter(Task.state == TaskState.open)).where(
+            Task.evaluation_id == evaluation.id
+        )
+    )
+    tasks, still_open = row.one()
+    return tasks, still_open

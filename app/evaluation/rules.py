@@ -1,0 +1,78 @@
+"""The arithmetic of a blind comparison. Standard library only."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+RESAMPLES = 2000
+
+
+class Verdict(StrEnum):
+    """What one answer says about the candidate."""
+
+    win = "win"
+    tie = "tie"
+    loss = "loss"
+    invalid = "invalid"  # neither answer fits the question at all: says nothing about which is better
+
+
+POINTS = {Verdict.win: 1.0, Verdict.tie: 0.5, Verdict.loss: 0.0}
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """rate: (wins + ties / 2) / valid, None where nothing is valid. low, high: its 95 % interval over prompts."""
+
+    wins: int
+    ties: int
+    losses: int
+    invalid: int
+    prompts: int
+    rate: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def valid(self) -> int:
+        return self.wins + self.ties + self.losses
+
+
+def win_rate(verdicts_by_prompt: Iterable[Sequence[Verdict]], *, seed: int = 0) -> WinRate:
+    """Win rate over all answers, its interval over prompts: answers to one prompt are not independent of each other.
+
+    2 wins, 1 tie, 1 loss and 1 invalid: (2 + 0.5) / 4 = 0.625.
+    """
+    prompts = [list(verdicts) for verdicts in verdicts_by_prompt]
+    counts = {verdict: sum(verdicts.count(verdict) for verdicts in prompts) for verdict in Verdict}
+    sums = [_points_and_number(verdicts) for verdicts in prompts]
+    judged = [one for one in sums if one[1]]
+    rate = sum(points for points, _n in judged) / sum(n for _points, n in judged) if judged else None
+    low, high = bootstrap(judged, seed) if judged else (None, None)
+    return WinRate(
+        counts[Verdict.win],
+        counts[Verdict.tie],
+        counts[Verdict.loss],
+        counts[Verdict.invalid],
+        len(judged),
+        rate,
+        low,
+        high,
+    )
+
+
+def _points_and_number(verdicts: Sequence[Verdict]) -> tuple[float, int]:
+    valid = [POINTS[verdict] for verdict in verdicts if verdict is not Verdict.invalid]
+    return sum(valid), len(valid)
+
+
+def bootstrap(sums: Sequence[tuple[float, int]], seed: int, share: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of the mean: prompts are drawn with replacement, each with all its answers."""
+    draw = random.Random(seed)  # noqa: S311  reproducible, not secret
+    rates = []
+    for _resample in range(RESAMPLES):
+        drawn = draw.choices(sums, k=len(sums))
+        rates.append(sum(points for points, _n in drawn) / sum(n for _points, n in drawn))
+    rates.sort()
+    tail = (1 - share) / 2
+    return rates[int(tail * RESAMPLES)], rates[int((1 - tail) * RESAMPLES) - 1]

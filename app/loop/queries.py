@@ -1,0 +1,68 @@
+"""Questions about schedules."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.tables import Annotation, AnnotationState
+from app.errors import NotFound
+from app.loop.tables import Schedule, ScheduleFire
+from app.projects.tables import Project, ProjectState
+from app.tasks.tables import Purpose, Task
+
+
+async def schedule_of(session: AsyncSession, project_id: int, public_id: UUID) -> Schedule:
+    found = await session.scalar(
+        select(Schedule).where(Schedule.project_id == project_id, Schedule.public_id == public_id)
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def schedules_of(session: AsyncSession, project_id: int) -> Sequence[Schedule]:
+    return (
+        await session.scalars(select(Schedule).where(Schedule.project_id == project_id).order_by(Schedule.id))
+    ).all()
+
+
+async def fires_of(session: AsyncSession, schedule_id: int, most: int = 20) -> Sequence[ScheduleFire]:
+    """Newest first."""
+    query = select(ScheduleFire).where(ScheduleFire.schedule_id == schedule_id).order_by(ScheduleFire.due_at.desc())
+    return (await session.scalars(query.limit(most))).all()
+
+
+async def enabled_schedules(session: AsyncSession) -> Sequence[tuple[Schedule, Project]]:
+    """Schedules to look at, each locked: one that another scheduler holds right now is passed by."""
+    query = (
+        select(Schedule, Project)
+        .join(Project, Project.id == Schedule.project_id)
+        .where(Schedule.enabled, Project.state == ProjectState.open)
+        .order_by(Schedule.id)
+        .with_for_update(of=Schedule, skip_locked=True)
+    )
+    return [(schedule, project) for schedule, project in await session.execute(query)]
+
+
+async def answers_for_training(session: AsyncSession, project_id: int) -> tuple[int, int]:
+    """(live answers that a dataset would take, those among them that prefer one side)."""
+    query = (
+        select(func.count(), func.count().filter(Annotation.body["outcome"].astext == "preferred"))
+        .join(Task, Task.id == Annotation.task_id)
+        .where(
+            Annotation.project_id == project_id,
+            Annotation.state == AnnotationState.live,
+            Task.purpose.in_((Purpose.collect, Purpose.calibration)),
+        )
+    )
+    answers, preferring = (await session.execute(query)).one()
+    return answers, preferring
+
+
+async def database_now(session: AsyncSession) -> datetime:
+    """The only clock."""
+    instant: datetime = (await session.execute(select(func.now()))).scalar_one()
+    return instant

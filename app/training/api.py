@@ -1,0 +1,96 @@
+"""REST: start runs, watch them, stop them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.checkpoints.tables import Checkpoint
+from app.database import Session
+from app.training.actions import cancel_run, start_ppo_run, start_reward_run
+from app.training.forms import PPOForm, RewardForm
+from app.training.queries import default_base, metrics_of, run_of, runs_of
+from app.training.tables import Method, Run, RunState
+
+router = APIRouter(tags=["runs"])
+Reader = Annotated[Access, may(Permission.run_read)]
+Trainer = Annotated[Access, may(Permission.run_edit)]
+
+
+class RunView(BaseModel):
+    """A run as REST shows it. report: the trainer's last numbers. result: the checkpoint it made."""
+
+    id: UUID
+    name: str
+    method: Method
+    state: RunState
+    stage: str | None
+    reason: str | None
+    step: int
+    steps: int | None
+    seed: int
+    config: dict[str, Any]
+    report: dict[str, Any]
+    result: UUID | None
+    log: str
+    code_version: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Metrics(BaseModel):
+    step: int
+    values: dict[str, float | None]
+
+
+async def view(session: Session, run: Run) -> RunView:
+    result = await session.get(Checkpoint, run.result_id) if run.result_id else None
+    shown = {name: getattr(run, name) for name in RunView.model_fields if name not in ("id", "result")}
+    return RunView(id=run.public_id, result=result.public_id if result else None, **shown)
+
+
+@router.get("/projects/{project}/runs")
+async def list_runs(project: UUID, access: Reader, session: Session) -> list[RunView]:
+    """The project's runs, newest first."""
+    return [await view(session, run) for run in await runs_of(session, access.of_project())]
+
+
+@router.post("/projects/{project}/runs/reward", status_code=202)
+async def start_reward(project: UUID, form: RewardForm, access: Trainer, session: Session) -> RunView:
+    """Train a reward model from a frozen dataset."""
+    base = await default_base(session, access.of_project())
+    run = await start_reward_run(session, access.of_project(), form, base, access.person.id)
+    return await view(session, run)
+
+
+@router.post("/projects/{project}/runs/ppo", status_code=202)
+async def start_ppo(project: UUID, form: PPOForm, access: Trainer, session: Session) -> RunView:
+    """Train a policy against a reward model."""
+    return await view(session, await start_ppo_run(session, access.of_project(), form, access.person.id))
+
+
+@router.get("/runs/{run}")
+async def show_run(run: UUID, access: Reader, session: Session) -> RunView:
+    return await view(session, await run_of(session, access.of_project(), run))
+
+
+@router.get("/runs/{run}/metrics")
+async def show_metrics(
+    run: UUID, access: Reader, session: Session, after: Annotated[int, Query(ge=-1)] = -1
+) -> list[Metrics]:
+    """The numbers of each step later than `after`."""
+    found = await run_of(session, access.of_project(), run)
+    return [Metrics(step=row.step, values=row.values) for row in await metrics_of(session, found.id, after)]
+
+
+@router.post("/runs/{run}/cancel")
+async def cancel(run: UUID, access: Trainer, session: Session) -> RunView:
+    """Ask for the end. Asking twice, or after the end, changes nothing."""
+    found = await run_of(session, access.of_project(), run)
+    await cancel_run(session, found, access.person.id)
+    return await view(session, found)
