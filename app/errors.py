@@ -103,7 +103,8 @@ def show(request: Request, error: DomainError, details: list[dict[str, str]] | N
         if details:
             problem["errors"] = details
         return JSONResponse(problem, error.status, headers, media_type="application/problem+json")
-    page = respond(request, "errors.html", "problem", status=error.status, error=error, details=details or [])
+    shown = {"error": error, "details": details or []}
+    page = respond(request, "errors.html", "problem", status=error.status, into="notices", **shown)
     page.headers.update(headers)
     return page
 
@@ -123,6 +124,7 @@ def as_domain_error(error: HTTPException) -> DomainError:
         return known[error.status_code]()
     shown = DomainError()
     shown.status, shown.args = error.status_code, (str(error.detail),)
+    shown.code = known.get(error.status_code, DomainError).code
     return shown
 
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
+from app import database, errors, middleware
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
-from app import database, errors
 from app.assets import StaticAssets
 
 # Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
@@ -31,6 +31,7 @@ def build() -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     errors.install(built)
+    middleware.install(built)
     built.mount("/static", StaticAssets(), name="static")
     for router in PAGES:
         built.include_router(router, include_in_schema=False)
