@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, column, func, select, table
+from sqlalchemy import Select, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class MyProject:
-    """A project as its list shows it to one person. role None: an admin who is no member."""
+    """A project as its list shows it to one person."""
 
     project: Project
     role: Role | None
@@ -62,7 +62,7 @@ async def project_by_public_id(session: AsyncSession, public_id: UUID) -> Projec
     return (await session.scalars(select(Project).where(Project.public_id == public_id))).one_or_none()
 
 
-def visible_to(access: Access) -> Select[Any]:
+def visible_to(access: Access) -> Select[Project, Role]:
     """Projects this person has a part in, newest first; an admin sees all."""
     member = (Membership.project_id == Project.id) & (Membership.user_id == access.person.id)
     asked = select(Project, Membership.role).join(Membership, member, isouter=access.person.is_admin)
@@ -71,9 +71,9 @@ def visible_to(access: Access) -> Select[Any]:
 
 async def my_projects(session: AsyncSession, access: Access) -> list[MyProject]:
     """What the start page lists: archived projects come last."""
-    rows: list[Row[Any]] = list((await session.execute(visible_to(access))).all())
-    counted = await progress_of(session, [project.id for project, _role in rows], access.person.id)
-    mine = [MyProject(project, role, counted.get(project.id, Progress())) for project, role in rows]
+    rows = (await session.execute(visible_to(access))).all()
+    counted = await progress_of(session, [row[0].id for row in rows], access.person.id)
+    mine = [MyProject(row[0], row[1], counted.get(row[0].id, Progress())) for row in rows]
     return sorted(mine, key=lambda one: one.project.state is ProjectState.archived)
 
 

@@ -1,0 +1,236 @@
+"""What happens to prompts: files of them come in, and single ones are tagged or retired."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
+
+from sqlalchemy import func, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.jobs.queue import enqueue
+from app.lines import Row, Unreadable, read_rows
+from app.markup import render_markdown
+from app.projects.actions import locked
+from app.projects.rules import Shares
+from app.projects.tables import Project
+from app.prompts.forms import NewPrompt, Outcome, Report, as_prompt
+from app.prompts.jobs import PromptsArrived
+from app.prompts.queries import roots_near, same_prompts, turns_of_roots
+from app.prompts.rooting import Newcomer, OnTwoSides, Stand, newcomer, place
+from app.prompts.rules import content_hash, first_user_turn, text_of
+from app.prompts.tables import Import, Prompt, Root, Use
+from app.translation import _
+
+CHUNK = 500  # lines read and written at once
+
+
+@dataclass(frozen=True)
+class Read:
+    """One good line, ready to be stored. html: one piece for each message."""
+
+    number: int
+    prompt: NewPrompt
+    hash: bytes
+    html: list[str]
+    newcomer: Newcomer
+
+
+async def import_prompts(
+    session: AsyncSession,
+    project_id: int,
+    name: str,
+    stream: BinaryIO,
+    actor_id: int | None,
+    *,
+    dry_run: bool = False,
+    tags: tuple[str, ...] = (),
+) -> Report:
+    """Take in a JSONL file or JSON array of prompts; good lines come in, the report speaks of all others.
+
+    stream: seekable bytes. tags: given to every prompt of the file. dry_run: the same report, and nothing is kept.
+    One transaction, so a file that breaks off leaves nothing half done; imports of one project wait for each other.
+    """
+    project = await locked(session, project_id)
+    report = Report(name=name, dry_run=dry_run)
+    attempt = await session.begin_nested()
+    record = Import(project_id=project_id, name=name, report={}, created_by_id=actor_id)
+    session.add(record)
+    await session.flush()
+    rows = read_rows(stream)
+    while chunk := await asyncio.to_thread(_read_chunk, rows, tags):
+        await _take_in(session, project, record.id, chunk, report)
+    if dry_run:
+        await attempt.rollback()
+        return report
+    record.report = report.model_dump(mode="json")
+    await attempt.commit()
+    await _tell(session, project, record, report, actor_id)
+    return report
+
+
+async def _tell(session: AsyncSession, project: Project, record: Import, report: Report, actor_id: int | None) -> None:
+    await session.flush()
+    counts = report.model_dump(include={"new", "identical", "conflicting", "refused"})
+    await events.record(
+        session,
+        "prompts.imported",
+        actor_id=actor_id,
+        project_id=project.id,
+        subject=record.public_id,
+        name=report.name,
+        **counts,
+    )
+    if report.uses.get(Use.label):
+        await enqueue(session, PromptsArrived(project_id=project.id))
+
+
+def _read_chunk(rows: Iterator[Row | Unreadable], tags: tuple[str, ...]) -> list[Read | Unreadable]:
+    """The next lines, parsed, hashed and rendered; runs in a thread, beside the people who answer."""
+    return [row if isinstance(row, Unreadable) else _read(row, tags) for row in islice(rows, CHUNK)]
+
+
+def _read(row: Row, tags: tuple[str, ...]) -> Read | Unreadable:
+    try:
+        prompt = as_prompt(row.value)
+    except ValueError as error:
+        return Unreadable(row.number, str(error))
+    if tags:
+        prompt = prompt.model_copy(update={"tags": tuple(dict.fromkeys((*prompt.tags, *tags)))})
+    html = [render_markdown(text_of(message["parts"])) for message in prompt.messages]
+    found = newcomer(first_user_turn(prompt.messages), prompt.group, prompt.use)
+    return Read(row.number, prompt, content_hash(prompt.messages), html, found)
+
+
+async def _take_in(
+    session: AsyncSession, project: Project, import_id: int, chunk: list[Read | Unreadable], report: Report
+) -> None:
+    """Store what is new in these lines and note what became of each."""
+    good = [line for line in chunk if isinstance(line, Read)]
+    for line in chunk:
+        if isinstance(line, Unreadable):
+            report.note(line.number, Outcome.refused, line.reason)
+    new = await _sift(session, project.id, good, report)
+    known = await _stands(session, project.id, new)
+    stands = place([line.newcomer for line in new], known, _drawing(project))
+    placed: list[tuple[Read, Stand]] = []
+    for line, stand in zip(new, stands, strict=True):
+        if isinstance(stand, OnTwoSides):
+            report.note(line.number, Outcome.conflicting, str(stand), line.prompt.external_id)
+        else:
+            report.note(line.number, Outcome.new)
+            placed.append((line, stand))
+    report.uses = dict(Counter(report.uses) + Counter(stand.use.value for _line, stand in placed))
+    report.lines.sort(key=lambda said: said.line)
+    if placed:
+        await _store_roots(session, project.id, [stand for _line, stand in placed])
+        await _store_prompts(session, project.id, import_id, placed)
+
+
+async def _sift(session: AsyncSession, project_id: int, lines: list[Read], report: Report) -> list[Read]:
+    """The lines that nobody has seen before; of the others the report tells. First come, first kept."""
+    ids = {line.prompt.external_id for line in lines if line.prompt.external_id is not None}
+    here = await same_prompts(session, project_id, ids, {line.hash for line in lines})
+    by_id: dict[str, tuple[bytes, Use | None]] = {
+        prompt.external_id: (prompt.content_hash, prompt.use) for prompt in here if prompt.external_id
+    }
+    by_hash: dict[bytes, Use | None] = {prompt.content_hash: prompt.use for prompt in here}
+    new = []
+    for line in lines:
+        named = by_id.get(line.prompt.external_id or "")
+        if named is not None and named[0] != line.hash:
+            reason = _("this id is here already with other content, which was kept")
+            report.note(line.number, Outcome.conflicting, reason, line.prompt.external_id)
+        elif line.hash in by_hash:
+            _note_twin(line, by_hash[line.hash], report)
+        else:
+            new.append(line)
+            by_hash[line.hash] = line.prompt.use
+            if line.prompt.external_id is not None:
+                by_id[line.prompt.external_id] = (line.hash, line.prompt.use)
+    return new
+
+
+def _note_twin(line: Read, use: Use | None, report: Report) -> None:
+    """A line whose content is here already: identical, unless it names another use."""
+    wanted = line.prompt.use
+    if wanted is not None and use is not None and wanted != use:
+        reason = _("this content is here already with the use “{use}”, which was kept").format(use=use)
+        report.note(line.number, Outcome.conflicting, reason, line.prompt.external_id)
+    else:
+        report.note(line.number, Outcome.identical, None, line.prompt.external_id)
+
+
+async def _stands(session: AsyncSession, project_id: int, lines: list[Read]) -> list[Stand]:
+    """The roots that any of these lines could belong to."""
+    keys = list({line.newcomer.key for line in lines})
+    bands = list({band for line in lines for band in line.newcomer.bands})
+    roots = await roots_near(session, project_id, keys, bands) if lines else []
+    turns = await turns_of_roots(session, [root.id for root in roots]) if roots else {}
+    return [Stand(root.key, root.use, root.id, turns.get(root.id, []), set(root.bands)) for root in roots]
+
+
+def _drawing(project: Project) -> Callable[[str], Use]:
+    shares = Shares.model_validate(project.split)
+    return lambda key: Use(shares.draw(key))
+
+
+async def _store_roots(session: AsyncSession, project_id: int, stands: list[Stand]) -> None:
+    """Write new roots, and the bands that old ones have won; afterwards every stand has its id."""
+    different = list({id(stand): stand for stand in stands}.values())
+    made = []
+    for stand in different:
+        if stand.id is None:
+            made.append((stand, Root(project_id=project_id, key=stand.key, use=stand.use, bands=sorted(stand.bands))))
+        elif stand.grown:
+            root = await session.get_one(Root, stand.id)
+            root.bands = sorted(stand.bands)
+    session.add_all([root for _stand, root in made])
+    await session.flush()
+    for stand, root in made:
+        stand.id = root.id
+
+
+async def _store_prompts(
+    session: AsyncSession, project_id: int, import_id: int, placed: list[tuple[Read, Stand]]
+) -> None:
+    values = [
+        {
+            "project_id": project_id,
+            "root_id": stand.id,
+            "import_id": import_id,
+            "external_id": line.prompt.external_id,
+            "use": stand.use,
+            "messages": line.prompt.messages,
+            "rendered": line.html,
+            "content_hash": line.hash,
+            "tags": list(line.prompt.tags),
+            "extra": line.prompt.metadata,
+        }
+        for line, stand in placed
+    ]
+    await session.execute(insert(Prompt), values)
+
+
+async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | None, *, retired: bool) -> None:
+    """Take a prompt out of use, or back into it. Its completions and answers stay."""
+    if (prompt.retired_at is not None) == retired:
+        return
+    prompt.retired_at = func.now() if retired else None
+    await session.flush()
+    kind = "prompt.retired" if retired else "prompt.restored"
+    await events.record(session, kind, actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id)
+
+
+async def tag_prompt(session: AsyncSession, prompt: Prompt, tags: list[str], actor_id: int | None) -> None:
+    """Give a prompt exactly these tags."""
+    if prompt.tags == tags:
+        return
+    prompt.tags = tags
+    await session.flush()
+    await events.record(
+        session, "prompt.tagged", actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id, tags=tags
+    )

@@ -1,0 +1,105 @@
+"""Questions about prompts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import NotFound
+from app.prompts.rules import first_user_turn, shingles, words_of
+from app.prompts.tables import Import, Prompt, Root, Use
+
+
+async def same_prompts(
+    session: AsyncSession, project_id: int, external_ids: Iterable[str], hashes: Iterable[bytes]
+) -> list[Prompt]:
+    """Prompts that are here already under one of these ids or with one of these contents."""
+    same = or_(Prompt.external_id.in_(list(external_ids)), Prompt.content_hash.in_(list(hashes)))
+    return list(await session.scalars(select(Prompt).where(Prompt.project_id == project_id, same)))
+
+
+async def roots_near(session: AsyncSession, project_id: int, keys: list[str], bands: list[int]) -> list[Root]:
+    """Roots that have one of these keys or share a band, the oldest first."""
+    near = or_(Root.key.in_(keys), Root.bands.overlap(bands)) if bands else Root.key.in_(keys)
+    return list(await session.scalars(select(Root).where(Root.project_id == project_id, near).order_by(Root.id)))
+
+
+async def turns_of_roots(session: AsyncSession, root_ids: list[int]) -> dict[int, list[frozenset[int]]]:
+    """Shingles of the different first user turns below each root."""
+    asked = select(Prompt.root_id, Prompt.messages).where(Prompt.root_id.in_(root_ids))
+    turns: dict[int, set[frozenset[int]]] = {}
+    for root_id, messages in await session.execute(asked):
+        turns.setdefault(root_id, set()).add(shingles(words_of(first_user_turn(messages))))
+    return {root_id: list(found) for root_id, found in turns.items()}
+
+
+async def prompt_of(session: AsyncSession, project_id: int, public_id: UUID) -> Prompt:
+    """:raises NotFound: no such prompt in this project."""
+    asked = select(Prompt).where(Prompt.project_id == project_id, Prompt.public_id == public_id)
+    prompt = (await session.scalars(asked)).one_or_none()
+    if prompt is None:
+        raise NotFound
+    return prompt
+
+
+async def import_of(session: AsyncSession, project_id: int, public_id: UUID) -> Import:
+    """:raises NotFound: no such import in this project."""
+    asked = select(Import).where(Import.project_id == project_id, Import.public_id == public_id)
+    found = (await session.scalars(asked)).one_or_none()
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def imports_of(session: AsyncSession, project_id: int, most: int = 20) -> list[Import]:
+    """The latest imports, newest first."""
+    asked = select(Import).where(Import.project_id == project_id).order_by(Import.id.desc()).limit(most)
+    return list(await session.scalars(asked))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which prompts: by words in their text, use, tag or root. Retired ones only when asked for."""
+
+    words: str = ""
+    use: Use | None = None
+    tag: str = ""
+    retired: bool = False
+    root: UUID | None = None
+
+
+def prompts_like(project_id: int, wanted: Filter) -> Select[Prompt]:
+    """The prompts of a project that the filter lets through, unordered."""
+    asked = select(Prompt).where(Prompt.project_id == project_id)
+    asked = asked.where(Prompt.retired_at.is_not(None) if wanted.retired else Prompt.retired_at.is_(None))
+    if wanted.use is not None:
+        asked = asked.where(Prompt.use == wanted.use)
+    if wanted.tag:
+        asked = asked.where(Prompt.tags.contains([wanted.tag]))
+    if wanted.root is not None:
+        asked = asked.where(Prompt.root_id.in_(select(Root.id).where(Root.public_id == wanted.root)))
+    for word in wanted.words.split()[:10]:
+        asked = asked.where(or_(_texts().icontains(word, autoescape=True), Prompt.external_id == word))
+    return asked
+
+
+def _texts() -> Any:
+    """The texts of all messages, without the names of JSON's fields."""
+    return func.jsonb_path_query_array(Prompt.messages, "$[*].parts[*].text").op("#>>")("{}")
+
+
+async def counts_by_use(session: AsyncSession, project_id: int) -> dict[Use, int]:
+    """How many prompts are in use for what; uses without any are 0."""
+    asked = select(Prompt.use, func.count()).where(Prompt.project_id == project_id, Prompt.retired_at.is_(None))
+    found = {row[0]: row[1] for row in await session.execute(asked.group_by(Prompt.use))}
+    return {use: found.get(use, 0) for use in Use}
+
+
+async def tags_of(session: AsyncSession, project_id: int, most: int = 200) -> list[str]:
+    """Every tag in use, in order."""
+    tag = func.unnest(Prompt.tags).label("tag")
+    asked = select(tag).where(Prompt.project_id == project_id).distinct().order_by(tag).limit(most)
+    return list(await session.scalars(asked))

@@ -1,0 +1,95 @@
+"""The arithmetic of prompts: one canonical form to hash, and what makes two prompts descend from one root.
+
+Canonical form: the list of messages as JSON with sorted keys, no spaces, no escapes beyond JSON's own, in UTF-8, each
+message {"parts": [{"text": …, "type": "text"}], "role": …}. Texts are taken exactly as they are: no trimming, no
+Unicode normalisation. The content hash is SHA-256 over these bytes.
+
+Nearness: the set of word triples of the first user turn, case and punctuation set aside; two turns are near when at
+least 70 % of their triples are common (Jaccard). MinHash bands find candidates (Broder 1997), the sets decide.
+"""
+
+import json
+import re
+import struct
+import unicodedata
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b, sha256
+from typing import Any
+
+ROWS = 4  # a band is this many minima: at 0.7 common triples, 16 bands of 4 find 99 of 100 pairs
+BANDS = 16
+NEAR = 0.7
+SHINGLE = 3
+MOST_WORDS = 20_000  # of a turn; what comes after says nothing new about its root
+
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: a sign is a word
+_WORDS = re.compile(f"[{_CJK}]|(?:(?![{_CJK}])\\w)+")
+_MASKS = [
+    int.from_bytes(blake2b(b"hone.minhash:%d" % number, digest_size=8).digest(), "big")
+    for number in range(ROWS * BANDS)
+]
+
+Messages = Sequence[dict[str, Any]]
+
+
+def canonical(content: object) -> bytes:
+    """Messages (or the parts of a completion) in the one form that is hashed; see above."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def content_hash(content: object) -> bytes:
+    """SHA-256 of the canonical form, 32 bytes."""
+    return sha256(canonical(content)).digest()
+
+
+def text_of(parts: Iterable[dict[str, Any]]) -> str:
+    """The parts' texts with an empty line between them."""
+    return "\n\n".join(part["text"] for part in parts)
+
+
+def first_user_turn(messages: Messages) -> str:
+    """The text that names a prompt's root."""
+    return next(text_of(message["parts"]) for message in messages if message["role"] == "user")
+
+
+def words_of(text: str) -> list[str]:
+    """Words in lower case without punctuation; a text without any is its own single word."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return _WORDS.findall(plain)[:MOST_WORDS] or [" ".join(plain.split())]
+
+
+def group_key(group: str) -> str:
+    return f"group:{group}"
+
+
+def turn_key(words: Sequence[str]) -> str:
+    return "turn:" + sha256(" ".join(words).encode()).hexdigest()
+
+
+def shingles(words: Sequence[str]) -> frozenset[int]:
+    """Hashes (64 bits, the same on every machine) of the word triples; a shorter text is one shingle."""
+    count = max(1, len(words) - SHINGLE + 1)
+    triples = (" ".join(words[place : place + SHINGLE]) for place in range(count))
+    return frozenset(int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") for one in triples)
+
+
+def bands_of(found: frozenset[int]) -> list[int]:
+    """16 signed 64-bit numbers; two near sets have at least one in common, far ones almost never."""
+    minima = [min(map(mask.__xor__, found)) for mask in _MASKS]
+    return [_band(number, minima[number * ROWS : (number + 1) * ROWS]) for number in range(BANDS)]
+
+
+def _band(number: int, minima: list[int]) -> int:
+    packed = struct.pack(f">H{ROWS}Q", number, *minima)
+    return int.from_bytes(blake2b(packed, digest_size=8).digest(), "big", signed=True)
+
+
+def nearness(one: frozenset[int], other: frozenset[int]) -> float:
+    """Share of common shingles: 0 nothing, 1 the same."""
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
+
+
+def similarity(one: str, other: str) -> float:
+    """How alike two texts are by their word triples, 0 … 1: near-identical answers are not shown as a pair."""
+    return nearness(shingles(words_of(one)), shingles(words_of(other)))
