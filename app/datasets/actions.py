@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app import events
 from app.datasets.forms import FreezeForm
-from app.datasets.jobs import FreezingEnded, FreezeDataset
+from app.datasets.jobs import FreezeDataset, FreezingEnded
 from app.datasets.queries import chosen_answers, folder_of
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Tally, split_of

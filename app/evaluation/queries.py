@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.annotations.tables import Annotation, AnnotationState
+from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.evaluation.rules import Verdict
@@ -119,3 +120,10 @@ async def counts_of_tasks(session: AsyncSession, evaluation: Evaluation) -> tupl
     )
     tasks, still_open = row.one()
     return tasks, still_open
+
+
+async def named_checkpoints(session: AsyncSession, evaluations: Sequence[Evaluation]) -> dict[int, Checkpoint]:
+    """The checkpoints that these comparisons speak of, by inside id."""
+    wanted = {one.candidate_id for one in evaluations} | {one.baseline_id for one in evaluations}
+    found = await session.scalars(select(Checkpoint).where(Checkpoint.id.in_(wanted)))
+    return {checkpoint.id: checkpoint for checkpoint in found}

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.checkpoints.tables import Checkpoint, CheckpointState, Place
+from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
 from app.errors import Invalid, NotFound
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Root, Use
@@ -68,6 +68,31 @@ async def default_base(session: AsyncSession, project_id: int) -> UUID | None:
     chosen = select(Project.checkpoint_id).where(Project.id == project_id).scalar_subquery()
     query = select(Checkpoint.public_id).where(or_(Checkpoint.id == chosen, Checkpoint.place == Place.bundled))
     return (await session.scalars(query.order_by((Checkpoint.id == chosen).desc().nulls_last()).limit(1))).first()
+
+
+def _of_project_or_all(project_id: int) -> Any:
+    return or_(Checkpoint.project_id.is_(None), Checkpoint.project_id == project_id)
+
+
+async def reward_checkpoints(session: AsyncSession, project_id: int) -> Sequence[Checkpoint]:
+    """Those that score answers, newest first."""
+    query = select(Checkpoint).where(
+        _of_project_or_all(project_id),
+        Checkpoint.kind == CheckpointKind.reward,
+        Checkpoint.state == CheckpointState.ready,
+    )
+    return (await session.scalars(query.order_by(Checkpoint.id.desc()))).all()
+
+
+async def writing_checkpoints(session: AsyncSession, project_id: int) -> Sequence[Checkpoint]:
+    """Those that write answers and whose weights are here, newest first."""
+    query = select(Checkpoint).where(
+        _of_project_or_all(project_id),
+        Checkpoint.kind != CheckpointKind.reward,
+        Checkpoint.place != Place.endpoint,
+        Checkpoint.state == CheckpointState.ready,
+    )
+    return (await session.scalars(query.order_by(Checkpoint.id.desc()))).all()
 
 
 async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[dict[str, Any]]:

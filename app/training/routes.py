@@ -1,0 +1,117 @@
+"""Pages: runs of a project, one run with its curves, and the form that starts one."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.checkpoints.tables import Checkpoint
+from app.database import Session
+from app.datasets.queries import datasets_of
+from app.datasets.tables import Dataset, DatasetState
+from app.pages import redirect, respond
+from app.projects.queries import get_project
+from app.training.actions import cancel_run, start_ppo_run, start_reward_run
+from app.training.configs import PPOConfig, RewardConfig, first_complaint
+from app.training.drawing import fields_of, nested, shown_curves
+from app.training.forms import PPOForm, RewardForm
+from app.training.queries import curves_of, default_base, reward_checkpoints, run_of, runs_of, writing_checkpoints
+from app.translation import _
+
+router = APIRouter()
+Reader = Annotated[Access, may(Permission.run_read)]
+Trainer = Annotated[Access, may(Permission.run_edit)]
+MethodName = Literal["reward", "ppo"]
+CONFIGS: dict[str, type[RewardConfig] | type[PPOConfig]] = {"reward": RewardConfig, "ppo": PPOConfig}
+
+
+@router.get("/projects/{project}/runs")
+async def index(request: Request, project: UUID, access: Reader, session: Session) -> Response:
+    shown = await get_project(session, access.of_project())
+    found = await runs_of(session, access.of_project())
+    return respond(request, "training/index.html", "runs", project=shown, runs=found)
+
+
+def options(rows: Sequence[Dataset | Checkpoint]) -> list[tuple[str, str]]:
+    """(value, words) for a select."""
+    return [(str(row.public_id), row.name) for row in rows]
+
+
+async def choices(session: Session, project_id: int) -> dict[str, Any]:
+    """What a new run may start from."""
+    frozen = [one for one in await datasets_of(session, project_id) if one.state is DatasetState.frozen]
+    return {
+        "project": await get_project(session, project_id),
+        "datasets": options(frozen),
+        "rewards": options(await reward_checkpoints(session, project_id)),
+        "bases": options(await writing_checkpoints(session, project_id)),
+        "default_base": str(await default_base(session, project_id)),
+    }
+
+
+@router.get("/projects/{project}/runs/new")
+async def new(
+    request: Request,
+    project: UUID,
+    access: Trainer,
+    session: Session,
+    method: Annotated[MethodName, Query()] = "reward",
+    dataset: UUID | None = None,
+    reward: UUID | None = None,
+) -> Response:
+    begin: dict[str, Any] = {
+        "method": method,
+        "chosen": {"dataset": dataset, "reward": reward},
+        "fields": fields_of(CONFIGS[method]),
+    }
+    return respond(
+        request, "training/new.html", "start", error=None, **begin, **await choices(session, access.of_project())
+    )
+
+
+@router.post("/projects/{project}/runs")
+async def start(request: Request, project: UUID, access: Trainer, session: Session) -> Response:
+    """Field names of the config start with `config.`; what is wrong is said above the form, which keeps its values."""
+    sent = {name: str(value) for name, value in (await request.form()).items()}
+    method: MethodName = "ppo" if sent.pop("method", "reward") == "ppo" else "reward"
+    try:
+        if method == "reward":
+            form = RewardForm.model_validate(nested(sent))
+            base = await default_base(session, access.of_project())
+            run = await start_reward_run(session, access.of_project(), form, base, access.person.id)
+        else:
+            run = await start_ppo_run(
+                session, access.of_project(), PPOForm.model_validate(nested(sent)), access.person.id
+            )
+    except ValidationError as error:
+        again: dict[str, Any] = {"method": method, "chosen": sent, "fields": fields_of(CONFIGS[method], sent)}
+        found = await choices(session, access.of_project())
+        return respond(
+            request, "training/new.html", "start", status=422, error=first_complaint(error), **again, **found
+        )
+    return redirect(request, f"/runs/{run.public_id}", _("The run is queued."))
+
+
+@router.get("/runs/{run}")
+async def show(request: Request, run: UUID, access: Reader, session: Session) -> Response:
+    found = await run_of(session, access.of_project(), run)
+    return respond(
+        request,
+        "training/show.html",
+        "run",
+        project=await get_project(session, access.of_project()),
+        run=found,
+        charts=shown_curves(found.method, await curves_of(session, found.id)),
+        result=await session.get(Checkpoint, found.result_id) if found.result_id else None,
+    )
+
+
+@router.post("/runs/{run}/cancel")
+async def cancel(request: Request, run: UUID, access: Trainer, session: Session) -> Response:
+    found = await run_of(session, access.of_project(), run)
+    await cancel_run(session, found, access.person.id)
+    return redirect(request, f"/runs/{found.public_id}", _("The run will stop at its next step."), kind="info")
