@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from workers.sampling.answers import Sampling
 from workers.sampling.cache import Part, new_cache, regroup
-from workers.sampling.drawing import Sampling, draw, row_key
+from workers.sampling.drawing import draw, row_key
 
 __all__ = ["PromptTooLong", "Sampled", "Sampling", "Watch", "sample"]
 

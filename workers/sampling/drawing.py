@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -11,40 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workers.sampling.answers import Sampling
+
 # elements handled at once: (block, V) int32 and fp32 scratch stays in the second-level cache
 BLOCK_ELEMENTS = 1 << 18
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to draw tokens.
-
-    `temperature` 0 is greedy; its logprobs are those of temperature 1. `top_k` 0 and `top_p` 1 cut nothing; when they
-    cut, logprobs are renormalised over what is left. `max_tokens` counts the stop token. `stop` holds texts at which
-    an answer ends; token code ignores it, `engine.py` watches for it.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    max_tokens: int = 128
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= 100:
-            raise ValueError(f"temperature must be between 0 and 100, not {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
-        if self.top_k < 0:
-            raise ValueError(f"top_k must be 0 (off) or more, not {self.top_k}")
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
-        if not all(self.stop):
-            raise ValueError("stop must not hold an empty text")
 
 
 def row_key(seed: int, sample_index: int) -> int:
