@@ -1,5 +1,6 @@
 """Numbers, shares, sizes and instants as a reader of a certain language and zone writes them."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -58,6 +59,8 @@ def number(value: float | None, digits: int | None = None) -> str:
     """12,345 for whole numbers; others with `digits` decimals, or as many as make three significant ones."""
     if value is None or value != value:
         return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
     if digits is None:
         digits = 0 if value == int(value) else _decimals(value)
     thousands, point = SIGNS.get(reader.get().locale[:2], SIGNS["en"])
