@@ -43,7 +43,8 @@ class CheckpointRefused(Exception):
 class CheckpointRecord(BaseModel):
     """`hone.json`: where weights come from. One reader per `schema_version`.
 
-    parent and base are names as the run file gave them; the digests are what identifies.
+    parent is the name that the run file gave; the digests are what identifies. weights_sha256 is written by
+    `save_folder` and says what the weights were then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class CheckpointRecord(BaseModel):
     method: str | None = None
     parent: str | None = None
     base_sha256: str | None = None
+    weights_sha256: str | None = None
     config: dict[str, Any] = {}
     dataset_sha256: str | None = None
     code_version: str | None = None
@@ -188,8 +190,11 @@ def check_safetensors(file: Path) -> dict[str, Any]:
 
 def weights_sha256(folder: Path) -> str:
     """Digest of a folder's weights: of the one file, or of the shards' digests in order of name."""
-    files = weight_files_of(folder)
-    digests = [file_sha256(file) for file in files]
+    return digest_of(weight_files_of(folder))
+
+
+def digest_of(files: list[Path]) -> str:
+    digests = [file_sha256(file) for file in sorted(files)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
@@ -229,6 +234,7 @@ def save_folder(folder: Path, record: CheckpointRecord, write: Callable[[Path], 
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed while it saved
     partial.mkdir(parents=True)
     write(partial)
+    record = record.model_copy(update={"weights_sha256": digest_of([*partial.glob("*.safetensors")])})
     (partial / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for file in partial.iterdir():
         flush_to_disk(file)

@@ -47,7 +47,7 @@ class Adapter(nn.Module):
         return added.reshape(*rows.shape[:-1], -1).to(rows.dtype)
 
     def whole(self) -> Tensor:
-        """The addition as a matrix (inputs, outputs), of a single member."""
+        """The addition as a matrix (inputs, outputs), of the first member."""
         return self.down[0] @ self.up[0] * self.factor
 
 

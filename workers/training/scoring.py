@@ -127,7 +127,9 @@ def load_reward(folder: str | Path, backbone: Backbone, base_sha256: str) -> Rew
     reward.temperature = float(constants["temperature"])
     reward.moments = (float(constants["moments"][0]), float(constants["moments"][1]))
     reward.offsets = torch.tensor(constants["offsets"], device=backbone.device)
-    return reward.requires_grad_(False)
+    for tensor in reward.trained().values():  # not the whole module: the backbone carries others' adapters too
+        tensor.requires_grad_(False)
+    return reward
 
 
 def read_reward_record(folder: Path) -> CheckpointRecord:

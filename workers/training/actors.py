@@ -1,0 +1,148 @@
+"""Who takes part in PPO: policy, reference and critic, as roles on as few networks as the config allows."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from app.training.configs import PPOConfig, PPORun
+from workers.training.checkpoints import CheckpointRefused, Opened, file_sha256, open_checkpoint
+from workers.training.networks import Backbone
+from workers.training.scoring import ADAPTER as REWARD
+from workers.training.scoring import RewardNetwork, load_reward, read_reward_record
+
+POLICY, CRITIC = "policy", "critic"
+
+
+@dataclass
+class Actors:
+    """Three roles, each a backbone and the adapter that is on for it (None: the backbone as it is).
+
+    lora: one backbone for all; the reference is it with adapters off. full: the policy is a copy with every weight
+    free, beside the frozen reference. A shared critic is the policy's own trunk.
+    """
+
+    opened: Opened
+    config: PPOConfig
+    reference: Backbone
+    policy: Backbone
+    critic: Backbone
+    policy_adapter: str | None
+    critic_adapter: str | None
+    value_head: nn.Linear
+
+    def policy_weights(self) -> dict[str, nn.Parameter]:
+        return weights_of(self.policy, self.policy_adapter, POLICY)
+
+    def critic_weights(self) -> dict[str, nn.Parameter]:
+        """What only the critic learns: its head, and its trunk where it has one."""
+        head = {f"value_head.{name}": tensor for name, tensor in self.value_head.named_parameters()}
+        shared = self.config.critic == "shared"
+        return head if shared else {**head, **weights_of(self.critic, self.critic_adapter, CRITIC)}
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        return {**self.policy_weights(), **self.critic_weights()}
+
+    def policy_state(self) -> dict[str, Tensor]:
+        """The policy as an ordinary network's weights, in the type that the start was stored in."""
+        state = self.policy.weights_with(self.policy_adapter)
+        stored = self.opened.stored_dtype
+        return {name: tensor.to(stored) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def weights_of(backbone: Backbone, adapter: str | None, role: str) -> dict[str, nn.Parameter]:
+    if adapter is not None:
+        return {f"{role}.{path}": tensor for path, tensor in backbone.adapter(adapter).items()}
+    return {f"{role}.{path}": tensor for path, tensor in backbone.network.named_parameters() if tensor.requires_grad}
+
+
+def open_actors(run: PPORun) -> tuple[Actors, RewardNetwork]:
+    """Everything PPO needs in memory. Raises CheckpointRefused."""
+    opened = open_checkpoint(run.checkpoint, run.device)
+    backbone = Backbone(opened.network)
+    actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config)
+    reward = open_reward(run, opened, backbone)
+    if run.config.critic == "own":
+        start_critic_from(reward, actors)
+    if run.config.gradient_checkpointing:
+        recompute_activations(actors)
+    return actors, reward
+
+
+def open_reward(run: PPORun, opened: Opened, backbone: Backbone) -> RewardNetwork:
+    """The reward network, on the shared backbone where that is its base."""
+    record = read_reward_record(run.reward)
+    if run.reward_base is None or record.base_sha256 == opened.weights_sha256:
+        return load_reward(run.reward, backbone, opened.weights_sha256)
+    base = open_checkpoint(run.reward_base, run.device)
+    if tokenizer_of(base.folder) != tokenizer_of(opened.folder):
+        raise CheckpointRefused(
+            f"tokenizer.json of {base.folder.name} differs from that of {opened.folder.name}:"
+            " the reward network would read other tokens than the policy wrote."
+        )
+    return load_reward(run.reward, Backbone(base.network), base.weights_sha256)
+
+
+def tokenizer_of(folder: Path) -> str:
+    return file_sha256(folder / "tokenizer.json")
+
+
+def new_value_head(backbone: Backbone) -> nn.Linear:
+    """Zero at first, so that every value is 0, the mean of normalised scores (statement 23)."""
+    head = nn.Linear(backbone.width, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head.to(backbone.device)
+
+
+def lora_actors(opened: Opened, backbone: Backbone, config: PPOConfig) -> Actors:
+    backbone.add(POLICY, config.rank, config.scale)
+    critic = POLICY
+    if config.critic == "own":
+        backbone.add(CRITIC, config.rank, config.scale)
+        critic = CRITIC
+    head = new_value_head(backbone)
+    return Actors(opened, config, backbone, backbone, backbone, POLICY, critic, head)
+
+
+def full_actors(opened: Opened, reference: Backbone, config: PPOConfig) -> Actors:
+    policy = free_copy(reference)
+    critic = policy if config.critic == "shared" else free_copy(reference)
+    return Actors(opened, config, reference, policy, critic, None, None, new_value_head(policy))
+
+
+def free_copy(backbone: Backbone) -> Backbone:
+    """A copy of the network, which has no adapters yet, with every weight free."""
+    free = copy.deepcopy(backbone)
+    free.network.requires_grad_(True)
+    return free
+
+
+def start_critic_from(reward: RewardNetwork, actors: Actors) -> None:
+    """A critic of its own begins as the reward network's first member: it knows already what is worth something.
+
+    Only where both stand on one base; else it begins as the policy does. Its head begins at zero all the same.
+    """
+    if reward.backbone is not actors.reference:
+        return
+    with torch.no_grad():
+        if actors.config.tuning == "full":
+            for path, place in actors.critic.adapted.items():
+                place.linear.weight.copy_(reward.backbone.adapted[path].weight_with(REWARD))
+            return
+        actors.critic.remove(CRITIC)
+        actors.critic.add(CRITIC, reward.config.rank, reward.config.scale)
+        learned = reward.backbone.adapter(REWARD)
+        for path, tensor in actors.critic.adapter(CRITIC).items():
+            tensor.copy_(learned[path][:1])
+
+
+def recompute_activations(actors: Actors) -> None:
+    for backbone in {id(b): b for b in (actors.policy, actors.critic)}.values():
+        backbone.network.gradient_checkpointing_enable({"use_reentrant": False})
+        backbone.network.enable_input_require_grads()
+        backbone.network.train()  # transformers recomputes in training mode only; dropout is silenced in both

@@ -1,0 +1,53 @@
+"""Which prompts a PPO step practises on, and which seeds its answers get: both follow from (seed, step) alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import torch
+
+from app.datasets.records import PromptRecord
+from app.training.configs import PPORun
+from workers.training.batches import encode_prompts, read_lines
+from workers.training.checkpoints import Opened
+from workers.training.progress import RunFailed
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token ids of prompts to practise on and of those that are only looked at; too_long were left out."""
+
+    practice: list[list[int]]
+    evaluation: list[list[int]]
+    too_long: int
+
+
+def read_prompts(run: PPORun, opened: Opened) -> Prompts:
+    config = run.config
+    longest = min(config.max_prompt_tokens, opened.context - config.max_tokens)
+    practice, too_long = encode_prompts(read_lines(run.prompts, PromptRecord), opened, longest)
+    evaluation, _ = encode_prompts(read_lines(run.evaluation, PromptRecord) if run.evaluation else [], opened, longest)
+    if not practice:
+        raise RunFailed(f"{run.prompts.name} has no prompt of at most {longest} tokens ({too_long} are longer).")
+    return Prompts(practice, evaluation, too_long)
+
+
+def draw_prompts(prompts: list[list[int]], first: int, count: int, seed: int) -> list[list[int]]:
+    """`count` prompts from place `first` of an endless list that is all prompts, shuffled anew each time round."""
+    chosen = []
+    for place in range(first, first + count):
+        turn, at = divmod(place, len(prompts))
+        order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed_of(seed, turn)))
+        chosen.append(prompts[int(order[at])])
+    return chosen
+
+
+def seeds_of(seed: int, step: int, count: int) -> list[int]:
+    """A seed for each prompt of a step; the sampler tells the samples of one prompt apart itself."""
+    return [seed_of(seed, step, number) for number in range(count)]
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for one purpose out of several numbers, the same in every process."""
+    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=7).digest(), "little")
