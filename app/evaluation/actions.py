@@ -22,7 +22,7 @@ from app.evaluation.queries import (
 from app.evaluation.rules import Verdict, win_rate
 from app.evaluation.tables import Evaluation, EvaluationState
 from app.projects.tables import Batch, BatchState
-from app.tasks.actions import open_task
+from app.tasks.actions.making import NewTask, open_tasks
 from app.tasks.tables import Purpose
 from app.translation import _
 
@@ -73,22 +73,23 @@ async def start_evaluation(
 async def pair_answers(session: AsyncSession, evaluation: Evaluation) -> None:
     """Open a task for each prompt that both sides have answered. Identical or empty answers are no question to put
     to people: they are counted by rule and noted as such."""
-    by_rule = dict(evaluation.result.get("by_rule", {}))
+    assert evaluation.batch_id is not None, "every evaluation has a batch of its own"
+    by_rule, wanted = dict(evaluation.result.get("by_rule", {})), []
     for prompt_id, candidate, baseline in await unpaired_answers(session, evaluation):
         decided = decided_by_rule(candidate, baseline)
-        if decided is not None:
+        if decided is None:
+            wanted.append(NewTask(prompt_id, [candidate.id, baseline.id]))
+        else:
             by_rule[str(prompt_id)] = decided
-            continue
-        await open_task(
-            session,
-            project_id=evaluation.project_id,
-            batch_id=evaluation.batch_id,
-            prompt_id=prompt_id,
-            completion_ids=[candidate.id, baseline.id],
-            purpose=Purpose.evaluation,
-            k=evaluation.k,
-            evaluation_id=evaluation.id,
-        )
+    await open_tasks(
+        session,
+        evaluation.project_id,
+        evaluation.batch_id,
+        wanted,
+        k=evaluation.k,
+        purpose=Purpose.evaluation,
+        evaluation_id=evaluation.id,
+    )
     evaluation.result = {**evaluation.result, "by_rule": by_rule}
 
 

@@ -1,0 +1,56 @@
+"""The sampler process: one engine behind two doors, the queue and loopback HTTP."""
+
+import asyncio
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from app import database
+from app.checkpoints.queries import location_of
+from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.jobs.queue import Queue
+from app.settings import Settings
+from workers.running import work
+from workers.sampling.door import door_server, make_door
+from workers.sampling.engine import Engine
+from workers.sampling.token import door_token
+
+
+async def serve(settings: Settings) -> None:
+    """Answer until told to stop. The door closes after the queue, so that a live chat outlasts the jobs."""
+    engine = Engine(device=settings.device, threads=settings.threads)
+    server = door_server(make_door(engine, folder_of, names, door_token(settings.home)), settings.sampler_port)
+    door = asyncio.create_task(server.serve())
+    try:
+        await work(Queue.sampling, concurrency=4, engine=engine)
+    finally:
+        server.should_exit = True
+        await door
+        await engine.close()
+
+
+def writes_here(name: str | None = None) -> Select[Checkpoint]:
+    """Checkpoints that write and whose weights are on this machine; by outside id where one is given."""
+    query = select(Checkpoint).where(
+        Checkpoint.kind != CheckpointKind.reward,
+        Checkpoint.place != Place.endpoint,
+        Checkpoint.state == CheckpointState.ready,
+    )
+    return query if name is None else query.where(Checkpoint.public_id == UUID(name))
+
+
+async def folder_of(name: str) -> Path | None:
+    """The folder of the checkpoint with this outside id."""
+    try:
+        wanted = writes_here(name)
+    except ValueError:
+        return None
+    async with database.transaction() as session:
+        found = await session.scalar(wanted)
+    return location_of(found) if found else None
+
+
+async def names() -> list[str]:
+    async with database.transaction() as session:
+        return [str(checkpoint.public_id) for checkpoint in await session.scalars(writes_here())]
