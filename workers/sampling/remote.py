@@ -64,9 +64,10 @@ class Endpoint:
         return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
 
     @property
-    def headers(self) -> dict[str, str]:
+    def key(self) -> str:
+        """The key from the environment, "" where none is sent."""
         if self.key_variable is None:
-            return {}
+            return ""
         key = os.environ.get(self.key_variable, "").strip()
         if not key:
             raise EndpointFailed(
@@ -75,7 +76,7 @@ class Endpoint:
             )
         if not (key.isascii() and key.isprintable()):
             raise EndpointFailed(f"The key in {self.key_variable} holds characters that no key has.", retryable=False)
-        return {"Authorization": f"Bearer {key}"}
+        return key
 
 
 class Remote:
@@ -150,9 +151,8 @@ class Remote:
 
     async def _post(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
         content = bytearray()
-        async with self._client.stream(
-            "POST", endpoint.completions_address, json=body, headers=endpoint.headers
-        ) as answer:
+        headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+        async with self._client.stream("POST", endpoint.completions_address, json=body, headers=headers) as answer:
             async for part in answer.aiter_bytes(65_536):
                 content += part
                 if len(content) > MOST_BYTES:
@@ -182,7 +182,7 @@ def _body(endpoint: Endpoint, conversation: Conversation, sampling: Sampling, n:
 
 
 def _refusal(endpoint: Endpoint, place: str, status: int, headers: httpx.Headers, content: bytes) -> EndpointFailed:
-    said = _said(content)
+    said = _said(content, endpoint.key)
     if status in (401, 403):
         key = f"the key in {endpoint.key_variable}" if endpoint.key_variable else "requests without a key"
         return EndpointFailed(f"{place} refuses {key} ({status}).", retryable=False)
@@ -199,7 +199,7 @@ def _refusal(endpoint: Endpoint, place: str, status: int, headers: httpx.Headers
     return EndpointFailed(f"{place} refused the request ({status}){said}.", retryable=False)
 
 
-def _said(content: bytes) -> str:
+def _said(content: bytes, key: str) -> str:
     """What the server gave as its reason, one short line; nothing for a page of HTML."""
     try:
         error = json.loads(content)
@@ -208,6 +208,7 @@ def _said(content: bytes) -> str:
     except (ValueError, AttributeError):
         return ""
     words = " ".join(str(message).split()).rstrip(".")
+    words = words.replace(key, "…") if key else words  # some servers repeat the key they refuse
     return f": {words[:200]}" if words else ""
 
 

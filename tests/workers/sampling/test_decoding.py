@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from workers.sampling.decoding import PromptTooLong, Sampled, Sampling, sample
 from workers.sampling.drawing import draw, row_key
@@ -29,6 +29,14 @@ def network():
         initializer_range=0.3,  # far from uniform, so that a wrong position or mask changes the answer
     )
     return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="module")
+def absolute():
+    """A network that knows absolute positions: in a Llama, all shifted by the same number look alike."""
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3)
+    return GPT2LMHeadModel(shape).eval()
 
 
 class Spy:
@@ -67,7 +75,9 @@ def naive(network, prompt, seed, index, sampling):
     return Sampled(tokens, logprobs, "length")
 
 
-def test_the_batch_gives_what_one_row_at_a_time_gives(network):
+@pytest.mark.parametrize("kind", ["network", "absolute"])
+def test_the_batch_gives_what_one_row_at_a_time_gives(kind, request):
+    network = request.getfixturevalue(kind)
     sampling = Sampling(temperature=0.7, max_tokens=12)
     answers = answer(network, sampling=sampling, n=3)
     reasons = set()
@@ -141,6 +151,22 @@ def test_rows_times_width_stay_within_the_token_budget(network, budget):
     spy = Spy(network)
     answer(spy, n=3, budget=budget)
     assert max(rows * width for _, (rows, width) in spy.calls) <= budget
+
+
+def test_the_budget_holds_when_the_longest_row_ends_early(network):
+    # the long row (40 + 20 wide) ends as the only one, while those that came in at width 50 have most ahead of them
+    drawn = {}
+
+    def watch(prompt, index, token):
+        drawn[prompt] = drawn.get(prompt, 0) + 1
+        return (prompt == 0 and drawn[prompt] == 15) or (0 < prompt <= 16 and drawn[prompt] == 10)
+
+    spy = Spy(network)
+    prompts = [[3] * 40] + [[4 + i] * 8 for i in range(16)] + [[4 + i] * 7 for i in range(16)]
+    options = {"stop_ids": set(), "watch": watch, "sampling": Sampling(max_tokens=20), "n": 1}
+    answers = answer(spy, prompts, list(range(33)), budget=17 * 60, **options)
+    assert [len(group[0].tokens) for group in answers] == [15] + [10] * 16 + [20] * 16
+    assert max(rows * width for _, (rows, width) in spy.calls) <= 17 * 60
 
 
 def test_waiting_prompts_enter_while_others_still_run(network):
