@@ -6,7 +6,7 @@ SEED ?= 1
 ARGS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation
 PINNED := --constraint constraints.txt
 MADE := .venv/.made
 WEB := .venv/.web
@@ -63,7 +63,7 @@ $(WEB): $(MADE) pyproject.toml constraints.txt
 
 # torch before anything that would pull another build of it
 $(TRAIN): $(WEB)
-	@echo 'Installing torch and what trains …'
+	@echo 'Installing torch and what trains; this takes minutes …'
 	@$(PIP) $(if $(TORCH_INDEX),--no-deps --index-url "$(TORCH_INDEX)",$(PINNED)) torch==2.13.0
 	@$(PIP) $(PINNED) --editable '.[train]'
 	@touch $@

@@ -23,6 +23,7 @@ from app.unprivileged import CannotStart, in_sentences
 
 START_SECONDS = 300  # recovery after a crash may take minutes
 STOP_SECONDS = 60
+PATIENCE = 10  # seconds that remains of a killed postmaster have to notice
 
 # Given on every start, so that no setting of the folder can loosen them.
 ALWAYS = {
@@ -113,14 +114,14 @@ def begin(home: Path, *, extra: dict[str, str] | None = None, dies_with_us: bool
             os.close(lock)
 
 
-def _take_lock(place: Place, patience: float = 10) -> int | None:
+def _take_lock(place: Place) -> int | None:
     """The lock, held; None when another start or a running Postgres has it.
 
-    What a killed postmaster left behind notices within moments and lets go; after `patience` it is ended by us.
+    What a killed postmaster left behind notices within moments and lets go; after PATIENCE it is ended by us.
     :raises CannotStart: held by something that this machine's process list does not show, such as a container.
     """
     lock = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ def install_commands(extra: str) -> list[list[str]]:
 
     Needs the checkout: the pinned versions are in its constraints.txt.
     """
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-build-isolation"]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-build-isolation"]
     pinned = ["--constraint", str(ROOT / "constraints.txt")]
     index = os.environ.get("TORCH_INDEX", "")
     alone = ["--no-deps", "--index-url", index] if index else pinned

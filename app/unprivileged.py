@@ -66,8 +66,8 @@ def in_namespace() -> tuple[str, ...]:
     if not namespaces_work():
         raise CannotStart(
             _(
-                "Postgres does not run as root, and this machine refuses user namespaces. "
-                "Start Hone as an ordinary user, or set HONE_DATABASE_URL to a server of your own."
+                "Postgres runs only as an ordinary user with a name, and this machine refuses user namespaces. "
+                "Start Hone as such a user, or set HONE_DATABASE_URL to a server of your own."
             )
         )
     return _namespace()

@@ -1,0 +1,60 @@
+"""Settings come from the environment and `.env`, are told apart by their source, and never show a secret."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, in_words, sources, unknown_names
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours, and a folder without a `.env`."""
+    for name in list(os.environ):
+        if name.upper().startswith("HONE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def origins() -> dict[str, tuple[str, str]]:
+    return {source.name: (source.value, source.origin) for source in sources(Settings())}
+
+
+def test_each_setting_names_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("HONE_PORT=9001\nHONE_HOST=10.0.0.1\n")
+    monkeypatch.setenv("HONE_PORT", "9002")
+    shown = origins()
+    assert shown["HONE_PORT"] == ("9002", "environment")
+    assert shown["HONE_HOST"] == ("10.0.0.1", ".env")
+    assert shown["HONE_WEB_PROCESSES"] == ("1", "default")
+
+
+def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HONE_DATABASE_URL", "HONE_SECRET_KEY", "HONE_SMTP_URL"):
+        monkeypatch.setenv(name, "postgresql://hone:correct-horse@db/hone")
+    shown = origins()
+    assert "horse" not in str(shown)
+    assert shown["HONE_DATABASE_URL"] == ("**********", "environment")
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONE_DATABASE_URL", "")
+    monkeypatch.setenv("HONE_PORT", "")
+    assert Settings().database_url is None
+    assert origins()["HONE_PORT"] == ("8765", "default")
+
+
+def test_a_misspelt_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONE_PROT", "9001")
+    Path(".env").write_text("HONE_HOMME=/x\n")
+    assert unknown_names() == ["HONE_HOMME", "HONE_PROT"]
+
+
+def test_a_bad_value_is_a_sentence_that_names_the_setting_and_hides_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONE_PORT", "correct-horse")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert in_words(caught.value).startswith("HONE_PORT: ")
+    assert "horse" not in str(caught.value)
