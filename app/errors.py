@@ -93,6 +93,8 @@ class Unavailable(DomainError):
 def show(request: Request, error: DomainError, details: list[dict[str, str]] | None = None) -> Response:
     """The error as problem JSON (RFC 9457) for programs, as a page or fragment for people."""
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if request.url.path.startswith("/api/"):
         problem: dict[str, object] = {
             "type": f"urn:hone:{error.code}",

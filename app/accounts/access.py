@@ -1,44 +1,30 @@
-"""Who is asking, and whether they may: one statement finds the person, the project and the role together.
+"""Who is asking, and whether they may: the dependencies that every route carries.
 
-Every route says `Annotated[Access, may(Permission.x)]`, `signed_in()` or `anybody()`; a test walks all routes to find
-one that says nothing. A project (or a row of one) that the caller has no part in answers 404, like one that is not
-there; a role that is too small answers 403.
+Every route says `Annotated[Access, may(Permission.x)]`, `signed_in()`, `in_person()` or `anybody()`; a test walks all
+routes to find one that says nothing. A project (or a row of one) that the caller has no part in answers 404, like one
+that is not there; a role that is too small answers 403.
 """
 
-import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import Depends, Request
-from sqlalchemy import Row, Select, and_, column, func, literal, null, select, table
+from sqlalchemy import Row
 
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
-from app.accounts.tables import ApiToken, Membership, SignIn, User
+from app.accounts import idempotency
+from app.accounts.credentials import Entry, cookie_of, credential_of, granted, hashed, led_by, look_up
+from app.accounts.permissions import Permission, Role
 from app.database import Session
 from app.errors import Forbidden, Invalid, NotFound, SignInNeeded
 from app.translation import _
 
-COOKIE = "hone_session"
-SECURE_COOKIE = "__Host-hone_session"
+__all__ = ["Access", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "must_be_known", "signed_in"]
 
-# Path parameters that lead to a project: {project} itself, or a row that belongs to one. By name, not by import:
-# accounts is the first chapter.
-LEADS_TO_PROJECT = {
-    "project": "projects",
-    "batch": "batches",
-    "prompt": "prompts",
-    "import": "imports",
-    "completion": "completions",
-    "generation": "generations",
-    "task": "tasks",
-    "annotation": "annotations",
-    "dataset": "datasets",
-    "run": "runs",
-    "evaluation": "evaluations",
-    "schedule": "schedules",
-}
+
+class InPersonOnly(Forbidden):
+    code = "in-person-only"
+    sentence = _("Only somebody who signed in may do this; an API token cannot.")
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,11 @@ class Person:
 
 @dataclass(frozen=True)
 class Access:
-    """What the caller may do here. project_id is None on routes that belong to no project."""
+    """What the caller may do here. project_id is None on routes that belong to no project.
+
+    Ask `may`, never `person.is_admin`: a token may carry less than its owner. only_project: the one project (inside
+    id) that the caller's token opens, for lists over several projects; None: all of the person's.
+    """
 
     person: Person
     permissions: frozenset[Permission]
@@ -63,10 +53,13 @@ class Access:
     project: UUID | None = None
     membership_id: int | None = None
     role: Role | None = None
+    cohort: str | None = None
     lanes: tuple[int, ...] = (0,)
     daily_limit: int | None = None
     paused: bool = False
     token_id: int | None = None
+    sign_in_id: int | None = None
+    only_project: int | None = None
 
     def may(self, permission: Permission | str) -> bool:
         return Permission(permission) in self.permissions
@@ -77,131 +70,48 @@ class Access:
         return self.project_id
 
 
-def hashed(token: str) -> bytes:
-    """What is stored of a cookie, link or API token. They are 256 random bits, so one plain SHA-256 is enough."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def find_project(name: str, outside: UUID) -> Any:
-    """A subquery for the project behind a path parameter: its inside and outside id."""
-    projects = table("projects", column("id"), column("public_id")).alias("p")
-    if name == "project":
-        return select(projects.c.id, projects.c.public_id).where(projects.c.public_id == outside).subquery("project")
-    rows = table(LEADS_TO_PROJECT[name], column("project_id"), column("public_id")).alias("r")
-    found = select(projects.c.id, projects.c.public_id).join(rows, rows.c.project_id == projects.c.id)
-    return found.where(rows.c.public_id == outside).subquery("project")
-
-
-def who_asks(credential: bytes, is_token: bool, leads: tuple[str, UUID] | None) -> Select[Any]:
-    """One row: the person, what let them in, the project asked about and their place in it."""
-    user = (User.id, User.public_id, User.name, User.email, User.is_admin, User.zone, User.locale, User.preferences)
-    if is_token:
-        entry = (
-            ApiToken.id.label("entry_id"),
-            ApiToken.seen_at,
-            ApiToken.project_id.label("token_project"),
-            ApiToken.role.label("token_role"),
-            ApiToken.scopes,
-            literal(True).label("is_token"),
-        )
-        asked: Any = select(*user, *entry).join(ApiToken, ApiToken.user_id == User.id)
-        alive = and_(
-            ApiToken.token_hash == credential,
-            ApiToken.revoked_at.is_(None),
-            func.coalesce(ApiToken.expires_at > func.now(), True),
-        )
-    else:
-        entry = (
-            SignIn.id.label("entry_id"),
-            SignIn.seen_at,
-            null().label("token_project"),  # type: ignore[assignment]
-            null().label("token_role"),
-            null().label("scopes"),
-            literal(False).label("is_token"),
-        )
-        asked = select(*user, *entry).join(SignIn, SignIn.user_id == User.id)
-        alive = and_(SignIn.token_hash == credential, SignIn.revoked_at.is_(None), SignIn.expires_at > func.now())
-    asked = asked.where(alive, User.disabled_at.is_(None))
-    if leads is None:
-        return asked  # type: ignore[no-any-return]
-    project = find_project(*leads)
-    place = (
-        Membership.id.label("membership_id"),
-        Membership.role,
-        Membership.lanes,
-        Membership.daily_limit,
-        Membership.paused_at,
-        project.c.id.label("project_id"),
-        project.c.public_id.label("project"),
-    )
-    member = and_(Membership.user_id == User.id, Membership.project_id == project.c.id)
-    return (  # type: ignore[no-any-return]
-        asked.add_columns(*place).outerjoin(project, literal(True)).outerjoin(Membership, member)
-    )
-
-
-def granted(row: Row[Any], role: Role | None) -> frozenset[Permission]:
-    """The role's permissions (an admin's are all), cut down by the token's role and scopes."""
-    allowed = frozenset(Permission) if row.is_admin else ROLE_PERMISSIONS[role] if role else frozenset()
-    if row.token_role:
-        allowed &= ROLE_PERMISSIONS[Role(row.token_role)]
-    if row.is_token and row.scopes:
-        allowed &= {Permission(scope) for scope in row.scopes}
-    return allowed
-
-
-def credential_of(request: Request) -> tuple[bytes, bool] | None:
-    """The hashed bearer token, else the hashed cookie, and whether it is a token."""
-    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return hashed(token.strip()), True
-    cookie = request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE)
-    return (hashed(cookie), False) if cookie else None
-
-
-def led_by(request: Request) -> tuple[str, UUID] | None:
-    """The first path parameter that leads to a project."""
-    for name, text in request.path_params.items():
-        if name in LEADS_TO_PROJECT:
-            try:
-                return name, UUID(str(text))
-            except ValueError:
-                raise NotFound from None
-    return None
-
-
 @dataclass(frozen=True)
 class May:
     """The dependency behind `may(…)`; permission None: any signed-in person."""
 
     permission: Permission | None
+    in_person: bool = False
 
     async def __call__(self, request: Request, session: Session) -> Access:
         credential = credential_of(request)
         if credential is None:
             raise SignInNeeded
         leads = led_by(request)
-        row = (await session.execute(who_asks(*credential, leads))).one_or_none()
-        if row is None:
-            raise SignInNeeded
-        access = admit(row, leads is not None)
-        request.state.person, request.state.may = access.person, access.may
-        request.state.access, request.state.sign_in = access, (row.entry_id, row.seen_at)
+        row = await look_up(session, credential, leads)
+        access = admit(row, credential.kind, in_project=leads is not None)
+        introduce(request, access)
+        if self.in_person and access.token_id is not None:
+            raise InPersonOnly
         if self.permission and self.permission not in access.permissions:
             raise Forbidden
+        await idempotency.claim(request, session, access.person.id)
         return access
 
 
-def admit(row: Row[Any], in_project: bool) -> Access:
+def introduce(request: Request, access: Access) -> None:
+    """Tell the pages who is here."""
+    request.state.person, request.state.may, request.state.access = access.person, access.may, access
+
+
+def admit(row: Row[Any], entry: Entry, *, in_project: bool) -> Access:
     """The caller's access, or NotFound when the project is absent or not for these eyes."""
     person = Person(row.id, row.public_id, row.name, row.email, row.is_admin, row.zone, row.locale, row.preferences)
-    token_id = row.entry_id if row.is_token else None
+    came_by = {
+        "token_id": row.entry_id if entry is Entry.token else None,
+        "sign_in_id": row.entry_id if entry is Entry.sign_in else None,
+        "only_project": row.token_project,
+    }
     if not in_project:
-        return Access(person, granted(row, None), token_id=token_id)
+        return Access(person, granted(row, None), **came_by)
     role = Role(row.role) if row.role else None
     if row.project_id is None or (role is None and not row.is_admin):
         raise NotFound
-    if row.token_project is not None and row.token_project != row.project_id:
+    if row.token_project not in (None, row.project_id):
         raise NotFound
     return Access(
         person,
@@ -210,10 +120,11 @@ def admit(row: Row[Any], in_project: bool) -> Access:
         project=row.project,
         membership_id=row.membership_id,
         role=role,
+        cohort=row.cohort,
         lanes=tuple(row.lanes or (0,)),
         daily_limit=row.daily_limit,
         paused=row.paused_at is not None,
-        token_id=token_id,
+        **came_by,
     )
 
 
@@ -224,11 +135,12 @@ class Anybody:
         credential = credential_of(request)
         if credential is None:
             return None
-        row = (await session.execute(who_asks(*credential, None))).one_or_none()
-        if row is None:
+        try:
+            row = await look_up(session, credential, None)
+        except SignInNeeded:
             return None
-        access = admit(row, in_project=False)
-        request.state.person, request.state.may = access.person, access.may
+        access = admit(row, credential.kind, in_project=False)
+        introduce(request, access)
         return access
 
 
@@ -242,14 +154,14 @@ def signed_in() -> Any:
     return Depends(May(None), scope="function")
 
 
+def in_person() -> Any:
+    """Route dependency: a signed-in person, not a token; for passwords, sign-ins and making tokens."""
+    return Depends(May(None, in_person=True), scope="function")
+
+
 def anybody() -> Any:
     """Route dependency for the few pages before sign-in."""
     return Depends(Anybody(), scope="function")
-
-
-def is_stale(seen_at: datetime | None, now: datetime, *, minutes: int = 5) -> bool:
-    """Whether the last-seen mark is old enough to be written again (not on every request)."""
-    return seen_at is None or (now - seen_at).total_seconds() > minutes * 60
 
 
 def must_be_known(scope: str) -> Permission:

@@ -14,6 +14,7 @@ class Permission(StrEnum):
     member_read = "member.read"  # names and e-mail addresses
     member_manage = "member.manage"  # invite, change roles, pause
     cohort_read = "cohort.read"  # people of one's own cohort
+    member_list = "member.list"  # who is here, as far as the two above show them; else pseudonyms
     prompt_read = "prompt.read"
     prompt_edit = "prompt.edit"  # import, tag, retire
     completion_read = "completion.read"
@@ -50,25 +51,28 @@ class Role(StrEnum):
 
 P = Permission
 
+# What a token for one project never carries.
+OF_INSTALLATION = frozenset({P.installation_manage, P.project_create})
+
 _SEES_NUMBERS = {P.project_read, P.progress_read}
 _ANNOTATES = {P.annotate, P.annotation_own}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.manager: frozenset(set(P) - {P.installation_manage, P.project_create}),
+    Role.manager: frozenset(set(P) - OF_INSTALLATION),
     Role.engineer: frozenset(
         _SEES_NUMBERS
         | _ANNOTATES
         | {P.prompt_read, P.prompt_edit, P.completion_read, P.completion_edit, P.checkpoint_read, P.checkpoint_edit}
         | {P.task_read, P.task_edit, P.annotation_read, P.dataset_read, P.dataset_edit, P.run_read, P.run_edit}
-        | {P.evaluation_read, P.evaluation_edit, P.schedule_read, P.schedule_edit}
+        | {P.evaluation_read, P.evaluation_edit, P.schedule_read, P.schedule_edit, P.member_list}
     ),
     Role.reviewer: frozenset(
         _SEES_NUMBERS
         | _ANNOTATES
         | {P.prompt_read, P.completion_read, P.task_read, P.annotation_read}
-        | {P.annotation_review, P.evaluation_read}
+        | {P.annotation_review, P.evaluation_read, P.member_list}
     ),
-    Role.lead: frozenset(_SEES_NUMBERS | _ANNOTATES | {P.cohort_read}),
+    Role.lead: frozenset(_SEES_NUMBERS | _ANNOTATES | {P.cohort_read, P.member_list}),
     Role.annotator: frozenset({P.project_read} | _ANNOTATES),
     Role.viewer: frozenset(_SEES_NUMBERS | {P.evaluation_read}),
 }

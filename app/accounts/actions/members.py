@@ -1,0 +1,113 @@
+"""People's places in projects."""
+
+from typing import Any
+
+from sqlalchemy import column, func, select, table
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.access import Access
+from app.accounts.forms import MemberForm
+from app.accounts.permissions import Role
+from app.accounts.rules import pseudonym
+from app.accounts.tables import Membership, User
+from app.errors import Conflict, NotFound
+from app.events import record
+from app.translation import _
+
+PROJECTS = table("projects", column("id"), column("secret"))  # a later chapter's: by name
+
+
+class LastManager(Conflict):
+    code = "last-manager"
+    sentence = _("A project needs a manager. Make somebody else manager first.")
+
+
+async def add_member(
+    session: AsyncSession,
+    project_id: int,
+    user: User,
+    role: Role,
+    *,
+    cohort: str | None = None,
+    consents: bool = False,
+) -> Membership:
+    """Give a person a place in a project, under a pseudonym; who has one keeps it as it is."""
+    secret = await session.scalar(select(PROJECTS.c.secret).where(PROJECTS.c.id == project_id))
+    if secret is None:
+        raise NotFound
+    values = {
+        "project_id": project_id,
+        "user_id": user.id,
+        "role": role,
+        "cohort": cohort,
+        "pseudonym": pseudonym(secret, user.public_id),
+        "consent_at": func.now() if consents else None,
+    }
+    added = insert(Membership).values(values).on_conflict_do_nothing(index_elements=["project_id", "user_id"])
+    is_new = await session.scalar(added.returning(Membership.id)) is not None
+    found = select(Membership).where(Membership.project_id == project_id, Membership.user_id == user.id)
+    member = (await session.scalars(found)).one()
+    if is_new:
+        told: dict[str, Any] = {"actor_id": user.id, "project_id": project_id, "role": role, "consent": consents}
+        await record(session, "member.joined", subject=member.pseudonym, **told)
+    return member
+
+
+async def member_to_change(session: AsyncSession, access: Access, pseudonym: str) -> Membership:
+    """Somebody's place in the caller's project, locked, if the caller may see them.
+
+    :raises NotFound:
+    """
+    found = select(Membership).where(Membership.project_id == access.of_project(), Membership.pseudonym == pseudonym)
+    member: Membership | None = await session.scalar(found.with_for_update())
+    if member is None:
+        raise NotFound
+    return member
+
+
+async def keep_a_manager(session: AsyncSession, member: Membership) -> None:
+    """Refuse to take the last active manager away.
+
+    :raises LastManager:
+    """
+    if member.role is not Role.manager or member.paused_at is not None:
+        return
+    others = (
+        select(Membership.id)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.project_id == member.project_id, Membership.role == Role.manager)
+        .where(Membership.id != member.id, Membership.paused_at.is_(None), User.disabled_at.is_(None))
+        .with_for_update(of=Membership)
+    )
+    if await session.scalar(others.limit(1)) is None:
+        raise LastManager
+
+
+async def change_member(session: AsyncSession, access: Access, pseudonym: str, form: MemberForm) -> Membership:
+    """Change a member's role, cohort and own daily limit.
+
+    :raises LastManager: :raises NotFound:
+    """
+    member = await member_to_change(session, access, pseudonym)
+    if form.role is not Role.manager:
+        await keep_a_manager(session, member)
+    member.role, member.cohort, member.daily_limit = form.role, form.cohort, form.daily_limit
+    told: dict[str, Any] = {"project_id": access.project_id, "role": form.role, "cohort": form.cohort}
+    await record(session, "member.changed", actor_id=access.person.id, subject=member.pseudonym, **told)
+    return member
+
+
+async def pause_member(session: AsyncSession, access: Access, pseudonym: str, *, paused: bool) -> Membership:
+    """Stop handing tasks to a member, or go on; their answers stay.
+
+    :raises LastManager: :raises NotFound:
+    """
+    member = await member_to_change(session, access, pseudonym)
+    if paused:
+        await keep_a_manager(session, member)
+    member.paused_at = func.now() if paused else None
+    kind = "member.paused" if paused else "member.resumed"
+    await record(session, kind, actor_id=access.person.id, project_id=access.project_id, subject=member.pseudonym)
+    await session.flush()
+    return member

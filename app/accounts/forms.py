@@ -1,0 +1,156 @@
+"""What may come in about people. Unknown fields are refused: nobody becomes an admin by a field too many."""
+
+import re
+from typing import Annotated
+from unicodedata import category
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from app.accounts.permissions import Permission, Role
+from app.translation import _
+from app.wording import SIGNS
+
+ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]{1,64}@[^@\s<>()\[\],;:\\\"]{1,250}")
+
+
+def clean_line(text: str) -> str:
+    """One line without control characters: a name goes into logs, mails and headings."""
+    if any(category(sign) in {"Cc", "Cs", "Zl", "Zp"} for sign in text):
+        raise ValueError(_("line breaks and control characters are not allowed"))
+    shown = " ".join(text.split())
+    if not shown:
+        raise ValueError(_("this must not be empty"))
+    return shown
+
+
+def clean_address(text: str) -> str:
+    """An e-mail address as its owner writes it; comparing ignores case."""
+    address = clean_line(text)
+    if not ADDRESS.fullmatch(address) or len(address) > 254:
+        raise ValueError(_("this is not an e-mail address"))
+    return address
+
+
+def known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(_("{zone} is not a time zone; they are written like Europe/Paris").format(zone=name))
+    return name
+
+
+def known_locale(tag: str) -> str:
+    if tag[:2] not in SIGNS or not re.fullmatch(r"[a-z]{2}(-[A-Z]{2})?", tag):
+        raise ValueError(_("{locale} is not a language we write numbers for").format(locale=tag))
+    return tag
+
+
+def empty_is_none(value: object) -> object:
+    """An unfilled field of a browser's form arrives as an empty text."""
+    return None if value == "" else value
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(clean_line)]
+Email = Annotated[str, Field(max_length=300), AfterValidator(clean_address)]
+Password = Annotated[SecretStr, Field(max_length=1000)]
+Cohort = Annotated[Line | None, BeforeValidator(empty_is_none)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SignInForm(Strict):
+    email: Annotated[str, Field(max_length=300)]  # any text: what is no address fits nobody
+    password: Password
+    next: Annotated[str, Field(max_length=2000)] = "/"
+
+
+class FirstVisitForm(Strict):
+    """Who opened a sign-in link; all three are asked for until the account has a password."""
+
+    name: Annotated[Line | None, BeforeValidator(empty_is_none)] = None
+    email: Annotated[Email | None, BeforeValidator(empty_is_none)] = None
+    password: Annotated[Password | None, BeforeValidator(empty_is_none)] = None
+
+
+class AcceptForm(Strict):
+    """Joining by invitation; name and password only from those who are not signed in."""
+
+    name: Annotated[Line | None, BeforeValidator(empty_is_none)] = None
+    password: Annotated[Password | None, BeforeValidator(empty_is_none)] = None
+    consent: bool = False
+
+
+class ForgotForm(Strict):
+    email: Email
+
+
+class NewPasswordForm(Strict):
+    password: Password
+
+
+class PasswordChangeForm(Strict):
+    current: Password
+    password: Password
+
+
+class ProfileForm(Strict):
+    name: Line
+    zone: Annotated[str, AfterValidator(known_zone)]
+    locale: Annotated[str, AfterValidator(known_locale)]
+
+
+def listed_addresses(text: str) -> list[str]:
+    """Addresses parted by line breaks, commas or semicolons, each once, as first written.
+
+    :raises ValueError: with the first that is no address.
+    """
+    found: dict[str, str] = {}
+    for part in re.split(r"[\s,;]+", text.strip()):
+        if not part:
+            continue
+        try:
+            found.setdefault(part.casefold(), clean_address(part))
+        except ValueError:
+            raise ValueError(_("{address} is not an e-mail address").format(address=part[:100])) from None
+    if not found:
+        raise ValueError(_("write at least one address"))
+    if len(found) > 500:
+        raise ValueError(_("at most 500 at a time"))
+    return list(found.values())
+
+
+def as_addresses(value: object) -> object:
+    return listed_addresses(value) if isinstance(value, str) else value
+
+
+class InvitationForm(Strict):
+    """To the installation: as an admin, or to no project yet."""
+
+    emails: Annotated[list[Email], BeforeValidator(as_addresses), Field(min_length=1, max_length=500)]
+    makes_admin: bool = False
+
+
+class MemberInvitationForm(Strict):
+    """To one project."""
+
+    emails: Annotated[list[Email], BeforeValidator(as_addresses), Field(min_length=1, max_length=500)]
+    role: Role = Role.annotator
+    cohort: Cohort = None
+
+
+class MemberForm(Strict):
+    role: Role
+    cohort: Cohort = None
+    daily_limit: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=1, le=100_000)] = None
+
+
+class TokenForm(Strict):
+    """project empty: every project of its owner. days empty: until it is revoked."""
+
+    name: Line
+    role: Annotated[Role | None, BeforeValidator(empty_is_none)] = None
+    project: Annotated[UUID | None, BeforeValidator(empty_is_none)] = None
+    scopes: list[Permission] = Field(default=[], max_length=len(Permission))
+    days: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=1, le=3650)] = 90

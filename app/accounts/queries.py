@@ -1,0 +1,81 @@
+"""Questions about people, their sign-ins, links, tokens and places."""
+
+from typing import Any
+
+from sqlalchemy import Select, column, func, select, table
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.access import Access
+from app.accounts.permissions import Permission
+from app.accounts.tables import ApiToken, Link, LinkKind, Membership, SignIn, User
+
+PROJECTS = table("projects", column("id"), column("public_id"), column("name"))  # a later chapter's: by name
+
+
+async def person_behind(session: AsyncSession, link: Link) -> User:
+    """Whose link it is."""
+    return await session.get_one(User, link.user_id)
+
+
+def people() -> Select[Any]:
+    """Everybody of the installation, with the number of projects they are in."""
+    places = select(func.count(Membership.id)).where(Membership.user_id == User.id).scalar_subquery()
+    return select(User, places.label("projects"))
+
+
+async def named_project(session: AsyncSession, project_id: int) -> Any:
+    """A project's outside id and name, for headings."""
+    return (await session.execute(select(PROJECTS).where(PROJECTS.c.id == project_id))).one()
+
+
+async def own_projects(session: AsyncSession, user_id: int) -> list[Any]:
+    """Projects a person has a place in: outside id and name."""
+    found = select(PROJECTS).join(Membership, Membership.project_id == PROJECTS.c.id)
+    return list(await session.execute(found.where(Membership.user_id == user_id).order_by(PROJECTS.c.name)))
+
+
+async def projects_for_tokens(session: AsyncSession, access: Access) -> list[Any]:
+    """Projects a token of the caller may be bound to: theirs, or all for an admin."""
+    if access.may(Permission.installation_manage):
+        return list(await session.execute(select(PROJECTS).order_by(PROJECTS.c.name)))
+    return await own_projects(session, access.person.id)
+
+
+async def invited_to(session: AsyncSession, link: Link) -> Any | None:
+    """The project of an invitation, or None for one to the installation."""
+    return None if link.project_id is None else await named_project(session, link.project_id)
+
+
+async def open_invitations(session: AsyncSession, project_id: int | None) -> list[Link]:
+    """Unused invitations of a project (None: of the installation), newest first."""
+    same_place = Link.project_id.is_(None) if project_id is None else Link.project_id == project_id
+    found = select(Link).where(Link.kind == LinkKind.invitation, Link.used_at.is_(None), same_place)
+    return list(await session.scalars(found.where(Link.expires_at > func.now()).order_by(Link.id.desc()).limit(500)))
+
+
+async def own_sign_ins(session: AsyncSession, user_id: int) -> list[SignIn]:
+    """Where a person is signed in, last seen first."""
+    found = select(SignIn).where(SignIn.user_id == user_id, SignIn.revoked_at.is_(None), SignIn.expires_at > func.now())
+    return list(await session.scalars(found.order_by(SignIn.seen_at.desc()).limit(200)))
+
+
+async def own_tokens(session: AsyncSession, user_id: int) -> list[Any]:
+    """(token, project's name or None), newest first, revoked ones left out."""
+    found = (
+        select(ApiToken, PROJECTS.c.name, PROJECTS.c.public_id)
+        .outerjoin(PROJECTS, PROJECTS.c.id == ApiToken.project_id)
+        .where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+    )
+    return list(await session.execute(found.order_by(ApiToken.id.desc()).limit(200)))
+
+
+def members(access: Access) -> Select[Any]:
+    """The caller's project's people, as far as the caller may see them: (membership, user).
+
+    Managers see everybody; a lead their own cohort; the rest see everybody, and the page shows them pseudonyms only.
+    """
+    found: Select[Any] = select(Membership, User).join(User, User.id == Membership.user_id)
+    found = found.where(Membership.project_id == access.of_project())
+    if access.may(Permission.member_read) or not access.may(Permission.cohort_read):
+        return found
+    return found.where((Membership.cohort == access.cohort) | (Membership.id == access.membership_id))

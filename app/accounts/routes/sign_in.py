@@ -1,0 +1,137 @@
+"""Pages before and at sign-in: the form, one-time links, forgotten passwords, signing out."""
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Form, Query, Request, Response
+
+from app.accounts.access import Access, anybody, cookie_of
+from app.accounts.actions.invite import forgot
+from app.accounts.actions.links import read_link
+from app.accounts.actions.sign_in import (
+    Browser,
+    WrongCredentials,
+    reset_password,
+    sign_in,
+    sign_in_by_link,
+    sign_out,
+)
+from app.accounts.credentials import COOKIE, LONGEST, SECURE_COOKIE
+from app.accounts.forms import FirstVisitForm, ForgotForm, NewPasswordForm, SignInForm
+from app.accounts.queries import person_behind
+from app.accounts.tables import LinkKind
+from app.database import Session
+from app.errors import TooMany
+from app.pages import redirect, respond
+from app.settings import get_settings
+from app.translation import _
+
+router = APIRouter()
+Visitor = Annotated[Access | None, anybody()]
+Onward = Annotated[str, Query(alias="next", max_length=2000)]
+
+
+def browser_of(request: Request) -> Browser:
+    """Where the request comes from, and the cookie that a new sign-in replaces."""
+    address = request.client.host if request.client else ""
+    return Browser(address, request.headers.get("User-Agent", ""), cookie_of(request))
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser reaches us by https, directly or through the proxy of the public address."""
+    public = get_settings().public_url
+    return request.url.scheme == "https" or (public is not None and public.scheme == "https")
+
+
+def give_cookie(request: Request, response: Response, token: str) -> Response:
+    """Let the browser keep its sign-in. `__Host-` cookies are bound to https, this host and the whole site."""
+    secure = is_secure(request)
+    name = SECURE_COOKIE if secure else COOKIE
+    age = int(LONGEST.total_seconds())
+    response.set_cookie(name, token, max_age=age, path="/", secure=secure, httponly=True, samesite="lax")
+    return response
+
+
+def take_cookie(request: Request, response: Response) -> Response:
+    for name, secure in ((SECURE_COOKIE, True), (COOKIE, False)):
+        if name in request.cookies:
+            response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
+    return response
+
+
+def inside(address: str) -> str:
+    """A path of this site, or the start page: a link must not lead elsewhere after sign-in."""
+    parts = urlsplit(address)
+    is_ours = address.startswith("/") and not parts.netloc and not address.startswith(("//", "/\\"))
+    return address if is_ours and address.isprintable() and "\\" not in address else "/"
+
+
+@router.get("/sign-in")
+async def show_sign_in(request: Request, visitor: Visitor, onward: Onward = "/") -> Response:
+    if visitor:
+        return redirect(request, inside(onward))
+    return respond(request, "accounts/sign_in.html", next=inside(onward), email="", refused=None)
+
+
+@router.post("/sign-in")
+async def submit_sign_in(
+    request: Request, form: Annotated[SignInForm, Form()], session: Session, _visitor: Visitor
+) -> Response:
+    onward = inside(form.next)
+    try:
+        _user, token = await sign_in(session, form.email, form.password.get_secret_value(), browser_of(request))
+    except (WrongCredentials, TooMany) as refused:
+        told: dict[str, Any] = {"next": onward, "email": form.email, "refused": refused}
+        return respond(request, "accounts/sign_in.html", "sign_in", refused.status, **told)
+    return give_cookie(request, redirect(request, onward), token)
+
+
+@router.post("/sign-out")
+async def submit_sign_out(request: Request, session: Session, _visitor: Visitor) -> Response:
+    await sign_out(session, cookie_of(request))
+    return take_cookie(request, redirect(request, "/sign-in", _("You are signed out.")))
+
+
+@router.get("/sign-in/{link}")
+async def show_link(request: Request, link: str, session: Session, _visitor: Visitor) -> Response:
+    found = await read_link(session, LinkKind.sign_in, link)
+    person = await person_behind(session, found)
+    return respond(request, "accounts/link.html", link=link, is_first=person.password_hash is None, person=person)
+
+
+@router.post("/sign-in/{link}")
+async def submit_link(
+    request: Request, link: str, form: Annotated[FirstVisitForm, Form()], session: Session, _visitor: Visitor
+) -> Response:
+    found = await read_link(session, LinkKind.sign_in, link)
+    token = await sign_in_by_link(session, found, form, browser_of(request))
+    return give_cookie(request, redirect(request, "/"), token)
+
+
+@router.get("/forgot")
+async def show_forgot(request: Request, _visitor: Visitor) -> Response:
+    return respond(request, "accounts/forgot.html", mails=get_settings().smtp_url is not None)
+
+
+@router.post("/forgot")
+async def submit_forgot(
+    request: Request, form: Annotated[ForgotForm, Form()], session: Session, _visitor: Visitor
+) -> Response:
+    await forgot(session, form.email, browser_of(request))
+    told = _("If there is an account with this address, a link is on its way to it.")
+    return redirect(request, "/sign-in", told, kind="info")
+
+
+@router.get("/reset/{link}")
+async def show_reset(request: Request, link: str, session: Session, _visitor: Visitor) -> Response:
+    await read_link(session, LinkKind.password_reset, link)
+    return respond(request, "accounts/reset.html", link=link)
+
+
+@router.post("/reset/{link}")
+async def submit_reset(
+    request: Request, link: str, form: Annotated[NewPasswordForm, Form()], session: Session, _visitor: Visitor
+) -> Response:
+    found = await read_link(session, LinkKind.password_reset, link)
+    token = await reset_password(session, found, form.password.get_secret_value(), browser_of(request))
+    return give_cookie(request, redirect(request, "/", _("Your new password is set.")), token)
