@@ -35,6 +35,7 @@ class CheckpointState(StrEnum):
 class Checkpoint(Base):
     """project_id empty: for every project. location: a path below home, a folder, a hub name or an address.
 
+    revision: of a hub, its branch or commit; of an endpoint, the name that its server knows.
     api_key_variable: name of the environment variable that holds an endpoint's key; the key itself is never stored.
     """
 

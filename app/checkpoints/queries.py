@@ -1,0 +1,91 @@
+"""Questions about checkpoints."""
+
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.errors import Conflict, NotFound
+from app.projects.tables import Project
+from app.settings import get_settings
+from app.translation import _
+
+BUNDLED = Path(__file__).resolve().parent.parent.parent / "workers" / "demo" / "checkpoint"
+
+
+class NoFolder(Conflict):
+    code = "no-folder"
+    sentence = _("The checkpoint “{name}” has no folder on this machine.")
+
+
+def location_of(checkpoint: Checkpoint) -> Path:
+    """The folder with its weights: ours beside the code, a person's own, or below home.
+
+    :raises NoFolder: an endpoint, or a location that points out of home.
+    """
+    if checkpoint.place is Place.bundled:
+        return BUNDLED
+    if checkpoint.place is Place.folder:
+        return Path(checkpoint.location)
+    home = get_settings().home.absolute()
+    if checkpoint.place is Place.hub:
+        return home / "checkpoints" / str(checkpoint.public_id)
+    folder = (home / checkpoint.location).resolve()
+    if checkpoint.place is Place.run and folder.is_relative_to(home.resolve()):
+        return folder
+    raise NoFolder(name=checkpoint.name)
+
+
+def usable_in(project_id: int) -> Select[Checkpoint]:
+    """Checkpoints of this project and those of all."""
+    return select(Checkpoint).where(or_(Checkpoint.project_id.is_(None), Checkpoint.project_id == project_id))
+
+
+async def checkpoint_of(session: AsyncSession, project_id: int, public_id: UUID) -> Checkpoint:
+    """:raises NotFound: no such checkpoint that this project may use."""
+    found = (await session.scalars(usable_in(project_id).where(Checkpoint.public_id == public_id))).one_or_none()
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def checkpoints_of(session: AsyncSession, project_id: int) -> list[Checkpoint]:
+    """All that the project may use, newest first."""
+    return list(await session.scalars(usable_in(project_id).order_by(Checkpoint.id.desc())))
+
+
+async def writers_of(session: AsyncSession, project_id: int | None) -> list[Checkpoint]:
+    """Ready ones that can answer prompts, newest first. project_id None: only those of all projects."""
+    asked = select(Checkpoint).where(Checkpoint.project_id.is_(None)) if project_id is None else usable_in(project_id)
+    able = Checkpoint.kind != CheckpointKind.reward
+    asked = asked.where(able, Checkpoint.state == CheckpointState.ready).order_by(Checkpoint.id.desc())
+    return list(await session.scalars(asked))
+
+
+async def bundled(session: AsyncSession) -> Checkpoint | None:
+    return (await session.scalars(select(Checkpoint).where(Checkpoint.place == Place.bundled))).one_or_none()
+
+
+async def ancestors_of(session: AsyncSession, checkpoint: Checkpoint) -> list[Checkpoint]:
+    """The parent, its parent, and so on to the base."""
+    line: list[Checkpoint] = []
+    here: Checkpoint | None = checkpoint
+    while here is not None and here.parent_id is not None and len(line) < 100:
+        here = await session.get(Checkpoint, here.parent_id)
+        if here is not None:
+            line.append(here)
+    return line
+
+
+async def children_of(session: AsyncSession, checkpoint: Checkpoint, project_id: int) -> list[Checkpoint]:
+    """What was trained from it, as far as this project may see."""
+    asked = usable_in(project_id).where(Checkpoint.parent_id == checkpoint.id).order_by(Checkpoint.id)
+    return list(await session.scalars(asked))
+
+
+async def serving(session: AsyncSession, project_id: int) -> Checkpoint | None:
+    """The checkpoint that answers for the project now."""
+    chosen = select(Checkpoint).join(Project, Project.checkpoint_id == Checkpoint.id).where(Project.id == project_id)
+    return (await session.scalars(chosen)).one_or_none()

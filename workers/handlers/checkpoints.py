@@ -1,0 +1,103 @@
+"""Looks at a checkpoint that was registered: fetches it from a hub, checks its files, or asks its endpoint."""
+
+import asyncio
+import importlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.checkpoints.actions import accept_checkpoint, refuse_checkpoint
+from app.checkpoints.jobs import CheckCheckpoint
+from app.checkpoints.queries import location_of
+from app.checkpoints.rules import Checked, FolderRefused, check_folder
+from app.checkpoints.tables import Checkpoint, CheckpointState, Place
+from app.translation import _
+from workers.handlers.registry import Context, handles
+
+# what a folder needs, and nothing that could run: pickles are not even fetched
+WANTED = ["*.json", "*.safetensors", "*.jinja", "LICENSE*", "README.md", "tokenizer.model"]
+PATIENCE = 20.0  # seconds for an endpoint to say what it serves
+
+
+@handles(CheckCheckpoint)
+async def check(job: CheckCheckpoint, context: Context) -> None:
+    async with context.session() as session:
+        checkpoint = await session.get(Checkpoint, job.checkpoint_id)
+    if checkpoint is None or checkpoint.state is not CheckpointState.checking:
+        return
+    try:
+        checked = await look_at(checkpoint)
+    except FolderRefused as refusal:
+        async with context.session() as session:
+            await refuse_checkpoint(session, job.checkpoint_id, str(refusal))
+        return
+    async with context.session() as session:
+        await accept_checkpoint(session, job.checkpoint_id, checked)
+
+
+async def look_at(checkpoint: Checkpoint) -> Checked | None:
+    """:raises FolderRefused: with a sentence for the page."""
+    if checkpoint.place is Place.endpoint:
+        await ask_endpoint(checkpoint)
+        return None
+    folder = location_of(checkpoint)
+    if checkpoint.place is Place.hub and not folder.is_dir():
+        await asyncio.to_thread(fetch, checkpoint.location, checkpoint.revision, folder)
+    return await asyncio.to_thread(check_folder, folder)
+
+
+def fetch(name: str, revision: str | None, folder: Path) -> None:
+    """Bring a hub's files into `folder`, under another name until all are there.
+
+    :raises FolderRefused: the hub does not have it, cannot be reached, or the library is not installed.
+    """
+    try:
+        hub: Any = importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise FolderRefused(_("fetching from a hub needs the extra [train]: pip install 'hone[train]'")) from None
+    partial = folder.with_name(f".{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        hub.snapshot_download(name, revision=revision, local_dir=partial, allow_patterns=WANTED)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FolderRefused(_("{name} could not be fetched: {reason}").format(name=name, reason=first)) from None
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    partial.rename(folder)
+
+
+async def ask_endpoint(checkpoint: Checkpoint) -> None:
+    """See that it answers, takes our key and serves what was named.
+
+    :raises FolderRefused: one of these is not so.
+    """
+    address = checkpoint.location.rstrip("/").removesuffix("/chat/completions") + "/models"
+    try:
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
+            answer = await client.get(address, headers=_key_of(checkpoint))
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise FolderRefused(_("{address} cannot be reached: {reason}").format(address=address, reason=reason)) from None
+    if answer.status_code != 200:
+        sentence = _("{address} answers with status {status}")
+        raise FolderRefused(sentence.format(address=address, status=answer.status_code))
+    try:
+        served = [entry["id"] for entry in answer.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        raise FolderRefused(_("{address} does not say what it serves").format(address=address)) from None
+    if checkpoint.revision not in served:
+        sentence = _("the endpoint does not serve “{name}” but: {served}")
+        raise FolderRefused(sentence.format(name=checkpoint.revision, served=", ".join(map(str, served[:10]))))
+
+
+def _key_of(checkpoint: Checkpoint) -> dict[str, str]:
+    if checkpoint.api_key_variable is None:
+        return {}
+    key = os.environ.get(checkpoint.api_key_variable, "").strip()
+    if not key:
+        sentence = _("the environment variable {name} is not set")
+        raise FolderRefused(sentence.format(name=checkpoint.api_key_variable))
+    return {"Authorization": f"Bearer {key}"}
