@@ -59,6 +59,7 @@ async def enqueue(
         return True
     try:
         async with session.begin_nested():
+            await session.connection()  # a nested transaction sets its savepoint when it is first used
             await deferrer.defer_async(**payload)
     except AlreadyEnqueued:
         return False

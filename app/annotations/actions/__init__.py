@@ -1,0 +1,19 @@
+"""What happens to annotations, by verb."""
+
+from app.annotations.actions.drafting import Draft, save_draft
+from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
+from app.annotations.actions.submitting import AlreadyAnswered, KeyUsed, Saved, submit
+
+__all__ = [
+    "AlreadyAnswered",
+    "Draft",
+    "EditWindowOver",
+    "EditedMeanwhile",
+    "KeyUsed",
+    "Saved",
+    "edit",
+    "save_draft",
+    "set_aside",
+    "submit",
+    "withdraw",
+]

@@ -1,0 +1,66 @@
+"""What a person has typed is kept before it is sent, and keeps their task for them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.forms import NewDraft
+from app.errors import NotFound
+from app.tasks.actions import renew
+from app.tasks.actions.claiming import ME, PROJECT
+
+# The slot in which this person was shown the task under this key, whether they still hold it or not.
+KEEP = text("""
+    WITH shown AS (
+        SELECT s.id FROM slots s JOIN tasks t ON t.id = s.task_id
+        WHERE t.public_id = :task AND t.project_id = :project AND s.annotator_id = :me AND s.shown_key = :key
+          AND s.state = 1
+        UNION
+        SELECT l.slot_id FROM lapses l JOIN slots s ON s.id = l.slot_id JOIN tasks t ON t.id = s.task_id
+        WHERE l.shown_key = :key AND l.annotator_id = :me AND t.public_id = :task AND t.project_id = :project
+    ), kept AS (
+        INSERT INTO drafts AS d (slot_id, annotator_id, project_id, rev, body)
+        SELECT id, :me, :project, :rev, :body FROM shown
+        ON CONFLICT (slot_id, annotator_id) DO UPDATE
+        SET rev = excluded.rev, body = excluded.body, saved_at = now()
+        WHERE d.rev < excluded.rev
+        RETURNING rev, saved_at
+    )
+    SELECT rev, saved_at FROM kept
+    UNION ALL
+    SELECT d.rev, d.saved_at FROM drafts d JOIN shown ON shown.id = d.slot_id
+    WHERE d.annotator_id = :me AND NOT EXISTS (SELECT FROM kept)
+""").bindparams(
+    PROJECT,
+    ME,
+    bindparam("task", type_=Uuid),
+    bindparam("key", type_=Uuid),
+    bindparam("rev", type_=BigInteger),
+    bindparam("body", type_=JSONB),
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The newest draft that is kept; its rev is higher than the one sent when a later packet came first."""
+
+    rev: int
+    saved_at: datetime
+
+
+async def save_draft(session: AsyncSession, project_id: int, person_id: int, task: UUID, form: NewDraft) -> Draft:
+    """Keep what was typed, unless newer words are there already; and renew the lease.
+
+    :raises NotFound: this task was not shown to this person under this key, or is answered.
+    """
+    await renew(session, project_id, person_id, task, form.key)
+    values: dict[str, Any] = {"project": project_id, "me": person_id, "task": task} | form.model_dump()
+    row = (await session.execute(KEEP, values)).one_or_none()
+    if row is None:
+        raise NotFound
+    return Draft(row.rev, row.saved_at)

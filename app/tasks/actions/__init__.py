@@ -1,0 +1,32 @@
+"""What happens to tasks and their slots, by verb.
+
+Every path locks in one order: the task's row (only where its state may change), the person's quota row, the slot, the
+annotation. The claim takes slots with SKIP LOCKED and therefore waits for nobody; the sweep skips whoever is busy.
+"""
+
+from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
+from app.tasks.actions.claiming import Showing, ShownCompletion, Waiting, claim
+from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
+from app.tasks.actions.making import NewTask, make_tasks, open_task, open_tasks
+
+__all__ = [
+    "NewTask",
+    "Place",
+    "Showing",
+    "ShownCompletion",
+    "Waiting",
+    "cancel_tasks",
+    "change_k",
+    "claim",
+    "forget_lapses",
+    "make_tasks",
+    "open_task",
+    "open_tasks",
+    "release",
+    "renew",
+    "reopen_slot",
+    "reorder",
+    "run_out",
+    "skip",
+    "sweep",
+]

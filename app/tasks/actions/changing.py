@@ -1,0 +1,139 @@
+"""Tasks are changed by those who run a project: more or fewer answers, another place in the queue, no more answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.errors import NotFound
+from app.tasks.actions.ending import SETTLE, pass_by
+from app.tasks.actions.making import slots_of
+from app.tasks.tables import Slot, SlotState, Task, TaskCompletion, TaskState
+
+
+@dataclass(frozen=True)
+class Place:
+    """lane: who may take a slot. rank: when; `rules.rank_of` makes one."""
+
+    lane: int
+    rank: int
+
+
+async def lock_tasks(session: AsyncSession, project_id: int, task_ids: Sequence[int]) -> list[Task]:
+    """Tasks in id order, locked against answers that would finish them at this moment."""
+    asked = (
+        select(Task)
+        .where(Task.project_id == project_id, Task.id.in_(task_ids))
+        .order_by(Task.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(await session.scalars(asked))
+
+
+async def cancel_tasks(
+    session: AsyncSession, project_id: int, task_ids: Sequence[int], *, actor_id: int | None = None
+) -> int:
+    """Ask nobody else. Answers stay, and whoever holds one of these tasks may still finish it."""
+    cancelled = [task for task in await lock_tasks(session, project_id, task_ids) if task.state is TaskState.open]
+    for task in cancelled:
+        task.state = TaskState.cancelled
+        await events.record(session, "task.cancelled", actor_id=actor_id, project_id=project_id, subject=task.public_id)
+    await session.flush()
+    await _cancel_free(session, [task.id for task in cancelled])
+    return len(cancelled)
+
+
+async def change_k(
+    session: AsyncSession, project_id: int, task_id: int, k: int, *, actor_id: int | None = None
+) -> Task:
+    """Want k answers. More: slots are added, also to a task that was done. Fewer: only free slots are cancelled.
+
+    :raises NotFound: no such task in this project.
+    """
+    task = next(iter(await lock_tasks(session, project_id, [task_id])), None)
+    if task is None:
+        raise NotFound
+    before, task.k = task.k, k
+    slots = list(await session.scalars(select(Slot).where(Slot.task_id == task_id).order_by(Slot.number)))
+    wanted = [slot for slot in slots if slot.state != SlotState.cancelled]
+    if len(wanted) < k and task.state is not TaskState.cancelled:
+        task.state = TaskState.open
+        await session.flush()
+        await _add_slots(session, task, slots, k - len(wanted))
+    elif len(wanted) > k:
+        await session.flush()
+        await _cancel_free(session, [task_id], most=len(wanted) - k)
+        await session.execute(SETTLE, {"task": task_id})
+        await session.refresh(task)
+    await events.record(
+        session,
+        "task.k_changed",
+        actor_id=actor_id,
+        project_id=project_id,
+        subject=task.public_id,
+        before=before,
+        after=k,
+    )
+    return task
+
+
+async def reorder(session: AsyncSession, project_id: int, places: Mapping[int, Place]) -> None:
+    """Move free slots of tasks (inside ids) to another lane or rank; slots in somebody's hands stay as they are."""
+    for task in await lock_tasks(session, project_id, list(places)):
+        task_id, place = task.id, places[task.id]
+        free = and_(Slot.project_id == project_id, Slot.task_id == task_id, Slot.state == SlotState.free)
+        await session.execute(update(Slot).where(free).values(lane=place.lane, rank=place.rank))
+
+
+async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reason: str) -> None:
+    """Want this answer anew, from anybody but `without`. The caller holds the task and has taken the old answer off.
+
+    A task that was cancelled, or that wants fewer answers now, gets no new slot.
+    """
+    slot = (await session.scalars(select(Slot).where(Slot.id == slot_id).with_for_update(key_share=True))).one()
+    await session.refresh(slot)
+    task = (await session.scalars(select(Task).where(Task.id == slot.task_id))).one()
+    await pass_by(session, task.id, without, reason)
+    if slot.state != SlotState.done:
+        return
+    live = await session.scalar(
+        select(func.count()).where(Slot.task_id == task.id, Slot.state != SlotState.cancelled, Slot.id != slot.id)
+    )
+    is_wanted = task.state is not TaskState.cancelled and (live or 0) < task.k
+    slot.state = SlotState.free if is_wanted else SlotState.cancelled
+    slot.annotator_id = slot.shown_key = slot.shown_at = slot.protocol_id = slot.guidelines_id = None
+    if is_wanted:
+        task.state = TaskState.open
+    await session.flush()
+
+
+async def _cancel_free(session: AsyncSession, task_ids: Sequence[int], most: int | None = None) -> None:
+    """Cancel free slots, a task's last ones first; whoever took one before this was seen keeps it."""
+    free = (
+        select(Slot.id)
+        .where(Slot.task_id.in_(task_ids), Slot.state == SlotState.free)
+        .order_by(Slot.task_id, Slot.number.desc())
+        .limit(most)
+        .with_for_update(key_share=True)
+    )
+    ids = list(await session.scalars(free))
+    await session.execute(update(Slot).where(Slot.id.in_(ids)).values(state=SlotState.cancelled))
+
+
+async def _add_slots(session: AsyncSession, task: Task, slots: Sequence[Slot], more: int) -> None:
+    """New slots stand where the task's others stand."""
+    shown = await session.scalar(select(func.count()).where(TaskCompletion.task_id == task.id))
+    first = max(slot.number for slot in slots) + 1
+    rows = slots_of(
+        task.project_id,
+        task.id,
+        task.public_id,
+        range(first, first + more),
+        shown or 0,
+        lane=slots[0].lane,
+        rank=slots[0].rank,
+    )
+    await session.execute(insert(Slot), rows)

@@ -1,0 +1,203 @@
+"""Tasks are made: from completions that arrived, by the batch's recipe; or one by one for a purpose of their own."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row, exists, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.checkpoints.tables import Checkpoint
+from app.completions.tables import Completion, Generation
+from app.projects.rules import Origin, Recipe
+from app.projects.tables import Batch
+from app.prompts.tables import Prompt, Use
+from app.tasks.rules import DEFAULT_BAND, Candidate, Pair, pair_up, rank_of, sides_of
+from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """completions: inside ids in the task's own order. key: what its place in the queue is hashed from."""
+
+    prompt_id: int
+    completions: Sequence[int]
+    recipe_entry: dict[str, Any] = field(default_factory=dict)
+    key: UUID = field(default_factory=uuid4)
+
+
+async def open_tasks(
+    session: AsyncSession,
+    project_id: int,
+    batch_id: int,
+    wanted: Sequence[NewTask],
+    *,
+    k: int,
+    purpose: Purpose = Purpose.collect,
+    evaluation_id: int | None = None,
+    lane: int = 0,
+    band: int = DEFAULT_BAND,
+) -> list[int]:
+    """Put questions to people: a task each with k free slots. Returns the tasks' inside ids, in the order given."""
+    if not wanted:
+        return []
+    rows = [
+        {
+            "public_id": new.key,
+            "project_id": project_id,
+            "batch_id": batch_id,
+            "prompt_id": new.prompt_id,
+            "k": k,
+            "purpose": purpose,
+            "evaluation_id": evaluation_id,
+            "recipe_entry": new.recipe_entry,
+        }
+        for new in wanted
+    ]
+    made = (await session.execute(insert(Task).returning(Task.public_id, Task.id), rows)).all()
+    ids = {row.public_id: row.id for row in made}
+    shown = [
+        {"project_id": project_id, "task_id": ids[new.key], "number": number, "completion_id": completion}
+        for new in wanted
+        for number, completion in enumerate(new.completions)
+    ]
+    await session.execute(insert(TaskCompletion), shown)
+    slots = [
+        slot
+        for new in wanted
+        for slot in slots_of(
+            project_id,
+            ids[new.key],
+            new.key,
+            range(k),
+            len(new.completions),
+            lane=lane,
+            rank=rank_of(str(new.key), band),
+        )
+    ]
+    await session.execute(insert(Slot), slots)
+    return [ids[new.key] for new in wanted]
+
+
+async def open_task(
+    session: AsyncSession,
+    project_id: int,
+    batch_id: int,
+    prompt_id: int,
+    completions: Sequence[int],
+    *,
+    k: int,
+    purpose: Purpose = Purpose.collect,
+    evaluation_id: int | None = None,
+) -> int:
+    """One question; see `open_tasks`."""
+    new = NewTask(prompt_id, completions)
+    made = await open_tasks(session, project_id, batch_id, [new], k=k, purpose=purpose, evaluation_id=evaluation_id)
+    return made[0]
+
+
+def slots_of(
+    project_id: int, task_id: int, key: UUID, numbers: range, completions: int, *, lane: int, rank: int
+) -> list[dict[str, Any]]:
+    """Rows of free slots; `key` (the task's outside id) decides the order on their screens."""
+    return [
+        {
+            "project_id": project_id,
+            "task_id": task_id,
+            "number": number,
+            "lane": lane,
+            "rank": rank,
+            "sides": sides_of(str(key), number, completions),
+        }
+        for number in numbers
+    ]
+
+
+async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prompt_ids: Sequence[int]) -> int:
+    """Pair the answers to these prompts by the batch's recipe and open a task a pair. Returns how many were made.
+
+    Safe to repeat: the prompts are locked, and an answer that already stands in a task of this batch is not paired
+    again. Prompts that are not for labelling, and answers made for an evaluation, are left alone.
+    """
+    batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
+    room = None if batch.target is None else batch.target - await _tasks_in(session, batch_id)
+    prompts = await _lock_prompts(session, project_id, prompt_ids)
+    waiting = await _unpaired(session, batch_id, list(prompts))
+    recipe = Recipe.model_validate(batch.recipe or {})
+    wanted = [
+        NewTask(prompt_id, (pair.first.id, pair.second.id), _entry(recipe, pair))
+        for prompt_id, public_id in prompts.items()
+        for pair in _pairs(recipe, waiting[prompt_id], seed=f"{batch.public_id}:{public_id}")
+    ][:room]
+    await open_tasks(session, project_id, batch_id, wanted, k=batch.k)
+    if wanted:
+        await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
+    return len(wanted)
+
+
+async def _tasks_in(session: AsyncSession, batch_id: int) -> int:
+    counted = select(func.count()).where(Task.batch_id == batch_id, Task.purpose == Purpose.collect)
+    return (await session.scalar(counted)) or 0
+
+
+async def _lock_prompts(session: AsyncSession, project_id: int, prompt_ids: Sequence[int]) -> dict[int, UUID]:
+    """Outside ids of those that people label, by inside id."""
+    asked = (
+        select(Prompt.id, Prompt.public_id)
+        .where(Prompt.project_id == project_id, Prompt.id.in_(prompt_ids), Prompt.use == Use.label)
+        .where(Prompt.retired_at.is_(None))
+        .order_by(Prompt.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row.public_id for row in await session.execute(asked)}
+
+
+async def _unpaired(session: AsyncSession, batch_id: int, prompt_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    """Completions by prompt that stand in no task of this batch yet."""
+    stands = exists().where(
+        TaskCompletion.completion_id == Completion.id,
+        TaskCompletion.task_id == Task.id,
+        Task.batch_id == batch_id,
+        Task.purpose == Purpose.collect,
+    )
+    asked = (
+        select(Completion, Checkpoint.public_id.label("checkpoint"))
+        .outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
+        .outerjoin(Generation, Generation.id == Completion.generation_id)
+        .where(Completion.prompt_id.in_(prompt_ids), Generation.evaluation_id.is_(None), ~stands)
+        .order_by(Completion.id)
+    )
+    by_prompt: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in (await session.execute(asked)).all():
+        by_prompt[row.Completion.prompt_id].append(cast(Row[Any], row))
+    return by_prompt
+
+
+def _pairs(recipe: Recipe, rows: Sequence[Row[Any]], seed: str) -> list[Pair]:
+    origins = {
+        row.Completion.id: Origin(
+            checkpoint=row.checkpoint, author=row.Completion.author, sampling=row.Completion.sampling
+        )
+        for row in rows
+    }
+    candidates = [
+        Candidate(
+            id=row.Completion.id,
+            text="\n\n".join(part.get("text", "") for part in row.Completion.parts),
+            digest=row.Completion.content_hash,
+            flawed=row.Completion.flaw is not None,
+        )
+        for row in rows
+    ]
+    joins = [
+        lambda one, other, entry=entry: entry.joins(origins[one.id], origins[other.id]) for entry in recipe.entries
+    ]
+    weights = [entry.weight for entry in recipe.entries]
+    return pair_up(candidates, joins, weights, max_similarity=recipe.max_similarity, seed=seed)
+
+
+def _entry(recipe: Recipe, pair: Pair) -> dict[str, Any]:
+    return {"line": pair.entry} | recipe.entries[pair.entry].as_json()

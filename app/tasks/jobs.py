@@ -1,0 +1,9 @@
+"""What tasks tell later chapters."""
+
+from app.jobs.queue import Job
+
+
+class QueueRanLow(Job):
+    """Fewer tasks than the project's low-water mark have a free slot; more completions would make more tasks."""
+
+    project_id: int

@@ -1,0 +1,131 @@
+"""Many people at once, on a database in which commits are real; and the same without our locks, to see the checks see."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from app import database
+from app.accounts.access import Access
+from app.annotations.actions import submit
+from app.annotations.tables import Annotation
+from app.tasks.actions import Waiting, claim, run_out, skip, sweep
+from app.tasks.tables import Slot, Task
+from tests.app.scene import Scene, broken, prefers, scene
+
+pytestmark = pytest.mark.committed
+
+
+async def set_up(**values: int) -> Scene:
+    async with database.transaction() as session:
+        return await scene(session, **values)
+
+
+async def work(access: Access, acknowledged: list[int], chance: random.Random, *, ill_behaved: bool) -> None:
+    """Answer until nothing is left; an ill-behaved person also skips, comes too late and clicks twice."""
+    while True:
+        async with database.transaction() as session:
+            shown = await claim(session, access)
+        if isinstance(shown, Waiting):
+            return
+        await asyncio.sleep(0)
+        if ill_behaved and chance.random() < 0.1:
+            async with database.transaction() as session:
+                await skip(session, access.of_project(), access.person.id, shown.task, shown.key)
+            continue
+        if ill_behaved and chance.random() < 0.2:
+            async with database.transaction() as session:
+                await session.execute(
+                    text("UPDATE slots SET lease_until = now() - interval '1 s' WHERE id = :slot AND state = 1"),
+                    {"slot": shown.slot_id},
+                )
+            await asyncio.sleep(chance.random() * 0.02)
+        body = prefers(shown, side=chance.randrange(2))
+
+        async def answer() -> int:
+            async with database.transaction() as session:
+                return (await submit(session, access.of_project(), access.person.id, shown.task, shown.key, body)).id  # noqa: B023
+
+        answers = await asyncio.gather(*[answer() for _ in range(2 if ill_behaved and chance.random() < 0.3 else 1)])
+        assert len(set(answers)) == 1
+        acknowledged.append(answers[0])
+
+
+async def sweep_often(stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        async with database.transaction() as session:
+            leases = await run_out(session)
+        for lease in leases:
+            async with database.transaction() as session:
+                await sweep(session, *lease)
+        await asyncio.sleep(0.01)
+
+
+async def test_32_people_give_each_task_exactly_three_answers(committed: str) -> None:
+    there = await set_up(people=32, tasks=40, k=3)
+    acknowledged: list[int] = []
+    chance = random.Random(1)
+    await asyncio.gather(*[work(one, acknowledged, chance, ill_behaved=False) for one in there.people])
+    async with database.transaction() as session:
+        assert await broken(session) == {}
+        assert sorted(await session.scalars(select(Annotation.id))) == sorted(acknowledged)
+        per_task = Counter(await session.scalars(select(Annotation.task_id)))
+        assert set(per_task.values()) == {3}
+        assert len(per_task) == 40
+        assert set(await session.scalars(select(Task.state))) == {"done"}
+
+
+async def test_skips_double_clicks_and_late_answers_of_32_people_lose_and_double_nothing(committed: str) -> None:
+    there = await set_up(people=32, tasks=25, k=3)
+    acknowledged: list[int] = []
+    chance = random.Random(2)
+    stop = asyncio.Event()
+    sweeper = asyncio.create_task(sweep_often(stop))
+    await asyncio.gather(*[work(one, acknowledged, chance, ill_behaved=True) for one in there.people])
+    stop.set()
+    await sweeper
+    async with database.transaction() as session:
+        assert await broken(session) == {}
+        assert sorted(await session.scalars(select(Annotation.id))) == sorted(acknowledged)
+
+
+async def test_eight_tabs_of_one_person_show_one_task(committed: str) -> None:
+    there = await set_up(tasks=10)
+
+    async def open_a_tab() -> int:
+        async with database.transaction() as session:
+            shown = await claim(session, there.me)
+            assert not isinstance(shown, Waiting)
+            return shown.slot_id
+
+    assert len(set(await asyncio.gather(*[open_a_tab() for _ in range(8)]))) == 1
+    async with database.transaction() as session:
+        assert await session.scalar(text("SELECT used FROM quota_days")) == 1
+
+
+async def test_counting_before_inserting_gives_tasks_too_many_answers(committed: str) -> None:
+    """The negative control: the same people with the usual count-then-insert, and our checks find what it does."""
+    there = await set_up(people=32, tasks=10, k=3)
+
+    async def work_naively(access: Access) -> None:
+        for task_id in there.tasks:
+            async with database.transaction() as session:
+                given = await session.scalars(select(Annotation.id).where(Annotation.task_id == task_id))
+                if len(given.all()) >= 3:
+                    continue
+                slot = (await session.scalars(select(Slot).where(Slot.task_id == task_id).limit(1))).one()
+                protocol = await session.scalar(text("SELECT id FROM protocols"))
+                row = {"project_id": there.project.id, "task_id": task_id, "slot_id": slot.id, "kind": "comparison"}
+                row |= {"annotator_id": access.person.id, "body": {}, "body_hash": b"", "sides": [0, 1]}
+                row |= {"idempotency_key": slot.id * 1000 + access.person.id, "protocol_id": protocol}
+                row["idempotency_key"] = f"{row['idempotency_key']:032x}"
+                await session.execute(text("SELECT pg_sleep(0.001)"))
+                await session.execute(insert(Annotation).values(row))
+
+    async with database.transaction() as session:
+        await session.execute(text("DROP INDEX uq_annotations_one_live"))
+    await asyncio.gather(*[work_naively(one) for one in there.people])
+    async with database.transaction() as session:
+        assert "I5 more than k live" in await broken(session)
