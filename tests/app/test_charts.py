@@ -93,6 +93,14 @@ def test_thinning_keeps_the_extremes_the_last_and_the_bound(values: list[float |
     assert [x for x, _ in kept] == sorted(x for x, _ in kept)
 
 
+def test_a_spike_and_a_dip_are_never_thinned_away() -> None:
+    values = [math.sin(step) for step in range(1000)]
+    values[437], values[612] = 9.0, -9.0
+    kept = [y for _, y in charts.thin(list(enumerate(values)), 50)]
+    assert len(kept) <= 52
+    assert (max(y for y in kept if y), min(y for y in kept if y)) == (9.0, -9.0)
+
+
 @given(st.lists(st.tuples(st.floats(allow_nan=True), st.one_of(st.none(), st.floats(allow_nan=True))), max_size=40))
 def test_any_points_stay_inside_the_plot(points: list[tuple[float, float | None]]) -> None:
     bounded = [(x, y) for x, y in points if abs(x) < 1e12 and (y is None or y != y or abs(y) < 1e12)]
