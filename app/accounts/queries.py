@@ -12,6 +12,9 @@ from app.accounts.tables import ApiToken, Link, LinkKind, Membership, SignIn, Us
 PROJECTS = table("projects", column("id"), column("public_id"), column("name"))  # a later chapter's: by name
 
 
+PLACE: tuple[Any, ...] = (Membership, User)
+
+
 async def person_behind(session: AsyncSession, link: Link) -> User:
     """Whose link it is."""
     return await session.get_one(User, link.user_id)
@@ -74,7 +77,7 @@ def members(access: Access) -> Select[Any]:
 
     Managers see everybody; a lead their own cohort; the rest see everybody, and the page shows them pseudonyms only.
     """
-    found: Select[Any] = select(Membership, User).join(User, User.id == Membership.user_id)
+    found: Select[Any] = select(*PLACE).join(User, User.id == Membership.user_id)
     found = found.where(Membership.project_id == access.of_project())
     if access.may(Permission.member_read) or not access.may(Permission.cohort_read):
         return found
