@@ -224,6 +224,23 @@ def test_words_of_strangers_are_escaped_in_every_part() -> None:
         assert "script" not in [tag for tag, _ in Tree(str(drawn)).elements]
 
 
+def test_a_section_is_marked_on_pages_below_it_wherever_they_live() -> None:
+    def marked(here: str, path: str = "/runs") -> bool:
+        return "aria-current" in ui.nav_entry("x", f"/projects/p{path}", here, exact=path == "", also=path)
+
+    assert marked("/projects/p/runs")
+    assert marked("/projects/p/runs/new")
+    assert marked("/runs/7")
+    assert marked("/projects/p", "")
+    assert not marked("/projects/p/runs", "")
+    assert not marked("/projects/p/runs-of-luck")
+
+
+def test_a_state_is_told_in_words_and_colour() -> None:
+    assert ui.badge("set_aside") == '<span class="badge badge-warn">set aside</span>'
+    assert ui.badge("unheard of") == '<span class="badge badge-calm">unheard of</span>'
+
+
 def test_a_form_asks_both_ways() -> None:
     drawn = pages.env.from_string('{% call ui.form("/runs", target="run") %}x{% endcall %}').render()
     assert 'action="/runs" method="post" hx-post="/runs" hx-target="#run"' in drawn
@@ -239,6 +256,8 @@ def test_no_template_carries_script_or_style_or_trusts_html(path: Path) -> None:
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|hx-on", source)
     assert not re.search(r"<script(?![^>]*\ssrc=)", source)
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", source)
+    # Jinja trusts what gettext returns, so a variable inside _() would be a hole
+    assert path.name == "_macros.html" or not re.search(r"\b(_|gettext)\(\s*(?![\"'\s])", source)
     assert path.name == "_macros.html" or not re.search(r"\|\s*safe|autoescape|Markup", source)
 
 
