@@ -38,7 +38,7 @@ def build() -> FastAPI:
     @built.get("/guide")
     async def show(request: Request) -> Response:
         who(request)
-        attacks = "".join(render_markdown(text.replace("\\n", "\n")) for text in ATTACKS)
+        attacks = "".join(map(render_markdown, ATTACKS))
         return pages.respond(request, "guide.html", "round", **guide.context(attacks))
 
     @built.post("/runs")
