@@ -29,7 +29,7 @@ async def start_python(*arguments: str, log: Path, environment: Mapping[str, str
             stderr=sink,
             env={**os.environ, **environment},
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  one thread forks here, and prctl takes no lock
+            preexec_fn=die_with_parent,  # one thread forks here, and prctl takes no lock
         )
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
@@ -53,7 +53,7 @@ async def enqueue(
         priority=priority,
         connection=connection.driver_connection,
     )
-    payload = cast(dict[str, Any], job.model_dump(mode="json"))
+    payload = job.model_dump(mode="json")
     if once is None:
         await deferrer.defer_async(**payload)
         return True

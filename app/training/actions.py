@@ -5,11 +5,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.checkpoints.actions import register_result
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.datasets.queries import dataset_of
 from app.datasets.tables import DatasetState
@@ -175,21 +176,25 @@ async def write_metrics(session: AsyncSession, run_id: int, fence: UUID, lines: 
 
 
 async def succeed(
-    session: AsyncSession, run_id: int, fence: UUID, *, result: Mapping[str, Any], report: Mapping[str, Any]
+    session: AsyncSession, run_id: int, fence: UUID, *, path: str, kind: CheckpointKind, record: dict[str, Any]
 ) -> Checkpoint:
-    """Register the result and end the run, in one transaction.
-
-    result: columns of the new checkpoint (public_id, name, kind, location, weights_sha256, record).
-    """
+    """Register the result (a folder below home that has its final name) and end the run, in one transaction."""
     run = await _held(session, run_id, fence)
-    checkpoint_id = await session.scalar(
-        insert(Checkpoint)
-        .values(project_id=run.project_id, place=Place.run, parent_id=run.base_id, run_id=run.id, **result)
-        .returning(Checkpoint.id)
+    checkpoint = await register_result(
+        session,
+        project_id=run.project_id,
+        run_id=run.id,
+        name=run.name,
+        kind=kind,
+        path=path,
+        parent_id=run.base_id,
+        record=record,
+        weights_sha256=record.get("weights_sha256"),
+        actor_id=run.created_by_id,
     )
-    run.result_id, run.report = checkpoint_id, dict(report)
+    run.result_id, run.report = checkpoint.id, record.get("metrics", {})
     await _end(session, run, RunState.succeeded, None)
-    return await session.get_one(Checkpoint, checkpoint_id)
+    return checkpoint
 
 
 async def fail(session: AsyncSession, run_id: int, fence: UUID, reason: str) -> None:

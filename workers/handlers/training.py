@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
-from app.checkpoints.queries import location_of
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.checkpoints.queries import location_of
 from app.checkpoints.tables import Checkpoint, CheckpointKind
 from app.datasets.queries import lines_of
 from app.datasets.tables import Dataset
@@ -38,8 +38,8 @@ class Attempt:
 
     run_id: int
     fence: UUID
+    public_id: UUID
     method: Method
-    name: str
     folder: Path
     cancelling: bool = False
     read: int = field(default=0)
@@ -66,14 +66,17 @@ async def train(job: Train, context: Context) -> None:
         if run is None:
             return
         assert run.fence is not None
-        attempt = Attempt(run.id, run.fence, run.method, run.name, take_over_folder(home, run))
+        attempt = Attempt(run.id, run.fence, run.public_id, run.method, take_over_folder(home, run))
         try:
             await write_inputs(session, run, attempt, home, context.settings.device)
         except NothingToPractiseOn:
             await actions.fail(session, run.id, run.fence, "The project has no prompts for training; import some.")
             return
     try:
-        await see_through(attempt, context, home)
+        if (home / path_of(attempt.public_id)).exists():  # an earlier attempt died between naming and registering
+            await register(attempt, context, home)
+        else:
+            await see_through(attempt, context, home)
     except actions.FenceLost:
         return  # another attempt has the run; it also has the folder
 
@@ -195,9 +198,8 @@ def tail_of(file: Path) -> str:
 async def conclude(attempt: Attempt, context: Context, home: Path, code: int) -> None:
     """Write how it ended; a result becomes a checkpoint under its final name first."""
     if code == 0:
-        result, report = keep_result(attempt, home)
-        async with context.session() as session:
-            await actions.succeed(session, attempt.run_id, attempt.fence, result=result, report=report)
+        keep_result(attempt, home)
+        await register(attempt, context, home)
         return
     async with context.session() as session:
         if attempt.cancelling:
@@ -206,22 +208,26 @@ async def conclude(attempt: Attempt, context: Context, home: Path, code: int) ->
             await actions.fail(session, attempt.run_id, attempt.fence, reason_of(attempt, code))
 
 
-def keep_result(attempt: Attempt, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Move the finished folder to its place; columns of the checkpoint, and the run's report."""
-    record = json.loads((attempt.result / "hone.json").read_bytes())
-    public_id = uuid4()
-    final = home / "checkpoints" / str(public_id)
+def path_of(public_id: UUID) -> str:
+    """Where a run's result stands below home: one place a run, so that finishing twice is finishing once."""
+    return f"checkpoints/{public_id}"
+
+
+def keep_result(attempt: Attempt, home: Path) -> None:
+    """Give the finished folder its final name."""
+    final = home / path_of(attempt.public_id)
     final.parent.mkdir(parents=True, exist_ok=True)
-    attempt.result.rename(final)
-    result = {
-        "public_id": public_id,
-        "name": attempt.name,
-        "kind": KIND[attempt.method],
-        "location": f"checkpoints/{public_id}",
-        "weights_sha256": record.get("weights_sha256"),
-        "record": record,
-    }
-    return result, record.get("metrics", {})
+    if not final.exists():
+        attempt.result.rename(final)
+
+
+async def register(attempt: Attempt, context: Context, home: Path) -> None:
+    path = path_of(attempt.public_id)
+    record = json.loads((home / path / "hone.json").read_bytes())
+    async with context.session() as session:
+        await actions.succeed(
+            session, attempt.run_id, attempt.fence, path=path, kind=KIND[attempt.method], record=record
+        )
 
 
 def reason_of(attempt: Attempt, code: int) -> str:
