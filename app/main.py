@@ -9,16 +9,39 @@ from sqlalchemy import text
 
 from app import database, errors, middleware
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
+from app.accounts import api as accounts_api
 from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
-from app.accounts.routes import sign_in
+from app.accounts.routes import account, invitations, members, people, sign_in
 from app.assets import StaticAssets
+from app.datasets import api as datasets_api
+from app.datasets import routes as datasets
+from app.evaluation import api as evaluation_api
+from app.evaluation import routes as evaluation
+from app.loop import api as loop_api
+from app.loop import routes as loop
+from app.training import api as training_api
+from app.training import routes as training
 
 # Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
 PAGES: list[APIRouter] = [
     sign_in.router,
+    invitations.router,
+    account.router,
+    people.router,
+    members.router,
+    datasets.router,
+    training.router,
+    evaluation.router,
+    loop.router,
 ]
-API: list[APIRouter] = []
+API: list[APIRouter] = [
+    accounts_api.router,
+    datasets_api.router,
+    training_api.router,
+    evaluation_api.router,
+    loop_api.router,
+]
 
 
 @asynccontextmanager
