@@ -105,10 +105,24 @@ def show(request: Request, error: DomainError, details: list[dict[str, str]] | N
         if details:
             problem["errors"] = details
         return JSONResponse(problem, error.status, headers, media_type="application/problem+json")
-    shown = {"error": error, "details": details or []}
-    page = respond(request, "errors.html", "problem", status=error.status, into="notices", **shown)
+    page = sign_in_page(request) if asks_who_is_there(request, error) else problem_page(request, error, details)
     page.headers.update(headers)
     return page
+
+
+def asks_who_is_there(request: Request, error: DomainError) -> bool:
+    """A whole page that needs a sign-in: the form stands in its place and leads back to it."""
+    return type(error) is SignInNeeded and request.method == "GET" and "HX-Request" not in request.headers
+
+
+def sign_in_page(request: Request) -> Response:
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return respond(request, "accounts/sign_in.html", status=401, next=here, email="", refused=None)
+
+
+def problem_page(request: Request, error: DomainError, details: list[dict[str, str]] | None) -> Response:
+    shown = {"error": error, "details": details or []}
+    return respond(request, "errors.html", "problem", status=error.status, into="notices", **shown)
 
 
 def readable(error: RequestValidationError) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from app.accounts.permissions import Permission, Role
 from app.translation import _
 from app.wording import SIGNS
 
+LOCALES = list(SIGNS)
 ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]{1,64}@[^@\s<>()\[\],;:\\\"]{1,250}")
 
 
@@ -40,7 +41,7 @@ def known_zone(name: str) -> str:
 
 
 def known_locale(tag: str) -> str:
-    if tag[:2] not in SIGNS or not re.fullmatch(r"[a-z]{2}(-[A-Z]{2})?", tag):
+    if tag not in LOCALES:
         raise ValueError(_("{locale} is not a language we write numbers for").format(locale=tag))
     return tag
 

@@ -132,8 +132,8 @@ def replay(status: int, kept: dict[str, Any] | None) -> Response:
 
 
 async def keep(session: AsyncSession, row_id: int, response: Response) -> None:
-    """Store an answer beside its key; of a stream only the status, since its body goes by once."""
-    body = getattr(response, "body", None)
+    """Store an answer beside its key; of a stream and of what must not be stored (secrets) only the status."""
+    body = getattr(response, "body", None) if "no-store" not in response.headers.get("cache-control", "") else None
     kept = None
     if body:
         told = {name: value for name, value in response.headers.items() if name in {"location", "etag"}}

@@ -31,10 +31,11 @@ async def named_project(session: AsyncSession, project_id: int) -> Any:
     return (await session.execute(select(PROJECTS).where(PROJECTS.c.id == project_id))).one()
 
 
-async def own_projects(session: AsyncSession, user_id: int) -> list[Any]:
-    """Projects a person has a place in: outside id and name."""
-    found = select(PROJECTS).join(Membership, Membership.project_id == PROJECTS.c.id)
-    return list(await session.execute(found.where(Membership.user_id == user_id).order_by(PROJECTS.c.name)))
+async def own_projects(session: AsyncSession, user_id: int, only: int | None = None) -> list[Any]:
+    """Projects a person has a place in: inside and outside id, name, role. only: the one of a token."""
+    found = select(PROJECTS, Membership.role).join(Membership, Membership.project_id == PROJECTS.c.id)
+    found = found.where(Membership.user_id == user_id).order_by(PROJECTS.c.name, PROJECTS.c.id)
+    return list(await session.execute(found if only is None else found.where(PROJECTS.c.id == only)))
 
 
 async def projects_for_tokens(session: AsyncSession, access: Access) -> list[Any]:

@@ -1,7 +1,6 @@
 """Pages before and at sign-in: the form, one-time links, forgotten passwords, signing out."""
 
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request, Response
 
@@ -9,16 +8,15 @@ from app.accounts.access import Access, anybody, cookie_of
 from app.accounts.actions.invite import forgot
 from app.accounts.actions.links import read_link
 from app.accounts.actions.sign_in import (
-    Browser,
     WrongCredentials,
     reset_password,
     sign_in,
     sign_in_by_link,
     sign_out,
 )
-from app.accounts.credentials import COOKIE, LONGEST, SECURE_COOKIE
 from app.accounts.forms import FirstVisitForm, ForgotForm, NewPasswordForm, SignInForm
 from app.accounts.queries import person_behind
+from app.accounts.routes.browsers import browser_of, give_cookie, inside, take_cookie
 from app.accounts.tables import LinkKind
 from app.database import Session
 from app.errors import TooMany
@@ -29,41 +27,6 @@ from app.translation import _
 router = APIRouter()
 Visitor = Annotated[Access | None, anybody()]
 Onward = Annotated[str, Query(alias="next", max_length=2000)]
-
-
-def browser_of(request: Request) -> Browser:
-    """Where the request comes from, and the cookie that a new sign-in replaces."""
-    address = request.client.host if request.client else ""
-    return Browser(address, request.headers.get("User-Agent", ""), cookie_of(request))
-
-
-def is_secure(request: Request) -> bool:
-    """Whether the browser reaches us by https, directly or through the proxy of the public address."""
-    public = get_settings().public_url
-    return request.url.scheme == "https" or (public is not None and public.scheme == "https")
-
-
-def give_cookie(request: Request, response: Response, token: str) -> Response:
-    """Let the browser keep its sign-in. `__Host-` cookies are bound to https, this host and the whole site."""
-    secure = is_secure(request)
-    name = SECURE_COOKIE if secure else COOKIE
-    age = int(LONGEST.total_seconds())
-    response.set_cookie(name, token, max_age=age, path="/", secure=secure, httponly=True, samesite="lax")
-    return response
-
-
-def take_cookie(request: Request, response: Response) -> Response:
-    for name, secure in ((SECURE_COOKIE, True), (COOKIE, False)):
-        if name in request.cookies:
-            response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
-    return response
-
-
-def inside(address: str) -> str:
-    """A path of this site, or the start page: a link must not lead elsewhere after sign-in."""
-    parts = urlsplit(address)
-    is_ours = address.startswith("/") and not parts.netloc and not address.startswith(("//", "/\\"))
-    return address if is_ours and address.isprintable() and "\\" not in address else "/"
 
 
 @router.get("/sign-in")
