@@ -1,5 +1,6 @@
 """`hone …`: thin commands over the same actions as the pages."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import typer
 from pydantic import ValidationError
 
 from app import database, doctor, embedded, extras, migrating, supervision
+from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
+from app.accounts.actions.links import make_sign_in_link
 from app.errors import DomainError
 from app.settings import Settings, get_settings, in_words, sources, unknown_names
 from app.translation import _
@@ -68,6 +71,21 @@ def migrate() -> None:
     """Bring the database to the newest schema."""
     with database_of(get_settings()) as url:
         migrating.migrate(url)
+
+
+@app.command(name="sign-in-link")
+def show_sign_in_link() -> None:
+    """Print a link that signs an admin in, once."""
+    settings = get_settings()
+    with database_of(settings):
+        print(supervision.address_of(settings, settings.port) + asyncio.run(_sign_in_path()))
+
+
+async def _sign_in_path() -> str:
+    async with database.transaction() as session:
+        path = await make_sign_in_link(session)
+    await database.dispose()
+    return path
 
 
 @app.command(name="doctor")

@@ -243,12 +243,13 @@ def _check_made(place: Place) -> None:
 
 
 def socket_folder(place: Place) -> Path:
-    """The 0700 folder of the socket: in the home folder, or in a short place when that path is too long.
+    """The 0700 folder of the socket: in the home folder, or in a short place when that path is too long for one.
 
     :raises CannotStart: the folder is there already and not ours alone.
     """
     folder = (place.data.parent if place.user else place.home) / "run"
-    if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET:
+    # a comma separates hosts in an address, and nothing escapes it there
+    if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET or "," in str(folder):
         short = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         folder = short / f"hone-{hashlib.sha256(os.fsencode(place.home)).hexdigest()[:16]}"
     if not folder.exists():

@@ -25,6 +25,7 @@ from app.translation import _
 from app.unprivileged import CannotStart, in_sentences
 
 POSTGRES_SECONDS = 30  # for Postgres to stop in good order
+UNKNOWN_COMMAND = 2  # exit status of an installation without a demo
 
 
 def web_words(settings: Settings, port: int) -> tuple[str, ...]:
@@ -99,13 +100,14 @@ async def up(settings: Settings, *, install: bool) -> None:
     """
     home = settings.home.resolve()
     with only_one(home) as lock:
-        children.end_leftovers(home / "hone.pids")
+        _end_what_was_left(home, settings)
         port = choose_port(settings.host, settings.port, "HONE_PORT")
         sampler_port = choose_port("127.0.0.1", settings.sampler_port, "HONE_SAMPLER_PORT")
         address = address_of(settings, port)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()} {address}\n".encode(), 0)
         crew = Crew(home, _environment(home, port, sampler_port))
+        children.note(crew)
         _listen_for_signals(crew)
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -113,6 +115,15 @@ async def up(settings: Settings, *, install: bool) -> None:
             await crew.stopping.wait()
         finally:
             await _stop(crew, settings, tasks)
+
+
+def _end_what_was_left(home: Path, settings: Settings) -> None:
+    """After a kill: the children, then Postgres, which may be on its way down and must not be taken for running."""
+    pid_file = home / "hone.pids"
+    if pid_file.exists():
+        children.end_leftovers(pid_file)
+        if settings.database_url is None:
+            embedded.stop(home, POSTGRES_SECONDS)
 
 
 def _environment(home: Path, port: int, sampler_port: int) -> dict[str, str]:
@@ -249,7 +260,7 @@ async def _welcome(crew: Crew, settings: Settings, port: int, address: str) -> N
     demo, link, __ = await asyncio.gather(
         _errand(crew, "demo", "--if-empty"), _errand(crew, "sign-in-link"), _answers(host, port)
     )
-    if demo[0] and not crew.stopping.is_set():
+    if demo[0] not in {0, UNKNOWN_COMMAND} and not crew.stopping.is_set():
         say(_("The demo project could not be set up: {reason}").format(reason=demo[2]))
     if not crew.stopping.is_set():
         say(_("Hone is ready at {address}").format(address=address) + _link_words(link))

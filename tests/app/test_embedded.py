@@ -149,11 +149,11 @@ def test_a_long_path_with_spaces_below_a_closed_folder_works_and_no_folder_is_op
 
 
 def test_a_short_path_with_odd_signs_reaches_the_socket(made: Path, folder: Path) -> None:
-    home = folder / 'a, "b" 100%+'
-    shutil.copytree(made, home)
-    assert ask(embedded.start(home, extra=FAST), "SELECT 1") == 1
-    assert (home / "run" / cluster.SOCKET).exists()
-    embedded.stop(home)
+    for name, inside in (('a "b" 100%+ü', True), ("a,b", False)):
+        shutil.copytree(made, folder / name)
+        assert ask(embedded.start(folder / name, extra=FAST), "SELECT 1") == 1
+        assert (folder / name / "run" / cluster.SOCKET).exists() == inside
+        embedded.stop(folder / name)
 
 
 def test_it_starts_again_after_the_postmaster_was_killed(filled: Path) -> None:
