@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +106,14 @@ def show_health() -> None:
         print(f"{mark:<5}  {finding.about}: {finding.sentence}")
     if any(finding.needed and not finding.well for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command(context_settings=PASS_ON)
+def demo(rest: Rest = None) -> None:
+    """Set up the demo project: the bundled checkpoint, 200 prompts, first answers asked for."""
+    with database_of(get_settings()):
+        done = subprocess.run([sys.executable, "-m", "workers.demo.setup", *(rest or [])], check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
 
 
 def hand_on(module: str, *words: str) -> NoReturn:

@@ -62,7 +62,7 @@ def build() -> FastAPI:
         title="Hone",
         version="0.1.0",
         lifespan=lifespan,
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
