@@ -93,7 +93,7 @@ def bound(column: Place, value: Any) -> BindParameter[Any]:
 
 async def page_of(
     session: AsyncSession,
-    query: Select[Any],
+    query: Select[*tuple[Any, ...]],
     *by: Place,
     cursor: str | None = None,
     limit: int = 50,

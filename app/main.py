@@ -14,12 +14,20 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
 from app.assets import StaticAssets
+from app.checkpoints import api as checkpoints_api
+from app.checkpoints import routes as checkpoints
+from app.completions import api as completions_api
+from app.completions import routes as completions
 from app.datasets import api as datasets_api
 from app.datasets import routes as datasets
 from app.evaluation import api as evaluation_api
 from app.evaluation import routes as evaluation
 from app.loop import api as loop_api
 from app.loop import routes as loop
+from app.projects import api as projects_api
+from app.projects.routes import projects, versions
+from app.prompts import api as prompts_api
+from app.prompts import routes as prompts
 from app.training import api as training_api
 from app.training import routes as training
 
@@ -30,6 +38,11 @@ PAGES: list[APIRouter] = [
     account.router,
     people.router,
     members.router,
+    projects.router,
+    versions.router,
+    prompts.router,
+    checkpoints.router,
+    completions.router,
     datasets.router,
     training.router,
     evaluation.router,
@@ -37,6 +50,10 @@ PAGES: list[APIRouter] = [
 ]
 API: list[APIRouter] = [
     accounts_api.router,
+    projects_api.router,
+    prompts_api.router,
+    checkpoints_api.router,
+    completions_api.router,
     datasets_api.router,
     training_api.router,
     evaluation_api.router,

@@ -183,3 +183,15 @@ async def count_of_generation(session: AsyncSession, generation: Generation) -> 
     asked = select(func.coalesce(func.sum(answers), 0), func.count().filter(answers >= generation.n))
     done, prompts = (await session.execute(asked)).one()
     return int(done), int(prompts)
+
+
+async def count_by_prompt(session: AsyncSession, prompt_ids: Sequence[int]) -> dict[int, int]:
+    """How many answers each of these prompts (inside ids) has; those without any are left out."""
+    asked = select(Completion.prompt_id, func.count()).where(Completion.prompt_id.in_(prompt_ids))
+    return {row[0]: row[1] for row in await session.execute(asked.group_by(Completion.prompt_id))}
+
+
+def completions_of_generation(generation_id: int) -> Select[Completion, Prompt]:
+    """Answers of one request beside their prompts, unordered."""
+    asked = select(Completion, Prompt).join(Prompt, Prompt.id == Completion.prompt_id)
+    return asked.where(Completion.generation_id == generation_id)

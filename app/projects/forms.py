@@ -1,9 +1,10 @@
 """What may come in about a project."""
 
-from typing import Annotated
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.projects.rules import ProtocolBody, Shares, checked_zone
 from app.projects.tables import ProjectState
@@ -28,6 +29,9 @@ Line = Annotated[
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(without_nul)]
 Markdown = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(without_nul)]
 Zone = Annotated[str, AfterValidator(checked_zone)]
+
+
+F = TypeVar("F", bound=BaseModel)
 
 
 class Form(BaseModel):
@@ -66,3 +70,49 @@ class ProjectEdit(Form):
     generation_limit: int | None = Field(default=None, ge=0, le=10_000_000)
     split: Shares | None = None
     checkpoint: UUID | None = None
+
+
+def filled(kind: type[F], sent: Mapping[str, Any], texts: Collection[str] = ()) -> tuple[F | None, dict[str, str]]:
+    """A browser's fields as a form, else what is wrong by field.
+
+    Fields left empty take their defaults, except `texts`, which may be empty on purpose. A dot in a name leads inside:
+    `split.label`.
+    """
+    nested: dict[str, Any] = {}
+    for name, value in sent.items():
+        if value == "" and name not in texts:
+            continue
+        *outer, last = name.split(".")
+        inner = nested
+        for step in outer:
+            inner = inner.setdefault(step, {})
+        inner[last] = value
+    try:
+        return kind.model_validate(nested), {}
+    except ValidationError as error:
+        return None, {named(found["loc"]): reason(found) for found in reversed(error.errors())}
+
+
+def named(place: Sequence[int | str]) -> str:
+    """The field of a finding; "" when it is about the whole form."""
+    return ".".join(str(step) for step in place if not isinstance(step, int))
+
+
+def reason(found: Any) -> str:
+    """What is wrong, as a sentence without pydantic's preamble."""
+    said = str(found["msg"]).removeprefix("Value error, ")
+    return said[:1].upper() + said[1:]
+
+
+class GuidelinesEdit(Form):
+    """version: of the guidelines that the editor saw."""
+
+    version: int
+    markdown: Markdown
+
+
+class ProtocolEdit(Form):
+    """version: of the protocol that the editor saw."""
+
+    version: int
+    body: ProtocolBody

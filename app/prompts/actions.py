@@ -66,6 +66,7 @@ async def import_prompts(
     if dry_run:
         await attempt.rollback()
         return report
+    report.id = record.public_id
     record.report = report.model_dump(mode="json")
     await attempt.commit()
     await _tell(session, project, record, report, actor_id)

@@ -1,10 +1,12 @@
 """What may come in as a prompt, and the report on a file: what became of each of its lines."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.projects.forms import Form, without_nul
 from app.prompts.tables import Use
 from app.translation import _
 
@@ -164,9 +166,13 @@ class LineReport(BaseModel):
 
 
 class Report(BaseModel):
-    """What became of a file. lines: every line that was not simply new, the first 2000. uses: of the new ones."""
+    """What became of a file. lines: every line that was not simply new, the first 2000. uses: of the new ones.
+
+    id: where the report is kept; empty for a dry run.
+    """
 
     schema_version: Literal[1] = 1
+    id: UUID | None = None
     name: str = ""
     dry_run: bool = False
     new: int = 0
@@ -190,3 +196,12 @@ class Report(BaseModel):
         setattr(self, outcome.value, getattr(self, outcome.value) + 1)
         if outcome is not Outcome.new and len(self.lines) < MOST_REPORTED:
             self.lines.append(LineReport(line=line, outcome=outcome, id=identifier, reason=reason))
+
+
+class PromptEdit(Form):
+    """Content never changes; what is left out stays as it is."""
+
+    tags: list[Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_nul)]] | None = Field(
+        default=None, max_length=50
+    )
+    retired: bool | None = None

@@ -103,3 +103,7 @@ async def tags_of(session: AsyncSession, project_id: int, most: int = 200) -> li
     tag = func.unnest(Prompt.tags).label("tag")
     asked = select(tag).where(Prompt.project_id == project_id).distinct().order_by(tag).limit(most)
     return list(await session.scalars(asked))
+
+
+async def root_of(session: AsyncSession, prompt: Prompt) -> Root:
+    return await session.get_one(Root, prompt.root_id)

@@ -57,16 +57,12 @@ async def import_completions(
     if dry_run:
         await attempt.rollback()
         return report
-    record = Import(
-        project_id=project_id,
-        name=name,
-        subject="completions",
-        report=report.model_dump(mode="json"),
-        created_by_id=actor_id,
-    )
+    record = Import(project_id=project_id, name=name, subject="completions", report={}, created_by_id=actor_id)
     session.add(record)
-    await attempt.commit()
     await session.flush()
+    report.id = record.public_id
+    record.report = report.model_dump(mode="json")
+    await attempt.commit()
     for some in in_jobs(sorted(arrived), 64):
         await enqueue(session, CompletionsArrived(project_id=project_id, prompt_ids=some))
     counts = report.model_dump(include={"new", "identical", "conflicting", "refused"})

@@ -70,7 +70,7 @@ async def test_a_dry_run_tells_the_same_and_keeps_nothing(session: AsyncSession)
     assert await session.scalar(select(func.count()).select_from(Prompt)) == 0
     assert await session.scalar(select(func.count()).select_from(Import)) == 0
     done = await bring(session, project, content)
-    assert preview.model_copy(update={"dry_run": False}) == done
+    assert preview.model_copy(update={"dry_run": False, "id": done.id}) == done
 
 
 async def test_good_lines_come_in_beside_bad_ones_and_each_bad_one_has_its_number(session: AsyncSession) -> None:

@@ -1,0 +1,157 @@
+"""REST: projects, their protocol and their guidelines."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app.accounts.access import Access, may, signed_in
+from app.accounts.permissions import Permission, Role
+from app.checkpoints.actions import must_answer
+from app.checkpoints.queries import checkpoint_of, serving, writers_of
+from app.database import Session
+from app.errors import Invalid
+from app.projects.actions import change_guidelines, change_protocol, create_project, edit_project
+from app.projects.forms import GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
+from app.projects.queries import (
+    Progress,
+    default_batch,
+    get_project,
+    my_projects,
+    newest_guidelines,
+    newest_protocol,
+    progress_of,
+)
+from app.projects.rules import ProtocolBody, Shares
+from app.projects.tables import Project, ProjectState
+from app.translation import _
+
+router = APIRouter(tags=["projects"])
+Reader = Annotated[Access, may(Permission.project_read)]
+Maker = Annotated[Access, may(Permission.project_create)]
+Editor = Annotated[Access, may(Permission.project_edit)]
+
+
+class ProjectLine(BaseModel):
+    """A project in the list. role empty: an admin who is no member."""
+
+    id: UUID
+    name: str
+    state: ProjectState
+    role: Role | None
+
+
+class ProtocolView(BaseModel):
+    version: int
+    body: ProtocolBody
+
+
+class GuidelinesView(BaseModel):
+    version: int
+    markdown: str
+
+
+class ProgressView(BaseModel):
+    """Answers: given, being given now, still wanted."""
+
+    done: int
+    leased: int
+    free: int
+
+
+class ProjectView(BaseModel):
+    """A project. checkpoint and progress: only for those who may see them."""
+
+    id: UUID
+    name: str
+    description: str
+    state: ProjectState
+    zone: str
+    version: int
+    k: int
+    daily_limit: int
+    edit_minutes: int
+    low_water: int
+    generation_limit: int
+    split: Shares
+    checkpoint: UUID | None = None
+    progress: ProgressView | None = None
+    protocol: ProtocolView
+    guidelines: GuidelinesView
+    created_at: datetime
+
+
+async def view(session: Session, project: Project, access: Access) -> ProjectView:
+    protocol, guidelines = await newest_protocol(session, project.id), await newest_guidelines(session, project.id)
+    plain = ("name", "description", "state", "zone", "version", "daily_limit", "edit_minutes", "low_water")
+    shown: dict[str, Any] = {field: getattr(project, field) for field in plain}
+    if access.may(Permission.checkpoint_read) and (chosen := await serving(session, project.id)):
+        shown["checkpoint"] = chosen.public_id
+    if access.may(Permission.progress_read):
+        counted = (await progress_of(session, [project.id], None)).get(project.id, Progress())
+        shown["progress"] = ProgressView(done=counted.done, leased=counted.leased, free=counted.free)
+    await session.refresh(project, ["created_at"])
+    return ProjectView(
+        id=project.public_id,
+        k=(await default_batch(session, project.id)).k,
+        generation_limit=project.generation_limit,
+        split=Shares.model_validate(project.split),
+        protocol=ProtocolView(version=protocol.version, body=ProtocolBody.model_validate(protocol.body)),
+        guidelines=GuidelinesView(version=guidelines.version, markdown=guidelines.markdown),
+        created_at=project.created_at,
+        **shown,
+    )
+
+
+@router.get("/projects")
+async def list_projects(access: Annotated[Access, signed_in()], session: Session) -> list[ProjectLine]:
+    """Projects that the caller has a part in, newest first; an admin sees all."""
+    return [
+        ProjectLine(id=one.project.public_id, name=one.project.name, state=one.project.state, role=one.role)
+        for one in await my_projects(session, access)
+    ]
+
+
+@router.post("/projects", status_code=201)
+async def create(
+    form: NewProject, access: Annotated[Access, may(Permission.project_create)], session: Session
+) -> ProjectView:
+    """A project with its protocol, guidelines and open default batch. Without `checkpoint` nothing answers yet."""
+    known = {row.public_id: row.id for row in await writers_of(session, None)}
+    if form.checkpoint is not None and form.checkpoint not in known:
+        raise Invalid(field="checkpoint", reason=_("there is no such checkpoint that is ready"))
+    checkpoint_id = known[form.checkpoint] if form.checkpoint else None
+    return await view(session, await create_project(session, form, access.person.id, checkpoint_id), access)
+
+
+@router.get("/projects/{project}")
+async def show(project: UUID, access: Reader, session: Session) -> ProjectView:
+    """One project with its newest protocol and guidelines."""
+    return await view(session, await get_project(session, access.of_project()), access)
+
+
+@router.patch("/projects/{project}")
+async def edit(project: UUID, form: ProjectEdit, access: Editor, session: Session) -> ProjectView:
+    """Change what the body names. 409 when the project has moved on from `version`; the sentence names both values."""
+    checkpoint = await checkpoint_of(session, access.of_project(), form.checkpoint) if form.checkpoint else None
+    if checkpoint is not None:
+        must_answer(checkpoint)
+    checkpoint_id = checkpoint.id if checkpoint else None
+    edited = await edit_project(session, access.of_project(), form, access.person.id, checkpoint_id)
+    return await view(session, edited, access)
+
+
+@router.put("/projects/{project}/protocol")
+async def put_protocol(project: UUID, form: ProtocolEdit, access: Editor, session: Session) -> ProtocolView:
+    """A new version; answers keep the one they were given under."""
+    protocol = await change_protocol(session, access.of_project(), form.body, access.person.id, form.version)
+    return ProtocolView(version=protocol.version, body=ProtocolBody.model_validate(protocol.body))
+
+
+@router.put("/projects/{project}/guidelines")
+async def put_guidelines(project: UUID, form: GuidelinesEdit, access: Editor, session: Session) -> GuidelinesView:
+    """A new version of the guidelines, in Markdown."""
+    changed = await change_guidelines(session, access.of_project(), form.markdown, access.person.id, form.version)
+    return GuidelinesView(version=changed.version, markdown=changed.markdown)

@@ -1,0 +1,153 @@
+"""Pages: my projects, one project at a glance, its settings."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from app.accounts.access import Access, anybody, may, signed_in
+from app.accounts.permissions import Permission
+from app.checkpoints.actions import must_answer
+from app.checkpoints.queries import bundled, checkpoint_of, serving, writers_of
+from app.checkpoints.tables import Checkpoint
+from app.completions.queries import count_completions
+from app.database import Session
+from app.pages import redirect, respond
+from app.projects.actions import EditedMeanwhile, create_project, edit_project
+from app.projects.forms import NewProject, ProjectEdit, filled
+from app.projects.queries import (
+    Progress,
+    default_batch,
+    get_project,
+    my_projects,
+    newest_guidelines,
+    newest_protocol,
+    progress_of,
+)
+from app.projects.rules import zones
+from app.projects.tables import Project, ProjectState
+from app.prompts.queries import counts_by_use
+from app.prompts.tables import Use
+from app.translation import _
+
+router = APIRouter()
+Reader = Annotated[Access, may(Permission.project_read)]
+Editor = Annotated[Access, may(Permission.project_edit)]
+Maker = Annotated[Access, may(Permission.project_create)]
+TEXTS = ("description", "guidelines")
+
+
+@router.get("/")
+async def start(request: Request, access: Annotated[Access | None, anybody()], session: Session) -> Response:
+    if access is None:
+        return redirect(request, "/sign-in")
+    return await index(request, access, session)
+
+
+@router.get("/projects")
+async def index(request: Request, access: Annotated[Access, signed_in()], session: Session) -> Response:
+    return respond(request, "projects/index.html", "projects", mine=await my_projects(session, access))
+
+
+@router.get("/projects/new")
+async def new(request: Request, access: Maker, session: Session) -> Response:
+    chosen = await bundled(session)
+    values = {"zone": access.person.zone, "checkpoint": chosen.public_id if chosen else ""}
+    return respond(request, "projects/new.html", "start", **await _choices(session, None), values=values, errors={})
+
+
+@router.post("/projects")
+async def create(request: Request, access: Maker, session: Session) -> Response:
+    sent = await _sent(request)
+    form, errors = filled(NewProject, sent, TEXTS)
+    if form is None:
+        choices = await _choices(session, None)
+        return respond(request, "projects/new.html", "start", 422, **choices, values=sent, errors=errors)
+    known = {row.public_id: row.id for row in await writers_of(session, None)}
+    checkpoint_id = known.get(form.checkpoint) if form.checkpoint else None
+    project = await create_project(session, form, access.person.id, checkpoint_id)
+    notice = _("The project is there. Now it needs prompts.")
+    return redirect(request, f"/projects/{project.public_id}", notice)
+
+
+@router.get("/projects/{project}")
+async def show(request: Request, project: UUID, access: Reader, session: Session) -> Response:
+    found = await get_project(session, access.of_project())
+    progress = await progress_of(session, [found.id], access.person.id)
+    more = await _numbers(session, found) if access.may(Permission.progress_read) else {}
+    return respond(
+        request,
+        "projects/show.html",
+        "overview",
+        project=found,
+        progress=progress.get(found.id, Progress()),
+        guidelines=await newest_guidelines(session, found.id),
+        numbers=more,
+    )
+
+
+@router.get("/projects/{project}/settings")
+async def settings(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    found = await get_project(session, access.of_project())
+    return respond(request, "projects/settings.html", "settings", **await _settings(session, found))
+
+
+@router.post("/projects/{project}/settings")
+async def save_settings(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    """Saved, or the form again with what was written: 422 with reasons, 409 beside what others saved meanwhile."""
+    sent = await _sent(request)
+    form, errors = filled(ProjectEdit, sent, TEXTS)
+    found = await get_project(session, access.of_project())
+    page = await _settings(session, found)
+    if form is None:
+        return respond(request, "projects/settings.html", "settings", 422, **page | {"values": sent, "errors": errors})
+    checkpoint = await checkpoint_of(session, found.id, form.checkpoint) if form.checkpoint else None
+    if checkpoint is not None:
+        must_answer(checkpoint)
+    if "checkpoint" in sent and not sent["checkpoint"]:
+        form = form.model_copy(update={"checkpoint": None})
+    try:
+        await edit_project(session, found.id, form, access.person.id, checkpoint.id if checkpoint else None)
+    except EditedMeanwhile as conflict:
+        page |= {"values": sent | {"version": found.version}, "conflict": conflict}
+        return respond(request, "projects/settings.html", "settings", 409, **page)
+    return redirect(request, f"/projects/{project}/settings", _("Saved."))
+
+
+async def _sent(request: Request) -> dict[str, Any]:
+    return {name: str(value) for name, value in (await request.form()).items()}
+
+
+async def _choices(session: Session, project_id: int | None) -> dict[str, Any]:
+    writers: list[Checkpoint] = await writers_of(session, project_id)
+    return {
+        "zones": [(zone, zone) for zone in sorted(zones())],
+        "checkpoints": [("", _("none yet"))] + [(str(one.public_id), one.name) for one in writers],
+        "states": [(state.value, _(state.value)) for state in ProjectState],
+    }
+
+
+async def _settings(session: Session, project: Project) -> dict[str, Any]:
+    chosen = await serving(session, project.id)
+    batch = await default_batch(session, project.id)
+    plain = ("name", "description", "zone", "daily_limit", "edit_minutes", "low_water", "generation_limit", "version")
+    values = {field: getattr(project, field) for field in plain} | {"state": project.state.value, "k": batch.k}
+    values |= {f"split.{use}": share for use, share in project.split.items()}
+    values["checkpoint"] = str(chosen.public_id) if chosen else ""
+    more = {"protocol": await newest_protocol(session, project.id)}
+    more["guidelines"] = await newest_guidelines(session, project.id)  # type: ignore[assignment]
+    choices = await _choices(session, project.id)
+    return choices | more | {"project": project, "values": values, "errors": {}, "conflict": None}
+
+
+async def _numbers(session: Session, project: Project) -> dict[str, Any]:
+    """What the overview counts, and which step of the loop comes next."""
+    by_use = await counts_by_use(session, project.id)
+    completions = await count_completions(session, project.id)
+    return {
+        "uses": {use.value: count for use, count in by_use.items()},
+        "prompts": sum(by_use.values()),
+        "label": by_use[Use.label],
+        "completions": completions,
+        "serving": await serving(session, project.id),
+    }
