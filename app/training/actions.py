@@ -118,6 +118,8 @@ async def cancel_run(session: AsyncSession, run: Run, actor_id: int | None) -> N
     )
     if run.state is RunState.queued:
         await _end(session, run, RunState.cancelled, _("Cancelled before it began."))
+    await session.flush()
+    await session.refresh(run)  # the database's now() is read back before anybody shows it
 
 
 async def take_run(session: AsyncSession, run_id: int) -> Run | None:
