@@ -13,6 +13,8 @@ from app.accounts import api as accounts_api
 from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
+from app.annotations import api as annotations_api
+from app.annotations.routes import answers, workspace
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -28,6 +30,7 @@ from app.projects import api as projects_api
 from app.projects.routes import projects, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
+from app.tasks import api as tasks_api
 from app.training import api as training_api
 from app.training import routes as training
 
@@ -43,6 +46,8 @@ PAGES: list[APIRouter] = [
     prompts.router,
     checkpoints.router,
     completions.router,
+    workspace.router,
+    answers.router,
     datasets.router,
     training.router,
     evaluation.router,
@@ -54,6 +59,8 @@ API: list[APIRouter] = [
     prompts_api.router,
     checkpoints_api.router,
     completions_api.router,
+    tasks_api.router,
+    annotations_api.router,
     datasets_api.router,
     training_api.router,
     evaluation_api.router,

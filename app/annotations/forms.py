@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from app.errors import Invalid
 from app.projects.forms import without_nul
@@ -131,15 +140,44 @@ class NewDraft(Form):
     body: dict[str, Any]
 
 
+class ChosenForm(Form):
+    """The browser's one-button answer: `tie`, `both_bad`, `neither_valid`, or `<handle>.<strength>` of the better one.
+
+    key: of a first answer. version: of the answer that an edit was made from. seen: version of the guidelines that
+    stand on the page.
+    """
+
+    choice: Annotated[str, StringConstraints(max_length=100)]
+    justification: Words = ""
+    key: UUID | None = None
+    version: int | None = None
+    seen: int = 0
+
+    def the_key(self) -> UUID:
+        """:raises Invalid: it is not there."""
+        if self.key is None:
+            raise Invalid(field="key", reason=_("the key that came with the task is missing"))
+        return self.key
+
+    def body(self) -> Body:
+        """:raises Invalid: it contradicts itself."""
+        handle, dot, strength = self.choice.rpartition(".")
+        said: dict[str, Any] = {"outcome": self.choice}
+        if dot:
+            said = {"outcome": "preferred", "preferred": handle, "strength": int(strength) if strength.isdigit() else 0}
+        try:
+            return ComparisonBody(justification=self.justification, **said)
+        except ValidationError as wrong:
+            found = wrong.errors()[0]
+            field = ".".join(str(step) for step in found["loc"]) or "body"
+            raise Invalid(field=field, reason=found["msg"]) from None
+
+
+class Reason(Form):
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(without_nul)]
+
+
 class SkipForm(Form):
     key: UUID
+    seen: int = 0
     reason: Annotated[str, StringConstraints(max_length=500), AfterValidator(without_nul)] | None = None
-
-
-def body_of_choice(choice: str, justification: str = "", flags: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The browser's one-button answer as a body: `tie`, `both_bad`, `neither_valid` or `<handle>.<strength>`."""
-    said: dict[str, Any] = {"kind": "comparison", "justification": justification, "flags": flags}
-    handle, dot, strength = choice.rpartition(".")
-    if not dot:
-        return said | {"outcome": choice}
-    return said | {"outcome": "preferred", "preferred": handle, "strength": int(strength) if strength.isdigit() else 0}

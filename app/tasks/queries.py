@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from typing import Any, cast
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import NotFound
 from app.projects.rules import ProtocolBody
-from app.projects.tables import Guidelines, Protocol
-from app.tasks.tables import TaskCompletion
+from app.projects.tables import Batch, Guidelines, Protocol
+from app.prompts.tables import Prompt
+from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
 
 # Rows of these two never change, so each web process reads one once. The bound keeps a long life small.
 MOST_KEPT = 500
@@ -30,7 +33,7 @@ async def guidelines_html(session: AsyncSession, guidelines_id: int) -> tuple[in
     kept, key = _kept_of(session), (Guidelines, guidelines_id)
     if key not in kept:
         asked = select(Guidelines.version, Guidelines.html).where(Guidelines.id == guidelines_id)
-        kept[key] = (await session.execute(asked)).one()._tuple()
+        kept[key] = tuple((await session.execute(asked)).one())
     return cast(tuple[int, str], kept[key])
 
 
@@ -46,3 +49,34 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     """Inside ids of a task's completions, in the task's own order."""
     asked = select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id)
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
+
+
+async def task_id_of(session: AsyncSession, project_id: int, public_id: UUID) -> int:
+    """:raises NotFound: no such task in this project."""
+    found = await session.scalar(select(Task.id).where(Task.project_id == project_id, Task.public_id == public_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+def counted_tasks(project_id: int, state: TaskState | None, purpose: Purpose | None) -> Select[Any]:
+    """Tasks with the outside ids of their batch and prompt, and how many of their slots are done and free."""
+
+    def slots_that_are(wanted: SlotState) -> Any:
+        return select(func.count()).where(Slot.task_id == Task.id, Slot.state == wanted).scalar_subquery()
+
+    asked = (
+        select(
+            Task,
+            Batch.public_id,
+            Prompt.public_id,
+            slots_that_are(SlotState.done),
+            slots_that_are(SlotState.free),
+        )
+        .join(Batch, Batch.id == Task.batch_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .where(Task.project_id == project_id)
+    )
+    if state is not None:
+        asked = asked.where(Task.state == state)
+    return asked if purpose is None else asked.where(Task.purpose == purpose)

@@ -11,7 +11,7 @@ from app.accounts.permissions import ROLE_PERMISSIONS, Role
 from app.annotations.forms import ComparisonBody
 from app.projects.queries import default_batch
 from app.projects.tables import Project
-from app.secret import installation_secret
+from app.keys import key_for
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.rules import handle_of
 from tests import make
@@ -60,7 +60,7 @@ def access_of(project: Project, person: object, **values: object) -> Access:
 
 def handle(shown: Showing, side: int = 0) -> str:
     """The name of the answer on that side of the screen."""
-    return handle_of(installation_secret(), shown.slot_id, shown.completions[side].id)
+    return handle_of(key_for("handles"), shown.slot_id, shown.completions[side].id)
 
 
 def prefers(shown: Showing, side: int = 0, strength: int = 2, **said: object) -> ComparisonBody:

@@ -57,7 +57,7 @@ async def edit(
     protocol = await protocol_body(session, found.protocol_id)
     wanted = kept_body(body, protocol, slot_id, await completions_of(session, found.task_id))
     if wanted == found.body:
-        return _saved(found)
+        return await _saved(session, found)
     if version != found.version:
         raise EditedMeanwhile(found.version, found.body, wanted)
     old = {"annotation_id": found.id, "version": found.version, "project_id": project_id, "body": found.body}
@@ -65,7 +65,7 @@ async def edit(
     found.body, found.version = wanted, found.version + 1
     await session.flush()
     await _note(session, "annotation.edited", found, person_id, version=found.version)
-    return _saved(found)
+    return await _saved(session, found)
 
 
 async def withdraw(session: AsyncSession, project_id: int, person_id: int, annotation: UUID) -> Saved:
@@ -76,10 +76,10 @@ async def withdraw(session: AsyncSession, project_id: int, person_id: int, annot
     await _lock_place_of(session, project_id, annotation)
     found = await _mine(session, project_id, person_id, annotation)
     if found.state is AnnotationState.withdrawn:
-        return _saved(found)
+        return await _saved(session, found)
     await _still_open(session, found)
     await _take_off(session, found, AnnotationState.withdrawn, person_id, None)
-    return _saved(found)
+    return await _saved(session, found)
 
 
 async def set_aside(session: AsyncSession, project_id: int, annotation: UUID, *, actor_id: int, reason: str) -> Saved:
@@ -91,7 +91,7 @@ async def set_aside(session: AsyncSession, project_id: int, annotation: UUID, *,
     found = await _locked(session, project_id, annotation)
     if found.state in CHANGEABLE:
         await _take_off(session, found, AnnotationState.set_aside, actor_id, reason)
-    return _saved(found)
+    return await _saved(session, found)
 
 
 async def _take_off(
@@ -151,5 +151,6 @@ async def _note(session: AsyncSession, kind: str, found: Annotation, actor_id: i
     await events.record(session, kind, actor_id=actor_id, project_id=found.project_id, subject=found.public_id, **body)
 
 
-def _saved(found: Annotation) -> Saved:
-    return Saved(found.id, found.public_id, found.version, found.state, found.submitted_at)
+async def _saved(session: AsyncSession, found: Annotation) -> Saved:
+    at = await session.scalar(select(func.now()))
+    return Saved(found.id, found.public_id, found.version, found.state, at or found.submitted_at)

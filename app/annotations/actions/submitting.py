@@ -20,8 +20,8 @@ from app.annotations.forms import Body, NotOneOfThese, kept
 from app.annotations.rules import is_fast
 from app.annotations.tables import AnnotationState
 from app.errors import Conflict, NotFound
+from app.keys import key_for
 from app.projects.rules import ProtocolBody
-from app.secret import installation_secret
 from app.tasks.actions.claiming import ME, PROJECT
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.queries import protocol_body
@@ -43,13 +43,13 @@ class AlreadyAnswered(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """state surplus: kept and paid, but the task had its answers. is_repeat: it was there already."""
+    """state surplus: kept and paid, but the task had its answers. at: of this version. is_repeat: it was there."""
 
     id: int
     public_id: UUID
     version: int
     state: AnnotationState
-    submitted_at: datetime
+    at: datetime
     is_repeat: bool = False
 
 
@@ -283,7 +283,7 @@ async def answer_of(
 
 def kept_body(body: Body, protocol: ProtocolBody, slot_id: int, completions: Sequence[int]) -> dict[str, Any]:
     """The body to store; handles were made for `slot_id`, completions are inside ids in the task's order."""
-    secret = installation_secret()
+    secret = key_for("handles")
     return kept(body, protocol, {handle_of(secret, slot_id, one): number for number, one in enumerate(completions)})
 
 

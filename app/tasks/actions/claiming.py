@@ -102,7 +102,8 @@ CLAIM = text("""
         UNION ALL
         SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, false FROM held
     )
-    SELECT shown.*, t.public_id AS task, t.kind, p.rendered, what.ids, what.htmls,
+    SELECT shown.*, t.public_id AS task, t.kind, p.rendered,
+           jsonb_path_query_array(p.messages, '$[*].role') AS roles, what.ids, what.htmls,
            CASE WHEN :with_texts THEN p.messages END AS messages, what.parts,
            d.body AS draft, d.rev AS draft_rev, (SELECT claims FROM marked) AS claims
     FROM shown
@@ -147,6 +148,7 @@ class ShownCompletion:
 class Showing:
     """A task in one person's hands. completions are in the order of the screen; key is the answer's idempotency key.
 
+    roles, rendered: one of each for every message of the prompt.
     used, most: of the person's quota today, this task included.
     """
 
@@ -159,6 +161,7 @@ class Showing:
     sides: tuple[int, ...]
     protocol_id: int
     guidelines_id: int | None
+    roles: list[str]
     rendered: list[str]
     messages: list[dict[str, Any]] | None
     completions: tuple[ShownCompletion, ...]
@@ -263,6 +266,7 @@ def showing(found: Row[Any], quota: Row[Any]) -> Showing:
         sides=tuple(found.sides),
         protocol_id=found.protocol_id,
         guidelines_id=found.guidelines_id,
+        roles=found.roles,
         rendered=found.rendered,
         messages=found.messages,
         completions=tuple(

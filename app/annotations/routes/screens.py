@@ -1,0 +1,183 @@
+"""What stands on the annotate page: a task, an answer to be changed, or why nothing waits; and how it is sent."""
+
+import logging
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.access import Access
+from app.annotations.actions import EditedMeanwhile, Saved
+from app.annotations.actions.submitting import AlreadyAnswered, KeyUsed
+from app.annotations.forms import ChosenForm
+from app.annotations.queries import (
+    MyAnswer,
+    arriving,
+    beside_scale,
+    in_words,
+    my_answer,
+    my_answer_to,
+    on_screen,
+    scale_of,
+)
+from app.annotations.tables import AnnotationState
+from app.errors import DomainError
+from app.pages import respond
+from app.projects.queries import get_project, newest_guidelines
+from app.projects.rules import ProtocolBody
+from app.tasks.actions import Showing, Waiting, claim
+from app.tasks.actions.claiming import Reason
+from app.tasks.queries import guidelines_html, protocol_body
+
+log = logging.getLogger("hone.annotate")
+PAGE = "annotations/annotate.html"
+Screen = dict[str, Any]
+
+
+async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more: bool = True) -> Screen:
+    """The task this person holds, or the next one, or why there is none."""
+    shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
+    if isinstance(shown, Waiting):
+        still = await arriving(session, access.of_project()) if shown.reason is Reason.nothing_free else 0
+        return {"mode": "waiting", "reason": shown.reason, "arriving": still, "used": shown.used, "most": shown.most}
+    return await task_screen(session, access, shown)
+
+
+async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> Screen:
+    protocol = await protocol_body(session, shown.protocol_id)
+    ids, htmls = {one.number: one.id for one in shown.completions}, {one.number: one.html for one in shown.completions}
+    order = sorted(ids)
+    answers = on_screen(shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order])
+    return asking(protocol, answers) | {
+        "mode": "task",
+        "address": f"/projects/{access.project}/annotate/{shown.task}",
+        "key": shown.key,
+        "turns": list(zip(shown.roles, shown.rendered, strict=True)),
+        "typed": (shown.draft or {}).get("justification", ""),
+        "rev": shown.draft_rev,
+        "guidelines_id": shown.guidelines_id,
+        "used": shown.used,
+        "most": shown.most,
+    }
+
+
+def asking(protocol: ProtocolBody, answers: list[Any]) -> Screen:
+    return {"answers": answers, "scale": scale_of(protocol, answers), "beside": beside_scale(protocol), "chosen": None}
+
+
+def editing(access: Access, mine: MyAnswer) -> Screen:
+    """An answer of one's own, whole, as a form that changes it."""
+    said = mine.annotation
+    return asking(mine.protocol, mine.shown) | {
+        "mode": "edit" if mine.is_open else "past",
+        "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
+        "annotation": said.public_id,
+        "version": said.version,
+        "turns": mine.turns,
+        "typed": said.body.get("justification", ""),
+        "chosen": mine.chosen,
+        "words": mine.words,
+        "submitted_at": said.submitted_at,
+        "guidelines_id": said.guidelines_id,
+    }
+
+
+async def whole_page(request: Request, session: AsyncSession, access: Access, screen: Screen) -> Response:
+    """The page with its navigation and the guidelines that the task is answered under."""
+    project = await get_project(session, access.of_project())
+    version, html = await _guidelines(session, access, screen)
+    context = blank(access) | {"project": project, "guidelines": {"version": version, "html": html}} | screen
+    return respond(request, PAGE, None, **context)
+
+
+async def fragment(request: Request, session: AsyncSession, access: Access, screen: Screen, seen: int) -> Response:
+    """Only the task; with the guidelines when the page has others. A browser without htmx gets the whole page."""
+    if "HX-Request" not in request.headers:
+        return await whole_page(request, session, access, screen)
+    version, html = await _guidelines(session, access, screen)
+    guidelines = None if version == seen else {"version": version, "html": html}
+    return respond(request, PAGE, "task", **(blank(access) | {"guidelines": guidelines} | screen))
+
+
+def blank(access: Access) -> Screen:
+    """What a template may ask about any screen, and most screens say nothing about."""
+    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back"))
+    return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
+
+
+async def next_after(
+    request: Request, session: AsyncSession, access: Access, kept: Saved | None, seen: int
+) -> Response:
+    """What was said is safe; show the next task. kept None: the last one was passed by."""
+    saved = None
+    if kept is not None:
+        saved = {
+            "at": clock(kept.at, access),
+            "surplus": kept.state is AnnotationState.surplus,
+            "version": kept.version,
+        }
+    try:
+        screen = await next_screen(session, access)
+    except Exception:
+        log.exception("the claim after an answer failed; the answer is kept")
+        await session.rollback()
+        return respond(request, PAGE, "task", **(blank(access) | {"mode": "failed", "saved": saved}))
+    return await fragment(request, session, access, screen | {"saved": saved}, seen)
+
+
+async def refused(
+    request: Request,
+    session: AsyncSession,
+    access: Access,
+    form: ChosenForm,
+    refusal: DomainError,
+    *,
+    task: UUID | None = None,
+    annotation: UUID | None = None,
+) -> Response:
+    """Why the answer was not taken, beside the form and never in its place; with the way on that keeps every word."""
+    offer = await _offer(session, access, refusal, task, annotation)
+    context: Screen = {"refusal": refusal, "offer": offer, "form": form}
+    if "HX-Request" in request.headers:
+        return respond(request, PAGE, "refused", refusal.status, into="refusal", **(blank(access) | context))
+    screen = await next_screen(session, access, may_ask_for_more=False)
+    return await whole_page(request, session, access, screen | context | {"typed": form.justification})
+
+
+async def _offer(
+    session: AsyncSession, access: Access, refusal: DomainError, task: UUID | None, annotation: UUID | None
+) -> Screen | None:
+    """The answer that is kept, and the version that a change of it starts from."""
+    project_id, me = access.of_project(), access.person.id
+    if isinstance(refusal, KeyUsed | AlreadyAnswered) and task is not None:
+        mine = await my_answer_to(session, project_id, me, task)
+    elif isinstance(refusal, EditedMeanwhile) and annotation is not None:
+        mine = await my_answer(session, project_id, me, annotation)
+    else:
+        return None
+    if mine is None or not mine.is_open:
+        return None
+    said = mine.annotation
+    return {
+        "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
+        "version": said.version,
+        "there": in_words(said.body, said.sides, mine.protocol),
+        "typed": said.body.get("justification", ""),
+        "fits": not isinstance(refusal, AlreadyAnswered),
+    }
+
+
+async def _guidelines(session: AsyncSession, access: Access, screen: Screen) -> tuple[int, str]:
+    guidelines_id = screen.get("guidelines_id")
+    if guidelines_id is not None:
+        return await guidelines_html(session, guidelines_id)
+    newest = await newest_guidelines(session, access.of_project())
+    return newest.version, newest.html
+
+
+def clock(at: datetime, access: Access) -> str:
+    """Time of day to the second, from the server's clock in this person's zone."""
+    return at.astimezone(ZoneInfo(access.person.zone)).strftime("%H:%M:%S")

@@ -1,0 +1,116 @@
+"""The annotate page: one task, one key, the next task in the same response.
+
+An answer is committed before the next task is looked for. Whatever goes wrong after that, the response still says
+that the answer is saved and offers the next task by a click.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.annotations.actions import edit, save_draft, submit
+from app.annotations.forms import ChosenForm, NewDraft, SkipForm
+from app.annotations.queries import my_answer, my_last_answer
+from app.annotations.routes.screens import (
+    PAGE,
+    blank,
+    clock,
+    editing,
+    fragment,
+    next_after,
+    next_screen,
+    refused,
+    whole_page,
+)
+from app.database import Session, next_transaction
+from app.errors import Conflict, Invalid
+from app.pages import respond
+from app.tasks.actions import release, skip
+
+router = APIRouter()
+MayAnnotate = Annotated[Access, may(Permission.annotate)]
+
+
+@router.get("/projects/{project}/annotate")
+async def annotate(request: Request, access: MayAnnotate, session: Session) -> Response:
+    """The whole page, with the task this person holds or the next one."""
+    return await whole_page(request, session, access, await next_screen(session, access))
+
+
+@router.get("/projects/{project}/annotate/next")
+async def look_again(request: Request, access: MayAnnotate, session: Session, seen: int = 0) -> Response:
+    """Only the task: for pages that wait, and after a claim that failed."""
+    return await fragment(request, session, access, await next_screen(session, access, may_ask_for_more=False), seen)
+
+
+@router.get("/projects/{project}/annotate/back")
+async def back(
+    request: Request, access: MayAnnotate, session: Session, before: UUID | None = None, seen: int = 0
+) -> Response:
+    """My last answer, whole, to be changed; or the one before it."""
+    last = await my_last_answer(session, access.of_project(), access.person.id, before)
+    if last is not None:
+        return await fragment(request, session, access, editing(access, last), seen)
+    screen = await next_screen(session, access, may_ask_for_more=False)
+    return await fragment(request, session, access, screen | {"no_way_back": True}, seen)
+
+
+@router.get("/projects/{project}/annotate/answers/{annotation}")
+async def change(request: Request, annotation: UUID, access: MayAnnotate, session: Session, seen: int = 0) -> Response:
+    """One answer of mine, to be changed."""
+    mine = await my_answer(session, access.of_project(), access.person.id, annotation)
+    return await fragment(request, session, access, editing(access, mine), seen)
+
+
+@router.post("/projects/{project}/annotate/{task}")
+async def answer(
+    request: Request, task: UUID, form: Annotated[ChosenForm, Form()], access: MayAnnotate, session: Session
+) -> Response:
+    """Keep the answer; then the next task."""
+    try:
+        kept = await submit(session, access.of_project(), access.person.id, task, form.the_key(), form.body())
+    except (Conflict, Invalid) as refusal:
+        return await refused(request, session, access, form, refusal, task=task)
+    await next_transaction(session)
+    return await next_after(request, session, access, kept, form.seen)
+
+
+@router.post("/projects/{project}/annotate/answers/{annotation}")
+async def change_answer(
+    request: Request, annotation: UUID, form: Annotated[ChosenForm, Form()], access: MayAnnotate, session: Session
+) -> Response:
+    """Keep the new version; then the task that was left for it."""
+    try:
+        kept = await edit(session, access.of_project(), access.person.id, annotation, form.version or 1, form.body())
+    except (Conflict, Invalid) as refusal:
+        return await refused(request, session, access, form, refusal, annotation=annotation)
+    await next_transaction(session)
+    return await next_after(request, session, access, kept, form.seen)
+
+
+@router.post("/projects/{project}/annotate/{task}/skip")
+async def pass_by(
+    request: Request, task: UUID, form: Annotated[SkipForm, Form()], access: MayAnnotate, session: Session
+) -> Response:
+    await skip(session, access.of_project(), access.person.id, task, form.key, form.reason)
+    await next_transaction(session)
+    return await next_after(request, session, access, None, form.seen)
+
+
+@router.post("/projects/{project}/annotate/{task}/release")
+async def give_back(
+    request: Request, task: UUID, form: Annotated[SkipForm, Form()], access: MayAnnotate, session: Session
+) -> Response:
+    """Leave the task to others for now."""
+    await release(session, access.of_project(), access.person.id, task, form.key)
+    return respond(request, PAGE, "task", **(blank(access) | {"mode": "left"}))
+
+
+@router.post("/projects/{project}/annotate/{task}/draft")
+async def keep_draft(task: UUID, form: NewDraft, access: MayAnnotate, session: Session) -> dict[str, object]:
+    """What was typed so far is safe; `saved` is the server's clock in this person's zone."""
+    draft = await save_draft(session, access.of_project(), access.person.id, task, form)
+    return {"rev": draft.rev, "saved": clock(draft.saved_at, access)}

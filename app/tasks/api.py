@@ -1,0 +1,202 @@
+"""REST: take the next task, pass one by; and for those who run a project: see tasks, want more or fewer answers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.cursors import Cursor, Limit, page_of
+from app.database import Session
+from app.keys import key_for
+from app.projects.rules import ProtocolBody
+from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, release, skip
+from app.tasks.actions.claiming import Reason
+from app.tasks.queries import counted_tasks, guidelines_html, protocol_body, task_id_of
+from app.tasks.rules import handle_of
+from app.tasks.tables import Purpose, Task, TaskState
+
+router = APIRouter(tags=["tasks"])
+Annotator = Annotated[Access, may(Permission.annotate)]
+Reader = Annotated[Access, may(Permission.task_read)]
+Editor = Annotated[Access, may(Permission.task_edit)]
+
+
+class AnswerShown(BaseModel):
+    """One completion under the name it has in this task and for this person only."""
+
+    handle: str = Field(description="names this completion in the answer: `preferred`")
+    text: str = Field(description="its text parts, joined by blank lines")
+    parts: list[dict[str, Any]] = Field(description="its parts: [{type, text}]")
+
+
+class Message(BaseModel):
+    role: str
+    text: str
+    parts: list[dict[str, Any]]
+
+
+class Guide(BaseModel):
+    version: int
+    html: str = Field(description="rendered and sanitised")
+
+
+class Quota(BaseModel):
+    """used: answers given today and the task being held."""
+
+    used: int
+    most: int
+
+
+class NextTask(BaseModel):
+    """A task that is now yours until the lease runs out. Send `key` back with the answer: it makes sending safe to
+    repeat. Which checkpoint wrote an answer, what others said and why the task is asked are never part of this."""
+
+    task: UUID
+    key: UUID
+    kind: Literal["comparison"]
+    prompt: list[Message]
+    answers: list[AnswerShown] = Field(description="in the order drawn for you")
+    protocol: ProtocolBody = Field(description="what may be said: scale, ties and so on")
+    levels: int = Field(description="strengths a preference can have: 1 … levels")
+    guidelines: Guide | None
+    shown_at: datetime
+    draft: dict[str, Any] | None
+    quota: Quota
+
+
+class NothingWaits(BaseModel):
+    """There is no task for you now, and why."""
+
+    task: None = None
+    reason: Reason
+    sentence: str
+    quota: Quota
+
+
+class SkipForm(BaseModel):
+    """key: the one that came with the task."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: UUID
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class TaskView(BaseModel):
+    """A task as those see it who run the project. answers: slots that are done; free: that nobody holds."""
+
+    id: UUID
+    batch: UUID
+    prompt: UUID
+    kind: str
+    purpose: Purpose
+    state: TaskState
+    k: int
+    recipe_entry: dict[str, Any]
+    answers: int
+    free: int
+    created_at: datetime
+
+
+class TaskPage(BaseModel):
+    tasks: list[TaskView]
+    next: str | None
+
+
+class WantedAnswers(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    k: int = Field(ge=1, le=50, description="different people who shall answer")
+
+
+@router.post("/projects/{project}/tasks/next")
+async def next_task(project: UUID, access: Annotator, session: Session) -> NextTask | NothingWaits:
+    """The task you hold, or else the next one for you. Asking again before answering gives the same task."""
+    shown = await claim(session, access, with_texts=True)
+    if isinstance(shown, Waiting):
+        quota = Quota(used=shown.used, most=shown.most)
+        return NothingWaits(reason=shown.reason, sentence=shown.reason.sentence, quota=quota)
+    return await handed_out(session, shown)
+
+
+async def handed_out(session: Session, shown: Showing) -> NextTask:
+    protocol = await protocol_body(session, shown.protocol_id)
+    guidelines = None
+    if shown.guidelines_id is not None:
+        version, html = await guidelines_html(session, shown.guidelines_id)
+        guidelines = Guide(version=version, html=html)
+    secret = key_for("handles")
+    return NextTask(
+        task=shown.task,
+        key=shown.key,
+        kind="comparison",
+        prompt=[
+            Message(role=one["role"], text=text_of(one["parts"]), parts=one["parts"]) for one in shown.messages or []
+        ],
+        answers=[
+            AnswerShown(
+                handle=handle_of(secret, shown.slot_id, one.id), text=text_of(one.parts or []), parts=one.parts or []
+            )
+            for one in shown.completions
+        ],
+        protocol=protocol,
+        levels=protocol.levels,
+        guidelines=guidelines,
+        shown_at=shown.shown_at,
+        draft=shown.draft,
+        quota=Quota(used=shown.used, most=shown.most),
+    )
+
+
+def text_of(parts: list[dict[str, Any]]) -> str:
+    return "\n\n".join(part["text"] for part in parts if part.get("type") == "text")
+
+
+@router.post("/tasks/{task}/skip", status_code=204)
+async def pass_by(task: UUID, form: SkipForm, access: Annotator, session: Session) -> None:
+    """Leave this task to others; you are not shown it again."""
+    await skip(session, access.of_project(), access.person.id, task, form.key, form.reason)
+
+
+@router.post("/tasks/{task}/release", status_code=204)
+async def give_back(task: UUID, form: SkipForm, access: Annotator, session: Session) -> None:
+    """Give this task back; you may be shown it again."""
+    await release(session, access.of_project(), access.person.id, task, form.key)
+
+
+@router.get("/projects/{project}/tasks")
+async def list_tasks(
+    project: UUID,
+    access: Reader,
+    session: Session,
+    state: TaskState | None = None,
+    purpose: Purpose | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> TaskPage:
+    """The project's tasks, newest first."""
+    page = await page_of(
+        session, counted_tasks(access.of_project(), state, purpose), Task.id, cursor=cursor, limit=limit
+    )
+    return TaskPage(tasks=[view(*row) for row in page.rows], next=page.next)
+
+
+def view(task: Task, batch: UUID, prompt: UUID, answers: int, free: int) -> TaskView:
+    shown = {name: getattr(task, name) for name in ("kind", "purpose", "state", "k", "recipe_entry", "created_at")}
+    return TaskView(id=task.public_id, batch=batch, prompt=prompt, answers=answers, free=free, **shown)
+
+
+@router.put("/tasks/{task}/k", status_code=204)
+async def want_answers(task: UUID, form: WantedAnswers, access: Editor, session: Session) -> None:
+    """Want this many answers. Those that are given or being given stay, also when they are more."""
+    task_id = await task_id_of(session, access.of_project(), task)
+    await change_k(session, access.of_project(), task_id, form.k, actor_id=access.person.id)
+
+
+@router.post("/tasks/{task}/cancel", status_code=204)
+async def cancel(task: UUID, access: Editor, session: Session) -> None:
+    """Ask nobody else; whoever holds the task may finish it."""
+    task_id = await task_id_of(session, access.of_project(), task)
+    await cancel_tasks(session, access.of_project(), [task_id], actor_id=access.person.id)

@@ -1,0 +1,267 @@
+// The annotate page. One key or click decides; the server's answer brings the next task. The page works without this
+// module: every choice is an ordinary button of an ordinary form.
+import { openOutbox } from "./annotate-outbox.js";
+
+const ARMED_AFTER = 400; // milliseconds after a task is painted, unless the hand has moved before
+const HAND_MOVED = 8; // pixels: more than a hand that only finishes its double click
+const DRAFT_AFTER = 500;
+const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
+const FORM = "application/x-www-form-urlencoded";
+
+const workspace = document.getElementById("workspace");
+const spoken = document.getElementById("spoken");
+const banner = document.getElementById("unsaved");
+const guidelines = document.getElementById("guidelines");
+const signIn = document.getElementById("signed-out");
+const says = workspace.dataset;
+
+let armed = false;
+let travelled = 0;
+let isPainted = false;
+let hasMoved = false;
+let showing = null; // the element of the task that is on the screen
+
+const task = () => document.getElementById("task");
+const screenOf = (element) => element?.dataset.key || element?.dataset.annotation || "";
+const form = () => task().querySelector("[data-choices]");
+const seen = () => document.getElementById("guidelines-text")?.dataset.version || 0;
+
+const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept, signedOut, changed });
+
+// ---- a task arrives ------------------------------------------------------------------------------------------------
+
+function arrive({ isFirst = false } = {}) {
+  const now = task();
+  if (now === showing) return;
+  showing = now;
+  armed = isPainted = false;
+  travelled = 0;
+  for (const hidden of now.querySelectorAll("[data-guidelines], [data-keys]")) hidden.hidden = false;
+  showGuidelines(guidelinesAreOpen());
+  restoreDraft();
+  if (!isFirst) {
+    window.scrollTo(0, 0);
+    now.focus({ preventScroll: true });
+    const title = now.querySelector("h1").textContent;
+    spoken.textContent = now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title;
+  }
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      isPainted = true;
+      setTimeout(() => (armed = armed || showing === now), ARMED_AFTER);
+    }),
+  );
+}
+
+document.addEventListener("pointermove", (event) => {
+  hasMoved = true;
+  if (armed || !isPainted) return;
+  travelled += Math.abs(event.movementX) + Math.abs(event.movementY);
+  armed = travelled > HAND_MOVED;
+});
+
+// ---- a person decides ----------------------------------------------------------------------------------------------
+
+function choose(button) {
+  if (!armed) return;
+  armed = false;
+  const asked = button.form;
+  const said = new URLSearchParams(new FormData(asked));
+  if (button.name) said.set(button.name, button.value);
+  said.set("seen", seen());
+  for (const other of asked.querySelectorAll(".chosen")) other.classList.remove("chosen");
+  button.classList.add("chosen");
+  tell(says.saysSending);
+  clearTimeout(draftTimer);
+  const isSkip = "skip" in button.dataset;
+  const url = isSkip ? button.getAttribute("formaction") : asked.getAttribute("action");
+  outbox.put({ kind: isSkip ? "skip" : "answer", screen: screenOf(task()), url, body: said.toString(), type: FORM });
+}
+
+function answered(entry, status, text) {
+  signIn.close();
+  if (entry.kind === "draft") return draftAnswered(entry, status, text);
+  const isHere = entry.screen === screenOf(task());
+  if (status < 300) {
+    if (isHere || task().dataset.mode === "waiting") return swap(task(), text, "outerHTML");
+    const time = new DOMParser().parseFromString(text, "text/html").querySelector("[data-saved]")?.dataset.saved;
+    return tell(`${says.saysSaved} ${time || ""}`);
+  }
+  tell("");
+  swap(document.getElementById("refusal"), text, "innerHTML");
+  for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
+  document.getElementById("refusal").scrollIntoView({ block: "nearest" });
+  armed = true;
+}
+
+// Nothing went through: what was chosen stays marked, and may still be chosen differently.
+function kept(entry) {
+  tell("");
+  if (entry.screen === screenOf(task())) armed = true;
+}
+
+function changed(count) {
+  banner.hidden = count === 0;
+  const changes = count === 1 ? says.saysChange : says.saysChanges.replace("{n}", count);
+  const words = says.saysUnsaved.replace("{changes}", changes);
+  const place = banner.querySelector("[data-words]");
+  if (place.textContent !== words) place.textContent = words;
+}
+
+function signedOut() {
+  if (!signIn.open) signIn.showModal();
+}
+
+function swap(target, html, swapStyle) {
+  window.htmx.swap(target, html, { swapStyle, swapDelay: 0, settleDelay: 0 });
+  arrive();
+}
+
+function tell(words) {
+  const place = task().querySelector("[data-state]");
+  if (place) place.textContent = words;
+}
+
+// ---- what is typed -------------------------------------------------------------------------------------------------
+
+let draftTimer = 0;
+let rev = 0;
+
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-draft]") || task().dataset.mode !== "task") return;
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(saveDraft, DRAFT_AFTER);
+});
+
+function saveDraft() {
+  const box = task().querySelector("[data-draft]");
+  const { key, mode } = task().dataset;
+  if (!box || mode !== "task") return;
+  rev = Math.max(rev + 1, Date.now());
+  const body = JSON.stringify({ key, rev, body: { justification: box.value } });
+  const url = `${form().getAttribute("action")}/draft`;
+  outbox.put({ kind: "draft", screen: key, url, body, type: "application/json" });
+}
+
+function draftAnswered(entry, status, text) {
+  if (status >= 300 || entry.screen !== screenOf(task())) return;
+  tell(`${says.saysDraft} ${JSON.parse(text).saved}`);
+}
+
+function restoreDraft() {
+  const box = task().querySelector("[data-draft]");
+  const mine = outbox?.of(screenOf(task())).find((entry) => entry.kind === "draft");
+  if (!box || !mine) return;
+  const draft = JSON.parse(mine.body);
+  if (draft.rev <= Number(task().dataset.rev)) return;
+  box.value = draft.body.justification;
+  box.closest("details").open = true;
+}
+
+setInterval(() => {
+  if (hasMoved && document.visibilityState === "visible") saveDraft();
+  hasMoved = false;
+}, AT_WORK);
+
+// ---- going back, and beside the task -------------------------------------------------------------------------------
+
+async function go(address) {
+  const asked = new URL(address, location.href);
+  asked.searchParams.set("seen", seen());
+  const { annotation } = task().dataset;
+  if (annotation && asked.pathname.endsWith("/back")) asked.searchParams.set("before", annotation);
+  try {
+    const response = await fetch(asked.pathname.endsWith("/annotate") ? `${asked.pathname}/next${asked.search}` : asked, {
+      headers: { "HX-Request": "true" },
+    });
+    if (response.status === 401) return signedOut();
+    if (response.ok) return swap(task(), await response.text(), "outerHTML");
+  } catch {
+    // said below
+  }
+  tell(document.body.dataset.unreachable || "");
+}
+
+const guidelinesAreOpen = () => {
+  const chosen = localStorage.getItem("hone.guidelines");
+  return chosen ? chosen === "open" : window.innerWidth >= 1440;
+};
+
+function showGuidelines(isOpen) {
+  guidelines.hidden = !isOpen;
+  workspace.classList.toggle("with-guidelines", isOpen);
+  task().querySelector("[data-guidelines]")?.setAttribute("aria-expanded", isOpen);
+}
+
+function toggleGuidelines() {
+  const isOpen = guidelines.hidden;
+  localStorage.setItem("hone.guidelines", isOpen ? "open" : "closed");
+  showGuidelines(isOpen);
+  if (isOpen && window.innerWidth < 900) guidelines.scrollIntoView();
+}
+
+// ---- hands ---------------------------------------------------------------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const pressed = event.target.closest("[data-press], [data-skip], [data-back], [data-forward], [data-guidelines], [data-try-now]");
+  if (!pressed) return;
+  const does = pressed.dataset;
+  if ("guidelines" in does) return toggleGuidelines();
+  if ("tryNow" in does) return signIn.close(), outbox.send();
+  event.preventDefault();
+  if (event.detail > 1) return; // the second half of a double click
+  if ("back" in does || "forward" in does) return go(pressed.getAttribute("href"));
+  choose(pressed);
+});
+
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-choices]")) event.preventDefault(); // Enter in the box is a new line, not an answer
+  if (!event.target.matches("[data-offer]")) return;
+  event.preventDefault();
+  const said = new URLSearchParams(new FormData(event.target));
+  said.set("seen", seen());
+  const url = event.target.getAttribute("action");
+  outbox.put({ kind: "answer", screen: screenOf(task()), url, body: said.toString(), type: FORM });
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const { target, key } = event;
+  if (target.matches("input, textarea, select, [contenteditable]")) {
+    if (key === "Escape") target.blur();
+    return;
+  }
+  if (signIn.open) return;
+  if (key === "?") return document.getElementById("keys").togglePopover();
+  if (document.querySelector(":popover-open")) return;
+  const now = task();
+  const button = now.querySelector(`[data-press="${CSS.escape(key.toUpperCase())}"]`);
+  const does = {
+    s: () => now.querySelector("[data-skip]") && choose(now.querySelector("[data-skip]")),
+    z: () => now.querySelector("[data-back]") && go(now.querySelector("[data-back]").getAttribute("href")),
+    escape: () => now.querySelector("[data-forward]") && go(now.querySelector("[data-forward]").getAttribute("href")),
+    g: toggleGuidelines,
+    r: openReason,
+  }[key.toLowerCase()];
+  if (!button && !does) return;
+  event.preventDefault();
+  if (button) choose(button);
+  else does();
+});
+
+function openReason() {
+  const box = task().querySelector("[data-draft]");
+  if (!box) return;
+  box.closest("details").open = true;
+  box.focus();
+}
+
+// A page that waits looks again by itself (htmx); a refusal of that never takes the page's place.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target !== task() || event.detail.xhr.status < 400) return;
+  event.detail.shouldSwap = false;
+  if (event.detail.xhr.status === 401) signedOut();
+});
+document.addEventListener("htmx:afterSwap", () => arrive());
+
+arrive({ isFirst: true });
