@@ -1,0 +1,61 @@
+"""The negative control: the same votes with their sides turned at random must teach nothing."""
+
+import json
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+TURNED = {"a": "b", "b": "a"}
+REPEATS = 2
+
+
+def turned(lines: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Training lines with exactly half of their sided votes turned round; held-out lines stay true."""
+    rng = random.Random(f"control/{seed}")
+    sided = [
+        (place, number)
+        for place, line in enumerate(lines)
+        if line["split"] == "train"
+        for number, vote in enumerate(line["votes"])
+        if vote["outcome"] in TURNED
+    ]
+    rng.shuffle(sided)
+    copies: list[dict[str, Any]] = json.loads(json.dumps(lines))
+    for place, number in sided[: len(sided) // 2]:
+        vote = copies[place]["votes"][number]
+        vote["outcome"] = TURNED[vote["outcome"]]
+    return copies
+
+
+def accuracy_heldout(records: bytes, checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> float:
+    """Mean held-out accuracy over a few shuffles of a reward model that had nothing to learn: about a half.
+
+    A mean, because one random direction in a network may agree with quality by chance.
+    """
+    lines = [json.loads(line) for line in records.splitlines()]
+    return statistics.mean(
+        _one(lines, checkpoint, config, folder / str(number), seed + number) for number in range(REPEATS)
+    )
+
+
+def _one(lines: list[dict[str, Any]], checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> float:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in turned(lines, seed)))
+    run = {
+        "method": "reward",
+        "checkpoint": str(checkpoint.resolve()),
+        "output": "result",
+        "dataset": "records.jsonl",
+        "seed": seed,
+        "config": config,
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    command = [sys.executable, "-m", "workers.training", "reward", str(folder / "run.json")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own program
+    record = json.loads((folder / "result" / "hone.json").read_bytes())
+    return float(record["metrics"]["heldout"]["accuracy"])
