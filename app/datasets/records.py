@@ -13,7 +13,17 @@ from app.preferences.votes import Outcome, Vote
 
 SCHEMA_VERSION = 1
 
-__all__ = ["Answer", "ComparisonRecord", "DatasetRecord", "Message", "Outcome", "TextPart", "Vote"]
+__all__ = [
+    "Answer",
+    "ComparisonRecord",
+    "DatasetRecord",
+    "Message",
+    "Outcome",
+    "PromptRecord",
+    "SampleRecord",
+    "TextPart",
+    "Vote",
+]
 
 
 class Record(BaseModel):

@@ -10,7 +10,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from app.training.configs import RewardConfig
 from workers.training.checkpoints import CheckpointRecord, Opened, open_checkpoint, save_checkpoint
+from workers.training.networks import Backbone
+from workers.training.scoring import RewardNetwork, save_reward
 
 TEXT = (
     "good fine happy sure bad sad poor angry the a to of and in is it you that he was for on are with as they be at"
@@ -83,3 +86,21 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(base_folder: Path) -> Opened:
     """Opened anew each time: adapters change the network in place."""
     return open_checkpoint(base_folder)
+
+
+@pytest.fixture(scope="session")
+def reward_folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reward network that was never fitted: its scores are some fixed function of the tokens."""
+    base = open_checkpoint(base_folder)
+    torch.manual_seed(5)
+    config = RewardConfig(members=2, rank=2, read="mean")
+    reward = RewardNetwork(Backbone(base.network), config, base.weights_sha256)
+    with torch.no_grad():
+        for tensor in reward.trained().values():
+            tensor.add_(torch.randn_like(tensor) * 0.05)
+    record = CheckpointRecord(
+        kind="reward", base_sha256=base.weights_sha256, config=config.model_dump(mode="json"), seed=5
+    )
+    folder = tmp_path_factory.mktemp("reward") / "reward"
+    save_reward(folder, reward, record)
+    return folder

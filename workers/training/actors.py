@@ -142,7 +142,8 @@ def start_critic_from(reward: RewardNetwork, actors: Actors) -> None:
 
 
 def recompute_activations(actors: Actors) -> None:
+    """Gradient checkpointing. The recomputation happens in the backward pass, when the adapter of the forward pass may
+    be off again, so it is switched on for it."""
     for backbone in {id(b): b for b in (actors.policy, actors.critic)}.values():
-        backbone.network.gradient_checkpointing_enable({"use_reentrant": False})
-        backbone.network.enable_input_require_grads()
+        backbone.network.activation_checkpointing_enable({"use_reentrant": False, "context_fn": backbone.as_it_is})
         backbone.network.train()  # transformers recomputes in training mode only; dropout is silenced in both

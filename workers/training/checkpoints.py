@@ -237,6 +237,7 @@ def save_folder(folder: Path, record: CheckpointRecord, write: Callable[[Path], 
     record = record.model_copy(update={"weights_sha256": digest_of([*partial.glob("*.safetensors")])})
     (partial / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for file in partial.iterdir():
+        file.chmod(0o644)  # safetensors writes for its owner alone; sampler and trainer may be two users
         flush_to_disk(file)
     flush_to_disk(partial)
     partial.rename(folder)

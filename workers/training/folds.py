@@ -6,11 +6,13 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from workers.training.batches import Pair
+from workers.training.progress import copy_into, load_state, optimizer_state, restore_optimizer, save_state
 
 
 def folds_of(pairs: list[Pair], members: int, seed: int) -> list[list[int]]:
@@ -113,3 +115,23 @@ class Keeper:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(self.best[name])
+
+    def save(self, folder: Path, epoch: int, optimizer: torch.optim.Optimizer, fingerprint: str) -> None:
+        """All that the next epoch depends on; orders follow from (seed, epoch)."""
+        tensors = {f"weights.{name}": tensor for name, tensor in self.parameters.items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= optimizer_state(optimizer) | {"blind": self.blind}
+        kept = {"best_epochs": self.best_epochs, "best_losses": self.best_losses}
+        save_state(folder, tensors, {"fingerprint": fingerprint, "epoch": epoch, **kept})
+
+    def load(self, folder: Path, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
+        """The reverse; the number of epochs done, 0 where nothing was saved."""
+        saved = load_state(folder, fingerprint)
+        if saved is None:
+            return 0
+        tensors, values = saved
+        copy_into(self.parameters, tensors, "weights.")
+        self.best = {name: tensors[f"best.{name}"].to(kept.device) for name, kept in self.best.items()}
+        self.blind, self.best_epochs, self.best_losses = tensors["blind"], values["best_epochs"], values["best_losses"]
+        restore_optimizer(optimizer, tensors)
+        return int(values["epoch"])

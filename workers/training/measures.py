@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.datasets.records import Outcome
+from app.training.configs import RewardConfig
 from workers.training.batches import Pair
+from workers.training.progress import RunFailed
 
 Numbers = NDArray[np.float64]
 BINS = 10
@@ -132,3 +134,22 @@ def agreement_ceiling(pairs: Sequence[Pair]) -> dict[str, float] | None:
         return None
     share = agreed / total
     return {"agreement": share, "ceiling": (1 + math.sqrt(max(2 * share - 1, 0))) / 2, "votes_compared": total}
+
+
+def require_votes(train: Sequence[Pair], config: RewardConfig) -> None:
+    """Refuse to begin where there is nothing to learn, with the count that is needed."""
+    choices = choices_of(train)
+    if len(choices) < config.min_votes:
+        raise RunFailed(
+            f"{len(choices)} votes for training choose a side; {config.min_votes} are needed"
+            f" (of {sum(len(pair.votes) for pair in train)} votes in all)."
+        )
+    firsts = sum(vote.outcome == vote.shown_first for pair in train for vote in pair.votes if vote.strength)
+    fewest, needed = min(firsts, len(choices) - firsts), max(1, config.min_votes // 10)
+    if fewest < needed:
+        raise RunFailed(
+            f"All but {fewest} of {len(choices)} votes chose the same place on the screen;"
+            f" {needed} for the other place are needed to tell answers from places."
+        )
+    if len({pair.group for pair in train}) < config.members:
+        raise RunFailed(f"The votes for training are on fewer than {config.members} prompts, the number of members.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -134,6 +134,10 @@ class Backbone(nn.Module):
             yield
         finally:
             self.switch["active"] = before
+
+    def as_it_is(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Contexts of a forward pass and of its recomputation, which counts the adapter that counts now."""
+        return nullcontext(), self.using(self.switch["active"])
 
     @contextmanager
     def folded(self, name: str | None) -> Iterator[None]:

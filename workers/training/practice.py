@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import torch
 
@@ -12,6 +11,7 @@ from app.training.configs import PPORun
 from workers.training.batches import encode_prompts, read_lines
 from workers.training.checkpoints import Opened
 from workers.training.progress import RunFailed
+from workers.training.tensors import seed_of
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,3 @@ def draw_prompts(prompts: list[list[int]], first: int, count: int, seed: int) ->
 def seeds_of(seed: int, step: int, count: int) -> list[int]:
     """A seed for each prompt of a step; the sampler tells the samples of one prompt apart itself."""
     return [seed_of(seed, step, number) for number in range(count)]
-
-
-def seed_of(*numbers: int) -> int:
-    """A seed for one purpose out of several numbers, the same in every process."""
-    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=7).digest(), "little")

@@ -24,7 +24,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor, nn
 
-from workers.training.checkpoints import flush_to_disk
+from app.training.configs import PPORun, RewardRun
+from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, flush_to_disk, read_record
 
 METRICS = "metrics.jsonl"
 STATE = "state.safetensors"
@@ -81,7 +82,10 @@ class Progress:
             )
 
     def stop_if_asked(self, step: int) -> None:
-        if self.should_stop() or (self.folder / CANCEL).exists():
+        """Raises RunCancelled. A mark that was obeyed is gone, so that the run can be taken up again."""
+        marked = (self.folder / CANCEL).exists()
+        if marked or self.should_stop():
+            (self.folder / CANCEL).unlink(missing_ok=True)
             raise RunCancelled(f"Cancelled after step {step}.")
 
     def rewind(self, step: int) -> None:
@@ -156,6 +160,20 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         for number, entries in optimizer.state_dict()["state"].items()
         for name, value in entries.items()
     }
+
+
+def done_before(run: RewardRun | PPORun, inputs: dict[str, str]) -> CheckpointRecord | None:
+    """The record of this very run's result, where it is there already (a kill came between saving and telling).
+
+    inputs: the digests that the record must name. Raises CheckpointRefused where the output is something else's.
+    """
+    if not run.output.exists():
+        return None
+    record = read_record(run.output) if run.output.is_dir() else None
+    wanted = {**inputs, "seed": run.seed, "config": run.config.model_dump(mode="json")}
+    if record is None or any(getattr(record, name) != value for name, value in wanted.items()):
+        raise CheckpointRefused(f"{run.output} is there already, and is not this run's result; choose another output.")
+    return record
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

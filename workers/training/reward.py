@@ -15,8 +15,10 @@ from votes it never saw, and still every vote teaches all members but one.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.datasets.records import SampleRecord
 from app.training.configs import RewardConfig, RewardRun
-from workers.training.batches import Pair, Votes, encode_samples, read_lines, read_pairs, votes_of
+from workers.training.batches import Pair, Votes, read_pairs, votes_of
+from workers.training.calibration import measure_pairs, settle
 from workers.training.checkpoints import CheckpointRecord, Opened, file_sha256, open_checkpoint
 from workers.training.folds import (
     Keeper,
@@ -42,15 +44,17 @@ from workers.training.measures import (
     Numbers,
     agreement_ceiling,
     choices_of,
-    fit_slope,
     length_baseline,
-    measure,
+    require_votes,
     right,
 )
 from workers.training.networks import Backbone, arithmetic
-from workers.training.progress import Progress, Report, RunFailed, Values, code_version, never, quiet
+from workers.training.progress import Progress, Report, Values, code_version, done_before, never, quiet
 from workers.training.scoring import RewardNetwork, save_reward
-from workers.training.tensors import pad_right
+from workers.training.tensors import pad_right, seed_of
+
+# raters' reliability and the like are few numbers of unit scale: they may move quickly
+NUISANCE_RATE = 0.02
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,17 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
     opened = open_checkpoint(run.checkpoint, run.device)
+    inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
+    if done := done_before(run, inputs):
+        return RewardResult(run.output, done)
     pairs, left_out = read_pairs(run.dataset, opened, run.config)
     train = [pair for pair in pairs if pair.split == "train"]
     heldout = [pair for pair in pairs if pair.split == "heldout"]
     require_votes(train, run.config)
     reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256)
-    blind, learned = fit(reward, train, opened.pad_id, run, progress)
+
+    fingerprint = fingerprint_of(run, inputs)
+    blind, learned = fit(reward, train, opened.pad_id, run, progress, fingerprint)
     metrics = {
         **settle(reward, train, blind, opened, run),
         **learned,
@@ -111,25 +120,6 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     record = record_of(run, opened, metrics)
     save_reward(run.output, reward, record)
     return RewardResult(run.output, record)
-
-
-def require_votes(train: Sequence[Pair], config: RewardConfig) -> None:
-    """Refuse to begin where there is nothing to learn, with the count that is needed."""
-    choices = choices_of(train)
-    if len(choices) < config.min_votes:
-        raise RunFailed(
-            f"{len(choices)} votes for training choose a side; {config.min_votes} are needed"
-            f" (of {sum(len(pair.votes) for pair in train)} votes in all)."
-        )
-    firsts = sum(vote.outcome == vote.shown_first for pair in train for vote in pair.votes if vote.strength)
-    fewest, needed = min(firsts, len(choices) - firsts), max(1, config.min_votes // 10)
-    if fewest < needed:
-        raise RunFailed(
-            f"All but {fewest} of {len(choices)} votes chose the same place on the screen;"
-            f" {needed} for the other place are needed to tell answers from places."
-        )
-    if len({pair.group for pair in train}) < config.members:
-        raise RunFailed(f"The votes for training are on fewer than {config.members} prompts, the number of members.")
 
 
 def preference_loss(
@@ -167,7 +157,7 @@ def prior_loss(nuisance: Nuisance, votes: int, config: RewardConfig) -> Tensor:
 
 
 def fit(
-    reward: RewardNetwork, train: list[Pair], pad: int, run: RewardRun, progress: Progress
+    reward: RewardNetwork, train: list[Pair], pad: int, run: RewardRun, progress: Progress, fingerprint: str
 ) -> tuple[Numbers, dict[str, Any]]:
     """Fit all members side by side, each on its own pairs; keep each member's best epoch.
 
@@ -179,42 +169,52 @@ def fit(
     nuisance = Nuisance(len(raters), float((votes.outcome == 2).float().mean()), config).to(reward.backbone.device)
     folds = folds_of(train, config.members, run.seed)
     keeper = Keeper({**reward.trained(), **dict(nuisance.named_parameters())}, folds)
-    optimizer, schedule = optimizer_for(reward, nuisance, steps_per_epoch(folds, config.batch) * config.epochs)
-    for epoch in range(1, config.epochs + 1):
+    optimizer = optimizer_for(reward, nuisance)
+    per_epoch = steps_per_epoch(folds, config.batch)
+    begun = keeper.load(run.work, optimizer, fingerprint)
+    progress.rewind(begun)
+    for epoch in range(begun + 1, config.epochs + 1):
+        if keeper.is_done(epoch - 1, config.patience):
+            break
         losses = []
-        for batch in epoch_batches(train, folds, config.batch, seed=run.seed * 1_000_003 + epoch):
+        for number, batch in enumerate(epoch_batches(train, folds, config.batch, seed_of(run.seed, epoch))):
             progress.stop_if_asked(epoch - 1)
             losses.append(descend(reward, nuisance, batch, raters, len(votes.pair), pad))
             clip_members([*reward.trained().values()], config.max_grad_norm)
+            set_rates(optimizer, rate_at((epoch - 1) * per_epoch + number, per_epoch * config.epochs, config))
             optimizer.step()
-            schedule.step()
         blind, blind_losses = look_at_folds(reward, nuisance, train, folds, votes, pad)
         keeper.consider(epoch, blind, blind_losses)
         progress.step(epoch, config.epochs, epoch_values(losses, blind, blind_losses, train))
-        if keeper.is_done(epoch, config.patience):
-            break
+        keeper.save(run.work, epoch, optimizer, fingerprint)
     keeper.restore()
     return keeper.blind.double().numpy(), {**nuisance.learned(raters, config), "best_epochs": keeper.best_epochs}
 
 
-def optimizer_for(
-    reward: RewardNetwork, nuisance: Nuisance, steps: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW with a short rise and a cosine to 0. The nuisance's few numbers move freely and do not decay."""
-    config = reward.config
+def optimizer_for(reward: RewardNetwork, nuisance: Nuisance) -> torch.optim.AdamW:
+    """The nuisance's few numbers move freely and do not decay."""
     groups = [
-        {"params": list(reward.trained().values()), "lr": config.lr, "weight_decay": config.weight_decay},
-        {"params": list(nuisance.parameters()), "lr": 0.02, "weight_decay": 0.0},
+        {
+            "params": list(reward.trained().values()),
+            "peak": reward.config.lr,
+            "weight_decay": reward.config.weight_decay,
+        },
+        {"params": list(nuisance.parameters()), "peak": NUISANCE_RATE, "weight_decay": 0.0},
     ]
+    return torch.optim.AdamW(groups, eps=1e-5)
+
+
+def rate_at(step: int, steps: int, config: RewardConfig) -> float:
+    """Share of the peak rate: a short rise, then a cosine to 0. Steps count from 0."""
     rise = max(1, round(config.warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
-    def rate(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
 
-    optimizer = torch.optim.AdamW(groups, eps=1e-5)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
 
 
 def epoch_values(losses: list[float], blind: Tensor, blind_losses: Tensor, train: list[Pair]) -> Values:
@@ -285,35 +285,10 @@ def pair_scores(reward: RewardNetwork, part: list[list[Pair]], pad: int) -> Tens
     return reward.block_scores(ids.to(reward.backbone.device), starts, ends).reshape(len(part), -1, 2)
 
 
-@torch.no_grad()
-def settle(reward: RewardNetwork, train: list[Pair], blind: Numbers, opened: Opened, run: RewardRun) -> dict[str, Any]:
-    """Fix the constants of the score: every member's zero, the temperature, and the reference's mean and sd.
-
-    The temperature comes from differences that a member made blind. The mean of all members varies a little less, so
-    probabilities err towards one half, the harmless side.
-    """
-    pairs = [(pair.prompt, answer) for pair in train for answer in (pair.a, pair.b)]
-    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
-    reward.offsets = reward.raw_scores(prompts, answers, opened.pad_id).mean(1)
-    choices = choices_of(train)
-    reward.temperature = 1 / fit_slope(blind[choices.pair], choices.won)
-    if run.reference_samples is not None:
-        prompts, answers = encode_samples(read_lines(run.reference_samples, SampleRecord), opened)
-    if len(prompts) < 2:
-        raise RunFailed(f"{run.reference_samples} has {len(prompts)} samples; 2 are needed for a mean and a spread.")
-    reward.normalise(prompts, answers, opened.pad_id)
-    blind_figures = measure(blind / reward.temperature, choices)
-    return {"blind": blind_figures, "temperature": reward.temperature, "moments": list(reward.moments)}
-
-
-def measure_pairs(reward: RewardNetwork, pairs: list[Pair], pad: int) -> dict[str, Any] | None:
-    """Figures on pairs by the calibrated mean score of all members; None where there are none."""
-    if not pairs:
-        return None
-    prompts = [pair.prompt for pair in pairs]
-    a = reward.score(prompts, [pair.a for pair in pairs], pad).mean
-    b = reward.score(prompts, [pair.b for pair in pairs], pad).mean
-    return measure((a - b).double().cpu().numpy(), choices_of(pairs))
+def fingerprint_of(run: RewardRun, inputs: dict[str, str]) -> str:
+    """What a saved state belongs to: everything that the next epoch depends on, and no path."""
+    parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def record_of(run: RewardRun, opened: Opened, metrics: dict[str, Any]) -> CheckpointRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -77,3 +78,8 @@ def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
         else:
             groups.append([row])
     return groups
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for one purpose out of several numbers, the same in every process."""
+    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=7).digest(), "little")

@@ -1,0 +1,46 @@
+"""From fitted members to a score with a zero, a unit and a probability, and how it fares on votes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from app.datasets.records import SampleRecord
+from app.training.configs import RewardRun
+from workers.training.batches import Pair, encode_samples, read_lines
+from workers.training.checkpoints import Opened
+from workers.training.measures import Numbers, choices_of, fit_slope, measure
+from workers.training.progress import RunFailed
+from workers.training.scoring import RewardNetwork
+
+
+@torch.no_grad()
+def settle(reward: RewardNetwork, train: list[Pair], blind: Numbers, opened: Opened, run: RewardRun) -> dict[str, Any]:
+    """Fix the constants of the score: every member's zero, the temperature, and the reference's mean and sd.
+
+    The temperature comes from differences that a member made blind. The mean of all members varies a little less, so
+    probabilities err towards one half, the harmless side.
+    """
+    pairs = [(pair.prompt, answer) for pair in train for answer in (pair.a, pair.b)]
+    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
+    reward.offsets = reward.raw_scores(prompts, answers, opened.pad_id).mean(1)
+    choices = choices_of(train)
+    reward.temperature = 1 / fit_slope(blind[choices.pair], choices.won)
+    if run.reference_samples is not None:
+        prompts, answers = encode_samples(read_lines(run.reference_samples, SampleRecord), opened)
+    if len(prompts) < 2:
+        raise RunFailed(f"{run.reference_samples} has {len(prompts)} samples; 2 are needed for a mean and a spread.")
+    reward.normalise(prompts, answers, opened.pad_id)
+    blind_figures = measure(blind / reward.temperature, choices)
+    return {"blind": blind_figures, "temperature": reward.temperature, "moments": list(reward.moments)}
+
+
+def measure_pairs(reward: RewardNetwork, pairs: list[Pair], pad: int) -> dict[str, Any] | None:
+    """Figures on pairs by the calibrated mean score of all members; None where there are none."""
+    if not pairs:
+        return None
+    prompts = [pair.prompt for pair in pairs]
+    a = reward.score(prompts, [pair.a for pair in pairs], pad).mean
+    b = reward.score(prompts, [pair.b for pair in pairs], pad).mean
+    return measure((a - b).double().cpu().numpy(), choices_of(pairs))
