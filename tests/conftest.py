@@ -106,9 +106,14 @@ async def client(session: AsyncSession) -> AsyncIterator[httpx.AsyncClient]:
     from app.main import app
 
     async def test_session() -> AsyncIterator[AsyncSession]:
+        await session.commit()  # what the test made stays; what a request that fails did is undone
         session.expunge_all()
-        yield session
-        await session.commit()
+        try:
+            yield session
+            await session.commit()
+        except BaseException:
+            await session.rollback()
+            raise
 
     app.dependency_overrides[database.get_session] = test_session
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -123,6 +123,9 @@ def listed_addresses(text: str) -> list[str]:
 
 
 def as_addresses(value: object) -> object:
+    """A browser's text field arrives as a list of one text."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = "\n".join(value)
     return listed_addresses(value) if isinstance(value, str) else value
 
 
