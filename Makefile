@@ -51,8 +51,8 @@ $(MADE):
 		{ echo 'Hone needs Python 3.11 or newer. Name one with: make PYTHON=python3.12 run'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo 'python3-venv is missing. On Debian and Ubuntu: sudo apt install python3-venv'; exit 1; }
-	@echo 'Making the environment in .venv …'
-	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+		{ echo 'Making the environment in .venv …'; rm -rf .venv && $(PYTHON) -m venv .venv; }
 	@touch $@
 
 $(WEB): $(MADE) pyproject.toml constraints.txt

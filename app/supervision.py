@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,9 +22,9 @@ from app.children import Crew, Part, keep, say, spawn
 from app.settings import Settings, get_settings, in_words
 from app.translation import _
 from app.unprivileged import CannotStart, in_sentences
+from app.welcome import errand, reachable, welcome
 
 POSTGRES_SECONDS = 30  # for Postgres to stop in good order
-UNKNOWN_COMMAND = 2  # exit status of an installation without a demo
 
 
 def web_words(settings: Settings, port: int) -> tuple[str, ...]:
@@ -89,7 +88,7 @@ def address_of(settings: Settings, port: int) -> str:
     """Where people find the web server."""
     if settings.public_url:
         return str(settings.public_url).rstrip("/")
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104
+    host = reachable(settings.host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -151,13 +150,13 @@ async def _start(
     if settings.database_url is None:
         await _start_postgres(crew)
         tasks.append(asyncio.create_task(_watch_postgres(crew)))
-    code, __, said = await _errand(crew, "migrate")
+    code, __, said = await errand(crew, "migrate")
     if code and not crew.stopping.is_set():
         raise CannotStart("{said}", said=said or _("The database could not be brought to the newest schema."))
     torch_is_there = asyncio.Event()
     work = [_keep_when_ready(crew, part, torch_is_there) for part in parts(settings, port)]
     work += [_bring_torch(crew, torch_is_there, install=install), _trim_logs(crew)]
-    work += [_welcome(crew, settings, port, address)]
+    work += [welcome(crew, settings, port, address)]
     tasks.extend(asyncio.create_task(coroutine) for coroutine in work)
 
 
@@ -205,26 +204,6 @@ async def _watch_postgres(crew: Crew) -> None:
             pause = min(pause * 2, children.LONGEST_PAUSE)
 
 
-async def _errand(crew: Crew, *words: str) -> tuple[int, str, str]:
-    """Run a `hone` command to its end: exit status and what it said. Ended early when the crew stops."""
-    child = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "app.cli", *words),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        env=os.environ | crew.environment | {children.TOKEN: crew.token},
-        start_new_session=True,
-    )
-    work = asyncio.create_task(child.communicate())
-    stopping = asyncio.create_task(crew.stopping.wait())
-    await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not work.done():
-        child.terminate()
-    said, complained = await work
-    return child.returncode or 0, said.decode().strip(), complained.decode().strip()
-
-
 async def _keep_when_ready(crew: Crew, part: Part, torch_is_there: asyncio.Event) -> None:
     if part.needs_torch:
         await torch_is_there.wait()
@@ -252,41 +231,6 @@ async def _trim_logs(crew: Crew) -> None:
         for log in [crew.home / "postgres.log", *(crew.home / "logs").glob("*.log")]:
             cluster.trim(log)
         await asyncio.sleep(60)
-
-
-async def _welcome(crew: Crew, settings: Settings, port: int, address: str) -> None:
-    """Once the web server answers: one line with the address and a sign-in link that works once."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104
-    demo, link, __ = await asyncio.gather(
-        _errand(crew, "demo", "--if-empty"), _errand(crew, "sign-in-link"), _answers(host, port)
-    )
-    if demo[0] not in {0, UNKNOWN_COMMAND} and not crew.stopping.is_set():
-        say(_("The demo project could not be set up: {reason}").format(reason=demo[2]))
-    if not crew.stopping.is_set():
-        say(_("Hone is ready at {address}").format(address=address) + _link_words(link))
-
-
-def _link_words(link: tuple[int, str, str]) -> str:
-    code, said, __ = link
-    return "" if code else _(". Sign in, once, with {link}").format(link=said)
-
-
-async def _answers(host: str, port: int) -> None:
-    """Return once /health says 200."""
-    while True:
-        with suppress(OSError, TimeoutError):
-            if await asyncio.wait_for(_is_healthy(host, port), 5):
-                return
-        await asyncio.sleep(0.1)
-
-
-async def _is_healthy(host: str, port: int) -> bool:
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(f"GET /health HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-        return b" 200 " in await reader.readline()
-    finally:
-        writer.close()
 
 
 def main() -> None:
