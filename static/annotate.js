@@ -235,7 +235,8 @@ document.addEventListener("keydown", (event) => {
   if (key === "?") return document.getElementById("keys").togglePopover();
   if (document.querySelector(":popover-open")) return;
   const now = task();
-  const button = now.querySelector(`[data-press="${CSS.escape(key.toUpperCase())}"]`);
+  const name = CSS.escape(key.toUpperCase());
+  const button = now.querySelector(`[data-press="${name}"], [data-also="${name}"]`);
   const does = {
     s: () => now.querySelector("[data-skip]") && choose(now.querySelector("[data-skip]")),
     z: () => now.querySelector("[data-back]") && go(now.querySelector("[data-back]").getAttribute("href")),

@@ -60,7 +60,7 @@ def scale_of(protocol: ProtocolBody, shown: Sequence[OnScreen]) -> list[Choice]:
     choices = []
     for point in protocol.points:
         if point.side is None:
-            choices.append(Choice("tie", str(point.number), point.words))
+            choices.append(Choice("tie", str(point.number), _("Tie: {words}").format(words=point.words)))
             continue
         side = 0 if point.side == "first" else 1
         choices.append(Choice(f"{shown[side].handle}.{point.strength}", str(point.number), point.words, side))
@@ -68,9 +68,9 @@ def scale_of(protocol: ProtocolBody, shown: Sequence[OnScreen]) -> list[Choice]:
 
 
 def beside_scale(protocol: ProtocolBody) -> list[Choice]:
-    """What can be said beside the scale. The tie has its key 0 here also when it stands on the scale."""
+    """What can be said beside the scale: the tie only when the scale has no middle."""
     offered = (
-        (protocol.ties, Choice("tie", "0", _("Tie"))),
+        (protocol.ties and not protocol.tie_on_scale, Choice("tie", "0", _("Tie"))),
         (protocol.both_bad, Choice("both_bad", "X", _("Both bad"))),
         (protocol.neither_valid, Choice("neither_valid", "N", _("Neither is an answer"))),
     )
