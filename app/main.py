@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
 
-from app import database, errors, middleware
+from app import database, errors, logs, middleware
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.accounts import api as accounts_api
 from app.accounts.access import anybody
@@ -30,6 +30,7 @@ from app.projects import api as projects_api
 from app.projects.routes import projects, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
+from app.settings import get_settings
 from app.tasks import api as tasks_api
 from app.training import api as training_api
 from app.training import routes as training
@@ -70,6 +71,7 @@ API: list[APIRouter] = [
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    logs.set_up(get_settings().log_level)
     yield
     await database.dispose()
 

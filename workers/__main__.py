@@ -2,8 +2,8 @@
 
 import argparse
 import asyncio
-import logging
 
+from app import logs
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.jobs.queue import Queue
 from app.settings import get_settings
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("process", choices=["sample", "train", "tidy"])
     chosen = parser.parse_args().process
-    logging.basicConfig(level=get_settings().log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.set_up(get_settings().log_level)
     asyncio.run({"sample": sample, "train": train, "tidy": tidy}[chosen]())
 
 
