@@ -48,7 +48,8 @@ async def write_letter(session: AsyncSession, link_id: int) -> Letter | None:
     if link.kind is LinkKind.password_reset:
         return Letter(link.email, _("Set a new password for Hone"), reset_text(address))
     place = await session.scalar(select(PROJECTS.c.name).where(PROJECTS.c.id == link.project_id))
-    return Letter(link.email, _("You are invited to {place}").format(place=place or "Hone"), invitation_text(address))
+    name = " ".join((place or "Hone").split())  # a subject is one line
+    return Letter(link.email, _("You are invited to {place}").format(place=name), invitation_text(address))
 
 
 async def finds_its_person(session: AsyncSession, link: Link) -> bool:
