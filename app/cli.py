@@ -19,7 +19,13 @@ from app.settings import Settings, get_settings, in_words, sources, unknown_name
 from app.translation import _
 from app.unprivileged import CannotStart
 
-app = typer.Typer(name="hone", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="hone",
+    help=_("Human feedback in one loop, and everything that runs it."),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Rest = Annotated[list[str] | None, typer.Argument(help="Handed on as it is.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

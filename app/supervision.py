@@ -150,7 +150,7 @@ async def _start(
     if settings.database_url is None:
         await _start_postgres(crew)
         tasks.append(asyncio.create_task(_watch_postgres(crew)))
-    code, __, said = await errand(crew, "migrate")
+    code, __, said = await errand(crew, "app.cli", "migrate")
     if code and not crew.stopping.is_set():
         raise CannotStart("{said}", said=said or _("The database could not be brought to the newest schema."))
     torch_is_there = asyncio.Event()

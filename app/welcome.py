@@ -11,10 +11,10 @@ from app.settings import Settings
 from app.translation import _
 
 
-async def errand(crew: Crew, *words: str) -> tuple[int, str, str]:
-    """Run a `hone` command to its end: exit status and what it said. Ended early when the crew stops."""
+async def errand(crew: Crew, module: str, *words: str) -> tuple[int, str, str]:
+    """Run a module of ours to its end: exit status and what it said. Ended early when the crew stops."""
     child = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "app.cli", *words),
+        *("setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", module, *words),
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
@@ -34,10 +34,10 @@ async def errand(crew: Crew, *words: str) -> tuple[int, str, str]:
 async def welcome(crew: Crew, settings: Settings, port: int, address: str) -> None:
     """Once the web server answers: one line with the address and a sign-in link that works once."""
     answering = asyncio.create_task(_answers(reachable(settings.host), port))
-    code, __, said = await errand(crew, "demo", "--if-empty")
+    code, __, said = await errand(crew, "workers.demo.setup", "--if-empty")
     if code and not crew.stopping.is_set():
         say(_("The demo project could not be set up: {reason}").format(reason=said))
-    code, link, said = await errand(crew, "sign-in-link")  # after the demo: both make the first admin
+    code, link, said = await errand(crew, "app.cli", "sign-in-link")  # after the demo: both make the first admin
     await answering
     if crew.stopping.is_set():
         return
