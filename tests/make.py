@@ -1,12 +1,10 @@
 """Factories in story order: each flushes and returns its row; what a test does not name gets a plain default."""
 
-import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import hashed
@@ -15,8 +13,10 @@ from app.accounts.tables import ApiToken, Membership, SignIn, User
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.completions.tables import Completion
 from app.projects.tables import Batch, Guidelines, Project, Protocol
+from app.prompts.rules import content_hash
 from app.prompts.tables import Prompt, Root, Use
 from app.tasks.tables import Slot, Task, TaskCompletion
+from app.training.tables import Method, Run
 
 numbers = count(1)
 
@@ -77,10 +77,6 @@ async def project(
     return made
 
 
-def content_hash(content: object) -> bytes:
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
-
-
 async def prompt(
     session: AsyncSession, project: Project, text: str | None = None, use: Use = Use.label, **values: Any
 ) -> Prompt:
@@ -130,3 +126,9 @@ async def task(
         session.add(Slot(project_id=project.id, task_id=made.id, number=number, rank=place))
     await session.flush()
     return made
+
+
+async def run(session: AsyncSession, project: Project, base: Checkpoint, **values: Any) -> Run:
+    """A training that waits for its turn."""
+    values = {"name": f"Run {next(numbers)}", "method": Method.ppo, "config": {}, "seed": 0} | values
+    return await _added(session, Run(project_id=project.id, base_id=base.id, **values))

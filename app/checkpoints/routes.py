@@ -17,6 +17,7 @@ from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.translation import _
+from app.wording import number
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.checkpoint_read)]
@@ -69,6 +70,7 @@ async def show(request: Request, project: UUID, checkpoint: UUID, access: Reader
         ancestors=await ancestors_of(session, found),
         children=await children_of(session, found, home.id),
         answers=(await count_by_checkpoint(session, home.id)).get(found.id, 0),
+        facts=facts_of(found.record),
         can_answer=able,
         serves=home.checkpoint_id == found.id,
     )
@@ -87,6 +89,24 @@ async def look_again(request: Request, project: UUID, checkpoint: UUID, access: 
     found = await checkpoint_of(session, access.of_project(), checkpoint)
     await check_again(session, found, access.person.id)
     return redirect(request, f"/projects/{project}/checkpoints/{checkpoint}", _("It is being checked."), "info")
+
+
+def facts_of(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a person asks first of a record: how it was made, and every number that was measured."""
+    named = {
+        "method": _("Method"),
+        "architecture": _("Architecture"),
+        "parameters": _("Parameters"),
+        "seed": _("Seed"),
+        "code_version": _("Code version"),
+    }
+    facts = [(words, _said(record[field])) for field, words in named.items() if record.get(field) is not None]
+    metrics = record.get("metrics") or {}
+    return facts + [(name, _said(value)) for name, value in metrics.items() if isinstance(value, int | float)]
+
+
+def _said(value: object) -> str:
+    return number(value) if isinstance(value, int | float) else str(value)
 
 
 async def _form(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:

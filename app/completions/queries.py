@@ -127,10 +127,10 @@ async def prompts_named(session: AsyncSession, project_id: int, public_ids: Sequ
     return list(dict.fromkeys(found[public_id] for public_id in public_ids))
 
 
-async def is_asking_by_itself(session: AsyncSession, project_id: int) -> bool:
-    """Whether an automatic request of this project is still under way."""
+async def is_collecting(session: AsyncSession, project_id: int) -> bool:
+    """Whether a request of this project, other than for an evaluation, is still under way."""
     asked = select(Generation.id).where(
-        Generation.project_id == project_id, Generation.automatic, Generation.state.in_(GOING_ON)
+        Generation.project_id == project_id, Generation.evaluation_id.is_(None), Generation.state.in_(GOING_ON)
     )
     return (await session.scalar(asked.limit(1))) is not None
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, Text, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
-from app.prompts.rules import first_user_turn, shingles, words_of
+from app.prompts.rules import Turn, first_user_turn, turn_of, words_of
 from app.prompts.tables import Import, Prompt, Root, Use
 
 
@@ -27,12 +28,12 @@ async def roots_near(session: AsyncSession, project_id: int, keys: list[str], ba
     return list(await session.scalars(select(Root).where(Root.project_id == project_id, near).order_by(Root.id)))
 
 
-async def turns_of_roots(session: AsyncSession, root_ids: list[int]) -> dict[int, list[frozenset[int]]]:
-    """Shingles of the different first user turns below each root."""
+async def turns_of_roots(session: AsyncSession, root_ids: list[int]) -> dict[int, list[Turn]]:
+    """The different first user turns below each root."""
     asked = select(Prompt.root_id, Prompt.messages).where(Prompt.root_id.in_(root_ids))
-    turns: dict[int, set[frozenset[int]]] = {}
+    turns: dict[int, set[Turn]] = {}
     for root_id, messages in await session.execute(asked):
-        turns.setdefault(root_id, set()).add(shingles(words_of(first_user_turn(messages))))
+        turns.setdefault(root_id, set()).add(turn_of(words_of(first_user_turn(messages))))
     return {root_id: list(found) for root_id, found in turns.items()}
 
 
@@ -88,7 +89,7 @@ def prompts_like(project_id: int, wanted: Filter) -> Select[Prompt]:
 
 def _texts() -> Any:
     """The texts of all messages, without the names of JSON's fields."""
-    return func.jsonb_path_query_array(Prompt.messages, "$[*].parts[*].text").op("#>>")("{}")
+    return cast(func.jsonb_path_query_array(Prompt.messages, cast("$[*].parts[*].text", JSONPATH)), Text)
 
 
 async def counts_by_use(session: AsyncSession, project_id: int) -> dict[Use, int]:

@@ -8,19 +8,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from app.prompts.rules import NEAR, bands_of, group_key, nearness, shingles, turn_key, words_of
+from app.prompts.rules import NEAR, Turn, bands_of, group_key, nearness, turn_key, turn_of, words_of
 from app.prompts.tables import Use
 from app.translation import _
 
 
 @dataclass
 class Stand:
-    """A root as placing sees it. id None: not stored yet. turns: shingles of its prompts' first user turns."""
+    """A root as placing sees it. id None: not stored yet. turns: its prompts' first user turns."""
 
     key: str
     use: Use
     id: int | None = None
-    turns: list[frozenset[int]] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     bands: set[int] = field(default_factory=set)
     grown: bool = False
 
@@ -32,7 +32,7 @@ class Newcomer:
     key: str
     grouped: bool
     use: Use | None
-    turn: frozenset[int]
+    turn: Turn
     bands: tuple[int, ...]
 
 
@@ -42,9 +42,9 @@ class OnTwoSides(ValueError):
 
 def newcomer(turn: str, group: str | None, use: Use | None) -> Newcomer:
     words = words_of(turn)
-    found = shingles(words)
+    found = turn_of(words)
     key = turn_key(words) if group is None else group_key(group)
-    return Newcomer(key, group is not None, use, found, tuple(bands_of(found)))
+    return Newcomer(key, group is not None, use, found, tuple(bands_of(found.triples)))
 
 
 def place(newcomers: list[Newcomer], known: list[Stand], draw: Callable[[str], Use]) -> list[Stand | OnTwoSides]:
@@ -140,10 +140,10 @@ def _components(newcomers: list[Newcomer], known: list[Stand]) -> list[int]:
 
     by_key: dict[str, int] = {}
     by_band: dict[int, list[int]] = defaultdict(list)
-    turns: list[list[frozenset[int]]] = [stand.turns for stand in known] + [[one.turn] for one in newcomers]
+    turns: list[list[Turn]] = [stand.turns for stand in known] + [[one.turn] for one in newcomers]
     everyone: list[tuple[str, Iterable[int]]] = [(stand.key, stand.bands) for stand in known]
     everyone += [(one.key, one.bands) for one in newcomers]
-    by_turn: dict[frozenset[int], int] = {}
+    by_turn: dict[Turn, int] = {}
     for node, (key, bands) in enumerate(everyone):
         parent[find(node)] = find(by_key.setdefault(key, node))
         if len(turns[node]) == 1 and (twin := by_turn.setdefault(turns[node][0], node)) != node:
@@ -157,5 +157,5 @@ def _components(newcomers: list[Newcomer], known: list[Stand]) -> list[int]:
     return [find(node) for node in range(len(parent))]
 
 
-def _are_near(some: list[frozenset[int]], others: list[frozenset[int]]) -> bool:
+def _are_near(some: list[Turn], others: list[Turn]) -> bool:
     return any(nearness(one, other) >= NEAR for one in some for other in others)

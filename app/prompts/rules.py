@@ -4,8 +4,10 @@ Canonical form: the list of messages as JSON with sorted keys, no spaces, no esc
 message {"parts": [{"text": …, "type": "text"}], "role": …}. Texts are taken exactly as they are: no trimming, no
 Unicode normalisation. The content hash is SHA-256 over these bytes.
 
-Nearness: the set of word triples of the first user turn, case and punctuation set aside; two turns are near when at
-least 70 % of their triples are common (Jaccard). MinHash bands find candidates (Broder 1997), the sets decide.
+Nearness: the sets of words and of word triples of the first user turn, case and punctuation set aside; two turns are
+near when at least 90 % of their words and 70 % of their triples are common (Jaccard). So a rewording of a long prompt
+is near to it, and a short one with another subject ("Tell me about cats", "… dogs") is a prompt of its own; templates
+are kept together by a group key. MinHash bands find candidates (Broder 1997), the sets decide.
 """
 
 import json
@@ -14,11 +16,12 @@ import struct
 import unicodedata
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b, sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 ROWS = 4  # a band is this many minima: at 0.7 common triples, 16 bands of 4 find 99 of 100 pairs
 BANDS = 16
-NEAR = 0.7
+NEAR = 0.7  # of the triples
+NEAR_WORDS = 0.9
 SHINGLE = 3
 MOST_WORDS = 20_000  # of a turn; what comes after says nothing new about its root
 
@@ -30,6 +33,13 @@ _MASKS = [
 ]
 
 Messages = Sequence[dict[str, Any]]
+
+
+class Turn(NamedTuple):
+    """A first user turn as nearness sees it: hashes of its words and of its word triples."""
+
+    words: frozenset[int]
+    triples: frozenset[int]
 
 
 def canonical(content: object) -> bytes:
@@ -69,8 +79,7 @@ def turn_key(words: Sequence[str]) -> str:
 def shingles(words: Sequence[str]) -> frozenset[int]:
     """Hashes (64 bits, the same on every machine) of the word triples; a shorter text is one shingle."""
     count = max(1, len(words) - SHINGLE + 1)
-    triples = (" ".join(words[place : place + SHINGLE]) for place in range(count))
-    return frozenset(int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") for one in triples)
+    return frozenset(_hash(" ".join(words[place : place + SHINGLE])) for place in range(count))
 
 
 def bands_of(found: frozenset[int]) -> list[int]:
@@ -84,12 +93,27 @@ def _band(number: int, minima: list[int]) -> int:
     return int.from_bytes(blake2b(packed, digest_size=8).digest(), "big", signed=True)
 
 
-def nearness(one: frozenset[int], other: frozenset[int]) -> float:
-    """Share of common shingles: 0 nothing, 1 the same."""
+def turn_of(words: Sequence[str]) -> Turn:
+    return Turn(frozenset(map(_hash, words)), shingles(words))
+
+
+def nearness(one: Turn, other: Turn) -> float:
+    """Share of common triples, 1 for the same; 0 where the two speak of different things."""
+    if share(one.words, other.words) < NEAR_WORDS:
+        return 0.0
+    return share(one.triples, other.triples)
+
+
+def share(one: frozenset[int], other: frozenset[int]) -> float:
+    """Jaccard: what is common of all there is."""
     common = len(one & other)
     return common / (len(one) + len(other) - common)
 
 
 def similarity(one: str, other: str) -> float:
     """How alike two texts are by their word triples, 0 … 1: near-identical answers are not shown as a pair."""
-    return nearness(shingles(words_of(one)), shingles(words_of(other)))
+    return share(shingles(words_of(one)), shingles(words_of(other)))
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.checkpoints.queries import location_of
 from app.checkpoints.tables import Checkpoint, Place
-from app.completions.actions import Answer, Order, note_failure, take_order, top_up, write_answers
+from app.completions.actions import Answer, Order, note_failure, take_order, top_up, top_up_if_low, write_answers
 from app.completions.jobs import GenerateCompletions
 from app.errors import DomainError
 from app.prompts.jobs import PromptsArrived
@@ -114,4 +114,4 @@ async def ask_for_more(job: QueueRanLow, context: Context) -> None:
 @handles(PromptsArrived)
 async def ask_for_the_first(job: PromptsArrived, context: Context) -> None:
     async with context.session() as session:
-        await top_up(session, job.project_id)
+        await top_up_if_low(session, job.project_id)

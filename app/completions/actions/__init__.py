@@ -6,6 +6,7 @@ from app.completions.actions.asking import (
     cancel_generation,
     request_generation,
     top_up,
+    top_up_if_low,
 )
 from app.completions.actions.importing import import_completions
 from app.completions.actions.writing import Answer, Order, note_failure, take_order, write_answers
@@ -21,5 +22,6 @@ __all__ = [
     "request_generation",
     "take_order",
     "top_up",
+    "top_up_if_low",
     "write_answers",
 ]

@@ -15,7 +15,7 @@ from app.completions.jobs import GenerateCompletions
 from app.completions.queries import (
     GOING_ON,
     asked_automatically,
-    is_asking_by_itself,
+    is_collecting,
     prompts_by_need,
     prompts_named,
 )
@@ -24,7 +24,7 @@ from app.completions.tables import Generation, GenerationState
 from app.errors import Invalid, NotFound
 from app.jobs.queue import enqueue
 from app.projects.actions import locked
-from app.projects.queries import batch_by_public_id
+from app.projects.queries import Progress, batch_by_public_id, progress_of
 from app.projects.tables import ProjectState
 from app.prompts.tables import Use
 from app.translation import _
@@ -120,17 +120,24 @@ async def request_generation(
     return generation
 
 
+async def top_up_if_low(session: AsyncSession, project_id: int) -> Generation | None:
+    """`top_up`, unless enough answers are waited for already: new prompts alone are no reason to ask."""
+    project = await locked(session, project_id)
+    progress = (await progress_of(session, [project_id], None)).get(project_id, Progress())
+    return await top_up(session, project_id) if progress.free < project.low_water else None
+
+
 async def top_up(session: AsyncSession, project_id: int) -> Generation | None:
     """Ask for more completions, two each for the label prompts with the fewest, up to the project's limit.
 
-    None when there is nothing to do: a request of this kind is under way already, the limit is reached, the project is
+    None when there is nothing to do: answers to judge are under way already, the limit is reached, the project is
     not open, nothing answers for it, or it has no prompts.
     """
     project = await locked(session, project_id)
     checkpoint = await serving(session, project_id)
     if project.state is not ProjectState.open or checkpoint is None or checkpoint.state is not CheckpointState.ready:
         return None
-    if await is_asking_by_itself(session, project_id):
+    if await is_collecting(session, project_id):
         return None
     left = project.generation_limit - await asked_automatically(session, project_id)
     most = min(TOP_UP_PROMPTS, left // PAIR)

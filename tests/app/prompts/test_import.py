@@ -107,11 +107,11 @@ async def test_a_rewording_shares_the_root_of_what_it_rewords(session: AsyncSess
 
 async def test_a_bridge_between_two_sides_is_not_let_in(session: AsyncSession) -> None:
     project = await make.project(session)
-    words = [f"word{number}" for number in range(40)]
-    left, right = " ".join(words[:34]), " ".join(words[6:])
+    words = [f"word{number}" for number in range(198)]
+    left, right = " ".join(words[:180]), " ".join(words[18:])
     await bring(session, project, jsonl({"prompt": left, "use": "label"}))
     assert (await bring(session, project, jsonl({"prompt": right, "use": "heldout"}))).new == 1
-    report = await bring(session, project, jsonl({"prompt": " ".join(words[3:37])}))
+    report = await bring(session, project, jsonl({"prompt": " ".join(words[9:189])}))
     assert report.lines[0].reason == "it is nearly the same as prompts on two sides of the split (heldout, label)"
 
 

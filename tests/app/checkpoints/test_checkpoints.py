@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import database
+from app.accounts.permissions import Role
+from app.checkpoints.actions import CannotAnswer, ensure_bundled, register_checkpoint, register_result, serve
+from app.checkpoints.forms import NewCheckpoint
+from app.checkpoints.jobs import CheckCheckpoint
+from app.checkpoints.queries import NoFolder, location_of
+from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.projects.tables import Project
+from app.settings import get_settings
+from tests import make
+from tests.app.checkpoints.test_rules import folder  # noqa: F401  (a fixture)
+from tests.conftest import sign_in
+from tests.queue import waiting
+from workers.handlers.checkpoints import check
+from workers.handlers.registry import Context
+
+
+async def test_the_bundled_one_is_registered_once(session: AsyncSession, folder: Path) -> None:  # noqa: F811
+    first = await ensure_bundled(session, folder)
+    again = await ensure_bundled(session, folder)
+    assert first is not None
+    assert again is not None
+    assert first.id == again.id
+    assert await ensure_bundled(session, folder / "nowhere") is None
+
+
+async def test_a_run_registers_its_result_once(session: AsyncSession) -> None:
+    project, base = await make.project(session), await make.checkpoint(session)
+    run = await make.run(session, project, base)
+    values = {
+        "project_id": project.id, "run_id": run.id, "name": "Better", "kind": CheckpointKind.policy,
+        "path": "checkpoints/abc", "parent_id": base.id, "record": {"kind": "policy"},
+    }  # fmt: skip
+    made = await register_result(session, **values)
+    assert (await register_result(session, **values)).id == made.id
+    assert location_of(made) == (get_settings().home / "checkpoints/abc").resolve()
+
+
+async def test_a_location_never_leads_out_of_home(session: AsyncSession) -> None:
+    made = await make.checkpoint(session, place=Place.run, location="../../etc")
+    with pytest.raises(NoFolder):
+        location_of(made)
+    with pytest.raises(NoFolder):
+        location_of(await make.checkpoint(session, place=Place.endpoint, location="http://host/v1"))
+
+
+async def test_what_cannot_answer_is_not_put_to_answer(session: AsyncSession) -> None:
+    project = await make.project(session)
+    with pytest.raises(CannotAnswer):
+        await serve(session, project.id, await make.checkpoint(session, CheckpointKind.reward), None)
+    able = await make.checkpoint(session)
+    await serve(session, project.id, able, None)
+    assert project.checkpoint_id == able.id
+
+
+@pytest.mark.committed
+@pytest.mark.parametrize(("bad", "state"), [(None, CheckpointState.ready), ("evil.bin", CheckpointState.refused)])
+async def test_a_registered_folder_is_checked_by_a_job(
+    committed: str,
+    folder: Path,  # noqa: F811
+    bad: str | None,
+    state: CheckpointState,
+) -> None:
+    if bad:
+        (folder / bad).write_bytes(b"x")
+    form = NewCheckpoint(name="Mine", place=Place.folder, location=str(folder))
+    async with database.transaction() as session:
+        made = await register_checkpoint(session, None, form, None, is_admin=True)
+        payload = (await waiting(session, "CheckCheckpoint"))[0]
+    for _ in range(2):  # a job may run twice
+        await check(CheckCheckpoint.model_validate(payload), Context(get_settings()))
+    async with database.transaction() as session:
+        checked = (await session.scalars(select(Checkpoint).where(Checkpoint.id == made.id))).one()
+    assert checked.state is state
+    assert (checked.reason is None) == (bad is None)
+    assert bad is None or "evil.bin" in str(checked.reason)
+
+
+async def engineer_of(session: AsyncSession, client: httpx.AsyncClient, **person: object):
+    one, project = await make.user(session, **person), await make.project(session)
+    await make.member(session, project, one, Role.engineer)
+    await sign_in(client, session, one)
+    return project
+
+
+async def test_only_an_admin_registers_folders_and_endpoints(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project = await engineer_of(session, client)
+    address = f"/api/v1/projects/{project.public_id}/checkpoints"
+    folder_of_mine = {"name": "x", "place": "folder", "location": "/etc"}
+    assert (await client.post(address, json=folder_of_mine)).status_code == 403
+    from_hub = await client.post(address, json={"name": "x", "place": "hub", "location": "owner/name"})
+    assert (from_hub.status_code, from_hub.json()["state"]) == (202, "checking")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"place": "hub", "location": "https://elsewhere/x"}, "not a hub name"),
+        ({"place": "hub", "location": "../x"}, "not a hub name"),
+        ({"place": "folder", "location": "relative/x"}, "the whole path"),
+        ({"place": "endpoint", "location": "http://me:secret@host/v1", "revision": "m"}, "leave names"),
+        ({"place": "endpoint", "location": "http://host/v1"}, "the name that the endpoint's server knows"),
+        (
+            {"place": "endpoint", "location": "http://h/v1", "revision": "m", "api_key_variable": "HONE_SECRET_KEY"},
+            "cannot be the variable of a key",
+        ),
+        ({"place": "run", "location": "x"}, "place"),
+        ({"place": "hub", "location": "a/b", "surprise": 1}, "surprise"),
+    ],
+)
+async def test_a_bad_registration_is_refused_in_words(
+    client: httpx.AsyncClient, session: AsyncSession, body: dict, words: str
+) -> None:
+    project = await engineer_of(session, client, is_admin=True)
+    answer = await client.post(f"/api/v1/projects/{project.public_id}/checkpoints", json={"name": "x"} | body)
+    assert answer.status_code == 422
+    assert words in answer.text
+
+
+async def test_the_pages_show_descent_state_and_reason(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project = await engineer_of(session, client)
+    base = await make.checkpoint(session, name="The base")
+    refused = await make.checkpoint(
+        session, name="Bad one", parent_id=base.id, state=CheckpointState.refused, reason="evil.bin can run code"
+    )
+    address = f"/projects/{project.public_id}/checkpoints"
+    assert "Bad one" in (await client.get(address)).text
+    page = (await client.get(f"{address}/{refused.public_id}")).text
+    assert "evil.bin can run code" in page
+    assert "The base" in page
+    assert "Generate with this" not in page
+    assert "Generate with this" in (await client.get(f"{address}/{base.public_id}")).text
+    assert (await client.post(f"{address}/{base.public_id}/serve")).status_code == 303
+    assert (await session.scalars(select(Project.checkpoint_id))).one() == base.id
+
+
+async def test_checkpoints_of_another_project_are_not_there(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project = await engineer_of(session, client)
+    other = await make.checkpoint(session, project_id=(await make.project(session)).id)
+    address = f"/projects/{project.public_id}/checkpoints/{other.public_id}"
+    assert (await client.get(address)).status_code == 404
+    assert (await client.get(f"/api/v1{address}")).status_code == 404
