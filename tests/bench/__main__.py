@@ -1,0 +1,58 @@
+"""`make bench`: every figure we promise, printed beside its bar and its peers, and written to var/bench.json.
+
+`python -m tests.bench annotate` measures one part only; the others keep their last figures in the file.
+"""
+
+import importlib
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.version import code_version
+
+FILE = Path("var/bench.json")
+PARTS = ("annotate", "export", "sampling")
+
+# figure: (bar as words, test, what peers reach, where from)
+BARS: dict[str, tuple[str, Any, str]] = {
+    "annotate.cycles_per_second": ("≥ 250", lambda value: value >= 250, "Label Studio 1.23: 13; Potato 2.12: 30"),
+    "annotate.p99_ms": ("< 300", lambda value: value < 300, ""),
+    "export.rows_per_second": ("≥ 20,000", lambda value: value >= 20_000, "Label Studio: 520"),
+}
+
+
+def read() -> dict[str, Any]:
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def shown(name: str, value: Any) -> str:
+    bar, holds, peers = BARS.get(name, ("", lambda _value: True, ""))
+    figure = f"{value:>14,.2f}" if isinstance(value, int | float) else f"{value!s:>14}"
+    return f"{name:<44}{figure}   {bar:<10} {'' if holds(value) else 'MISSED':<7}{peers}"
+
+
+def main(wanted: list[str]) -> int:
+    figures = read()
+    for part in wanted or PARTS:
+        if part not in PARTS:
+            print(f"{part} is not one of {', '.join(PARTS)}")
+            return 2
+        print(f"measuring {part} …", flush=True)
+        measured = importlib.import_module(f"tests.bench.{part}").measure()
+        figures |= measured
+        for name, value in measured.items():
+            print(shown(name, value), flush=True)
+    figures["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
+    figures["measured_at"], figures["code_version"] = datetime.now(UTC).isoformat(), code_version()
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(figures, indent=2) + "\n")
+    missed = [name for name, (_bar, holds, _peers) in BARS.items() if name in figures and not holds(figures[name])]
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
