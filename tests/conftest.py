@@ -90,6 +90,7 @@ async def connection(shared_database: str) -> AsyncIterator[AsyncConnection]:
         yield connection
         await connection.rollback()
     await engine.dispose()
+    await database.dispose()  # streams open connections of their own
 
 
 @pytest.fixture

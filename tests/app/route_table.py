@@ -156,6 +156,32 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/projects/{project}/generations": P.completion_edit,
     "GET /api/v1/generations/{generation}": P.completion_read,
     "POST /api/v1/generations/{generation}/cancel": P.completion_edit,
+    "GET /projects/{project}/annotate": P.annotate,
+    "GET /projects/{project}/annotate/next": P.annotate,
+    "GET /projects/{project}/annotate/back": P.annotate,
+    "GET /projects/{project}/annotate/answers/{annotation}": P.annotate,
+    "POST /projects/{project}/annotate/{task}": P.annotate,
+    "POST /projects/{project}/annotate/answers/{annotation}": P.annotate,
+    "POST /projects/{project}/annotate/{task}/skip": P.annotate,
+    "POST /projects/{project}/annotate/{task}/release": P.annotate,
+    "POST /projects/{project}/annotate/{task}/draft": P.annotate,
+    "GET /projects/{project}/answers": P.annotation_own,
+    "GET /projects/{project}/answers/{annotation}": P.annotation_own,
+    "POST /projects/{project}/answers/{annotation}/withdraw": P.annotation_own,
+    "GET /projects/{project}/annotations": P.annotation_read,
+    "POST /projects/{project}/annotations/{annotation}/set-aside": P.annotation_review,
+    "POST /api/v1/projects/{project}/tasks/next": P.annotate,
+    "POST /api/v1/tasks/{task}/skip": P.annotate,
+    "POST /api/v1/tasks/{task}/release": P.annotate,
+    "GET /api/v1/projects/{project}/tasks": P.task_read,
+    "PUT /api/v1/tasks/{task}/k": P.task_edit,
+    "POST /api/v1/tasks/{task}/cancel": P.task_edit,
+    "POST /api/v1/tasks/{task}/annotations": P.annotate,
+    "PUT /api/v1/annotations/{annotation}": P.annotate,
+    "DELETE /api/v1/annotations/{annotation}": P.annotate,
+    "POST /api/v1/annotations/{annotation}/set-aside": P.annotation_review,
+    "GET /api/v1/projects/{project}/annotations": P.annotation_read,
+    "GET /api/v1/projects/{project}/annotations.jsonl": P.annotation_read,
 }
 
 # Routes that see only what is committed (a stream's own snapshot), so a test's row is not there for them; or whose row
@@ -165,7 +191,11 @@ MAY_BE_ABSENT: dict[str, str] = {
 }
 
 # GET routes that write on purpose.
-WRITES: dict[str, str] = {}
+WRITES: dict[str, str] = {
+    "GET /projects/{project}/annotate": "opening the page hands out a task",
+    "GET /projects/{project}/annotate/next": "asks for the next task",
+    "GET /projects/{project}/annotate/back": "locks the answer that may be changed, or hands out a task",
+}
 
 # Served by the framework: files and the description of the API.
 PLAIN = {"/api/docs", "/api/v1/openapi.json", "/docs/oauth2-redirect", "/static"}
