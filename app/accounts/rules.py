@@ -37,3 +37,22 @@ def is_token(text: str) -> bool:
     body = text.removeprefix(PREFIX)
     fits = text.startswith(PREFIX) and len(body) == 46 and body.isalnum() and body.isascii()
     return fits and hmac.compare_digest(checksum(body[:-6]), body[-6:])
+
+
+# In this order: Edge and Opera call themselves Chrome too, and everybody calls themselves Mozilla.
+BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def program_of(agent: str) -> str:
+    """What people call the program behind a User-Agent header: `Firefox, Linux`; the first word of a stranger's."""
+    browser = next((name for mark, name in BROWSERS if mark in agent), agent.partition(" ")[0][:40])
+    system = next((name for mark, name in SYSTEMS if mark in agent), "")
+    return ", ".join(part for part in (browser, system) if part)

@@ -11,13 +11,28 @@ from app.accounts.access import Access, in_person
 from app.accounts.actions.people import edit_profile
 from app.accounts.actions.sign_in import change_password, end_sign_in, end_sign_ins
 from app.accounts.actions.tokens import make_api_token, revoke_token
-from app.accounts.forms import LOCALES, PasswordChangeForm, ProfileForm, TokenForm
+from app.accounts.forms import PasswordChangeForm, ProfileForm, TokenForm
 from app.accounts.permissions import Permission, Role
 from app.accounts.queries import own_sign_ins, own_tokens, projects_for_tokens
 from app.accounts.routes.browsers import browser_of
+from app.accounts.rules import program_of
 from app.database import Session
 from app.pages import redirect, respond
 from app.translation import _
+
+# each in its own words: whoever looks for their language reads that one
+LANGUAGES = {
+    "en": "English",
+    "de": "Deutsch",
+    "es": "Español",
+    "fr": "Français",
+    "it": "Italiano",
+    "nl": "Nederlands",
+    "pl": "Polski",
+    "pt": "Português",
+    "ru": "Русский",
+    "sv": "Svenska",
+}
 
 router = APIRouter(prefix="/account")
 Me = Annotated[Access, in_person()]
@@ -32,10 +47,10 @@ def pairs(words: Iterable[str]) -> list[tuple[str, str]]:
 async def show_account(request: Request, session: Session, me: Me) -> Response:
     sign_ins = await own_sign_ins(session, me.person.id)
     told: dict[str, Any] = {
-        "sign_ins": sign_ins,
+        "sign_ins": [(sign_in, program_of(sign_in.user_agent)) for sign_in in sign_ins],
         "current": me.sign_in_id,
         "zones": pairs(sorted(available_timezones())),
-        "locales": pairs(LOCALES),
+        "locales": list(LANGUAGES.items()),
     }
     return respond(request, "accounts/account.html", **told)
 

@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts import passwords
+from app.accounts import passwords, rules
+from app.accounts.forms import LOCALES
 from app.accounts.permissions import Role
+from app.accounts.routes.account import LANGUAGES
 from app.accounts.tables import ApiToken, Membership, SignIn, User
 from tests import make
 
@@ -147,6 +149,19 @@ async def test_signing_out_of_one_browser_or_all_others(client: httpx.AsyncClien
     assert (await client.get("/account")).status_code == 200
     client.cookies.clear()
     assert (await client.get("/account", headers={"Cookie": f"hone_session={foreign}"})).status_code == 200
+
+
+def test_a_program_is_called_as_people_call_it() -> None:
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    edge = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0"
+    assert rules.program_of(firefox) == "Firefox, Linux"
+    assert rules.program_of(edge) == "Edge, Windows"
+    assert rules.program_of("python-httpx/0.28.1") == "python-httpx/0.28.1"
+    assert rules.program_of("") == ""
+
+
+def test_every_language_has_its_name() -> None:
+    assert list(LANGUAGES) == LOCALES
 
 
 async def test_a_profile_is_checked_field_by_field(client: httpx.AsyncClient, session: AsyncSession) -> None:
