@@ -1,10 +1,11 @@
 """Questions about projects."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, column, func, select, table
+from sqlalchemy import ColumnElement, Date, Select, cast, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
@@ -118,3 +119,8 @@ async def default_batch(session: AsyncSession, project_id: int) -> Batch:
 async def batch_by_public_id(session: AsyncSession, project_id: int, public_id: UUID) -> Batch | None:
     asked = select(Batch).where(Batch.project_id == project_id, Batch.public_id == public_id)
     return (await session.scalars(asked)).one_or_none()
+
+
+def local_day_in_sql(zone: ColumnElement[str] | str) -> ColumnElement[date]:
+    """`rules.local_day` at the database's now(), the only clock. zone: a column or a name."""
+    return cast(func.timezone(zone, func.now()), Date)

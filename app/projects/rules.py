@@ -8,7 +8,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import ColumnElement, Date, cast, func
 
 from app.translation import _
 
@@ -218,8 +217,3 @@ def checked_zone(zone: str) -> str:
 def local_day(now: datetime, zone: str) -> date:
     """The day it is in `zone` at the instant `now`: where daily limits begin anew."""
     return now.astimezone(ZoneInfo(zone)).date()
-
-
-def local_day_in_sql(zone: ColumnElement[str] | str) -> ColumnElement[date]:
-    """The same at the database's now(), the only clock. zone: a column or a name."""
-    return cast(func.timezone(zone, func.now()), Date)

@@ -56,19 +56,19 @@ async def import_prompts(
     """
     project = await locked(session, project_id)
     report = Report(name=name, dry_run=dry_run)
-    attempt = await session.begin_nested()
-    record = Import(project_id=project_id, name=name, report={}, created_by_id=actor_id)
-    session.add(record)
-    await session.flush()
     rows = read_rows(stream)
-    while chunk := await asyncio.to_thread(_read_chunk, rows, tags):
-        await _take_in(session, project, record.id, chunk, report)
+    async with session.begin_nested() as attempt:
+        record = Import(project_id=project_id, name=name, report={}, created_by_id=actor_id)
+        session.add(record)
+        await session.flush()
+        while chunk := await asyncio.to_thread(_read_chunk, rows, tags):
+            await _take_in(session, project, record.id, chunk, report)
+        if dry_run:
+            await attempt.rollback()
     if dry_run:
-        await attempt.rollback()
         return report
     report.id = record.public_id
     record.report = report.model_dump(mode="json")
-    await attempt.commit()
     await _tell(session, project, record, report, actor_id)
     return report
 

@@ -50,19 +50,20 @@ async def import_completions(
     """
     await locked(session, project_id)
     report = Report(name=name, dry_run=dry_run)
-    attempt = await session.begin_nested()
     rows, arrived = read_rows(stream), set[int]()
-    while chunk := await asyncio.to_thread(_read_chunk, rows):
-        arrived |= await _take_in(session, project_id, chunk, report)
+    async with session.begin_nested() as attempt:
+        while chunk := await asyncio.to_thread(_read_chunk, rows):
+            arrived |= await _take_in(session, project_id, chunk, report)
+        if dry_run:
+            await attempt.rollback()
     if dry_run:
-        await attempt.rollback()
         return report
     record = Import(project_id=project_id, name=name, subject="completions", report={}, created_by_id=actor_id)
     session.add(record)
     await session.flush()
     report.id = record.public_id
     record.report = report.model_dump(mode="json")
-    await attempt.commit()
+    await session.flush()
     for some in in_jobs(sorted(arrived), 64):
         await enqueue(session, CompletionsArrived(project_id=project_id, prompt_ids=some))
     counts = report.model_dump(include={"new", "identical", "conflicting", "refused"})

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.projects.queries import local_day_in_sql
 from app.projects.rules import (
     Entry,
     Origin,
@@ -18,7 +19,6 @@ from app.projects.rules import (
     Source,
     checked_zone,
     local_day,
-    local_day_in_sql,
 )
 from tests import make
 
@@ -126,7 +126,5 @@ def test_a_local_day_is_the_day_on_the_wall_there(instant: datetime, zone: str, 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Asia/Kathmandu"])
 async def test_the_database_counts_the_same_local_day(session: AsyncSession, zone: str) -> None:
-    from sqlalchemy import func
-
     instant, day = (await session.execute(select(func.now(), local_day_in_sql(zone)))).one()
     assert local_day(instant, zone) == day
