@@ -7,6 +7,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from workers.training import networks
+from workers.training.adapters import Adapter, Fused
 from workers.training.checkpoints import CheckpointRefused, Opened, open_checkpoint
 from workers.training.networks import Backbone, gather_answers, silence_dropout
 from workers.training.tensors import pad_left, pad_right
@@ -166,3 +167,58 @@ def test_answer_states_are_those_before_each_token() -> None:
     """Prompts of 2 and 3 tokens: the first answer token is drawn from places 1 and 2."""
     hidden = torch.arange(6.0).view(1, 6, 1).repeat(2, 1, 1)
     assert gather_answers(hidden, [2, 3], 3).squeeze(-1).tolist() == [[1, 2, 3], [2, 3, 4]]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_fused_product_has_the_values_and_gradients_of_the_plain_one(members: int) -> None:
+    torch.manual_seed(0)
+    tensors = [torch.randn(s, dtype=torch.double) for s in ((members, 5, 4), (4, 3), (members, 4, 2), (members, 2, 3))]
+    rows, weight, down, up = (tensor.requires_grad_() for tensor in tensors)
+    found = []
+    for fused in (True, False):
+        for tensor in tensors:
+            tensor.grad = None
+        plain = rows @ weight.detach() + 1.5 * rows @ down @ up
+        product = Fused.apply(rows, weight.detach(), down, up, 1.5) if fused else plain
+        (product**2).sum().backward()
+        found.append([product, rows.grad, down.grad, up.grad])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other)
+
+
+def test_long_batches_take_the_fused_path_and_compute_the_same(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = Backbone(opened.network)
+    shaken(backbone, "policy", members=2)
+    ids = torch.randint(3, 400, (8, 40))
+    results, weights = [], torch.randn(8, 40, backbone.width)
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(Adapter, "fits_fused", lambda *_: False)
+        with backbone.using("policy"):
+            hidden = backbone.hidden(ids)
+        grads = torch.autograd.grad((hidden * weights).sum(), list(backbone.adapter("policy").values()))
+        results.append([hidden, *grads])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_stem_and_its_crown_are_the_whole(opened: Opened, layers: int) -> None:
+    backbone = Backbone(opened.network)
+    assert backbone.splits
+    backbone.add("top", rank=4, scale=8, above=layers)
+    with torch.no_grad():
+        for tensor in backbone.adapter("top").values():
+            tensor.add_(torch.randn_like(tensor) * 0.1)
+    with backbone.using("top"):
+        whole = backbone.hidden(IDS)
+        stem = backbone.stem(IDS, layers)
+        assert torch.allclose(backbone.crown(stem, layers), whole, atol=1e-6)
+    assert torch.equal(backbone.stem(IDS, layers), stem)  # no adapter below: the same for every role
+
+
+def test_a_network_that_cannot_be_split_is_run_whole() -> None:
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=16, n_layer=2, n_head=2, n_positions=16))
+    backbone = Backbone(network)
+    assert not backbone.splits
+    assert torch.equal(backbone.crown(backbone.stem(IDS, 1), 1), backbone.hidden(IDS))

@@ -292,7 +292,7 @@ def test_ppo_learns_to_write_what_is_liked(
     wanted = {"steps": 15, "batch": 32, "minibatch": 16, "epochs": 3, "lr": 1e-2 if tuning == "lora" else 2e-3}
     run = changed(run, tuning=tuning, critic=critic, missing_eos_penalty=0, kl_coef=0.01, kl_target=None, **wanted)
     result = train_ppo(run)
-    assert result.metrics["score"] > result.metrics["reference_score"] + 0.2
+    assert result.metrics["score"] > result.metrics["reference_score"] + 0.15
     assert result.metrics["win_rate"] > 0.8
     assert 0.5 < result.metrics["kl"] < 12
     assert lines(run)[0]["values"]["first_ratio"] == pytest.approx(1, abs=1e-5)

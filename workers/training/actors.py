@@ -135,7 +135,7 @@ def start_critic_from(reward: RewardNetwork, actors: Actors) -> None:
                 place.linear.weight.copy_(reward.backbone.adapted[path].weight_with(REWARD))
             return
         actors.critic.remove(CRITIC)
-        actors.critic.add(CRITIC, reward.config.rank, reward.config.scale)
+        actors.critic.add(CRITIC, reward.config.rank, reward.config.scale, above=reward.above)
         learned = reward.backbone.adapter(REWARD)
         for path, tensor in actors.critic.adapter(CRITIC).items():
             tensor.copy_(learned[path][:1])

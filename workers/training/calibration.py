@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from app.datasets.records import SampleRecord
-from app.training.configs import RewardRun
+from app.training.configs import RewardConfig, RewardRun
 from workers.training.batches import Pair, encode_samples, read_lines
 from workers.training.checkpoints import Opened
-from workers.training.measures import Numbers, choices_of, fit_slope, measure
+from workers.training.measures import Choices, Numbers, choices_of, fit_slope, measure
 from workers.training.progress import RunFailed
 from workers.training.scoring import RewardNetwork
+
+
+def reliability_of(blind: Numbers, choices: Choices, config: RewardConfig) -> dict[str, float]:
+    """Each rater's chance of naming the side that members favoured without having seen the votes (Crowd-BT).
+
+    Most probable shares under the Beta prior, together with the one slope that turns differences into log-odds.
+    They differ from what the members learned on the way, which stopped when the scores were at their best.
+    """
+    names = sorted(set(choices.raters))
+    rater = torch.tensor([names.index(name) for name in choices.raters])
+    gaps = torch.tensor(np.where(choices.won > 0.5, 1.0, -1.0) * blind[choices.pair])
+    expected = config.reliability_expected
+    trust = torch.full((len(names),), math.log(expected / (1 - expected)), dtype=torch.double, requires_grad=True)
+    slope = torch.zeros((), dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([trust, slope], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        right, wrong = logsigmoid(trust), logsigmoid(-trust)
+        odds = gaps * slope.exp()
+        fit = torch.logaddexp(right[rater] + logsigmoid(odds), wrong[rater] + logsigmoid(-odds)).sum()
+        prior = ((config.prior_right - 1) * right + (config.prior_wrong - 1) * wrong).sum() - 0.5 * slope.square()
+        total: Tensor = -(fit + prior)
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    return dict(zip(names, trust.detach().sigmoid().tolist(), strict=True))
 
 
 @torch.no_grad()

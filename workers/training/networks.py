@@ -1,87 +1,23 @@
-"""One backbone that many roles share: low-rank adapters that are switched, and heads that read its last layer.
-
-Why adapters of our own (about 80 lines) and not peft: one frozen backbone here carries the policy, a critic and a
-reward ensemble at once; the ensemble's members run side by side in one forward pass (a leading member dimension that
-peft does not have); "adapters off" must be the reference exactly and come back on after an exception; and a rollout
-wants the adapter folded into the weights while the originals stay untouched to the last bit.
-"""
+"""One backbone that many roles share: which adapter counts is switched, and heads read its last layer."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from workers.training.adapters import Adapted, Adapter
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.tensors import entropy_of, logprobs_of, positions_of
 
 # logits in flight at once, in numbers: beyond it they are made in chunks and made again for the gradient
 LOGITS_AT_ONCE = 1 << 24
-
-
-class Adapter(nn.Module):
-    """`members` low-rank additions to one linear map (Hu et al. 2021). `up` starts at 0: at first nothing changes.
-
-    forward: (members x rows, …, inputs) → (members x rows, …, outputs); member m reads the m-th block of rows.
-    """
-
-    def __init__(self, inputs: int, outputs: int, rank: int, scale: float, members: int) -> None:
-        super().__init__()
-        self.factor = scale / rank
-        self.down = nn.Parameter(torch.empty(members, inputs, rank).uniform_(-1, 1) * math.sqrt(3 / inputs))
-        self.up = nn.Parameter(torch.zeros(members, rank, outputs))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        if len(self.down) == 1:
-            return (rows.to(self.down.dtype) @ self.down[0] @ self.up[0] * self.factor).to(rows.dtype)
-        blocks = rows.to(self.down.dtype).reshape(len(self.down), -1, rows.shape[-1])
-        added = torch.bmm(torch.bmm(blocks, self.down), self.up) * self.factor
-        return added.reshape(*rows.shape[:-1], -1).to(rows.dtype)
-
-    def whole(self) -> Tensor:
-        """The addition as a matrix (inputs, outputs), of the first member."""
-        return self.down[0] @ self.up[0] * self.factor
-
-
-class Adapted(nn.Module):
-    """A linear map of the backbone with its adapters; which one counts is the backbone's switch."""
-
-    def __init__(self, linear: nn.Module, switch: dict[str, str | None]) -> None:
-        super().__init__()
-        self.linear = linear
-        self.transposed = not isinstance(linear, Conv1D)  # nn.Linear keeps (outputs, inputs), GPT-2's Conv1D not
-        self.adapters = nn.ModuleDict()
-        self.switch = switch
-        self.folded: Tensor | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(inputs, outputs)"""
-        rows, columns = self.linear.weight.shape
-        return (columns, rows) if self.transposed else (rows, columns)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        if self.folded is not None:
-            return functional.linear(rows, self.folded, self.linear.bias)
-        active = self.switch["active"]
-        plain = self.linear(rows)
-        return plain if active is None or active not in self.adapters else plain + self.adapters[active](rows)
-
-    def weight_with(self, name: str | None) -> Tensor:
-        """The weight in the linear's own layout with adapter `name` added."""
-        weight = self.linear.weight.detach()
-        if name is None or name not in self.adapters:
-            return weight
-        added = self.adapters[name].whole().detach()
-        return (weight.float() + (added.T if self.transposed else added)).to(weight.dtype)
 
 
 class Backbone(nn.Module):
@@ -92,6 +28,7 @@ class Backbone(nn.Module):
         self.network = network
         self.switch: dict[str, str | None] = {"active": None}
         self.adapted: dict[str, Adapted] = {}
+        self.splits = False
         silence_dropout(network)
         network.requires_grad_(False)
         for path, linear in linear_maps(network):
@@ -99,6 +36,7 @@ class Backbone(nn.Module):
             self.adapted[path] = Adapted(linear, self.switch)
             setattr(network.get_submodule(parent), name, self.adapted[path])
         check_head(self)
+        self.splits = can_split(self)
 
     @property
     def width(self) -> int:
@@ -106,23 +44,31 @@ class Backbone(nn.Module):
         return int(self.network.get_input_embeddings().embedding_dim)
 
     @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return 1 + max((layer_of(path) for path in self.adapted), default=0)
+
+    @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def add(self, name: str, rank: int, scale: float, members: int = 1) -> None:
-        """A fresh adapter on every linear map, in fp32 whatever the backbone is in."""
-        for place in self.adapted.values():
-            place.adapters[name] = Adapter(*place.shape, rank, scale, members).to(self.device)
+    def add(self, name: str, rank: int, scale: float, members: int = 1, above: int = 0) -> None:
+        """A fresh adapter on every linear map of the layers from `above` on, in fp32 whatever the backbone is in."""
+        for path, place in self.adapted.items():
+            if layer_of(path) >= above:
+                place.adapters[name] = Adapter(*place.shape, rank, scale, members).to(self.device)
 
     def remove(self, name: str) -> None:
         for place in self.adapted.values():
-            del place.adapters[name]
+            if name in place.adapters:
+                del place.adapters[name]
 
     def adapter(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's tensors by path, for the optimizer and for files."""
         return {
             f"{path}.{part}": tensor
             for path, place in self.adapted.items()
+            if name in place.adapters
             for part, tensor in place.adapters[name].named_parameters()
         }
 
@@ -158,6 +104,32 @@ class Backbone(nn.Module):
         """
         placed = {} if mask is None else {"attention_mask": mask.long(), "position_ids": positions_of(mask)}
         return self.network.base_model(input_ids=ids, use_cache=False, **placed).last_hidden_state
+
+    @torch.no_grad()
+    def stem(self, ids: Tensor, layers: int) -> Tensor:
+        """What leaves the lowest `layers` layers, (b, t, width), with padding behind: the same for every adapter
+        above them, so it is computed once. The ids themselves where the network cannot be split."""
+        if not self.splits or layers == 0:
+            return ids
+        with self._only(self.network.base_model.layers[:layers], norm=False):
+            return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    def crown(self, stem: Tensor, layers: int) -> Tensor:
+        """The rest of the way from `stem`: as `hidden`."""
+        if not stem.is_floating_point():
+            return self.hidden(stem)
+        with self._only(self.network.base_model.layers[layers:], norm=True):
+            return self.network.base_model(inputs_embeds=stem, use_cache=False).last_hidden_state
+
+    @contextmanager
+    def _only(self, layers: nn.ModuleList, *, norm: bool) -> Iterator[None]:
+        inner = self.network.base_model
+        whole, last = inner.layers, inner.norm
+        inner.layers, inner.norm = layers, last if norm else nn.Identity()
+        try:
+            yield
+        finally:
+            inner.layers, inner.norm = whole, last
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.network.get_output_embeddings()(hidden)
@@ -232,6 +204,24 @@ def check_head(backbone: Backbone) -> None:
         raise CheckpointRefused(
             f"config.json: {kind} changes its logits after the head, which training cannot follow yet."
         )
+
+
+def can_split(backbone: Backbone) -> bool:
+    """Whether the layers can be run in two goes: embeddings go in unchanged, all layers look alike, then one norm."""
+    inner = backbone.network.base_model
+    layers = getattr(inner, "layers", None)
+    kinds = getattr(backbone.network.config, "layer_types", None) or ["one"]
+    if not isinstance(layers, nn.ModuleList) or not hasattr(inner, "norm") or len(set(kinds)) > 1:
+        return False
+    probe = torch.arange(4, device=backbone.device).unsqueeze(0)
+    backbone.splits = True  # to try it
+    with torch.no_grad():
+        return torch.equal(backbone.crown(backbone.stem(probe, 1), 1), backbone.hidden(probe))
+
+
+def layer_of(path: str) -> int:
+    """Number of the layer that a module belongs to: the first number in its path, or 0."""
+    return next((int(part) for part in path.split(".") if part.isdigit()), 0)
 
 
 def gather_answers(hidden: Tensor, starts: list[int], width: int) -> Tensor:

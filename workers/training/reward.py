@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from app.training.configs import RewardConfig, RewardRun
 from workers.training.batches import Pair, Votes, read_pairs, votes_of
-from workers.training.calibration import measure_pairs, settle
+from workers.training.calibration import measure_pairs, reliability_of, settle
 from workers.training.checkpoints import CheckpointRecord, Opened, file_sha256, open_checkpoint
 from workers.training.folds import (
     Keeper,
@@ -51,10 +51,11 @@ from workers.training.measures import (
 from workers.training.networks import Backbone, arithmetic
 from workers.training.progress import Progress, Report, Values, code_version, done_before, never, quiet
 from workers.training.scoring import RewardNetwork, save_reward
-from workers.training.tensors import pad_right, seed_of
+from workers.training.stems import Stems
+from workers.training.tensors import seed_of
 
 # raters' reliability and the like are few numbers of unit scale: they may move quickly
-NUISANCE_RATE = 0.02
+NUISANCE_RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,9 @@ class Nuisance(nn.Module):
         self.reliability = nn.Parameter(torch.full((config.members, raters), math.log(expected / (1 - expected))))
         self.position = nn.Parameter(torch.zeros(config.members))
 
-    def learned(self, raters: dict[str, int], config: RewardConfig) -> dict[str, Any]:
+    def learned(self, config: RewardConfig) -> dict[str, Any]:
         """Means over the members, for the record."""
         found: dict[str, Any] = {}
-        if config.reliability:
-            shares = self.reliability.detach().sigmoid().mean(0).tolist()
-            found["reliability"] = {name: shares[number] for name, number in raters.items()}
         if config.position_bias:
             found["position_bias"] = float(self.position.detach().mean())
         if self.ties:
@@ -110,6 +108,7 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     fingerprint = fingerprint_of(run, inputs)
     blind, learned = fit(reward, train, opened.pad_id, run, progress, fingerprint)
     metrics = {
+        "reliability": reliability_of(blind, choices_of(train), run.config),
         **settle(reward, train, blind, opened, run),
         **learned,
         "heldout": measure_pairs(reward, heldout, opened.pad_id),
@@ -169,7 +168,7 @@ def fit(
     nuisance = Nuisance(len(raters), float((votes.outcome == 2).float().mean()), config).to(reward.backbone.device)
     folds = folds_of(train, config.members, run.seed)
     keeper = Keeper({**reward.trained(), **dict(nuisance.named_parameters())}, folds)
-    optimizer = optimizer_for(reward, nuisance)
+    optimizer, stems = optimizer_for(reward, nuisance), Stems(reward, pad)
     per_epoch = steps_per_epoch(folds, config.batch)
     begun = keeper.load(run.work, optimizer, fingerprint)
     progress.rewind(begun)
@@ -179,16 +178,16 @@ def fit(
         losses = []
         for number, batch in enumerate(epoch_batches(train, folds, config.batch, seed_of(run.seed, epoch))):
             progress.stop_if_asked(epoch - 1)
-            losses.append(descend(reward, nuisance, batch, raters, len(votes.pair), pad))
+            losses.append(descend(reward, nuisance, batch, raters, len(votes.pair), stems))
             clip_members([*reward.trained().values()], config.max_grad_norm)
             set_rates(optimizer, rate_at((epoch - 1) * per_epoch + number, per_epoch * config.epochs, config))
             optimizer.step()
-        blind, blind_losses = look_at_folds(reward, nuisance, train, folds, votes, pad)
+        blind, blind_losses = look_at_folds(reward, nuisance, train, folds, votes, stems)
         keeper.consider(epoch, blind, blind_losses)
         progress.step(epoch, config.epochs, epoch_values(losses, blind, blind_losses, train))
         keeper.save(run.work, epoch, optimizer, fingerprint)
     keeper.restore()
-    return keeper.blind.double().numpy(), {**nuisance.learned(raters, config), "best_epochs": keeper.best_epochs}
+    return keeper.blind.double().numpy(), {**nuisance.learned(config), "best_epochs": keeper.best_epochs}
 
 
 def optimizer_for(reward: RewardNetwork, nuisance: Nuisance) -> torch.optim.AdamW:
@@ -229,13 +228,13 @@ def epoch_values(losses: list[float], blind: Tensor, blind_losses: Tensor, train
 
 @torch.no_grad()
 def look_at_folds(
-    reward: RewardNetwork, nuisance: Nuisance, train: list[Pair], folds: list[list[int]], votes: Votes, pad: int
+    reward: RewardNetwork, nuisance: Nuisance, train: list[Pair], folds: list[list[int]], votes: Votes, stems: Stems
 ) -> tuple[Tensor, Tensor]:
     """Each member on the fold it never sees: score differences (n,) of all pairs, and loss per vote (members,)."""
     device = reward.backbone.device
     blind, owner = torch.zeros(len(train), device=device), torch.zeros(len(train), dtype=torch.long, device=device)
     for rows in fold_parts(train, folds, reward.config.token_budget):
-        scores = pair_scores(reward, [[train[row] for row in mine] for mine in rows], pad)
+        scores = pair_scores(reward, [[train[row] for row in mine] for mine in rows], stems)
         for member, mine in enumerate(rows):
             blind[mine], owner[mine] = scores[member, :, 0] - scores[member, :, 1], member
     losses = preference_loss(blind[votes.pair], votes, owner[votes.pair], nuisance, reward.config)
@@ -245,7 +244,7 @@ def look_at_folds(
 
 
 def descend(
-    reward: RewardNetwork, nuisance: Nuisance, batch: list[list[Pair]], raters: dict[str, int], votes: int, pad: int
+    reward: RewardNetwork, nuisance: Nuisance, batch: list[list[Pair]], raters: dict[str, int], votes: int, stems: Stems
 ) -> float:
     """Gradients of one step: batch[m] are member m's pairs, equally many for each. Returns the mean loss per vote."""
     config = reward.config
@@ -255,7 +254,7 @@ def descend(
     total = 0.0
     for part in within_budget(batch, config.token_budget):
         with arithmetic(config.precision, reward.backbone.device):
-            scores = pair_scores(reward, part, pad)  # (members, n, 2)
+            scores = pair_scores(reward, part, stems)  # (members, n, 2)
         losses, member, cast = vote_losses(scores, part, nuisance, raters, config)
         per_member = torch.zeros_like(nuisance.log_nu).index_add(0, member, losses * cast.weight)
         mean = per_member / torch.tensor(whole, device=member.device)
@@ -276,13 +275,13 @@ def vote_losses(
     return preference_loss(differences, cast, member, nuisance, config), member, cast
 
 
-def pair_scores(reward: RewardNetwork, part: list[list[Pair]], pad: int) -> Tensor:
+def pair_scores(reward: RewardNetwork, part: list[list[Pair]], stems: Stems) -> Tensor:
     """part[m]: the n pairs that member m reads → raw scores (members, n, 2) of a and b."""
     rows = [(pair.prompt, answer) for pairs in part for pair in pairs for answer in (pair.a, pair.b)]
-    ids, _ = pad_right([prompt + answer for prompt, answer in rows], pad)
     starts = [len(prompt) for prompt, _ in rows]
     ends = [len(prompt) + len(answer) for prompt, answer in rows]
-    return reward.block_scores(ids.to(reward.backbone.device), starts, ends).reshape(len(part), -1, 2)
+    stem = stems.of([prompt + answer for prompt, answer in rows])
+    return reward.block_scores(stem, starts, ends).reshape(len(part), -1, 2)
 
 
 def fingerprint_of(run: RewardRun, inputs: dict[str, str]) -> str:

@@ -51,7 +51,9 @@ class RewardNetwork(nn.Module):
     def __init__(self, backbone: Backbone, config: RewardConfig, base_sha256: str) -> None:
         super().__init__()
         self.backbone, self.config, self.base_sha256 = backbone, config, base_sha256
-        backbone.add(ADAPTER, config.rank, config.scale, config.members)
+        # layers below are the base's own: they run once for all members, and once for all epochs
+        self.above = min(backbone.depth - 1, round(backbone.depth * (1 - config.depth)))
+        backbone.add(ADAPTER, config.rank, config.scale, config.members, self.above)
         # N(0, 1 / (width + 1)): scores of variance about 1 at the start (Stiennon et al. 2020)
         heads = torch.randn(config.members, backbone.width) / math.sqrt(backbone.width + 1)
         self.heads = nn.Parameter(heads.to(backbone.device))
@@ -63,19 +65,24 @@ class RewardNetwork(nn.Module):
         """What is fitted, each with the member as first dimension."""
         return {**self.backbone.adapter(ADAPTER), "heads": self.heads}
 
-    def block_scores(self, ids: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
-        """ids (members x n, t), member m reads the m-th block of n rows → raw scores (members, n).
+    def stem(self, ids: Tensor) -> Tensor:
+        """What the members have in common of ids (b, t), for `block_scores`."""
+        with self.backbone.using(None):
+            return self.backbone.stem(ids, self.above)
+
+    def block_scores(self, stem: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
+        """stem of members x n rows, member m reads the m-th block of n → raw scores (members, n).
 
         starts, ends: where each row's answer begins and stops (past its last token).
         """
         with self.backbone.using(ADAPTER):
-            hidden = self.backbone.hidden(ids).float()  # (members x n, t, width)
-        last = torch.tensor(ends, device=ids.device) - 1
+            hidden = self.backbone.crown(stem, self.above).float()  # (members x n, t, width)
+        last = torch.tensor(ends, device=hidden.device) - 1
         if self.config.read == "last":
-            read = hidden[torch.arange(len(ids), device=ids.device), last]
+            read = hidden[torch.arange(len(hidden), device=hidden.device), last]
         else:
-            places = torch.arange(ids.shape[1], device=ids.device)
-            first = torch.tensor(starts, device=ids.device)
+            places = torch.arange(hidden.shape[1], device=hidden.device)
+            first = torch.tensor(starts, device=hidden.device)
             mask = (places >= first.unsqueeze(1)) & (places <= last.unsqueeze(1))
             read = torch.where(mask.unsqueeze(-1), hidden, 0.0).sum(1) / mask.sum(1, keepdim=True)
         return torch.einsum("mnd,md->mn", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
@@ -83,12 +90,13 @@ class RewardNetwork(nn.Module):
     @torch.no_grad()
     def raw_scores(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Tensor:
         """What each member says, (members, n), before any constant."""
-        raw = torch.zeros(self.config.members, len(prompts), device=self.backbone.device)
-        budget = max(1, self.config.token_budget // self.config.members)
-        for rows, ids in micro_batches(prompts, answers, budget, pad):
-            starts = [len(prompts[row]) for row in rows] * self.config.members
-            ends = [len(prompts[row]) + len(answers[row]) for row in rows] * self.config.members
-            raw[:, rows] = self.block_scores(ids.to(raw.device).repeat(self.config.members, 1), starts, ends)
+        members = self.config.members
+        raw = torch.zeros(members, len(prompts), device=self.backbone.device)
+        for rows, ids in micro_batches(prompts, answers, max(1, self.config.token_budget // members), pad):
+            starts = [len(prompts[row]) for row in rows] * members
+            ends = [len(prompts[row]) + len(answers[row]) for row in rows] * members
+            stem = self.stem(ids.to(raw.device))
+            raw[:, rows] = self.block_scores(stem.repeat(members, *[1] * (stem.dim() - 1)), starts, ends)
         return raw
 
     def score(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Scores:
