@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
 
-from app import database, doctor, embedded, extras, migrating, supervision
+from app import database, doctor, embedded, extras, importing, migrating, supervision
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.accounts.actions.links import make_sign_in_link
 from app.errors import DomainError
@@ -120,6 +121,19 @@ def demo(rest: Rest = None) -> None:
     with database_of(get_settings()):
         done = subprocess.run([sys.executable, "-m", "workers.demo.setup", *(rest or [])], check=False)  # noqa: S603
     raise typer.Exit(done.returncode)
+
+
+@app.command(name="import")
+def bring_file(
+    project: Annotated[str, typer.Argument(help="Its name or id.")],
+    file: Annotated[Path, typer.Argument(help="JSONL, or a JSON array.")],
+    answers: Annotated[bool, typer.Option(help="The file holds ready-made answers, not prompts.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only report what would become of it.")] = False,
+) -> None:
+    """Import prompts, or answers to them; every line that does not come in is told of."""
+    with database_of(get_settings()):
+        report = asyncio.run(importing.bring(project, file, answers=answers, dry_run=dry_run))
+    print("\n".join(importing.in_lines(report)))
 
 
 def hand_on(module: str, *words: str) -> NoReturn:
