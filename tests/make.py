@@ -4,12 +4,16 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import hashed
 from app.accounts.permissions import Role
 from app.accounts.tables import ApiToken, Membership, SignIn, User
+from app.annotations.forms import KeptComparison
+from app.annotations.tables import Annotation
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.completions.tables import Completion
 from app.projects.tables import Batch, Guidelines, Project, Protocol
@@ -124,6 +128,40 @@ async def task(
     for number in range(k):
         place = rank if rank is not None else next(numbers)
         session.add(Slot(project_id=project.id, task_id=made.id, number=number, rank=place))
+    await session.flush()
+    return made
+
+
+async def annotation(
+    session: AsyncSession,
+    task: Task,
+    person: User,
+    outcome: str | int = 0,
+    strength: int | None = 2,
+    sides: list[int] | None = None,
+    **values: Any,
+) -> Annotation:
+    """A live answer in the next slot of the task. outcome: number of the preferred completion, or another outcome."""
+    taken = select(Annotation.slot_id).where(Annotation.task_id == task.id, Annotation.slot_id.is_not(None))
+    free = select(Slot).where(Slot.task_id == task.id, Slot.id.not_in(taken)).order_by(Slot.number).limit(1)
+    slot = (await session.scalars(free)).one()
+    said: dict[str, Any] = {"outcome": outcome}
+    if isinstance(outcome, int):
+        said = {"outcome": "preferred", "preferred": outcome, "strength": strength}
+    values = {
+        "task_id": task.id,
+        "slot_id": slot.id,
+        "annotator_id": person.id,
+        "idempotency_key": uuid4(),
+        "body_hash": b"",
+        "kind": "comparison",
+        "body": KeptComparison(**said).model_dump(mode="json"),
+        "sides": sides or [0, 1],
+        "protocol_id": await session.scalar(select(func.max(Protocol.id)).filter_by(project_id=task.project_id)),
+        "guidelines_id": await session.scalar(select(func.max(Guidelines.id)).filter_by(project_id=task.project_id)),
+    } | values
+    made = await _added(session, Annotation(project_id=task.project_id, **values))
+    slot.state, slot.annotator_id = 2, person.id
     await session.flush()
     return made
 

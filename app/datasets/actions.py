@@ -1,15 +1,17 @@
 """Freezing: the answers a question names become lines in a file that nobody edits."""
 
+import asyncio
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import Row, func
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app import events
@@ -19,9 +21,18 @@ from app.datasets.queries import chosen_answers, folder_of
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Tally, split_of
 from app.datasets.tables import Dataset, DatasetState
+from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.preferences.rules import agreement, conclusion, vote_of
+from app.translation import _
 from app.version import code_version
+
+LEFT_BEHIND = 24 * 3600  # seconds
+
+
+class NothingToFreeze(Invalid):
+    code = "nothing-to-freeze"
+    sentence = _("No answer fits the question, so there is nothing to freeze ({left_out} left out for agreement).")
 
 
 async def ask_to_freeze(session: AsyncSession, project_id: int, question: FreezeForm, actor_id: int | None) -> Dataset:
@@ -57,7 +68,7 @@ def line_of(row: Row[Any], question: FreezeForm) -> tuple[dict[str, Any], float]
         "prompt": row.messages,
         "a": {"id": str(row.a_id), "checkpoint": row.a_checkpoint and str(row.a_checkpoint), "parts": row.a_parts},
         "b": {"id": str(row.b_id), "checkpoint": row.b_checkpoint and str(row.b_checkpoint), "parts": row.b_parts},
-        "conclusion": conclusion(votes),
+        "conclusion": conclusion(votes).value,
         "votes": [vote.model_dump(mode="json") for vote in votes],
         "weight": 1.0,
     }
@@ -145,36 +156,82 @@ def keep_folder(temporary: Path, home: Path, manifest: dict[str, Any]) -> None:
     """Give the finished folder its final name. The same content frozen twice is one folder."""
     (temporary / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     (temporary / "README.md").write_text(card_of(manifest), encoding="utf-8")
+    for path in (*temporary.iterdir(), temporary):
+        flush_to_disk(path)
     final = folder_of(home, manifest["sha256"])
-    if (final / "records.jsonl").exists():
-        shutil.rmtree(temporary)
-        return
-    temporary.rename(final)
-    parent = os.open(final.parent, os.O_RDONLY)
-    os.fsync(parent)
-    os.close(parent)
+    try:
+        temporary.rename(final)
+    except OSError:
+        if not (final / "records.jsonl").exists():
+            raise
+    flush_to_disk(final.parent)
+
+
+def flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def temporary_folder(home: Path) -> Path:
-    folder = home / "datasets" / f".{uuid4()}.tmp"
-    folder.mkdir(parents=True)
+    """A place to write to; what a killed worker left in such places more than a day ago goes away."""
+    above = home / "datasets"
+    above.mkdir(parents=True, exist_ok=True)
+    for left in above.glob(".*.tmp"):
+        if left.stat().st_mtime < time.time() - LEFT_BEHIND:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = above / f".{uuid4()}.tmp"
+    folder.mkdir()
     return folder
 
 
-async def freeze(session: AsyncSession, connection: AsyncConnection, dataset: Dataset, home: Path) -> None:
-    """Write the dataset's lines from one snapshot (`connection`) and mark it frozen in `session`."""
+async def write_dataset(connection: AsyncConnection, dataset: Dataset, home: Path) -> dict[str, Any]:
+    """Write the lines that the dataset's question names, from the one moment that `connection` sees; the manifest.
+
+    :raises NothingToFreeze: no answer fits the question. :raises OSError: no room, or no permission.
+    """
     question = FreezeForm.model_validate(dataset.question)
     temporary = temporary_folder(home)
     try:
         written = await write_lines(connection, dataset.project_id, question, temporary / "records.jsonl")
+        if not written.lines:
+            raise NothingToFreeze(left_out=written.left_out)
         manifest = manifest_of(written, question, dataset.name)
-        keep_folder(temporary, home, manifest)
+        await asyncio.to_thread(keep_folder, temporary, home, manifest)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+async def conclude_freezing(session: AsyncSession, dataset_id: int, manifest: dict[str, Any]) -> None:
+    """The folder has its final name: the dataset is frozen. Told twice, the first holds."""
+    dataset = await _still_freezing(session, dataset_id)
+    if dataset is None:
+        return
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
-    dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], written.lines, func.now()
+    dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], manifest["lines"], func.now()
     await session.flush()
     await enqueue(session, FreezingEnded(dataset_id=dataset.id))
     await events.record(
         session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256
     )
+
+
+async def give_up_freezing(session: AsyncSession, dataset_id: int, reason: str) -> None:
+    """Nothing was frozen, and a sentence says why."""
+    dataset = await _still_freezing(session, dataset_id)
+    if dataset is None:
+        return
+    dataset.state, dataset.reason = DatasetState.failed, reason
+    await session.flush()
+    await enqueue(session, FreezingEnded(dataset_id=dataset.id))
+    await events.record(
+        session, "dataset.failed", project_id=dataset.project_id, subject=dataset.public_id, reason=reason
+    )
+
+
+async def _still_freezing(session: AsyncSession, dataset_id: int) -> Dataset | None:
+    wanted = select(Dataset).where(Dataset.id == dataset_id, Dataset.state == DatasetState.freezing)
+    return await session.scalar(wanted.with_for_update())

@@ -28,6 +28,11 @@ class NotFrozenYet(Conflict):
     sentence = _("This dataset has no lines to give: it is {state}.")
 
 
+class LinesAreGone(Conflict):
+    code = "lines-are-gone"
+    sentence = _("The file with the lines of “{name}” is not on this machine.")
+
+
 async def dataset_of(session: AsyncSession, project_id: int, public_id: UUID) -> Dataset:
     found = await session.scalar(
         select(Dataset).where(Dataset.project_id == project_id, Dataset.public_id == public_id)
@@ -51,11 +56,14 @@ def folder_of(home: Path, sha256: str) -> Path:
 def lines_of(home: Path, dataset: Dataset) -> Path:
     """The file of a frozen dataset's lines.
 
-    :raises NotFrozenYet: it is still being frozen, or that failed.
+    :raises NotFrozenYet: it is still being frozen, or that failed. :raises LinesAreGone: not on this machine.
     """
     if dataset.state is not DatasetState.frozen or dataset.sha256 is None:
         raise NotFrozenYet(state=dataset.state.value)
-    return folder_of(home, dataset.sha256) / "records.jsonl"
+    file = folder_of(home, dataset.sha256) / "records.jsonl"
+    if not file.is_file():
+        raise LinesAreGone(name=dataset.name)
+    return file
 
 
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:

@@ -1,25 +1,39 @@
 """Freezes datasets."""
 
-from sqlalchemy import select
-
 from app import database
-from app.datasets.actions import freeze
-from app.datasets.jobs import FreezeDataset, FreezingEnded
+from app.datasets.actions import conclude_freezing, give_up_freezing, write_dataset
+from app.datasets.jobs import FreezeDataset
 from app.datasets.tables import Dataset, DatasetState
-from app.jobs.queue import enqueue
+from app.errors import DomainError
+from app.translation import _
 from workers.handlers.registry import Context, handles
 
 
 @handles(FreezeDataset)
 async def freeze_dataset(job: FreezeDataset, context: Context) -> None:
-    """Write the lines; a dataset that is already frozen is left alone, so running twice is harmless."""
+    """Write the lines from one snapshot, then say so in a transaction of its own, which so never waits on a file.
+
+    A dataset that is already frozen is left alone, so running twice is harmless.
+    """
     async with context.session() as session:
-        dataset = await session.scalar(select(Dataset).where(Dataset.id == job.dataset_id).with_for_update())
-        if dataset is None or dataset.state is not DatasetState.freezing:
-            return
-        try:
-            async with database.snapshot() as connection, session.begin_nested():
-                await freeze(session, connection, dataset, context.settings.home)
-        except OSError as error:
-            dataset.state, dataset.reason = DatasetState.failed, f"The lines could not be written: {error.strerror}."
-            await enqueue(session, FreezingEnded(dataset_id=dataset.id))
+        dataset = await session.get(Dataset, job.dataset_id)
+    if dataset is None or dataset.state is not DatasetState.freezing:
+        return
+    try:
+        async with database.snapshot() as connection:
+            manifest = await write_dataset(connection, dataset, context.settings.home)
+    except Exception as error:
+        if not isinstance(error, DomainError | OSError) and not context.is_last_attempt:
+            raise
+        async with context.session() as session:
+            await give_up_freezing(session, dataset.id, reason_of(error))
+        return
+    async with context.session() as session:
+        await conclude_freezing(session, dataset.id, manifest)
+
+
+def reason_of(error: Exception) -> str:
+    if isinstance(error, DomainError):
+        return str(error)
+    said = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
+    return _("The lines could not be written: {reason}.").format(reason=said)
