@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
 
-from app import database, errors, logs, middleware
+from app import database, errors, journal, middleware
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.accounts import api as accounts_api
 from app.accounts.access import anybody
@@ -36,7 +36,9 @@ from app.training import api as training_api
 from app.training import routes as training
 
 # Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
+# Routes are tried one after the other, so the page that is asked for most comes before its turn.
 PAGES: list[APIRouter] = [
+    workspace.router,
     sign_in.router,
     invitations.router,
     account.router,
@@ -47,7 +49,6 @@ PAGES: list[APIRouter] = [
     prompts.router,
     checkpoints.router,
     completions.router,
-    workspace.router,
     answers.router,
     datasets.router,
     training.router,
@@ -71,7 +72,7 @@ API: list[APIRouter] = [
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    logs.set_up(get_settings().log_level)
+    journal.set_up(get_settings().log_level)
     yield
     await database.dispose()
 

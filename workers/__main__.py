@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from app import logs
+from app import journal
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.jobs.queue import Queue
 from app.settings import get_settings
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("process", choices=["sample", "train", "tidy"])
     chosen = parser.parse_args().process
-    logs.set_up(get_settings().log_level)
+    journal.set_up(get_settings().log_level)
     asyncio.run({"sample": sample, "train": train, "tidy": tidy}[chosen]())
 
 

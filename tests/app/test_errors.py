@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import database, errors, logs, middleware
+from app import database, errors, journal, middleware
 from app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, SignInNeeded, TooLarge, TooMany, Unavailable
 from tests import make
 
@@ -212,7 +212,7 @@ class Terminal(io.StringIO):
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     stream, root = request.param(), logging.getLogger()
     before = root.handlers[:], root.level
-    logs.set_up("info", stream)
+    journal.set_up("info", stream)
     yield stream
     root.handlers, root.level = before
 
@@ -240,7 +240,7 @@ def test_an_error_message_with_line_breaks_begins_no_line_of_its_own(log: io.Str
 def test_a_log_for_programs_is_one_object_a_line() -> None:
     stream, root = io.StringIO(), logging.getLogger()
     before = root.handlers[:], root.level
-    logs.set_up("info", stream)
+    journal.set_up("info", stream)
     logging.getLogger("hone.test").error("wrong", extra={"request": "abc"})
     root.handlers, root.level = before
     told: dict[str, Any] = json.loads(stream.getvalue())
