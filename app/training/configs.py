@@ -58,9 +58,10 @@ class RewardConfig(Config):
     batch: int = Field(default=16, ge=1, description="Comparisons per member and optimizer step.")
     warmup: float = Field(default=0.1, ge=0, le=0.9, description="Share of the steps in which the rate rises.")
     max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients of a member are clipped to this norm.")
-    # mean reads every token of the answer, last only the end; few votes cannot teach the last token to gather
-    read: Literal["last", "mean"] = Field(
-        default="last", description="Score read at the last real token, or averaged over the answer's tokens."
+    # next: a base that has read conversations already expects there what the user will say to such an answer
+    read: Literal["last", "mean", "next"] = Field(
+        default="last",
+        description="Score read at the last real token, over all tokens of the answer, or where the user would reply.",
     )
     max_tokens: int = Field(
         default=2048,

@@ -53,6 +53,12 @@ def test_a_prompt_goes_through_the_chat_template(opened: Opened) -> None:
     assert opened.answer_ids("fine")[-1] == opened.eos_id
 
 
+def test_the_opening_of_a_reply_is_what_the_template_writes(opened: Opened) -> None:
+    assert opened.tokenizer.decode(opened.reply_ids()) == "<|user|>"
+    opened.tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert opened.reply_ids() == []
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "optimizer.pt", "extra.pkl", "a.ckpt"])
 def test_a_pickle_is_refused_by_name(copy: Path, name: str) -> None:
     (copy / name).write_bytes(b"\x80\x04")

@@ -261,8 +261,9 @@ def test_shuffled_outcomes_teach_nothing(run: RewardRun, tmp_path: Path) -> None
     assert 0.35 < metrics["heldout"]["accuracy"] < 0.65
 
 
-def test_a_saved_reward_network_scores_as_before_alone_and_in_company(run: RewardRun) -> None:
-    train_reward(changed(run, epochs=1, patience=1))
+@pytest.mark.parametrize("read", ["last", "mean", "next"])
+def test_a_saved_reward_network_scores_as_before_alone_and_in_company(run: RewardRun, read: str) -> None:
+    train_reward(changed(run, epochs=1, patience=1, read=read))
     scores = []
     opened = open_checkpoint(run.checkpoint)
     prompts = [opened.prompt_ids([("user", "the day")])] * 3

@@ -97,6 +97,18 @@ class Opened:
         """Token ids of an answer with the end-of-answer token, as the policy would have sampled it."""
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_id]
 
+    def reply_ids(self) -> list[int]:
+        """What the chat template writes between an answer and the user's reply; empty where that cannot be told."""
+        turns = [("user", "yes"), ("assistant", "yes"), ("user", "yes")]
+        messages = [{"role": role, "content": text} for role, text in turns]
+        whole = list(self.tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"])
+        before, text = self.prompt_ids(turns[:1]) + self.answer_ids("yes"), self.answer_ids("yes")[:-1]
+        rest = whole[len(before) :]
+        for place in range(len(rest) - len(text) + 1):
+            if whole[: len(before)] == before and rest[place : place + len(text)] == text:
+                return rest[:place]
+        return []
+
 
 def open_checkpoint(
     path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = torch.float32

@@ -103,7 +103,7 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     train = [pair for pair in pairs if pair.split == "train"]
     heldout = [pair for pair in pairs if pair.split == "heldout"]
     require_votes(train, run.config)
-    reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256)
+    reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256, opened.reply_ids())
 
     fingerprint = fingerprint_of(run, inputs)
     blind, learned = fit(reward, train, opened.pad_id, run, progress, fingerprint)
@@ -277,7 +277,7 @@ def vote_losses(
 
 def pair_scores(reward: RewardNetwork, part: list[list[Pair]], stems: Stems) -> Tensor:
     """part[m]: the n pairs that member m reads → raw scores (members, n, 2) of a and b."""
-    rows = [(pair.prompt, answer) for pairs in part for pair in pairs for answer in (pair.a, pair.b)]
+    rows = [(pair.prompt, answer + reward.tail) for pairs in part for pair in pairs for answer in (pair.a, pair.b)]
     starts = [len(prompt) for prompt, _ in rows]
     ends = [len(prompt) + len(answer) for prompt, answer in rows]
     stem = stems.of([prompt + answer for prompt, answer in rows])

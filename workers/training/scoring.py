@@ -48,9 +48,11 @@ class RewardNetwork(nn.Module):
     temperature: divides scores so that differences are log-odds. moments: mean and sd of reference answers' scores.
     """
 
-    def __init__(self, backbone: Backbone, config: RewardConfig, base_sha256: str) -> None:
+    def __init__(self, backbone: Backbone, config: RewardConfig, base_sha256: str, reply: Sequence[int] = ()) -> None:
+        """reply: the tokens with which a user's reply opens, behind which `read: next` looks."""
         super().__init__()
         self.backbone, self.config, self.base_sha256 = backbone, config, base_sha256
+        self.tail = list(reply) if config.read == "next" else []
         # layers below are the base's own: they run once for all members, and once for all epochs
         self.above = min(backbone.depth - 1, round(backbone.depth * (1 - config.depth)))
         backbone.add(ADAPTER, config.rank, config.scale, config.members, self.above)
@@ -73,12 +75,12 @@ class RewardNetwork(nn.Module):
     def block_scores(self, stem: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
         """stem of members x n rows, member m reads the m-th block of n → raw scores (members, n).
 
-        starts, ends: where each row's answer begins and stops (past its last token).
+        starts, ends: where each row's answer begins and stops (past its last token, the tail's if there is one).
         """
         with self.backbone.using(ADAPTER):
             hidden = self.backbone.crown(stem, self.above).float()  # (members x n, t, width)
         last = torch.tensor(ends, device=hidden.device) - 1
-        if self.config.read == "last":
+        if self.config.read != "mean":
             read = hidden[torch.arange(len(hidden), device=hidden.device), last]
         else:
             places = torch.arange(hidden.shape[1], device=hidden.device)
@@ -92,6 +94,7 @@ class RewardNetwork(nn.Module):
         """What each member says, (members, n), before any constant."""
         members = self.config.members
         raw = torch.zeros(members, len(prompts), device=self.backbone.device)
+        answers = [answer + self.tail for answer in answers]
         for rows, ids in micro_batches(prompts, answers, max(1, self.config.token_budget // members), pad):
             starts = [len(prompts[row]) for row in rows] * members
             ends = [len(prompts[row]) + len(answers[row]) for row in rows] * members
@@ -112,7 +115,8 @@ class RewardNetwork(nn.Module):
 
 
 def save_reward(folder: Path, reward: RewardNetwork, record: CheckpointRecord) -> None:
-    constants = {"temperature": reward.temperature, "moments": reward.moments, "offsets": reward.offsets.tolist()}
+    constants: dict[str, object] = {"tail": reward.tail}
+    constants |= {"temperature": reward.temperature, "moments": reward.moments, "offsets": reward.offsets.tolist()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in reward.trained().items()}
     save_folder(folder, record, lambda place: save_file(tensors, place / FILE, {"constants": json.dumps(constants)}))
 
@@ -127,7 +131,7 @@ def load_reward(folder: str | Path, backbone: Backbone, base_sha256: str) -> Rew
             f" and this one is {base_sha256[:12]}…: its scores would mean nothing."
         )
     constants = json.loads(check_safetensors_metadata(folder / FILE)["constants"])
-    reward = RewardNetwork(backbone, RewardConfig.model_validate(record.config), base_sha256)
+    reward = RewardNetwork(backbone, RewardConfig.model_validate(record.config), base_sha256, constants["tail"])
     tensors = load_file(folder / FILE)
     if tensors.keys() != reward.trained().keys():
         raise CheckpointRefused(f"{FILE} in {folder.name} does not fit the layers of its base.")
