@@ -128,8 +128,16 @@ Session = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
 async def next_transaction(session: AsyncSession) -> None:
-    """Commit what was said and go on in a new transaction: an answer is safe before the next task is looked for."""
-    await session.commit()
+    """Commit what was said and go on in a new transaction: an answer is safe before the next task is looked for.
+
+    One round trip on the connection that the session holds, instead of giving it back and beginning again.
+    """
+    await session.flush()
+    connection = await session.connection()
+    if connection.in_nested_transaction():  # inside a transaction of somebody else's
+        await session.commit()
+    else:
+        await connection.exec_driver_sql("COMMIT AND CHAIN")
 
 
 @asynccontextmanager

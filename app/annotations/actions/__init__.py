@@ -1,8 +1,9 @@
 """What happens to annotations, by verb."""
 
+from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
 from app.annotations.actions.drafting import Draft, save_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
-from app.annotations.actions.submitting import AlreadyAnswered, KeyUsed, Saved, submit
+from app.annotations.actions.submitting import submit
 
 __all__ = [
     "AlreadyAnswered",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.annotations.forms import NewDraft
 from app.errors import NotFound
 from app.tasks.actions import renew
-from app.tasks.actions.claiming import ME, PROJECT
+from app.tasks.actions.hot import ME, PROJECT
 
 # The slot in which this person was shown the task under this key, whether they still hold it or not.
 KEEP = text("""

@@ -7,7 +7,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
-from app.annotations.actions.submitting import Saved, kept_body
+from app.annotations.actions.answering import Saved, kept_body
 from app.annotations.forms import Body
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.errors import Conflict, NotFound

@@ -6,65 +6,21 @@ notes the event, drops the draft and closes the task. Only when the lease is gon
 another free slot of the task, else it is kept as surplus.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, DateTime, LargeBinary, Row, SmallInteger, Text, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import Row, Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.forms import Body, NotOneOfThese, kept
-from app.annotations.rules import is_fast
+from app.annotations.actions.answering import VALUES, KeyUsed, Saved, Shown, answer_of, saved
+from app.annotations.actions.late import submit_late
+from app.annotations.forms import Body
 from app.annotations.tables import AnnotationState
-from app.errors import Conflict, NotFound
-from app.keys import key_for
-from app.projects.rules import ProtocolBody
-from app.tasks.actions.claiming import ME, PROJECT
-from app.tasks.actions.ending import SETTLE, pass_by
-from app.tasks.queries import protocol_body
-from app.tasks.rules import handle_of
-from app.translation import _
+from app.errors import NotFound
+from app.tasks.actions.hot import ME, PROJECT, statement
 
-
-class KeyUsed(Conflict):
-    code = "key-used"
-    sentence = _("This key already carries another answer, which is kept. Change it by editing.")
-
-
-class AlreadyAnswered(Conflict):
-    """You have answered this task from another tab or device."""
-
-    code = "already-answered"
-    sentence = _("You have already answered this task. Your first answer is kept; you can still edit it.")
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """state surplus: kept and paid, but the task had its answers. at: of this version. is_repeat: it was there."""
-
-    id: int
-    public_id: UUID
-    version: int
-    state: AnnotationState
-    at: datetime
-    is_repeat: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What was on the screen that this answer speaks about."""
-
-    slot_id: int
-    shown_at: datetime
-    sides: Sequence[int]
-    protocol_id: int
-    guidelines_id: int | None
-
-
-LOOK = text("""
+LOOK = statement(
+    """
     SELECT t.id AS task_id, t.kind, t.public_id, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
            a.id AS annotation_id, a.public_id AS annotation, a.version, a.state AS annotation_state, a.body_hash,
@@ -79,32 +35,17 @@ LOOK = text("""
     ) AS what
     WHERE t.public_id = :task AND t.project_id = :project
     FOR NO KEY UPDATE OF t
-""").bindparams(PROJECT, ME, bindparam("task", type_=Uuid), bindparam("key", type_=Uuid))
-
-VALUES = (
+    """,
     PROJECT,
     ME,
-    bindparam("task_id", type_=BigInteger),
-    bindparam("slot", type_=BigInteger),
+    bindparam("task", type_=Uuid),
     bindparam("key", type_=Uuid),
-    bindparam("hash", type_=LargeBinary),
-    bindparam("kind", type_=Text),
-    bindparam("body", type_=JSONB),
-    bindparam("fast", type_=Boolean),
-    bindparam("subject", type_=Text),
+    returns="task_id kind public_id now slot_id state shown_key shown_at sides protocol_id guidelines_id annotation_id "
+    "annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
 )
 
-SHOWN_AT = bindparam("shown_at", type_=DateTime(timezone=True))
-SHOWN = (
-    bindparam("task_id", type_=BigInteger),
-    bindparam("slot", type_=BigInteger),
-    bindparam("key", type_=Uuid),
-    bindparam("sides", type_=ARRAY(SmallInteger)),
-    bindparam("protocol_id", type_=BigInteger),
-    bindparam("guidelines_id", type_=BigInteger),
-)
-
-KEEP = text("""
+KEEP = statement(
+    """
     WITH held AS (
         SELECT id, shown_at, sides, protocol_id, guidelines_id FROM slots
         WHERE id = :slot AND annotator_id = :me AND state = 1 AND shown_key = :key
@@ -131,61 +72,10 @@ KEEP = text("""
                jsonb_build_object('task', :subject, 'state', said.state)
         FROM said
     )
-    SELECT * FROM said
-""").bindparams(*VALUES)
-
-LAPSED = text("""
-    SELECT l.slot_id, l.shown_at, l.sides, l.protocol_id, l.guidelines_id
-    FROM lapses l JOIN slots s ON s.id = l.slot_id
-    WHERE l.shown_key = :key AND l.annotator_id = :me AND s.task_id = :task_id
-""").bindparams(ME, bindparam("key", type_=Uuid), bindparam("task_id", type_=BigInteger))
-
-COUNT_LATE = text("""
-    UPDATE quota_days q SET used = q.used + :more FROM projects p
-    WHERE p.id = :project AND q.project_id = p.id AND q.annotator_id = :me
-      AND q.day = CAST(:shown_at AT TIME ZONE p.zone AS date)
-""").bindparams(PROJECT, ME, SHOWN_AT, bindparam("more", type_=BigInteger))
-
-# The lease I hold on this task again, else the slot it was shown for, else another free one of the same lane.
-TAKE_LATE = text("""
-    UPDATE slots s
-    SET state = 2, annotator_id = :me, lease = NULL, lease_until = NULL, shown_key = :key,
-        shown_at = :shown_at, sides = :sides, protocol_id = :protocol_id, guidelines_id = :guidelines_id
-    FROM (
-        SELECT o.id, o.state, o.shown_at FROM slots o
-        WHERE o.task_id = :task_id
-          AND (o.state = 0 AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
-               OR o.state = 1 AND o.annotator_id = :me)
-        ORDER BY o.state DESC, o.id = :slot DESC, o.number
-        LIMIT 1
-        FOR NO KEY UPDATE OF o SKIP LOCKED
-    ) AS found
-    WHERE s.id = found.id
-    RETURNING s.id, found.state AS before, found.shown_at AS counted_at
-""").bindparams(ME, SHOWN_AT, *SHOWN)
-
-KEEP_LATE = text("""
-    WITH said AS (
-        INSERT INTO annotations (project_id, task_id, slot_id, annotator_id, idempotency_key, body_hash, kind, body,
-                                 sides, protocol_id, guidelines_id, fast, shown_at, state)
-        VALUES (:project, :task_id, :slot, :me, :key, :hash, :kind, :body, :sides, :protocol_id, :guidelines_id,
-                :fast, :shown_at, :state)
-        RETURNING id, public_id, version, state, submitted_at
-    ), typed AS (
-        DELETE FROM drafts d USING said WHERE d.slot_id = :shown_slot AND d.annotator_id = :me
-    ), noted AS (
-        INSERT INTO events (actor_id, project_id, kind, subject, body)
-        SELECT :me, :project, 'annotation.submitted', CAST(said.public_id AS text),
-               jsonb_build_object('task', :subject, 'state', said.state, 'late', true)
-        FROM said
-    )
-    SELECT * FROM said
-""").bindparams(
+    SELECT id, public_id, version, state, submitted_at FROM said
+    """,
     *VALUES,
-    *SHOWN,
-    SHOWN_AT,
-    bindparam("shown_slot", type_=BigInteger),
-    bindparam("state", type_=Text),
+    returns="id public_id version state submitted_at",
 )
 
 
@@ -226,66 +116,3 @@ def repeated(found: Row[Any], body: Body) -> Saved:
         raise KeyUsed
     state = AnnotationState(found.annotation_state)
     return Saved(found.annotation_id, found.annotation, found.version, state, found.submitted_at, is_repeat=True)
-
-
-async def submit_late(
-    session: AsyncSession, project_id: int, person_id: int, found: Row[Any], key: UUID, body: Body
-) -> Saved:
-    """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus."""
-    lapsed = (await session.execute(LAPSED, {"key": key, "me": person_id, "task_id": found.task_id})).one_or_none()
-    if found.state == 2:
-        raise AlreadyAnswered
-    if lapsed is None:
-        raise NotFound
-    shown = Shown(*lapsed)
-    answer = await answer_of(session, project_id, person_id, found, shown, key, body)
-    answer |= {
-        "sides": shown.sides,
-        "protocol_id": shown.protocol_id,
-        "guidelines_id": shown.guidelines_id,
-        "shown_at": shown.shown_at,
-        "shown_slot": shown.slot_id,
-    }
-    await session.execute(COUNT_LATE, answer | {"more": 1})  # locks the quota row before the slot
-    slot = (await session.execute(TAKE_LATE, answer)).one_or_none()
-    if slot is not None and slot.before == 1:  # this person's lease on the same task: it was counted already
-        await session.execute(COUNT_LATE, answer | {"more": -1, "shown_at": slot.counted_at})
-    state = AnnotationState.live if slot else AnnotationState.surplus
-    place = {"slot": slot.id if slot else shown.slot_id, "state": state.value}
-    said = (await session.execute(KEEP_LATE, answer | place)).one()
-    if slot is None:
-        await pass_by(session, found.task_id, person_id, "surplus")
-    else:
-        await session.execute(SETTLE, {"task": found.task_id})
-    return saved(said)
-
-
-async def answer_of(
-    session: AsyncSession, project_id: int, person_id: int, found: Row[Any], shown: Shown, key: UUID, body: Body
-) -> dict[str, Any]:
-    """The values to store: the body under its protocol, its handles resolved to completions."""
-    if body.kind != found.kind:
-        raise NotOneOfThese
-    protocol = await protocol_body(session, shown.protocol_id)
-    return {
-        "project": project_id,
-        "me": person_id,
-        "task_id": found.task_id,
-        "subject": str(found.public_id),
-        "slot": shown.slot_id,
-        "key": key,
-        "hash": body.digest(),
-        "kind": body.kind,
-        "body": kept_body(body, protocol, shown.slot_id, found.ids),
-        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters),
-    }
-
-
-def kept_body(body: Body, protocol: ProtocolBody, slot_id: int, completions: Sequence[int]) -> dict[str, Any]:
-    """The body to store; handles were made for `slot_id`, completions are inside ids in the task's order."""
-    secret = key_for("handles")
-    return kept(body, protocol, {handle_of(secret, slot_id, one): number for number, one in enumerate(completions)})
-
-
-def saved(said: Row[Any]) -> Saved:
-    return Saved(said.id, said.public_id, said.version, AnnotationState(said.state), said.submitted_at)

@@ -10,8 +10,7 @@ from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.annotations.actions import EditedMeanwhile, Saved
-from app.annotations.actions.submitting import AlreadyAnswered, KeyUsed
+from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
 from app.annotations.forms import ChosenForm
 from app.annotations.queries import (
     MyAnswer,

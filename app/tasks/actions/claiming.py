@@ -25,22 +25,26 @@ from app.accounts.access import Access
 from app.jobs.queue import enqueue
 from app.projects.tables import ProjectState
 from app.settings import get_settings
+from app.tasks.actions.hot import ME, PROJECT, statement
 from app.tasks.jobs import QueueRanLow
 from app.translation import _
 
 COUNTS_EVERY = 8  # claims of one person and lane; then the free tasks are counted against the low-water mark
 
-PROJECT = bindparam("project", type_=BigInteger)
-ME = bindparam("me", type_=BigInteger)
-
-LOCK_QUOTA = text("""
+LOCK_QUOTA = statement(
+    """
     SELECT q.used, q.day, coalesce(:own_limit, p.daily_limit) AS most, p.state, p.low_water
     FROM projects p
     JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
     WHERE p.id = :project
     FOR NO KEY UPDATE OF q
-""").bindparams(PROJECT, ME, bindparam("own_limit", type_=BigInteger))
+    """,
+    PROJECT,
+    ME,
+    bindparam("own_limit", type_=BigInteger),
+    returns="used day most state low_water",
+)
 
 BEGIN_DAY = text("""
     INSERT INTO quota_days (project_id, annotator_id, day)
@@ -50,7 +54,8 @@ BEGIN_DAY = text("""
 
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
 # Every twentieth claim ignores the watermark, so that slots freed or moved behind it are found.
-CLAIM = text("""
+CLAIM = statement(
+    """
     WITH held AS (
         UPDATE slots SET lease_until = greatest(lease_until, now() + :lease)
         WHERE project_id = :project AND annotator_id = :me AND state = 1
@@ -102,7 +107,8 @@ CLAIM = text("""
         UNION ALL
         SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, false FROM held
     )
-    SELECT shown.*, t.public_id AS task, t.kind, p.rendered,
+    SELECT shown.id, shown.task_id, shown.shown_key, shown.shown_at, shown.sides, shown.protocol_id,
+           shown.guidelines_id, shown.is_new, t.public_id AS task, t.kind, p.rendered,
            jsonb_path_query_array(p.messages, '$[*].role') AS roles, what.ids, what.htmls,
            CASE WHEN :with_texts THEN p.messages END AS messages, what.parts,
            d.body AS draft, d.rev AS draft_rev, (SELECT claims FROM marked) AS claims
@@ -116,7 +122,7 @@ CLAIM = text("""
         WHERE tc.task_id = shown.task_id
     ) AS what
     LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me
-""").bindparams(
+    """,
     PROJECT,
     ME,
     bindparam("lease", type_=Interval),
@@ -125,6 +131,8 @@ CLAIM = text("""
     bindparam("may_take", type_=Boolean),
     bindparam("with_texts", type_=Boolean),
     bindparam("day", type_=Date),
+    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind rendered roles ids htmls "
+    "messages parts draft draft_rev claims",
 )
 
 # At most fifty slots a task: enough rows to find `low_water` tasks, and never a walk over the whole queue.

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, Interval, Row, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.tasks.actions.claiming import ME, PROJECT, lease_time
+from app.tasks.actions.claiming import lease_time
+from app.tasks.actions.hot import ME, PROJECT
 
 LAPSES_LAST = "30 days"
 

@@ -1,0 +1,102 @@
+"""What every way of keeping an answer shares: what was shown, what is stored, what is told back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, LargeBinary, Row, Text, Uuid, bindparam
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.forms import Body, NotOneOfThese, kept
+from app.annotations.rules import is_fast
+from app.annotations.tables import AnnotationState
+from app.errors import Conflict
+from app.keys import key_for
+from app.projects.rules import ProtocolBody
+from app.tasks.actions.hot import ME, PROJECT
+from app.tasks.queries import protocol_body
+from app.tasks.rules import handle_of
+from app.translation import _
+
+
+class KeyUsed(Conflict):
+    code = "key-used"
+    sentence = _("This key already carries another answer, which is kept. Change it by editing.")
+
+
+class AlreadyAnswered(Conflict):
+    """You have answered this task from another tab or device."""
+
+    code = "already-answered"
+    sentence = _("You have already answered this task. Your first answer is kept; you can still edit it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """state surplus: kept and paid, but the task had its answers. at: of this version. is_repeat: it was there."""
+
+    id: int
+    public_id: UUID
+    version: int
+    state: AnnotationState
+    at: datetime
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was on the screen that this answer speaks about."""
+
+    slot_id: int
+    shown_at: datetime
+    sides: Sequence[int]
+    protocol_id: int
+    guidelines_id: int | None
+
+
+VALUES = (
+    PROJECT,
+    ME,
+    bindparam("task_id", type_=BigInteger),
+    bindparam("slot", type_=BigInteger),
+    bindparam("key", type_=Uuid),
+    bindparam("hash", type_=LargeBinary),
+    bindparam("kind", type_=Text),
+    bindparam("body", type_=JSONB),
+    bindparam("fast", type_=Boolean),
+    bindparam("subject", type_=Text),
+)
+
+
+async def answer_of(
+    session: AsyncSession, project_id: int, person_id: int, found: Row[Any], shown: Shown, key: UUID, body: Body
+) -> dict[str, Any]:
+    """The values to store: the body under its protocol, its handles resolved to completions."""
+    if body.kind != found.kind:
+        raise NotOneOfThese
+    protocol = await protocol_body(session, shown.protocol_id)
+    return {
+        "project": project_id,
+        "me": person_id,
+        "task_id": found.task_id,
+        "subject": str(found.public_id),
+        "slot": shown.slot_id,
+        "key": key,
+        "hash": body.digest(),
+        "kind": body.kind,
+        "body": kept_body(body, protocol, shown.slot_id, found.ids),
+        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters),
+    }
+
+
+def kept_body(body: Body, protocol: ProtocolBody, slot_id: int, completions: Sequence[int]) -> dict[str, Any]:
+    """The body to store; handles were made for `slot_id`, completions are inside ids in the task's order."""
+    secret = key_for("handles")
+    return kept(body, protocol, {handle_of(secret, slot_id, one): number for number, one in enumerate(completions)})
+
+
+def saved(said: Row[Any]) -> Saved:
+    return Saved(said.id, said.public_id, said.version, AnnotationState(said.state), said.submitted_at)

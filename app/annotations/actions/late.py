@@ -1,0 +1,111 @@
+"""Answers that come after their lease is gone: honoured where a slot is still free, else kept as surplus."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Row, SmallInteger, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.actions.answering import VALUES, AlreadyAnswered, Saved, Shown, answer_of, saved
+from app.annotations.forms import Body
+from app.annotations.tables import AnnotationState
+from app.errors import NotFound
+from app.tasks.actions.ending import SETTLE, pass_by
+from app.tasks.actions.hot import ME, PROJECT
+
+SHOWN_AT = bindparam("shown_at", type_=DateTime(timezone=True))
+SHOWN = (
+    bindparam("task_id", type_=BigInteger),
+    bindparam("slot", type_=BigInteger),
+    bindparam("key", type_=Uuid),
+    bindparam("sides", type_=ARRAY(SmallInteger)),
+    bindparam("protocol_id", type_=BigInteger),
+    bindparam("guidelines_id", type_=BigInteger),
+)
+
+LAPSED = text("""
+    SELECT l.slot_id, l.shown_at, l.sides, l.protocol_id, l.guidelines_id
+    FROM lapses l JOIN slots s ON s.id = l.slot_id
+    WHERE l.shown_key = :key AND l.annotator_id = :me AND s.task_id = :task_id
+""").bindparams(ME, bindparam("key", type_=Uuid), bindparam("task_id", type_=BigInteger))
+
+COUNT_LATE = text("""
+    UPDATE quota_days q SET used = q.used + :more FROM projects p
+    WHERE p.id = :project AND q.project_id = p.id AND q.annotator_id = :me
+      AND q.day = CAST(:shown_at AT TIME ZONE p.zone AS date)
+""").bindparams(PROJECT, ME, SHOWN_AT, bindparam("more", type_=BigInteger))
+
+# The lease I hold on this task again, else the slot it was shown for, else another free one of the same lane.
+TAKE_LATE = text("""
+    UPDATE slots s
+    SET state = 2, annotator_id = :me, lease = NULL, lease_until = NULL, shown_key = :key,
+        shown_at = :shown_at, sides = :sides, protocol_id = :protocol_id, guidelines_id = :guidelines_id
+    FROM (
+        SELECT o.id, o.state, o.shown_at FROM slots o
+        WHERE o.task_id = :task_id
+          AND (o.state = 0 AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
+               OR o.state = 1 AND o.annotator_id = :me)
+        ORDER BY o.state DESC, o.id = :slot DESC, o.number
+        LIMIT 1
+        FOR NO KEY UPDATE OF o SKIP LOCKED
+    ) AS found
+    WHERE s.id = found.id
+    RETURNING s.id, found.state AS before, found.shown_at AS counted_at
+""").bindparams(ME, SHOWN_AT, *SHOWN)
+
+KEEP_LATE = text("""
+    WITH said AS (
+        INSERT INTO annotations (project_id, task_id, slot_id, annotator_id, idempotency_key, body_hash, kind, body,
+                                 sides, protocol_id, guidelines_id, fast, shown_at, state)
+        VALUES (:project, :task_id, :slot, :me, :key, :hash, :kind, :body, :sides, :protocol_id, :guidelines_id,
+                :fast, :shown_at, :state)
+        RETURNING id, public_id, version, state, submitted_at
+    ), typed AS (
+        DELETE FROM drafts d USING said WHERE d.slot_id = :shown_slot AND d.annotator_id = :me
+    ), noted AS (
+        INSERT INTO events (actor_id, project_id, kind, subject, body)
+        SELECT :me, :project, 'annotation.submitted', CAST(said.public_id AS text),
+               jsonb_build_object('task', :subject, 'state', said.state, 'late', true)
+        FROM said
+    )
+    SELECT * FROM said
+""").bindparams(
+    *VALUES,
+    *SHOWN,
+    SHOWN_AT,
+    bindparam("shown_slot", type_=BigInteger),
+    bindparam("state", type_=Text),
+)
+
+
+async def submit_late(
+    session: AsyncSession, project_id: int, person_id: int, found: Row[Any], key: UUID, body: Body
+) -> Saved:
+    """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus."""
+    lapsed = (await session.execute(LAPSED, {"key": key, "me": person_id, "task_id": found.task_id})).one_or_none()
+    if found.state == 2:
+        raise AlreadyAnswered
+    if lapsed is None:
+        raise NotFound
+    shown = Shown(*lapsed)
+    answer = await answer_of(session, project_id, person_id, found, shown, key, body)
+    answer |= {
+        "sides": shown.sides,
+        "protocol_id": shown.protocol_id,
+        "guidelines_id": shown.guidelines_id,
+        "shown_at": shown.shown_at,
+        "shown_slot": shown.slot_id,
+    }
+    await session.execute(COUNT_LATE, answer | {"more": 1})  # locks the quota row before the slot
+    slot = (await session.execute(TAKE_LATE, answer)).one_or_none()
+    if slot is not None and slot.before == 1:  # this person's lease on the same task: it was counted already
+        await session.execute(COUNT_LATE, answer | {"more": -1, "shown_at": slot.counted_at})
+    state = AnnotationState.live if slot else AnnotationState.surplus
+    place = {"slot": slot.id if slot else shown.slot_id, "state": state.value}
+    said = (await session.execute(KEEP_LATE, answer | place)).one()
+    if slot is None:
+        await pass_by(session, found.task_id, person_id, "surplus")
+    else:
+        await session.execute(SETTLE, {"task": found.task_id})
+    return saved(said)
