@@ -24,6 +24,7 @@ from app.translation import _
 from app.version import code_version
 
 HEARTBEAT_LIMIT = timedelta(seconds=20)
+MOST_ATTEMPTS = 20  # a run that takes its trainer down each time must not do so for ever
 LOG_LIMIT = 16_000  # characters of log kept with a run
 TERMINAL = (RunState.succeeded, RunState.failed, RunState.cancelled)
 
@@ -129,6 +130,13 @@ async def take_run(session: AsyncSession, run_id: int) -> Run | None:
         return None
     if run.state is RunState.running and await _is_alive(session, run):
         return None
+    if run.cancel_requested_at:  # its trainer died before it could obey
+        await _end(session, run, RunState.cancelled, _("Cancelled on request."))
+        return None
+    if run.attempt >= MOST_ATTEMPTS:
+        sentence = _("It was begun {n} times and never came to an end; the log's end may say why.")
+        await _end(session, run, RunState.failed, sentence.format(n=run.attempt))
+        return None
     run.state, run.fence, run.attempt = RunState.running, uuid4(), run.attempt + 1
     run.heartbeat_at, run.started_at = func.now(), run.started_at or func.now()
     await session.flush()
@@ -202,6 +210,19 @@ async def succeed(
 async def fail(session: AsyncSession, run_id: int, fence: UUID, reason: str) -> None:
     """End the run with a sentence that says why."""
     await _end(session, await _held(session, run_id, fence), RunState.failed, reason)
+
+
+async def let_go(session: AsyncSession, run_id: int, fence: UUID) -> None:
+    """An attempt that broke hands the run back, so that its job's next try need not wait for a silent heart."""
+    held = update(Run).where(Run.id == run_id, Run.fence == fence, Run.state == RunState.running)
+    await session.execute(held.values(state=RunState.queued, fence=None))
+
+
+async def give_up(session: AsyncSession, run_id: int, reason: str) -> None:
+    """End a run that no living attempt holds and that will not be tried again."""
+    run = await session.scalar(select(Run).where(Run.id == run_id).with_for_update())
+    if run is not None and run.state not in TERMINAL:
+        await _end(session, run, RunState.failed, reason)
 
 
 async def stop(session: AsyncSession, run_id: int, fence: UUID) -> None:

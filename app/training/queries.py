@@ -95,18 +95,19 @@ async def writing_checkpoints(session: AsyncSession, project_id: int) -> Sequenc
     return (await session.scalars(query.order_by(Checkpoint.id.desc()))).all()
 
 
-async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[dict[str, Any]]:
-    """Prompts to practise on as records.PromptRecord: use train, else label; never held-out."""
+async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """(root's key, prompt as records.PromptRecord) to practise on: use train, else label; never held-out."""
     for use in (Use.train, Use.label):
         query = (
-            select(Prompt.public_id, Root.public_id, Prompt.messages)
+            select(Root.key, Prompt.public_id, Root.public_id, Prompt.messages)
             .join(Root, Root.id == Prompt.root_id)
             .where(Prompt.project_id == project_id, Prompt.use == use, Prompt.retired_at.is_(None))
             .order_by(Prompt.id)
         )
         found = False
-        async for prompt, group, messages in await session.stream(query):
+        async for root, prompt, group, messages in await session.stream(query):
             found = True
-            yield {"kind": "prompt", "schema_version": 1, "id": str(prompt), "group": str(group), "prompt": messages}
+            line = {"kind": "prompt", "schema_version": 1, "id": str(prompt), "group": str(group), "prompt": messages}
+            yield root, line
         if found:
             return

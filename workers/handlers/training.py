@@ -2,133 +2,74 @@
 
 import asyncio
 import json
-import shutil
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import orjson
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from app.checkpoints.queries import location_of
-from app.checkpoints.tables import Checkpoint, CheckpointKind
-from app.datasets.queries import lines_of
-from app.datasets.tables import Dataset
+from app.checkpoints.tables import CheckpointKind
+from app.errors import DomainError
 from app.training import actions
 from app.training.jobs import Train
-from app.training.queries import practice_prompts
 from app.training.tables import Method, Run
+from workers.attempts import Attempt, new_metrics, tail_of, take_over_folder, write_inputs
 from workers.children import end, start_python
 from workers.handlers.registry import Context, every, handles
+
+log = logging.getLogger("hone.training")
 
 BEAT = 2.0  # seconds between two heartbeats
 PATIENCE = 30.0  # seconds a cancelled training has to save its state
 KIND = {Method.reward: CheckpointKind.reward, Method.ppo: CheckpointKind.policy}
 
 
-class NothingToPractiseOn(Exception):
-    """The project has no prompt that PPO may use."""
-
-
-@dataclass
-class Attempt:
-    """One process's go at a run. folder is named by the fence; `read` is how far its metrics have been told."""
-
-    run_id: int
-    fence: UUID
-    public_id: UUID
-    method: Method
-    folder: Path
-    cancelling: bool = False
-    read: int = field(default=0)
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.txt"
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    @property
-    def result(self) -> Path:
-        return self.folder / "result"
-
-
 @handles(Train)
 async def train(job: Train, context: Context) -> None:
     """Take the run, train in a child, tell what it tells, and end the run exactly once."""
-    home = context.settings.home.resolve()
-    async with context.session() as session:
-        run = await actions.take_run(session, job.run_id)
-        if run is None:
-            return
-        assert run.fence is not None
-        attempt = Attempt(run.id, run.fence, run.public_id, run.method, take_over_folder(home, run))
-        try:
-            await write_inputs(session, run, attempt, home, context.settings.device)
-        except NothingToPractiseOn:
-            await actions.fail(session, run.id, run.fence, "The project has no prompts for training; import some.")
-            return
     try:
-        if (home / path_of(attempt.public_id)).exists():  # an earlier attempt died between naming and registering
-            await register(attempt, context, home)
-        else:
-            await see_through(attempt, context, home)
+        await attempt_run(job.run_id, context)
     except actions.FenceLost:
         return  # another attempt has the run; it also has the folder
+    except Exception as error:
+        if not context.is_last_attempt:
+            raise
+        log.exception("run %s is given up", job.run_id)
+        async with context.session() as session:
+            await actions.give_up(session, job.run_id, f"{type(error).__name__}: {error}")
 
 
-def take_over_folder(home: Path, run: Run) -> Path:
-    """The run's only folder under this attempt's name. An earlier attempt's state comes along, and its late writes
-    find no folder any more."""
-    above = home / "runs" / str(run.public_id)
-    above.mkdir(parents=True, exist_ok=True)
-    mine = above / str(run.fence)
-    earlier = sorted(above.iterdir(), key=lambda folder: folder.stat().st_mtime)
-    if earlier:
-        earlier[-1].rename(mine)
-        shutil.rmtree(mine / "result", ignore_errors=True)
+async def attempt_run(run_id: int, context: Context) -> None:
+    home = context.settings.home.resolve()
+    async with context.session() as session:
+        run = await actions.take_run(session, run_id)
+    if run is None:
+        return
+    assert run.fence is not None
+    try:
+        await do_run(run, run.fence, context, home)
+    except actions.FenceLost:
+        raise
+    except Exception:
+        async with context.session() as session:
+            await actions.let_go(session, run.id, run.fence)
+        raise
+
+
+async def do_run(run: Run, fence: UUID, context: Context, home: Path) -> None:
+    """Write what the training reads, then see it through; what cannot be had fails the run with its sentence."""
+    attempt = Attempt(run.id, fence, run.public_id, run.method, take_over_folder(home, run))
+    try:
+        async with context.session() as session:
+            await write_inputs(session, run, attempt, home, context.settings.device)
+    except DomainError as refused:
+        async with context.session() as session:
+            await actions.fail(session, run.id, fence, str(refused))
+        return
+    if (home / path_of(attempt.public_id)).exists():  # an earlier attempt died between naming and registering
+        await register(attempt, context, home)
     else:
-        mine.mkdir()
-    return mine
-
-
-async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: Path, device: str) -> None:
-    """The run file and what it points at."""
-    base = await session.get_one(Checkpoint, run.base_id)
-    told: dict[str, Any] = {
-        "method": run.method,
-        "checkpoint": str(location_of(base)),
-        "output": "result",
-        "folder": "work",
-        "seed": run.seed,
-        "device": device,
-        "parent": str(base.public_id),
-        "config": run.config,
-    }
-    if run.method is Method.reward:
-        dataset = await session.get_one(Dataset, run.dataset_id)
-        told["dataset"] = str(lines_of(home, dataset))
-    else:
-        told |= await ppo_inputs(session, run, attempt)
-    (attempt.folder / "run.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
-
-
-async def ppo_inputs(session: AsyncSession, run: Run, attempt: Attempt) -> dict[str, Any]:
-    reward = await session.get_one(Checkpoint, run.reward_id)
-    told = {"reward": str(location_of(reward)), "prompts": "prompts.jsonl"}
-    if reward.parent_id not in (None, run.base_id):
-        told["reward_base"] = str(location_of(await session.get_one(Checkpoint, reward.parent_id)))
-    file = attempt.folder / "prompts.jsonl"
-    if not file.exists():  # a resumed run practises on the prompts it began with
-        lines = [orjson.dumps(line) async for line in practice_prompts(session, run.project_id)]
-        if not lines:
-            raise NothingToPractiseOn
-        file.write_bytes(b"\n".join(lines) + b"\n")
-    return told
+        await see_through(attempt, context, home)
 
 
 async def see_through(attempt: Attempt, context: Context, home: Path) -> None:
@@ -168,31 +109,8 @@ async def tell(attempt: Attempt, context: Context) -> None:
         (attempt.work / "cancel").touch()
 
 
-def new_metrics(attempt: Attempt) -> list[Mapping[str, Any]]:
-    """Whole lines written since the last look. A file that shrank was rewound by a resume and is read anew."""
-    file = attempt.work / "metrics.jsonl"
-    if not file.exists():
-        return []
-    if file.stat().st_size < attempt.read:
-        attempt.read = 0
-    with file.open("rb") as stream:
-        stream.seek(attempt.read)
-        whole, _newline, _rest = stream.read().rpartition(b"\n")
-    attempt.read += len(whole) + 1 if whole else 0
-    return [json.loads(line) for line in whole.splitlines()]
-
-
 def stage_of(lines: list[Mapping[str, Any]]) -> str | None:
     return str(lines[-1].get("stage", "training")) if lines else "training"
-
-
-def tail_of(file: Path) -> str:
-    """The last lines a person would want to see, as text that Postgres can hold."""
-    if not file.exists():
-        return ""
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - actions.LOG_LIMIT))
-        return stream.read().decode("utf-8", errors="replace").replace("\0", "")
 
 
 async def conclude(attempt: Attempt, context: Context, home: Path, code: int) -> None:
@@ -223,7 +141,7 @@ def keep_result(attempt: Attempt, home: Path) -> None:
 
 async def register(attempt: Attempt, context: Context, home: Path) -> None:
     path = path_of(attempt.public_id)
-    record = json.loads((home / path / "hone.json").read_bytes())
+    record = json.loads((home / path / "hone.json").read_bytes(), parse_constant=lambda _word: None)
     async with context.session() as session:
         await actions.succeed(
             session, attempt.run_id, attempt.fence, path=path, kind=KIND[attempt.method], record=record

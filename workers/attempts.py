@@ -1,0 +1,153 @@
+"""One process's go at a run: its folder, the files that its training reads, and what the training tells in them."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.checkpoints.queries import location_of
+from app.checkpoints.tables import Checkpoint
+from app.datasets.queries import lines_of
+from app.datasets.rules import split_of
+from app.datasets.tables import Dataset
+from app.errors import Conflict
+from app.training.actions import LOG_LIMIT
+from app.training.queries import practice_prompts
+from app.training.tables import Method, Run
+from app.translation import _
+
+LOOKED_AT, MOST_LOOKED_AT, FEWEST_TO_PART = 0.1, 32, 50  # share of roots, prompts, prompts
+
+
+class NothingToPractiseOn(Conflict):
+    """The project has no prompt that PPO may use."""
+
+    code = "nothing-to-practise-on"
+    sentence = _("The project has no prompts for training; import some with use train or label.")
+
+
+@dataclass
+class Attempt:
+    """One process's go at a run. folder is named by the fence.
+
+    read: how far its metrics have been told, as (number of the file, bytes of it).
+    """
+
+    run_id: int
+    fence: UUID
+    public_id: UUID
+    method: Method
+    folder: Path
+    cancelling: bool = False
+    read: tuple[int, int] = (0, 0)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result"
+
+
+def take_over_folder(home: Path, run: Run) -> Path:
+    """The run's only folder under this attempt's name. An earlier attempt's state comes along, and its late writes
+    find no folder any more."""
+    above = home / "runs" / str(run.public_id)
+    above.mkdir(parents=True, exist_ok=True)
+    mine = above / str(run.fence)
+    earlier = sorted(above.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    if earlier:
+        earlier[-1].rename(mine)
+        shutil.rmtree(mine / "result", ignore_errors=True)
+    else:
+        mine.mkdir()
+    return mine
+
+
+async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: Path, device: str) -> None:
+    """The run file and what it points at."""
+    base = await session.get_one(Checkpoint, run.base_id)
+    told: dict[str, Any] = {
+        "method": run.method,
+        "checkpoint": str(location_of(base)),
+        "output": "result",
+        "folder": "work",
+        "seed": run.seed,
+        "device": device,
+        "parent": str(base.public_id),
+        "config": run.config,
+    }
+    if run.method is Method.reward:
+        dataset = await session.get_one(Dataset, run.dataset_id)
+        told["dataset"] = str(lines_of(home, dataset))
+    else:
+        told |= await ppo_inputs(session, run, attempt)
+    (attempt.folder / "run.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+
+
+async def ppo_inputs(session: AsyncSession, run: Run, attempt: Attempt) -> dict[str, Any]:
+    reward = await session.get_one(Checkpoint, run.reward_id)
+    told = {"reward": str(location_of(reward)), "prompts": "prompts.jsonl"}
+    if reward.parent_id not in (None, run.base_id):
+        told["reward_base"] = str(location_of(await session.get_one(Checkpoint, reward.parent_id)))
+    file, looked_at = attempt.folder / "prompts.jsonl", attempt.folder / "looked_at.jsonl"
+    if not file.exists():  # a resumed run practises on the prompts it began with
+        found = [line async for line in practice_prompts(session, run.project_id)]
+        if not found:
+            raise NothingToPractiseOn
+        practised, only_looked_at = apart(found)
+        if only_looked_at:
+            write_lines(looked_at, only_looked_at)
+        write_lines(file, practised)
+    return told | ({"evaluation": looked_at.name} if looked_at.exists() else {})
+
+
+def apart(found: list[tuple[str, dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines to practise on, and a few that PPO only looks at, apart by root: mostly the side that the reward model was
+    measured on. The project's held-out prompts are neither: evaluations by people come to them unseen."""
+    looked_at = [line for root, line in found if split_of(root, LOOKED_AT) == "heldout"][:MOST_LOOKED_AT]
+    if len(found) < FEWEST_TO_PART or not looked_at:
+        return [line for _root, line in found], []
+    roots = {line["group"] for line in looked_at}
+    return [line for _root, line in found if line["group"] not in roots], looked_at
+
+
+def write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
+    partial.rename(file)
+
+
+def new_metrics(attempt: Attempt) -> list[Mapping[str, Any]]:
+    """Whole lines written since the last look. A resume rewinds by replacing the file, which is then read anew."""
+    file = attempt.work / "metrics.jsonl"
+    if not file.exists():
+        return []
+    with file.open("rb") as stream:
+        number = os.fstat(stream.fileno()).st_ino
+        begin = attempt.read[1] if attempt.read[0] == number else 0
+        stream.seek(begin)
+        whole, _newline, _rest = stream.read().rpartition(b"\n")
+    attempt.read = (number, begin + len(whole) + 1 if whole else begin)
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def tail_of(file: Path) -> str:
+    """The last lines a person would want to see, as text that Postgres can hold."""
+    if not file.exists():
+        return ""
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - LOG_LIMIT))
+        return stream.read().decode("utf-8", errors="replace").replace("\0", "")
