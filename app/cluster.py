@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -24,7 +24,6 @@ MAJOR = "18"
 ROLE = DATABASE = "hone"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 100  # bytes; the kernel's own limit is 107
-LONGEST_LOG = 8 << 20  # bytes
 NEEDED_MB = {"new": 200, "old": 48}  # initdb with its first write-ahead log; room to recover
 
 # Written once into postgresql.conf, so that an admin's ALTER SYSTEM wins. For a machine of 2 cores and 4 GiB.
@@ -70,16 +69,39 @@ class Place:
 
 
 def place_of(home: Path) -> Place:
-    """The place of this home; looks only, makes nothing but the home folder itself (0700)."""
+    """The place of this home, for looking at: makes nothing, and cannot run Postgres's programs.
+
+    :raises CannotStart: the home folder cannot be read.
+    """
     home = home.resolve()
     with in_sentences(home):
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         location = home / "postgres.location"
-        moved = location.read_text().strip() if location.exists() else ""
-        if moved or (os.geteuid() == 0 and not unprivileged.namespaces_work() and not (home / "postgres").exists()):
-            prefix, user = unprivileged.as_system_user()
-            return Place(home, Path(moved or unprivileged.system_place(home)), prefix, user)
-        return Place(home, home / "postgres", unprivileged.in_namespace(), None)
+        if not location.exists():
+            return Place(home, home / "postgres", (), None)
+        data = Path(location.read_text().strip())
+        if not data.parent.exists():
+            sentence = _("The database lies in {data}, which is gone. Put it back, or remove {location} to begin anew.")
+            raise CannotStart(sentence, data=data, location=location)
+        owner = data.parent.stat()
+        user = (owner.st_uid, owner.st_gid)
+        return Place(home, data, unprivileged.as_user(user), user)
+
+
+def prepare(home: Path) -> Place:
+    """The place of this home, with the home folder made (0700) and the way found to run Postgres without being root.
+
+    :raises CannotStart: the folder cannot be made, or nobody is found to run Postgres.
+    """
+    with in_sentences(home):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place = place_of(home)
+    if place.user:
+        return place
+    if os.geteuid() == 0 and not unprivileged.namespaces_work() and not place.data.exists():
+        user = unprivileged.system_user()
+        data = unprivileged.make_system_place(place.home / "postgres.location", user)
+        return Place(place.home, data, unprivileged.as_user(user), user)
+    return replace(place, prefix=unprivileged.in_namespace())
 
 
 @cache
@@ -115,9 +137,6 @@ def make(place: Place, lock: int) -> None:
     """
     new = place.data.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)
-    if place.user:
-        new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chown(new.parent, *place.user)
     _write_secret(place.password, secrets.token_urlsafe(24))
     handed = _hand_over(place)
     try:
@@ -262,22 +281,3 @@ def socket_folder(place: Place) -> Path:
             _("{folder} must be a folder that only this user may enter. Remove it, then start again."), folder=folder
         )
     return folder
-
-
-def tail(log: Path, start: int) -> str:
-    """What was written to the log from the byte `start` on, at most 1 MiB."""
-    with log.open("rb") as file:
-        file.seek(start)
-        return file.read(1 << 20).decode(errors="replace")
-
-
-def trim(log: Path) -> None:
-    """Keeps a log's last half when it has grown too long; safe while programs write to it, since they append."""
-    if not log.exists() or log.stat().st_size <= LONGEST_LOG:
-        return
-    with log.open("r+b") as file:
-        file.seek(-LONGEST_LOG // 2, os.SEEK_END)
-        kept = file.read().partition(b"\n")[2]
-        file.seek(0)
-        file.write(kept)
-        file.truncate()

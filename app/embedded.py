@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
 from urllib.parse import quote
 
-from app import cluster, pids, unprivileged
+from app import cluster, logfiles, pids, unprivileged
 from app.cluster import Place
 from app.translation import _
 from app.unprivileged import CannotStart, in_sentences
@@ -65,7 +65,7 @@ class Starting:
         if (found := running(self.place.home)) is not None:
             return found
         if gone:
-            raise cluster.explain(cluster.tail(self.place.log, self.log_start), self.place)
+            raise cluster.explain(logfiles.tail(self.place.log, self.log_start), self.place)
         return None
 
 
@@ -98,7 +98,7 @@ def begin(home: Path, *, extra: dict[str, str] | None = None, dies_with_us: bool
 
     :raises CannotStart: as `start`.
     """
-    place = cluster.place_of(home)
+    place = cluster.prepare(home)
     with in_sentences(place.home):
         lock = _take_lock(place)
         if lock is None:
@@ -169,7 +169,7 @@ def _launch(place: Place, lock: int, extra: dict[str, str], dies_with_us: bool) 
     words = cluster.command(place, "postgres", "-D", str(place.data), *options)
     if dies_with_us:
         words = ["setpriv", "--pdeathsig", "INT", "--", *words]
-    cluster.trim(place.log)
+    logfiles.trim(place.log)
     with os.fdopen(os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         postmaster = subprocess.Popen(  # noqa: S603 (our own words)
             words,
@@ -230,8 +230,6 @@ def running(home: Path) -> Running | None:
 
     :raises CannotStart: the home folder cannot be read.
     """
-    if not home.exists():
-        return None
     place = cluster.place_of(home)
     with in_sentences(place.home):
         pid, lines = pid_of(place), _pid_lines(place)
@@ -274,8 +272,6 @@ def borrowed(home: Path) -> Iterator[Running]:
 
 def stop(home: Path, seconds: float = STOP_SECONDS) -> None:
     """Stops the Postgres of this home in good order, by force after so many seconds; nothing when none runs."""
-    if not home.exists():
-        return
     place = cluster.place_of(home)
     pid = pid_of(place)
     if pid is not None and (mark := pids.start_mark(pid)):

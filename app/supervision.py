@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app import children, cluster, embedded, extras
+from app import children, embedded, extras, logfiles
 from app.children import Crew, Part, keep, say, spawn
 from app.settings import Settings, get_settings, in_words
 from app.translation import _
@@ -229,7 +229,7 @@ async def _bring_torch(crew: Crew, torch_is_there: asyncio.Event, *, install: bo
 async def _trim_logs(crew: Crew) -> None:
     while True:
         for log in [crew.home / "postgres.log", *(crew.home / "logs").glob("*.log")]:
-            cluster.trim(log)
+            logfiles.trim(log)
         await asyncio.sleep(60)
 
 

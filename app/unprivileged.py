@@ -84,8 +84,13 @@ def name_of(number: int) -> str:
         return str(number)
 
 
-def as_system_user() -> tuple[tuple[str, ...], tuple[int, int]]:
-    """The words before a command that make it run as the system user, and that user's numbers; made when missing.
+def as_user(user: tuple[int, int]) -> tuple[str, ...]:
+    """The words before a command that make it run under this uid and gid."""
+    return ("setpriv", "--reuid", str(user[0]), "--regid", str(user[1]), "--clear-groups", "--")
+
+
+def system_user() -> tuple[int, int]:
+    """The numbers of the system user, who is made when missing.
 
     :raises CannotStart: the user cannot be made.
     """
@@ -93,8 +98,7 @@ def as_system_user() -> tuple[tuple[str, ...], tuple[int, int]]:
         known = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         known = _make_system_user()
-    ids = ("--reuid", str(known.pw_uid), "--regid", str(known.pw_gid), "--clear-groups")
-    return ("setpriv", *ids, "--"), (known.pw_uid, known.pw_gid)
+    return known.pw_uid, known.pw_gid
 
 
 def _make_system_user() -> pwd.struct_passwd:
@@ -112,13 +116,15 @@ def _make_system_user() -> pwd.struct_passwd:
     return pwd.getpwnam(SYSTEM_USER)
 
 
-def system_place(home: Path) -> Path:
-    """A fresh folder for the system user, remembered in the home folder so that the home may move."""
+def make_system_place(location: Path, user: tuple[int, int]) -> Path:
+    """A fresh folder of the system user, remembered in the file `location` so that the home may move."""
     with in_sentences(SYSTEM_FOLDER):
         SYSTEM_FOLDER.mkdir(exist_ok=True, mode=0o755)
-    data = SYSTEM_FOLDER / secrets.token_hex(8) / "postgres"
-    (home / "postgres.location").write_text(f"{data}\n")
-    return data
+        folder = SYSTEM_FOLDER / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
+        os.chown(folder, *user)
+    location.write_text(f"{folder / 'postgres'}\n")
+    return folder / "postgres"
 
 
 def readable_copy(bin_folder: Path, prefix: tuple[str, ...]) -> Path:
@@ -126,7 +132,8 @@ def readable_copy(bin_folder: Path, prefix: tuple[str, ...]) -> Path:
 
     The layout is kept, since the programs find their libraries relative to themselves.
     """
-    if not run([*prefix, str(bin_folder / "postgres"), "--version"]).returncode:
+    # asked of `test`, since setpriv itself still enters closed folders
+    if not run([*prefix, "test", "-r", str(bin_folder / "postgres")]).returncode:
         return bin_folder
     packages = bin_folder.parents[2]
     copy = SYSTEM_FOLDER / "software" / hashlib.sha256(os.fsencode(bin_folder)).hexdigest()[:12]

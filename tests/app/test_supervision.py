@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 
@@ -222,20 +222,29 @@ def test_a_chosen_index_is_for_torch_alone(monkeypatch: pytest.MonkeyPatch) -> N
 # The whole
 
 
-def launch(home: Path, port: int) -> "subprocess.Popen[str]":
+@contextmanager
+def launch(home: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+    """`hone up`; ended when the test ends, however it ends."""
     told = {"HONE_HOME": str(home), "HONE_PORT": str(port), "HONE_SAMPLER_PORT": "0", "HONE_DATABASE_URL": ""}
-    return subprocess.Popen([sys.executable, "-c", UP], cwd=ROOT, env=os.environ | told, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    words = [sys.executable, "-c", UP]
+    with subprocess.Popen(
+        words, cwd=ROOT, env=os.environ | told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as up:
+        try:
+            yield up
+            up.wait(60)
+        finally:
+            up.kill()
 
 
 def line_with(up: "subprocess.Popen[str]", words: str) -> str:
     assert up.stdout is not None
     said = ""
-    for line in up.stdout:
+    while said.count("ended (") < 5 and (line := up.stdout.readline()):
         if words in line:
             return line
         said += line
-    raise AssertionError(f"it ended without saying {words!r}, but: {said}")
+    raise AssertionError(f"it did not say {words!r}, but: {said}")
 
 
 def answers(port: int, path: str = "/health") -> bool:
