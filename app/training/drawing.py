@@ -62,26 +62,60 @@ def nested(sent: Mapping[str, str]) -> dict[str, Any]:
 
 
 # Curves that belong on one chart, in the order a reader wants them; what is not named here follows by itself.
+# Names as the trainers write them: workers/training/reward.py (epoch_values), ppo.py (learn) and figures.py.
 TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
     Method.reward: [
-        (_("Loss"), ("loss", "inner_loss", "validation_loss", "log_loss")),
-        (_("Accuracy"), ("accuracy", "inner_accuracy", "validation_accuracy")),
+        (_("Loss per vote, nats"), ("loss", "blind_loss")),
+        (_("Accuracy on votes it has not seen"), ("blind_accuracy",)),
     ],
     Method.ppo: [
-        (_("Score"), ("score", "score_mean", "heldout_score")),
-        (_("KL from the reference, nats per answer"), ("kl", "kl_per_answer")),
-        (_("Answer length, tokens"), ("length", "length_mean")),
+        (_("Score by the reward model"), ("score", "eval_score", "eval_reference_score")),
+        (_("KL from the reference, nats per answer"), ("kl", "kl_low_variance", "eval_kl")),
+        (_("Win rate over the reference, by the reward model"), ("eval_win_rate",)),
+        (_("Length of answers, tokens"), ("length",)),
         (_("Entropy, nats per token"), ("entropy",)),
+        (_("Answers: share that ended, variety and length beside the reference"),
+         ("ended", "distinct_ratio", "length_ratio")),
+        (_("Value loss"), ("value_loss",)),
+        (_("Policy loss"), ("policy_loss",)),
+        (_("What the critic explains of the returns"), ("explained_variance",)),
+        (_("Price of a nat of KL"), ("kl_coef",)),
+        (_("Doubt of the reward ensemble"), ("score_doubt",)),
+        (_("Share clipped"), ("clipped", "values_clipped")),
+        (_("Step of the policy within an update, nats per token"), ("step_kl",)),
+        (_("Norm of the gradients"), ("grad_norm",)),
     ],
+}  # fmt: skip
+WORDS = {
+    "loss": _("on training votes"),
+    "blind_loss": _("on votes not seen"),
+    "blind_accuracy": _("accuracy"),
+    "score": _("while sampling"),
+    "eval_score": _("on prompts only looked at"),
+    "eval_reference_score": _("reference, same prompts"),
+    "kl": _("what is paid for"),
+    "kl_low_variance": _("low-variance estimate"),
+    "eval_kl": _("on prompts only looked at"),
+    "eval_win_rate": _("win rate"),
+    "ended": _("ended by itself"),
+    "distinct_ratio": _("distinct answers"),
+    "length_ratio": _("length"),
+    "clipped": _("ratios"),
+    "values_clipped": _("values"),
 }
+FIRST = {Method.reward: 2, Method.ppo: 6}  # charts that stand open; the rest are for whoever looks for trouble
 
 
 def shown_curves(method: Method, curves: Mapping[str, Curve]) -> list[tuple[str, list[tuple[str, Curve]]]]:
     """(title, [(name, points)]) for each chart."""
     charts, used = [], set()
     for title, names in TOGETHER[method]:
-        present = [(name, curves[name]) for name in names if name in curves]
-        used |= {name for name, _points in present}
+        present = [(WORDS.get(name, plain(name)), curves[name]) for name in names if name in curves]
+        used |= {name for name in names if name in curves}
         if present:
             charts.append((title, present))
-    return charts + [(name.replace("_", " "), [(name, points)]) for name, points in curves.items() if name not in used]
+    return charts + [(plain(name), [(plain(name), points)]) for name, points in curves.items() if name not in used]
+
+
+def plain(name: str) -> str:
+    return name.replace("_", " ")

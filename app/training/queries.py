@@ -8,6 +8,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.datasets.tables import Dataset
 from app.errors import Invalid, NotFound
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Root, Use
@@ -111,3 +112,12 @@ async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncItera
             yield root, line
         if found:
             return
+
+
+async def sources_of(session: AsyncSession, run: Run) -> dict[str, Any]:
+    """What a run was made from: its dataset (reward), its base, its reward checkpoint (PPO)."""
+    return {
+        "dataset": await session.get(Dataset, run.dataset_id) if run.dataset_id else None,
+        "base": await session.get_one(Checkpoint, run.base_id),
+        "reward": await session.get(Checkpoint, run.reward_id) if run.reward_id else None,
+    }

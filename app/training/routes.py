@@ -17,9 +17,18 @@ from app.pages import redirect, respond
 from app.projects.queries import get_project
 from app.training.actions import cancel_run, start_ppo_run, start_reward_run
 from app.training.configs import PPOConfig, RewardConfig, first_complaint
-from app.training.drawing import fields_of, nested, shown_curves
+from app.training.drawing import FIRST, fields_of, nested, shown_curves
 from app.training.forms import PPOForm, RewardForm
-from app.training.queries import curves_of, default_base, reward_checkpoints, run_of, runs_of, writing_checkpoints
+from app.training.queries import (
+    curves_of,
+    default_base,
+    reward_checkpoints,
+    run_of,
+    runs_of,
+    sources_of,
+    writing_checkpoints,
+)
+from app.training.reporting import report_of
 from app.translation import _
 
 router = APIRouter()
@@ -106,6 +115,9 @@ async def show(request: Request, run: UUID, access: Reader, session: Session) ->
         project=await get_project(session, access.of_project()),
         run=found,
         charts=shown_curves(found.method, await curves_of(session, found.id)),
+        first=FIRST[found.method],
+        report=report_of(found.report),
+        sources=await sources_of(session, found),
         result=await session.get(Checkpoint, found.result_id) if found.result_id else None,
     )
 

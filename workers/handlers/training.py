@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from app.errors import DomainError
 from app.training import actions
 from app.training.jobs import Train
 from app.training.tables import Method, Run
+from app.translation import _
 from workers.attempts import Attempt, new_metrics, tail_of, take_over_folder, write_inputs
 from workers.children import end, start_python
 from workers.handlers.registry import Context, every, handles
@@ -151,9 +153,15 @@ async def register(attempt: Attempt, context: Context, home: Path) -> None:
 def reason_of(attempt: Attempt, code: int) -> str:
     """The trainer's last sentence; where the kernel ended it there is none."""
     if code < 0:
-        return f"The training was ended by signal {-code}; out of memory, perhaps."
+        return _("The training was ended by signal {number}; out of memory, perhaps.").format(number=-code)
     lines = [line for line in tail_of(attempt.log).splitlines() if line.strip()]
-    return lines[-1][:1000] if lines else f"The training ended with code {code} and said nothing."
+    if not lines:
+        return _("The training ended with code {code} and said nothing.").format(code=code)
+    missing = re.match(r"ModuleNotFoundError: No module named '(\w+)", lines[-1])
+    if missing:
+        sentence = _("Training needs {name}, which comes with the extra: pip install 'hone[train]'")
+        return sentence.format(name=missing[1])
+    return lines[-1][:1000]
 
 
 @every(10)

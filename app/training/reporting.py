@@ -1,0 +1,110 @@
+"""A run's report in the words and the order that a reader wants. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.translation import _
+
+Format = Literal["percent", "number", "plain"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number with what it means. `format` says how it is written."""
+
+    label: str
+    value: float | int | None
+    format: Format = "number"
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Accuracy or reliability by group, drawn as bars: (group, share, votes or None)."""
+
+    title: str
+    rows: list[tuple[str, float, int | None]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """figures: the few that decide. more: the rest, named as the trainer names them."""
+
+    figures: list[Figure] = field(default_factory=list)
+    breakdowns: list[Breakdown] = field(default_factory=list)
+    more: list[tuple[str, Any]] = field(default_factory=list)
+
+
+def report_of(metrics: Mapping[str, Any]) -> Report:
+    """What a run's record says, from workers/training (reward.py, measures.py, figures.py). Unknown parts follow."""
+    return Report(
+        figures=[figure for figure in figures_of(metrics) if figure.value is not None],
+        breakdowns=[one for one in breakdowns_of(metrics) if one.rows],
+        more=list(flat({name: value for name, value in metrics.items() if name not in SHOWN})),
+    )
+
+
+SHOWN = {"heldout", "blind", "length_only", "reliability", "score", "reference_score", "win_rate", "kl", "kl_budget",
+         "length_ratio", "distinct_ratio", "ended"}  # fmt: skip
+
+
+def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
+    heldout, blind, length = (metrics.get(name) or {} for name in ("heldout", "blind", "length_only"))
+    agreement = metrics.get("agreement") or {}
+    return [
+        Figure(_("Accuracy, held out"), heldout.get("accuracy"), "percent", votes_of(heldout)),
+        Figure(_("Accuracy, training votes not seen"), blind.get("accuracy"), "percent", votes_of(blind)),
+        Figure(_("Length alone would reach"), length.get("accuracy"), "percent", _("a score that only counts tokens")),
+        Figure(_("Raters’ agreement allows"), agreement.get("ceiling"), "percent", _("if all err alike")),
+        Figure(_("Calibration error"), heldout.get("ece"), "percent", _("gap between said and seen shares")),
+        Figure(_("Log loss, held out"), heldout.get("log_loss"), note=_("nats; a coin has 0.693")),
+        Figure(_("Win rate over the reference"), metrics.get("win_rate"), "percent", _("by the reward model")),
+        Figure(_("Score"), metrics.get("score"), note=beside(metrics.get("reference_score"))),
+        Figure(_("KL, nats per answer"), metrics.get("kl"), note=budget(metrics.get("kl_budget"))),
+        Figure(_("Length beside the reference"), metrics.get("length_ratio"), "percent"),
+        Figure(_("Distinct answers beside the reference"), metrics.get("distinct_ratio"), "percent"),
+        Figure(_("Answers that end"), metrics.get("ended"), "percent"),
+    ]
+
+
+def votes_of(measured: Mapping[str, Any]) -> str | None:
+    return _("of {n} votes").format(n=measured["votes"]) if "votes" in measured else None
+
+
+def beside(reference: float | None) -> str | None:
+    return None if reference is None else _("the reference has {score:.3g}").format(score=reference)
+
+
+def budget(nats: float | None) -> str | None:
+    return None if nats is None else _("of {nats:g} allowed").format(nats=nats)
+
+
+def breakdowns_of(metrics: Mapping[str, Any]) -> list[Breakdown]:
+    measured = metrics.get("heldout") or metrics.get("blind") or {}
+    return [
+        Breakdown(_("Accuracy by strength of the vote"), shares(measured.get("accuracy_by_strength"))),
+        Breakdown(_("Accuracy by rater"), shares(measured.get("accuracy_by_rater"))),
+        Breakdown(
+            _("Reliability of raters, as learned"),
+            [(name, share, None) for name, share in sorted((metrics.get("reliability") or {}).items())],
+        ),
+    ]
+
+
+def shares(groups: Mapping[str, Mapping[str, float]] | None) -> list[tuple[str, float, int | None]]:
+    return [(name, group["accuracy"], int(group["votes"])) for name, group in (groups or {}).items()]
+
+
+def flat(metrics: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    """Nested figures as (name, value), names joined by a dot's place: `agreement votes compared`."""
+    found: list[tuple[str, Any]] = []
+    for name, value in metrics.items():
+        words = f"{before} {name}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            found += flat(value, words)
+        elif isinstance(value, list):
+            found.append((words, ", ".join(f"{one:.4g}" if isinstance(one, float) else str(one) for one in value)))
+        elif value is not None:
+            found.append((words, value))
+    return found
