@@ -13,6 +13,7 @@ from app.checkpoints.queries import ancestors_of, checkpoint_of, checkpoints_of,
 from app.checkpoints.tables import CheckpointKind, CheckpointState, Place
 from app.completions.queries import count_by_checkpoint
 from app.database import Session
+from app.evaluation.queries import standings_of
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
@@ -71,6 +72,7 @@ async def show(request: Request, project: UUID, checkpoint: UUID, access: Reader
         children=await children_of(session, found, home.id),
         answers=(await count_by_checkpoint(session, home.id)).get(found.id, 0),
         facts=facts_of(found.record),
+        evaluations=await standings_of(session, home.id, found.id),
         can_answer=able,
         serves=home.checkpoint_id == found.id,
     )

@@ -1,28 +1,36 @@
 """Blind comparisons: asked for, paired as answers arrive, counted as people answer."""
 
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState
-from app.completions.actions import request_generation
+from app.completions.actions import cancel_generation, request_generation
 from app.completions.tables import Completion
 from app.errors import Invalid
 from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import (
     counts_of_tasks,
+    generations_of,
     heldout_prompts,
     is_generated,
     open_evaluations,
+    open_tasks_of,
+    reason_of_generations,
     unpaired_answers,
     verdicts,
 )
 from app.evaluation.rules import Verdict, win_rate
 from app.evaluation.tables import Evaluation, EvaluationState
 from app.projects.tables import Batch, BatchState
-from app.tasks.actions.making import NewTask, open_tasks
+from app.tasks.actions import NewTask, cancel_tasks, open_tasks
 from app.tasks.tables import Purpose
 from app.translation import _
 
@@ -105,25 +113,51 @@ def decided_by_rule(candidate: Completion, baseline: Completion) -> Verdict | No
 async def count(session: AsyncSession, evaluation: Evaluation) -> None:
     """Write the result as of now, and finish when every task has its answers."""
     said = await verdicts(session, evaluation)
-    by_rule = evaluation.result.get("by_rule", {})
-    people = win_rate(said.values(), seed=evaluation.seed)
-    ruled = [[Verdict(verdict)] * evaluation.k for verdict in by_rule.values()]
-    everything = win_rate([*said.values(), *ruled], seed=evaluation.seed)
-    evaluation.result = {
-        "schema": {"name": "hone.evaluation", "version": 1},
-        "by_rule": by_rule,
-        "people": asdict(people),
-        "all": asdict(everything),
-    }
+    told = digest_of(said, evaluation.result.get("by_rule", {}))
+    if evaluation.result.get("told") != told:  # the interval takes a while, so it is drawn when something is new
+        evaluation.result = {**await asyncio.to_thread(result_of, evaluation, said), "told": told}
     tasks, still_open = await counts_of_tasks(session, evaluation)
     if not await is_generated(session, evaluation):
         return
     if evaluation.state is EvaluationState.generating:
         evaluation.state = EvaluationState.open
-    if still_open == 0:
-        evaluation.state, evaluation.finished_at = EvaluationState.finished, func.now()
-        if tasks == 0 and not by_rule:
-            evaluation.state, evaluation.reason = EvaluationState.failed, _("Neither checkpoint answered any prompt.")
+    if still_open:
+        return
+    evaluation.state, evaluation.finished_at = EvaluationState.finished, func.now()
+    if tasks == 0 and not evaluation.result["by_rule"]:
+        evaluation.state, evaluation.reason = EvaluationState.failed, await why_nothing(session, evaluation)
+    await session.flush()
+    await events.record(
+        session,
+        f"evaluation.{evaluation.state.value}",
+        project_id=evaluation.project_id,
+        subject=evaluation.public_id,
+    )
+
+
+def digest_of(said: Mapping[int, list[Verdict]], by_rule: Mapping[str, str]) -> str:
+    """Changes exactly when what was said changes."""
+    whole = [sorted((prompt, sorted(verdicts)) for prompt, verdicts in said.items()), sorted(by_rule.items())]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
+
+
+def result_of(evaluation: Evaluation, said: Mapping[int, list[Verdict]]) -> dict[str, Any]:
+    """people: what was answered. all: with the pairs that a rule decided, each as often as it would have been asked."""
+    by_rule = evaluation.result.get("by_rule", {})
+    ruled = [[Verdict(verdict)] * evaluation.k for verdict in by_rule.values()]
+    return {
+        "schema": {"name": "hone.evaluation", "version": 1},
+        "by_rule": by_rule,
+        "people": asdict(win_rate(said.values(), seed=evaluation.seed)),
+        "all": asdict(win_rate([*said.values(), *ruled], seed=evaluation.seed)),
+    }
+
+
+async def why_nothing(session: AsyncSession, evaluation: Evaluation) -> str:
+    """The reason that a generation gave, where one did."""
+    reason = await reason_of_generations(session, evaluation)
+    sentence = _("No prompt was answered by both checkpoints.")
+    return f"{sentence} {reason}" if reason else sentence
 
 
 async def look_after_evaluations(session: AsyncSession) -> None:
@@ -139,3 +173,24 @@ async def baseline_of(session: AsyncSession, candidate: Checkpoint) -> Checkpoin
     if candidate.parent_id is None:
         raise Invalid(field="baseline", reason=_("the candidate has no parent; name a checkpoint to compare with"))
     return await session.get_one(Checkpoint, candidate.parent_id)
+
+
+async def cancel_evaluation(session: AsyncSession, evaluation: Evaluation, actor_id: int | None) -> None:
+    """Ask no further; what was answered stays and stays counted. One that has ended stays as it is."""
+    await session.refresh(evaluation, with_for_update=True)
+    if evaluation.state not in (EvaluationState.generating, EvaluationState.open):
+        return
+    for generation in await generations_of(session, evaluation):
+        await cancel_generation(session, generation, actor_id)
+    still_open = await open_tasks_of(session, evaluation)
+    await cancel_tasks(session, evaluation.project_id, still_open, actor_id=actor_id)
+    evaluation.state, evaluation.finished_at = EvaluationState.cancelled, func.now()
+    await session.flush()
+    await session.refresh(evaluation)
+    await events.record(
+        session,
+        "evaluation.cancelled",
+        actor_id=actor_id,
+        project_id=evaluation.project_id,
+        subject=evaluation.public_id,
+    )

@@ -11,7 +11,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
 from app.database import Session
-from app.evaluation.actions import baseline_of, start_evaluation
+from app.evaluation.actions import baseline_of, cancel_evaluation, start_evaluation
 from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import evaluation_of, evaluations_of
 from app.evaluation.tables import Evaluation, EvaluationState
@@ -43,7 +43,7 @@ async def view(session: Session, evaluation: Evaluation) -> EvaluationView:
     baseline = await session.get_one(Checkpoint, evaluation.baseline_id)
     apart = ("id", "candidate", "baseline", "result")
     shown = {name: getattr(evaluation, name) for name in EvaluationView.model_fields if name not in apart}
-    result = {name: value for name, value in evaluation.result.items() if name != "by_rule"}
+    result = {name: value for name, value in evaluation.result.items() if name not in ("by_rule", "told")}
     ids = {"id": evaluation.public_id, "candidate": candidate.public_id, "baseline": baseline.public_id}
     return EvaluationView(**ids, result=result, **shown)
 
@@ -69,3 +69,11 @@ async def start(project: UUID, form: EvaluationForm, access: Editor, session: Se
 @router.get("/evaluations/{evaluation}")
 async def show(evaluation: UUID, access: Reader, session: Session) -> EvaluationView:
     return await view(session, await evaluation_of(session, access.of_project(), evaluation))
+
+
+@router.post("/evaluations/{evaluation}/cancel")
+async def cancel(evaluation: UUID, access: Editor, session: Session) -> EvaluationView:
+    """Ask nobody any further; what was answered stays counted. Asking twice, or after the end, changes nothing."""
+    found = await evaluation_of(session, access.of_project(), evaluation)
+    await cancel_evaluation(session, found, access.person.id)
+    return await view(session, found)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -111,6 +112,22 @@ async def is_generated(session: AsyncSession, evaluation: Evaluation) -> bool:
     return await session.scalar(waiting.limit(1)) is None
 
 
+async def generations_of(session: AsyncSession, evaluation: Evaluation) -> Sequence[Generation]:
+    """The two requests for answers."""
+    query = select(Generation).where(Generation.evaluation_id == evaluation.id).order_by(Generation.id)
+    return (await session.scalars(query)).all()
+
+
+async def reason_of_generations(session: AsyncSession, evaluation: Evaluation) -> str | None:
+    """Why answers did not come, where a request says so."""
+    return next((one.reason for one in await generations_of(session, evaluation) if one.reason), None)
+
+
+async def open_tasks_of(session: AsyncSession, evaluation: Evaluation) -> Sequence[int]:
+    query = select(Task.id).where(Task.evaluation_id == evaluation.id, Task.state == TaskState.open)
+    return (await session.scalars(query.order_by(Task.id))).all()
+
+
 async def counts_of_tasks(session: AsyncSession, evaluation: Evaluation) -> tuple[int, int]:
     """(tasks, tasks still open)."""
     row = await session.execute(
@@ -127,3 +144,34 @@ async def named_checkpoints(session: AsyncSession, evaluations: Sequence[Evaluat
     wanted = {one.candidate_id for one in evaluations} | {one.baseline_id for one in evaluations}
     found = await session.scalars(select(Checkpoint).where(Checkpoint.id.in_(wanted)))
     return {checkpoint.id: checkpoint for checkpoint in found}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A checkpoint's side of one comparison, by people's answers: as baseline it is the candidate's mirror image."""
+
+    public_id: UUID
+    other: str
+    state: str
+    answers: int
+    rate: float | None
+    low: float | None
+    high: float | None
+
+
+async def standings_of(session: AsyncSession, project_id: int, checkpoint_id: int) -> list[Standing]:
+    """How a checkpoint fared in the project's comparisons, newest first."""
+    found = await evaluations_of(session, project_id, checkpoint_id)
+    named = await named_checkpoints(session, found)
+    return [_standing(one, checkpoint_id, named) for one in found]
+
+
+def _standing(evaluation: Evaluation, checkpoint_id: int, named: dict[int, Checkpoint]) -> Standing:
+    people = evaluation.result.get("people", {})
+    rate, low, high = (people.get(name) for name in ("rate", "low", "high"))
+    is_candidate = evaluation.candidate_id == checkpoint_id
+    if not is_candidate:
+        rate, low, high = (None if share is None else 1 - share for share in (rate, high, low))
+    other = named[evaluation.baseline_id if is_candidate else evaluation.candidate_id].name
+    answers = sum(people.get(name, 0) for name in ("wins", "ties", "losses"))
+    return Standing(evaluation.public_id, other, evaluation.state.value, answers, rate, low, high)

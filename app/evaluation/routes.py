@@ -11,7 +11,7 @@ from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
 from app.completions.rules import Sampling
 from app.database import Session
-from app.evaluation.actions import start_evaluation
+from app.evaluation.actions import cancel_evaluation, start_evaluation
 from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import counts_of_tasks, evaluation_of, evaluations_of, named_checkpoints
 from app.pages import redirect, respond
@@ -70,3 +70,10 @@ async def show(request: Request, evaluation: UUID, access: Reader, session: Sess
         "still_open": still_open,
     }
     return respond(request, "evaluation/show.html", "evaluation", **context)
+
+
+@router.post("/evaluations/{evaluation}/cancel")
+async def cancel(request: Request, evaluation: UUID, access: Editor, session: Session) -> Response:
+    found = await evaluation_of(session, access.of_project(), evaluation)
+    await cancel_evaluation(session, found, access.person.id)
+    return redirect(request, f"/evaluations/{found.public_id}", _("Nobody is asked any further."), kind="info")

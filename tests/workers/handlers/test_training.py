@@ -191,7 +191,7 @@ async def test_a_run_whose_whole_trainer_was_killed_goes_on_and_ends_once(contex
     child = await child_of(worker.pid)
     worker.kill()
     await worker.wait()
-    for _ in range(50):
+    for _ in range(10):
         if not is_alive(child):
             break
         await asyncio.sleep(0.1)
