@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from workers.training.practice import draw_prompts, read_prompts, seeds_of
 from workers.training.progress import RunCancelled, RunFailed, Values
 from workers.training.rollouts import Rollout, parts, roll_out
 from workers.training.scoring import RewardNetwork, Scores
+from workers.training.standing import Standing
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"steps": 3, "batch": 8, "minibatch": 4, "epochs": 2, "max_tokens": 10, "reference_samples": 8, "lr": 3e-3}
@@ -404,3 +406,17 @@ def test_bf16_arithmetic_reads_its_logprobs_anew(run: PPORun) -> None:
         with ppo.arithmetic("bfloat16", part.ids.device):
             logprobs, _, _ = ppo.read(actors, part)
         assert (logprobs - part.flat(rollout.logprobs)).abs().max() < 1e-5
+
+
+def test_a_policy_beyond_the_budget_gives_way_to_the_last_one_within(run: PPORun) -> None:
+    actors, _, rollout = rolled(changed(run, kl_target=None, kl_budget=2.0))
+    standing = Standing(1, 0, 1, 1, 1, 1)
+    assert standing.is_within_budget(rollout, actors)
+    before = {name: tensor.detach().clone() for name, tensor in actors.policy_weights().items()}
+    with torch.no_grad():
+        for tensor in actors.policy_weights().values():
+            tensor.add_(1.0)
+    far = dataclasses.replace(rollout, ref_logprobs=rollout.logprobs - 1)  # a nat per token, some ten tokens
+    assert not standing.is_within_budget(far, actors)
+    assert standing.over_budget == pytest.approx(float(rollout.lengths.float().mean()), rel=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in actors.policy_weights().items())

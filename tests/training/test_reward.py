@@ -21,7 +21,7 @@ from tests.training.make import make_comparison, make_comparisons, make_vote, me
 from workers.training import reward as reward_file
 from workers.training.batches import Votes, countable, encode_pair, read_pairs, votes_of
 from workers.training.checkpoints import CheckpointRefused, Opened, open_checkpoint
-from workers.training.folds import clip_members, epoch_batches, folds_of, level, steps_per_epoch
+from workers.training.folds import Keeper, clip_members, epoch_batches, folds_of, level, steps_per_epoch
 from workers.training.measures import (
     agreement_ceiling,
     calibration_error,
@@ -362,3 +362,31 @@ def test_a_loss_that_is_no_number_ends_the_run(run: RewardRun, monkeypatch: pyte
     monkeypatch.setattr(reward_file, "preference_loss", broken)
     with pytest.raises(RunFailed, match="was not a number at step 1"):
         train_reward(run)
+
+
+def test_members_agree_on_zero_so_that_their_doubt_is_about_answers(run: RewardRun) -> None:
+    """Bradley-Terry leaves each member its own zero: shifting one member's offset and scores together is no doubt."""
+    train_reward(changed(run, epochs=1))
+    opened = open_checkpoint(run.checkpoint)
+    network = load_reward(run.output, Backbone(opened.network), opened.weights_sha256)
+    pairs, _ = read_pairs(run.dataset, opened, run.config)
+    prompts, answers = [pair.prompt for pair in pairs], [pair.a for pair in pairs]
+    raw = network.raw_scores(prompts, answers, opened.pad_id)
+    assert torch.allclose(raw.mean(1), network.offsets, atol=0.2 * float(raw.std()))
+    doubt = network.score(prompts, answers, opened.pad_id).sd
+    assert torch.allclose(doubt, ((raw - network.offsets.unsqueeze(1)) / network.temperature).std(0), atol=1e-5)
+
+
+def test_each_member_keeps_its_own_best_epoch() -> None:
+    """Member 0 is best after the first epoch, member 1 after the second; the third helps nobody."""
+    weights = torch.nn.Parameter(torch.zeros(2, 1))
+    keeper = Keeper({"weights": weights}, [[0], [1]])
+    for epoch, blind_losses in enumerate(([0.5, 0.9], [0.6, 0.7], [0.8, 0.8]), 1):
+        with torch.no_grad():
+            weights.fill_(float(epoch))
+        keeper.consider(epoch, torch.full((2,), float(epoch)), torch.tensor(blind_losses))
+    assert not keeper.is_done(3, patience=2)
+    assert keeper.is_done(4, patience=2)
+    keeper.restore()
+    assert weights.flatten().tolist() == keeper.blind.tolist() == [1.0, 2.0]
+    assert keeper.best_epochs == [1, 2]

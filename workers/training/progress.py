@@ -6,6 +6,7 @@ depends on, replaced by one rename), and `cancel`, which anybody may create.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -160,6 +161,12 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         for number, entries in optimizer.state_dict()["state"].items()
         for name, value in entries.items()
     }
+
+
+def fingerprint_of(run: RewardRun | PPORun, inputs: dict[str, str]) -> str:
+    """What a saved state belongs to: everything that the next step depends on, and no path."""
+    parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def done_before(run: RewardRun | PPORun, inputs: dict[str, str]) -> CheckpointRecord | None:

@@ -15,8 +15,6 @@ from votes it never saw, and still every vote teaches all members but one.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +47,7 @@ from workers.training.measures import (
     right,
 )
 from workers.training.networks import Backbone, arithmetic
-from workers.training.progress import Progress, Report, Values, code_version, done_before, never, quiet
+from workers.training.progress import Progress, Report, Values, code_version, done_before, fingerprint_of, never, quiet
 from workers.training.scoring import RewardNetwork, save_reward
 from workers.training.stems import Stems
 from workers.training.tensors import seed_of
@@ -282,12 +280,6 @@ def pair_scores(reward: RewardNetwork, part: list[list[Pair]], stems: Stems) -> 
     ends = [len(prompt) + len(answer) for prompt, answer in rows]
     stem = stems.of([prompt + answer for prompt, answer in rows])
     return reward.block_scores(stem, starts, ends).reshape(len(part), -1, 2)
-
-
-def fingerprint_of(run: RewardRun, inputs: dict[str, str]) -> str:
-    """What a saved state belongs to: everything that the next epoch depends on, and no path."""
-    parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def record_of(run: RewardRun, opened: Opened, metrics: dict[str, Any]) -> CheckpointRecord:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +15,7 @@ from workers.training.figures import end_figures
 from workers.training.progress import (
     code_version,
     copy_into,
+    fingerprint_of,
     load_state,
     optimizer_state,
     restore_optimizer,
@@ -60,28 +59,27 @@ class Standing:
         return True
 
 
-def fingerprint_of(run: PPORun, actors: Actors) -> str:
-    """What a saved state belongs to: everything that the next step depends on, and no path."""
-    parts = {
-        "config": run.config.model_dump(mode="json"),
-        "seed": run.seed,
-        "checkpoint": actors.opened.weights_sha256,
+def inputs_of(run: PPORun, actors: Actors) -> dict[str, str]:
+    """Digests of what a run reads."""
+    return {
+        "base_sha256": actors.opened.weights_sha256,
         "reward": file_sha256(run.reward / "hone.json"),
-        "prompts": file_sha256(run.prompts),
+        "dataset_sha256": file_sha256(run.prompts),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def save(run: PPORun, actors: Actors, optimizer: torch.optim.Adam, standing: Standing) -> None:
     tensors = {f"weights.{name}": tensor for name, tensor in actors.trained().items()}
     tensors |= {f"within.{name}": tensor for name, tensor in standing.within.items()}
     tensors |= optimizer_state(optimizer)
-    save_state(run.work, tensors, {"fingerprint": fingerprint_of(run, actors), "standing": standing.numbers()})
+    save_state(
+        run.work, tensors, {"fingerprint": fingerprint_of(run, inputs_of(run, actors)), "standing": standing.numbers()}
+    )
 
 
 def load(run: PPORun, actors: Actors, optimizer: torch.optim.Adam) -> Standing | None:
     """Weights, optimizer and standing as they were saved; None where nothing was."""
-    saved = load_state(run.work, fingerprint_of(run, actors))
+    saved = load_state(run.work, fingerprint_of(run, inputs_of(run, actors)))
     if saved is None:
         return None
     tensors, values = saved
