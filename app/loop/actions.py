@@ -13,7 +13,7 @@ from app.datasets.forms import FreezeForm
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import DomainError
 from app.loop.forms import Plan, ScheduleForm
-from app.loop.queries import answers_for_training, database_now, enabled_schedules
+from app.loop.queries import answers_for_training, database_now, enabled_schedules, is_running
 from app.loop.rules import latest_due
 from app.loop.tables import FireState, Schedule, ScheduleFire, Trigger
 from app.projects.tables import Project
@@ -37,8 +37,14 @@ async def make_schedule(session: AsyncSession, project_id: int, form: ScheduleFo
 
 
 async def edit_schedule(session: AsyncSession, schedule: Schedule, form: ScheduleForm, actor_id: int | None) -> None:
+    """Change it from now on: an hour that has passed already, or passed while it was off, is not made up for."""
+    await session.refresh(schedule, with_for_update=True)
+    before = when_of(schedule)
     fill(schedule, form)
+    if schedule.enabled and when_of(schedule) != before:
+        schedule.armed_at = func.now()
     await session.flush()
+    await session.refresh(schedule)
     await events.record(
         session, "schedule.edited", actor_id=actor_id, project_id=schedule.project_id, subject=schedule.public_id
     )
@@ -50,14 +56,19 @@ def fill(schedule: Schedule, form: ScheduleForm) -> None:
     schedule.plan = form.plan.model_dump(mode="json")
 
 
+def when_of(schedule: Schedule) -> tuple[object, ...]:
+    """What decides when it fires."""
+    return schedule.enabled, schedule.trigger, schedule.weekday, schedule.at, schedule.every
+
+
 async def tick(session: AsyncSession) -> None:
     """Look at every schedule once and fire those that are due."""
     now = await database_now(session)
     for schedule, project in await enabled_schedules(session):
         answers, preferring = await answers_for_training(session, project.id)
         due_at = due_of(schedule, project.zone, now, answers)
-        if due_at is None:
-            continue
+        if due_at is None or (schedule.trigger is Trigger.answers and await is_running(session, schedule.id)):
+            continue  # a count stays above its mark, so such a schedule fires when the one before has ended
         fire = await _begin(session, schedule, due_at)
         if fire is not None:
             await start(session, fire, schedule, project, answers, preferring)
@@ -71,7 +82,7 @@ def due_of(schedule: Schedule, zone: str, now: datetime, answers: int) -> dateti
     assert schedule.weekday is not None
     assert schedule.at is not None
     due_at = latest_due(schedule.weekday, schedule.at, zone, now)
-    return due_at if due_at > schedule.created_at else None
+    return due_at if due_at > schedule.armed_at else None
 
 
 async def _begin(session: AsyncSession, schedule: Schedule, due_at: datetime) -> ScheduleFire | None:
@@ -106,18 +117,11 @@ async def why_not(
     session: AsyncSession, fire: ScheduleFire, schedule: Schedule, answers: int, preferring: int, plan: Plan
 ) -> str | None:
     """A sentence where this fire would be pointless; None where it may go on."""
-    earlier = await session.scalar(
-        select(func.count())
-        .select_from(ScheduleFire)
-        .where(
-            ScheduleFire.schedule_id == schedule.id, ScheduleFire.id != fire.id, ScheduleFire.state == FireState.started
-        )
-    )
-    if earlier:
+    if await is_running(session, schedule.id, other_than=fire.id):
         return _("The last one is still running.")
     needed = plan.reward.min_votes
     if preferring < needed:
-        return _("Only {n} answers prefer a side; {needed} are needed.").format(n=preferring, needed=needed)
+        return _("{n} answers prefer a side; {needed} are needed.").format(n=preferring, needed=needed)
     if answers == schedule.answers_seen and await _has_finished_once(session, schedule.id):
         return _("No new answers since the last time.")
     return None

@@ -8,10 +8,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
+from app.datasets.tables import Dataset
 from app.errors import NotFound
-from app.loop.tables import Schedule, ScheduleFire
+from app.loop.tables import FireState, Schedule, ScheduleFire
 from app.projects.tables import Project, ProjectState
 from app.tasks.tables import Purpose, Task
+from app.training.tables import Run
 
 
 async def schedule_of(session: AsyncSession, project_id: int, public_id: UUID) -> Schedule:
@@ -66,3 +68,26 @@ async def database_now(session: AsyncSession) -> datetime:
     """The only clock."""
     instant: datetime = (await session.execute(select(func.now()))).scalar_one()
     return instant
+
+
+async def is_running(session: AsyncSession, schedule_id: int, other_than: int | None = None) -> bool:
+    """Whether a fire of this schedule has started and not ended, besides the one named."""
+    query = select(ScheduleFire.id).where(
+        ScheduleFire.schedule_id == schedule_id, ScheduleFire.state == FireState.started
+    )
+    if other_than is not None:
+        query = query.where(ScheduleFire.id != other_than)
+    return await session.scalar(query.limit(1)) is not None
+
+
+async def traces_of(session: AsyncSession, fires: Sequence[ScheduleFire]) -> dict[int, list[Dataset | Run]]:
+    """What each fire has made so far, by its inside id: a dataset, then its runs."""
+    ids = [fire.id for fire in fires]
+    made: dict[int, list[Dataset | Run]] = {fire_id: [] for fire_id in ids}
+    datasets = select(ScheduleFire.id, Dataset).join(Dataset, Dataset.id == ScheduleFire.dataset_id)
+    for fire_id, dataset in await session.execute(datasets.where(ScheduleFire.id.in_(ids))):
+        made[fire_id].append(dataset)
+    runs = select(Run).where(Run.schedule_fire_id.in_(ids)).order_by(Run.id)
+    for run in await session.scalars(runs):
+        made[run.schedule_fire_id or 0].append(run)
+    return made

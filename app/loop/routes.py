@@ -1,6 +1,6 @@
 """Pages: schedules of a project, when each last ran, and why it skipped."""
 
-from datetime import time
+from datetime import datetime, time
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
-from app.errors import Invalid
 from app.loop.actions import edit_schedule, make_schedule
-from app.loop.forms import ScheduleForm
-from app.loop.queries import answers_for_training, database_now, fires_of, schedule_of, schedules_of
+from app.loop.forms import Plan, ScheduleForm
+from app.loop.queries import answers_for_training, database_now, fires_of, schedule_of, schedules_of, traces_of
 from app.loop.rules import next_due
 from app.loop.tables import Schedule, Trigger
 from app.pages import redirect, respond
@@ -28,17 +27,19 @@ WEEKDAYS = (_("Monday"), _("Tuesday"), _("Wednesday"), _("Thursday"), _("Friday"
 
 
 class ScheduleFields(BaseModel):
+    """What the page offers; REST also takes the plan."""
+
     model_config = ConfigDict(extra="forbid")
-    name: str = Field(min_length=1, max_length=120)
+    name: str = Field(min_length=1, max_length=120, pattern=r"\S")
     trigger: Trigger
     weekday: int = Field(default=0, ge=0, le=6)
     at: time = time(3, 0)
-    every: int = Field(default=500, ge=1)
+    every: int = Field(default=500, ge=1, le=10_000_000)
 
-    def as_form(self) -> ScheduleForm:
+    def as_form(self, **kept: Any) -> ScheduleForm:
         if self.trigger is Trigger.weekly:
-            return ScheduleForm(name=self.name, trigger=self.trigger, weekday=self.weekday, at=self.at)
-        return ScheduleForm(name=self.name, trigger=self.trigger, every=self.every)
+            return ScheduleForm(name=self.name, trigger=self.trigger, weekday=self.weekday, at=self.at, **kept)
+        return ScheduleForm(name=self.name, trigger=self.trigger, every=self.every, **kept)
 
 
 def words_of(schedule: Schedule, project: Project) -> str:
@@ -53,14 +54,22 @@ def words_of(schedule: Schedule, project: Project) -> str:
 
 async def with_history(session: Session, schedule: Schedule, project: Project) -> dict[str, Any]:
     now, (answers, _preferring) = await database_now(session), await answers_for_training(session, project.id)
-    weekly = schedule.weekday is not None and schedule.at is not None
+    fires = await fires_of(session, schedule.id)
     return {
         "schedule": schedule,
         "words": words_of(schedule, project),
-        "next": next_due(schedule.weekday, schedule.at, project.zone, now) if weekly else None,  # type: ignore[arg-type]
-        "new_answers": answers - schedule.answers_seen,
-        "fires": await fires_of(session, schedule.id),
+        "next": next_of(schedule, project, now),
+        "new_answers": max(0, answers - schedule.answers_seen),
+        "fires": fires,
+        "made": await traces_of(session, fires),
     }
+
+
+def next_of(schedule: Schedule, project: Project, now: datetime) -> datetime | None:
+    """When a weekly schedule is due next; None for one that is off or goes by answers."""
+    if schedule.weekday is None or schedule.at is None or not schedule.enabled:
+        return None
+    return next_due(schedule.weekday, schedule.at, project.zone, now)
 
 
 @router.get("/projects/{project}/schedules")
@@ -79,13 +88,30 @@ async def create(
     return redirect(request, f"/projects/{project}/schedules", _("The schedule is kept from now on."))
 
 
+@router.get("/schedules/{schedule}/edit")
+async def edit(request: Request, schedule: UUID, access: Editor, session: Session) -> Response:
+    found = await schedule_of(session, access.of_project(), schedule)
+    project = await get_project(session, access.of_project())
+    days = list(enumerate(WEEKDAYS))
+    return respond(request, "loop/edit.html", "edit", project=project, schedule=found, weekdays=days)
+
+
+@router.post("/schedules/{schedule}")
+async def change(
+    request: Request, schedule: UUID, fields: Annotated[ScheduleFields, Form()], access: Editor, session: Session
+) -> Response:
+    found = await schedule_of(session, access.of_project(), schedule)
+    form = fields.as_form(enabled=found.enabled, plan=Plan.model_validate(found.plan))
+    await edit_schedule(session, found, form, access.person.id)
+    return redirect(request, f"/projects/{access.project}/schedules", _("The schedule is changed."))
+
+
 @router.post("/schedules/{schedule}/switch")
 async def switch(
     request: Request, schedule: UUID, enabled: Annotated[bool, Form()], access: Editor, session: Session
 ) -> Response:
+    """On or off. Saying what is so already changes nothing."""
     found = await schedule_of(session, access.of_project(), schedule)
-    if found.enabled == enabled:
-        raise Invalid(field="enabled", reason=_("it is so already"))
     told = {name: getattr(found, name) for name in ScheduleForm.model_fields} | {"enabled": enabled}
     await edit_schedule(session, found, ScheduleForm.model_validate(told), access.person.id)
     return redirect(request, f"/projects/{access.project}/schedules")

@@ -20,6 +20,7 @@ class Schedule(Base):
     """weekly: on `weekday` (0 = Monday) at `at` in the project's zone. answers: after `every` new live answers.
 
     plan: what a fire does (dataset question, reward and PPO settings). answers_seen: the count at the last fire.
+    armed_at: since when it waits in this form; what was due before is not made up for.
     """
 
     __tablename__ = "schedules"
@@ -44,6 +45,7 @@ class Schedule(Base):
     answers_seen: Mapped[int] = mapped_column(server_default="0", default=0)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
+    armed_at: Mapped[datetime] = now()
 
 
 class FireState(StrEnum):
