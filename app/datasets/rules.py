@@ -108,23 +108,30 @@ REWRITES: dict[Form, Callable[[Line], Line | None]] = {
 
 def rewritten(path: Path, form: Form, split: str | None = None) -> Iterator[bytes]:
     """The lines of a frozen file in another form, in pieces of about half a megabyte; memory does not grow with it."""
-    rewrite, pieces, size = REWRITES[form], [], 0
-    with path.open("rb") as lines:
-        for raw in lines:
-            line = orjson.loads(raw)
-            if split and line["split"] != split:
-                continue
-            told = rewrite(line)
-            if told is None:
-                continue
-            piece = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+    with path.open("rb") as file:
+        if form is Form.native and split is None:  # as it stands
+            while piece := file.read(CHUNK):
+                yield piece
+            return
+        pieces, size = [], 0
+        for piece in told_lines(file, REWRITES[form], split):
             pieces.append(piece)
             size += len(piece)
             if size >= CHUNK:
                 yield b"".join(pieces)
                 pieces, size = [], 0
-    if pieces:
-        yield b"".join(pieces)
+        if pieces:
+            yield b"".join(pieces)
+
+
+def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], Line | None], split: str | None) -> Iterator[bytes]:
+    """One line for each that stands on the wanted side of the split and has something to say in the wanted form."""
+    for raw in file:
+        line = orjson.loads(raw)
+        if split is None or line["split"] == split:
+            told = rewrite(line)
+            if told is not None:
+                yield orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Tally:
