@@ -8,6 +8,7 @@ the owner of the home folder only.
 import hashlib
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -262,13 +263,14 @@ def _check_made(place: Place) -> None:
 
 
 def socket_folder(place: Place) -> Path:
-    """The 0700 folder of the socket: in the home folder, or in a short place when that path is too long for one.
+    """The 0700 folder of the socket: in the home folder, or in a short place when that path is too long or too odd.
 
     :raises CannotStart: the folder is there already and not ours alone.
     """
     folder = (place.data.parent if place.user else place.home) / "run"
-    # a comma separates hosts in an address, and nothing escapes it there
-    if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET or "," in str(folder):
+    # Signs that addresses escape are avoided: SQLAlchemy writes a space as +, libpq takes the + for itself, and for
+    # a comma there is no escape at all.
+    if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET or not re.fullmatch(r"[\w./-]+", str(folder), re.ASCII):
         short = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         folder = short / f"hone-{hashlib.sha256(os.fsencode(place.home)).hexdigest()[:16]}"
     if not folder.exists():
