@@ -94,7 +94,7 @@ def make_engine(url: str, *, pool_size: int = 10, statement_timeout: str = "5s")
     return create_async_engine(
         url,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,  # a connection that is closed after one request takes its prepared statements with it
         pool_timeout=5,
         pool_pre_ping=False,
         connect_args={"options": options, "connect_timeout": 5, "application_name": "hone"},
@@ -103,13 +103,13 @@ def make_engine(url: str, *, pool_size: int = 10, statement_timeout: str = "5s")
 
 @cache
 def engine() -> AsyncEngine:
-    return make_engine(database_url(), pool_size=16)
+    return make_engine(database_url(), pool_size=12)
 
 
 @cache
 def snapshot_engine() -> AsyncEngine:
     """A small pool of its own for streams, so that downloads never starve the people who answer."""
-    return make_engine(database_url(), pool_size=3, statement_timeout="10min")
+    return make_engine(database_url(), pool_size=6, statement_timeout="10min")
 
 
 @cache

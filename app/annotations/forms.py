@@ -178,6 +178,9 @@ class Reason(Form):
 
 
 class SkipForm(Form):
+    """Comes from the same form as an answer; what was typed there is left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
     key: UUID
     seen: int = 0
     reason: Annotated[str, StringConstraints(max_length=500), AfterValidator(without_nul)] | None = None

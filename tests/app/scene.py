@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.access import Access, Person
 from app.accounts.permissions import ROLE_PERMISSIONS, Role
 from app.annotations.forms import ComparisonBody
+from app.keys import key_for
 from app.projects.queries import default_batch
 from app.projects.tables import Project
-from app.keys import key_for
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.rules import handle_of
 from tests import make
@@ -92,7 +92,8 @@ def random_key() -> UUID:
 # acknowledged, which only the tests know).
 NEVER = {
     "I3 one key twice": "SELECT 1 FROM annotations GROUP BY annotator_id, idempotency_key HAVING count(*) > 1",
-    "I4 two live answers in a slot": "SELECT 1 FROM annotations WHERE state = 'live' GROUP BY slot_id HAVING count(*) > 1",
+    "I4 two live answers in a slot": """SELECT 1 FROM annotations WHERE state = 'live' GROUP BY slot_id
+        HAVING count(*) > 1""",
     "I5 more than k live": """SELECT 1 FROM annotations a JOIN tasks t ON t.id = a.task_id WHERE a.state = 'live'
         GROUP BY t.id HAVING count(*) > t.k""",
     "I6 one person twice": """SELECT 1 FROM annotations WHERE state = 'live' GROUP BY task_id, annotator_id
@@ -111,7 +112,9 @@ NEVER = {
               AND CAST(a.shown_at AT TIME ZONE p.zone AS date) = q.day)""",
     "I11 over the limit": """
         SELECT 1 FROM quota_days q JOIN projects p ON p.id = q.project_id
-        WHERE q.used > p.daily_limit + (SELECT count(*) FROM lapses l WHERE l.annotator_id = q.annotator_id)""",
+        JOIN memberships m ON m.project_id = p.id AND m.user_id = q.annotator_id
+        WHERE q.used > coalesce(m.daily_limit, p.daily_limit)
+                       + (SELECT count(*) FROM lapses l WHERE l.annotator_id = q.annotator_id)""",
     "I12 answers without an event": """
         SELECT 1 FROM annotations a WHERE 1 <> (SELECT count(*) FROM events e
             WHERE e.kind = 'annotation.submitted' AND e.subject = CAST(a.public_id AS text))""",

@@ -1,4 +1,4 @@
-"""Many people at once, on a database in which commits are real; and the same without our locks, to see the checks see."""
+"""Many people at once, on a database in which commits are real; and once without our locks, to see the checks see."""
 
 import asyncio
 import random

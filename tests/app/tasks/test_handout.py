@@ -1,0 +1,259 @@
+"""Who is shown what: leases, quotas, lanes, ranks and what changes them."""
+
+import json
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.actions import submit
+from app.tasks.actions import Place, Showing, Waiting, cancel_tasks, change_k, claim, release, renew, reorder
+from app.tasks.actions.claiming import CLAIM, Reason, lease_time
+from app.tasks.tables import Slot, SlotState, Task, TaskState, Watermark
+from tests import make
+from tests.app.scene import (
+    Scene,
+    access_of,
+    broken,
+    claimed,
+    let_leases_run_out,
+    prefers,
+    scene,
+    sweep_all,
+)
+
+
+async def answer(session: AsyncSession, there: Scene, shown: Showing, nth: int = 0) -> None:
+    await submit(session, there.project.id, there.people[nth].person.id, shown.task, shown.key, prefers(shown))
+
+
+async def slots(session: AsyncSession) -> list[int]:
+    found = await session.scalars(
+        select(Slot.state).order_by(Slot.task_id, Slot.number).execution_options(populate_existing=True)
+    )
+    return list(found)
+
+
+async def test_asking_again_gives_the_same_task_in_the_same_order(session: AsyncSession) -> None:
+    there = await scene(session, tasks=5, k=2)
+    first, again = await claimed(session, there.me), await claimed(session, there.me)
+    assert (first.slot_id, first.key, first.sides) == (again.slot_id, again.key, again.sides)
+    assert first.used == again.used == 1
+    assert await broken(session) == {}
+
+
+async def test_a_person_never_answers_one_task_twice(session: AsyncSession) -> None:
+    there = await scene(session, tasks=2, k=3)
+    shown = {(await answered_next(session, there)).task_id for _ in range(2)}
+    assert len(shown) == 2
+    left = await claim(session, there.me)
+    assert isinstance(left, Waiting)
+    assert left.reason is Reason.nothing_free
+
+
+async def answered_next(session: AsyncSession, there: Scene, nth: int = 0) -> Showing:
+    shown = await claimed(session, there.people[nth])
+    await answer(session, there, shown, nth)
+    return shown
+
+
+async def test_tasks_come_in_the_order_of_their_rank(session: AsyncSession) -> None:
+    there = await scene(session, tasks=4)
+    await reorder(session, there.project.id, {there.tasks[3]: Place(lane=0, rank=0)})
+    order = [(await answered_next(session, there)).task_id for _ in range(4)]
+    assert order == [there.tasks[3], *there.tasks[:3]]
+
+
+async def test_a_slot_of_another_lane_is_for_those_who_have_it(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=2)
+    await reorder(session, there.project.id, {there.tasks[0]: Place(lane=7, rank=1)})
+    assert (await claimed(session, there.me)).task_id == there.tasks[1]
+    specialist = access_of(there.project, there.people[1].person, lanes=(0, 7))
+    assert (await claimed(session, specialist)).task_id == there.tasks[0]
+
+
+async def test_a_slot_that_is_freed_behind_the_watermark_is_found(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=60)
+    behind = await claimed(session, there.people[1])  # somebody else takes the first task
+    for _ in range(3):
+        await answered_next(session, there)
+    await release(session, there.project.id, there.people[1].person.id, behind.task, behind.key)
+    taken = [(await answered_next(session, there)).task_id for _ in range(20)]
+    assert behind.task_id in taken
+    assert taken.index(behind.task_id) == 16  # the twentieth claim looks back
+    claims = select(Watermark.claims).where(Watermark.annotator_id == there.me.person.id)
+    assert (await session.scalars(claims)).one() == 23
+
+
+async def test_when_nothing_is_left_ahead_what_lies_behind_is_found_at_once(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=3)
+    behind = await claimed(session, there.people[1])
+    await answered_next(session, there)
+    await answered_next(session, there)
+    await release(session, there.project.id, there.people[1].person.id, behind.task, behind.key)
+    assert (await claimed(session, there.me)).task_id == behind.task_id
+
+
+async def test_the_daily_limit_counts_answers_and_the_task_in_hand(session: AsyncSession) -> None:
+    there = await scene(session, tasks=5, daily_limit=2)
+    await answered_next(session, there)
+    held = await claimed(session, there.me)
+    assert (held.used, held.most) == (2, 2)
+    await answer(session, there, held)
+    over = await claim(session, there.me)
+    assert isinstance(over, Waiting)
+    assert (over.reason, over.used, over.most) == (Reason.quota, 2, 2)
+    await session.execute(text("UPDATE memberships SET daily_limit = 3"))
+    own = access_of(there.project, there.me.person, daily_limit=3)
+    assert isinstance(await claim(session, own), Showing)
+    assert await broken(session) == {}
+
+
+async def test_a_limit_lowered_below_what_is_used_lets_the_task_in_hand_be_finished(session: AsyncSession) -> None:
+    there = await scene(session, tasks=5, daily_limit=5)
+    await answered_next(session, there)
+    held = await claimed(session, there.me)
+    await session.execute(text("UPDATE projects SET daily_limit = 1"))
+    assert (await claimed(session, there.me)).slot_id == held.slot_id
+    await answer(session, there, held)
+    assert isinstance(await claim(session, there.me), Waiting)
+
+
+@pytest.mark.parametrize(("zone", "days"), [("Pacific/Kiritimati", 14), ("Etc/GMT+12", -12)])
+async def test_a_day_is_one_of_the_projects_zone(session: AsyncSession, zone: str, days: int) -> None:
+    there = await scene(session, zone=zone)
+    await claimed(session, there.me)
+    local = await session.scalar(text(f"SELECT day = CAST(now() + interval '{days} hours' AS date) FROM quota_days"))
+    assert local
+    await session.execute(text("UPDATE quota_days SET day = day - 1"))  # it was yesterday
+    await session.execute(text("UPDATE slots SET shown_at = shown_at - interval '1 day' WHERE state = 1"))
+    await session.execute(text("UPDATE projects SET daily_limit = 1"))
+    assert isinstance(await claim(session, there.me), Showing)  # the lease goes on, the new day is untouched
+    assert await session.scalar(text("SELECT min(used) FROM quota_days")) == 0
+    assert await broken(session) == {}
+
+
+async def test_a_lease_that_ran_out_is_swept_and_can_be_taken_by_others(session: AsyncSession) -> None:
+    there = await scene(session, people=2)
+    shown = await claimed(session, there.me)
+    assert await sweep_all(session) == 0
+    await let_leases_run_out(session)
+    assert await sweep_all(session) == 1
+    assert await slots(session) == [SlotState.free]
+    assert (await claimed(session, there.people[1])).task_id == shown.task_id
+    assert await session.scalar(text("SELECT kind FROM events ORDER BY id DESC LIMIT 1")) == "task.lease_ran_out"
+    assert await broken(session) == {}
+
+
+async def test_a_lease_is_renewed_by_work_but_not_for_ever(session: AsyncSession) -> None:
+    there = await scene(session)
+    shown = await claimed(session, there.me)
+
+    async def left() -> float:
+        seconds = await session.scalar(text("SELECT extract(epoch FROM lease_until - now()) FROM slots"))
+        return float(seconds or 0)
+
+    for shown_ago, expected in (("1 hour", lease_time().total_seconds()), ("3 hours", 60)):
+        await session.execute(
+            text(f"UPDATE slots SET lease_until = now() + interval '60 s', shown_at = now() - interval '{shown_ago}'")
+        )
+        await renew(session, there.project.id, there.me.person.id, shown.task, shown.key)
+        assert await left() == pytest.approx(expected)
+
+
+async def test_more_answers_open_a_finished_task_again_and_fewer_cancel_free_slots_only(session: AsyncSession) -> None:
+    there = await scene(session, people=3, k=2)
+    task_id = there.tasks[0]
+    await answered_next(session, there, 0)
+    held = await claimed(session, there.people[1])
+    await change_k(session, there.project.id, task_id, 4)
+    assert await slots(session) == [2, 1, 0, 0]
+    task = await change_k(session, there.project.id, task_id, 1)
+    assert await slots(session) == [2, 1, 3, 3]
+    assert task.state is TaskState.open  # somebody still holds it
+    await answer(session, there, held, 1)
+    await session.refresh(task)
+    assert task.state is TaskState.done
+    task = await change_k(session, there.project.id, task_id, 3)
+    assert task.state is TaskState.open
+    assert await slots(session) == [2, 2, 3, 3, 0]
+    numbers = await session.scalars(select(Slot.sides).order_by(Slot.number))
+    assert all(sorted(sides or [0, 1]) == [0, 1] for sides in numbers)
+
+
+async def test_a_lease_beyond_a_lowered_k_is_not_offered_again(session: AsyncSession) -> None:
+    there = await scene(session, people=2, k=2)
+    await answered_next(session, there, 0)
+    await claimed(session, there.people[1])
+    await change_k(session, there.project.id, there.tasks[0], 1)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    assert await slots(session) == [2, 3]
+    assert (await session.scalars(select(Task.state))).one() == TaskState.done
+
+
+async def test_a_cancelled_task_is_not_handed_out_but_may_be_finished(session: AsyncSession) -> None:
+    there = await scene(session, people=2, k=3)
+    held = await claimed(session, there.me)
+    assert await cancel_tasks(session, there.project.id, there.tasks) == 1
+    assert await slots(session) == [1, 3, 3]
+    assert isinstance(await claim(session, there.people[1]), Waiting)
+    await answer(session, there, held)
+    assert await slots(session) == [2, 3, 3]
+    assert (await session.scalars(select(Task.state))).one() == TaskState.cancelled
+
+
+async def test_the_queue_says_once_that_it_ran_low(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=3, low_water=3)
+    await claimed(session, there.me)
+    await claimed(session, there.people[1])
+    told = await session.scalars(text("SELECT args ->> 'project_id' FROM jobs.procrastinate_jobs"))
+    assert list(told) == [str(there.project.id)]
+
+
+async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slots(session: AsyncSession) -> None:
+    """With one project in the table a planner that ignores lane and rank walks over all finished rows."""
+    there = await scene(session, tasks=1000)
+    await session.execute(text("SET LOCAL session_replication_role = replica"))  # foreign keys are not the point here
+    await session.execute(text("SET LOCAL statement_timeout = '60s'"))
+    await session.execute(
+        text("""
+            INSERT INTO slots (project_id, task_id, number, rank, state, annotator_id, sides)
+            SELECT t.project_id, t.id, n, 1000 + t.id * 1000 + n, CASE WHEN n <= 120 THEN 2 ELSE 0 END,
+                   CASE WHEN n <= 120 THEN 1000000 + n END, '{0,1}'
+            FROM tasks t, generate_series(1, 200) n WHERE t.project_id = :project
+        """),
+        {"project": there.project.id},
+    )
+    await session.execute(text("ANALYZE slots"))
+    await answered_next(session, there)  # now there is a watermark
+    values = {
+        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
+        "may_take": True, "with_texts": False, "day": await session.scalar(text("SELECT max(day) FROM quota_days")),
+    }  # fmt: skip
+    inner = CLAIM.element  # type: ignore[attr-defined]
+    explain = text("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + inner.text)
+    explain = explain.bindparams(*inner._bindparams.values())
+    plan = (await session.execute(explain, values)).scalar_one()
+    nodes = list(walk(plan[0]["Plan"]))
+    search = next(node for node in nodes if node.get("Alias") == "f")
+    assert search["Index Name"] == "ix_slots_free", json.dumps(search)
+    assert "lane" in search["Index Cond"]
+    assert "rank" in search["Index Cond"]
+    assert search["Actual Rows"] <= 2
+    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 400
+
+
+def walk(node: dict[str, object]) -> object:
+    yield node
+    for child in node.get("Plans", []):  # type: ignore[attr-defined]
+        yield from walk(child)  # type: ignore[misc]
+
+
+async def test_two_projects_of_one_person_have_a_lease_each(session: AsyncSession) -> None:
+    there, elsewhere = await scene(session), await scene(session)
+    person = there.me.person
+    await make.member(session, elsewhere.project, person)  # type: ignore[arg-type]
+    await claimed(session, there.me)
+    await claimed(session, access_of(elsewhere.project, person))
+    assert await slots(session) == [1, 1]

@@ -1,0 +1,395 @@
+"""The annotate page in a real browser against a real server on a database that commits."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
+from sqlalchemy import func, select, text
+
+from app import database
+from app.accounts.tables import User
+from app.annotations.tables import Annotation, AnnotationVersion
+from app.main import app
+from app.markup import render_markdown
+from app.tasks.tables import Skip
+from tests import make
+from tests.app.scene import Scene, broken, scene
+from tests.app.test_markup import ATTACKS
+
+pytestmark = [pytest.mark.browser, pytest.mark.committed]
+WATCH = """
+window.broken = [];
+document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
+"""
+ARMED = 450  # milliseconds: the page's keys are armed by then
+
+
+@dataclass
+class Site:
+    """A running server, a project on it, and one person's browser."""
+
+    address: str
+    there: Scene
+    context: BrowserContext
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def page_address(self) -> str:
+        return f"{self.address}/projects/{self.there.project.public_id}/annotate"
+
+    async def open(self) -> Page:
+        page = await self.context.new_page()
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
+        await page.add_init_script(WATCH)
+        await page.goto(self.page_address)
+        await expect(page.locator("#task")).to_be_visible()
+        await page.wait_for_timeout(ARMED)
+        return page
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def site(committed: str, browser: Browser) -> AsyncIterator[Site]:
+    async with database.transaction() as session:
+        there = await scene(session, people=1, tasks=6, k=1)
+        person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+        cookie = await make.sign_in(session, person)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
+        await asyncio.sleep(0.02)
+    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    await context.add_cookies([{"name": "hone_session", "value": cookie, "url": address}])
+    site = Site(address, there, context)
+    yield site
+    for page in context.pages:
+        if page.url.startswith(address):
+            site.said += await page.evaluate("window.broken || []")
+    await context.close()
+    server.should_exit = True
+    await serving
+    assert site.said == []
+    async with database.transaction() as session:
+        assert await broken(session) == {}
+
+
+async def stored() -> list[Annotation]:
+    async with database.transaction() as session:
+        return list(await session.scalars(select(Annotation).order_by(Annotation.id)))
+
+
+async def choices_now(page: Page) -> str:
+    """What tells the task on the screen from another one."""
+    return await page.locator("#task").get_attribute("data-key") or ""
+
+
+async def wait_for_another(page: Page, old: str) -> None:
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+    await page.wait_for_timeout(ARMED)
+
+
+async def test_the_mouse_alone_answers_and_the_next_task_stands_there(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.get_by_role("button", name="A much better").click()
+    await wait_for_another(page, old)
+    await expect(page.locator("[data-state]")).to_contain_text(re.compile(r"Saved \d\d:\d\d:\d\d"))
+    said = await stored()
+    assert [(one.body["outcome"], one.body["strength"]) for one in said] == [("preferred", 3)]
+    assert said[0].body["preferred"] == said[0].sides[0]
+
+
+async def test_keys_alone_go_through_a_whole_round(site: Site) -> None:
+    page = await site.open()
+    for key in ("7", "0", "x"):
+        old = await choices_now(page)
+        await page.keyboard.press(key)
+        await wait_for_another(page, old)
+    old = await choices_now(page)
+    await page.keyboard.press("s")
+    await wait_for_another(page, old)
+    said = await stored()
+    assert [one.body["outcome"] for one in said] == ["preferred", "tie", "both_bad"]
+    assert said[0].body["preferred"] == said[0].sides[1]
+    async with database.transaction() as session:
+        assert await session.scalar(select(func.count()).select_from(Skip)) == 1
+    await page.keyboard.press("Shift+?")
+    await expect(page.locator("#keys")).to_be_visible()
+    await page.keyboard.press("1")  # a key that belongs to the page behind does nothing now
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("g")
+    await expect(page.locator("#guidelines")).to_contain_text("Be fair.")
+    assert len(await stored()) == 3
+
+
+async def test_a_reason_is_typed_with_digits_in_it_and_goes_along(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.keyboard.press("r")
+    await page.keyboard.type("1 of 3 facts in B is wrong; x and s too")
+    await expect(page.locator("[data-state]")).to_contain_text(re.compile(r"Draft saved \d\d:\d\d:\d\d"))
+    assert await stored() == []
+    await page.reload()  # nothing that was typed is lost
+    await expect(page.locator("[data-draft]")).to_have_value("1 of 3 facts in B is wrong; x and s too")
+    await page.wait_for_timeout(ARMED)
+    await page.keyboard.press("2")
+    await wait_for_another(page, old)
+    assert (await stored())[0].body["justification"] == "1 of 3 facts in B is wrong; x and s too"
+    await expect(page.locator("[data-draft]")).to_have_value("")
+
+
+async def test_a_double_click_answers_one_task_and_not_the_next_one_as_well(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    box = await page.get_by_role("button", name="B better").bounding_box()
+    assert box
+    x, y = box["x"] + 5, box["y"] + 5
+    await page.mouse.dblclick(x, y, delay=30)
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+    await page.mouse.dblclick(x, y)  # a nervous hand, before the next task can have been read
+    await page.wait_for_timeout(ARMED)
+    assert len(await stored()) == 1
+
+
+async def test_a_key_that_is_held_down_answers_one_task(site: Site) -> None:
+    page = await site.open()
+    for _ in range(30):
+        await page.keyboard.down("1")  # the second and later ones are repeats
+    await page.wait_for_timeout(ARMED)
+    await page.keyboard.up("1")
+    assert len(await stored()) == 1
+
+
+async def test_going_back_changes_the_last_answer_and_returns_to_the_task(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.keyboard.press("1")
+    await wait_for_another(page, old)
+    left = await choices_now(page)
+    await page.keyboard.press("z")
+    await expect(page.locator("h1")).to_have_text("Change your answer")
+    await expect(page.locator(".point.chosen b")).to_have_text("1")
+    await page.wait_for_timeout(ARMED)
+    await page.keyboard.press("6")
+    await expect(page.locator("#task")).to_have_attribute("data-key", left)
+    said = await stored()
+    assert [(one.version, one.body["strength"]) for one in said] == [(2, 2)]
+    async with database.transaction() as session:
+        assert (await session.scalars(select(AnnotationVersion.version))).all() == [1]
+
+
+async def test_the_browsers_own_back_button_never_answers_twice(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.keyboard.press("1")
+    await wait_for_another(page, old)
+    await page.goto(site.address + "/static/none")
+    await page.go_back()
+    await expect(page.locator("#task")).to_be_visible()
+    assert await choices_now(page) != old
+    assert len(await stored()) == 1
+
+
+async def test_while_the_server_is_away_three_changes_are_kept_and_sent_when_it_is_back(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    failed: list[str] = []
+
+    async def fail(route: Route) -> None:
+        failed.append(route.request.url)
+        await route.abort()
+
+    await page.route("**/annotate/**", fail)
+    await page.keyboard.press("r")
+    await page.keyboard.type("first thought")
+    await expect(page.locator("#unsaved")).to_contain_text("Not saved yet. 1 change is kept on this computer")
+    await page.keyboard.type(", second thought")
+    await expect(page.locator("#unsaved")).to_contain_text("2 changes are kept")
+    await page.keyboard.press("Escape")
+    await page.wait_for_timeout(ARMED)
+    await page.keyboard.press("3")
+    await expect(page.locator("#unsaved")).to_contain_text("kept on this computer")
+    await page.wait_for_timeout(300)
+    assert len(failed) >= 3
+    assert await choices_now(page) == old  # no navigation
+    await expect(page.locator("[data-draft]")).to_have_value("first thought, second thought")
+    assert await stored() == []
+    await page.unroute("**/annotate/**")
+    await page.locator("#unsaved").get_by_role("button", name="Try now").click()
+    await wait_for_another(page, old)
+    await expect(page.locator("#unsaved")).to_be_hidden()
+    said = await stored()
+    assert [one.body["justification"] for one in said] == ["first thought, second thought"]
+
+
+async def test_an_answer_whose_response_was_cut_off_is_sent_again_and_kept_once(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    cut = []
+
+    async def cut_once(route: Route) -> None:
+        if route.request.method == "POST" and not cut:
+            cut.append(await route.fetch())  # the server has committed
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/annotate/**", cut_once)
+    await page.keyboard.press("5")
+    await wait_for_another(page, old)
+    assert len(cut) == 1
+    assert len(await stored()) == 1
+
+
+async def test_an_answer_survives_a_reload_while_the_server_is_away(site: Site) -> None:
+    page = await site.open()
+
+    async def fail(route: Route) -> None:
+        await (route.abort() if route.request.method == "POST" else route.continue_())
+
+    await page.route("**/annotate/**", fail)
+    await page.keyboard.press("4")
+    await expect(page.locator("#unsaved")).to_be_visible()
+    await page.reload()
+    await page.unroute("**/annotate/**")
+    await page.evaluate("dispatchEvent(new Event('online'))")
+    for _ in range(100):
+        if await stored():
+            break
+        await page.wait_for_timeout(50)
+    assert [one.body["outcome"] for one in await stored()] == ["tie"]
+
+
+async def test_two_tabs_show_one_task_and_the_second_answer_is_offered_as_a_change(site: Site) -> None:
+    first, second = await site.open(), await site.open()
+    assert await choices_now(first) == await choices_now(second)
+    old = await choices_now(first)
+    await first.bring_to_front()
+    await first.keyboard.press("1")
+    await wait_for_another(first, old)
+    await second.bring_to_front()
+    await second.keyboard.press("r")
+    await second.keyboard.type("my second view")
+    await second.keyboard.press("Escape")
+    await second.keyboard.press("7")
+    await expect(second.locator("#refusal")).to_contain_text("already carries another answer")
+    await expect(second.locator("#refusal")).to_contain_text("A much better")
+    await expect(second.locator("[data-draft]")).to_have_value("my second view")
+    await second.get_by_role("button", name="Change it to what I say now").click()
+    await wait_for_another(second, old)
+    said = await stored()
+    assert [(one.version, one.body["justification"]) for one in said] == [(2, "my second view")]
+    assert said[0].body["preferred"] == said[0].sides[1]
+
+
+async def test_a_session_that_ends_in_the_middle_keeps_the_words_and_saves_after_signing_in(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE sign_ins SET revoked_at = now()"))
+    await page.keyboard.press("r")
+    await page.keyboard.type("typed before I was signed out")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("6")
+    await expect(page.locator("#signed-out")).to_be_visible()
+    assert await stored() == []
+    async with database.transaction() as session:  # signing in, in another tab
+        person = (await session.scalars(select(User).where(User.id == site.there.me.person.id))).one()
+        cookie = await make.sign_in(session, person)
+    await site.context.add_cookies([{"name": "hone_session", "value": cookie, "url": site.address}])
+    await page.get_by_role("button", name="I have signed in").click()
+    await wait_for_another(page, old)
+    await expect(page.locator("#signed-out")).to_be_hidden()
+    assert [one.body["justification"] for one in await stored()] == ["typed before I was signed out"]
+
+
+async def test_a_failed_draft_is_never_shown_as_saved_and_the_answer_still_goes(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.route("**/draft", lambda route: route.fulfill(status=422, body="no"))
+    await page.keyboard.press("r")
+    await page.keyboard.type("some words")
+    await page.wait_for_timeout(800)
+    assert "saved" not in (await page.locator("[data-state]").inner_text()).lower()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("2")
+    await wait_for_another(page, old)
+    assert [one.body["justification"] for one in await stored()] == ["some words"]
+
+
+async def test_what_a_completion_says_is_inert_and_stays_in_its_box(site: Site) -> None:
+    async with database.transaction() as session:
+        strange = "\u202e" * 3 + "w" * 5000 + "\u0301" * 3000
+        html = "".join(map(render_markdown, ATTACKS)) + f"<p>{strange}</p>"
+        await session.execute(text("UPDATE completions SET html = :html"), {"html": html})
+    page = await site.open()
+    await page.wait_for_timeout(300)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    width = await page.locator(".answer").first.bounding_box()
+    assert width
+    assert width["width"] < 620
+    await page.keyboard.press("1")
+    await expect(page.locator("[data-state]")).to_contain_text("Saved")
+
+
+async def test_the_clock_of_the_browser_does_not_matter(site: Site) -> None:
+    page = await site.context.new_page()
+    await page.clock.set_fixed_time("2031-02-29T00:00:00Z")
+    await page.goto(site.page_address)
+    await page.clock.run_for(1000)
+    await page.mouse.move(10, 10)
+    await page.mouse.move(200, 200)
+    await page.keyboard.press("1")
+    await expect(page.locator("[data-state]")).to_contain_text("Saved")
+    async with database.transaction() as session:
+        assert await session.scalar(text("SELECT max(day) = CAST(now() AS date) FROM quota_days"))
+
+
+async def test_on_a_phone_the_answers_are_stacked_and_every_choice_can_be_hit(site: Site) -> None:
+    page = await site.open()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    first, second = [await one.bounding_box() for one in await page.locator(".answer").all()]
+    assert first
+    assert second
+    assert first["y"] + first["height"] <= second["y"]
+    for button in await page.locator("[data-press], [data-skip]").all():
+        box: Any = await button.bounding_box()
+        assert box["height"] >= 40
+        assert box["width"] >= 40
+    old = await choices_now(page)
+    await page.locator("[data-press='1']").click()
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+
+
+async def test_a_page_that_waits_shows_the_next_task_by_itself(site: Site) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE slots SET state = 3"))
+        checkpoint = await make.checkpoint(session)
+        await session.execute(
+            text("INSERT INTO generations (project_id, checkpoint_id, n, sampling, seed, wanted) "
+                 "VALUES (:project, :checkpoint, 2, '{}', 1, 8)"),
+            {"project": site.there.project.id, "checkpoint": checkpoint.id},
+        )  # fmt: skip
+    page = await site.open()
+    await expect(page.locator("#task")).to_contain_text("being written")
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE slots SET state = 0"))
+    await expect(page.locator("#task")).to_have_attribute("data-mode", "task", timeout=8000)
+    await page.wait_for_timeout(ARMED)
+    await page.keyboard.press("1")
+    await expect(page.locator("[data-state]")).to_contain_text("Saved")
