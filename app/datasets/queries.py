@@ -123,3 +123,12 @@ def narrowed(question: FreezeForm, made_a: Any, made_b: Any) -> list[Any]:
     if question.until:
         conditions.append(Annotation.submitted_at < question.until)
     return conditions
+
+
+async def rounds_of(session: AsyncSession, project_id: int) -> Sequence[Batch]:
+    """Batches that hold answers a dataset takes unless told otherwise, oldest first."""
+    taken = select(Task.batch_id).where(
+        Task.project_id == project_id, Task.purpose.in_(FreezeForm(name="any").purposes)
+    )
+    query = select(Batch).where(Batch.project_id == project_id, Batch.id.in_(taken)).order_by(Batch.id)
+    return (await session.scalars(query)).all()

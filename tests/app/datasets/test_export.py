@@ -12,7 +12,7 @@ from app.accounts.permissions import Role
 from app.datasets.records import ComparisonRecord
 from app.datasets.tables import Dataset, DatasetState
 from app.projects.queries import default_batch
-from app.projects.tables import Project
+from app.projects.tables import Batch, Project
 from app.settings import get_settings
 from tests import make
 from tests.app.datasets.test_freezing import frozen, people
@@ -159,3 +159,20 @@ async def test_a_failed_dataset_says_why_on_its_page(client: httpx.AsyncClient, 
     await engineer(client, session, project)
     page = (await client.get(f"/datasets/{failed.public_id}")).text
     assert "No room on the disk." in page
+
+
+async def test_the_page_offers_rounds_once_there_are_several(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project, _dataset = await filled(session)
+    await engineer(client, session, project)
+    home = f"/projects/{project.public_id}/datasets"
+    assert 'name="batch"' not in (await client.get(home)).text
+    second = Batch(project_id=project.id, name="Round two")
+    session.add(second)
+    await session.flush()
+    await session.refresh(second)
+    await make.task(session, project, second)
+    assert "Round two" in (await client.get(home)).text
+    sent = await client.post(home, data={"name": "two", "batch": str(second.public_id)})
+    assert sent.status_code == 303
+    made = (await session.scalars(select(Dataset).where(Dataset.name == "two"))).one()
+    assert made.question["batches"] == [str(second.public_id)]

@@ -59,9 +59,7 @@ def test_trl_trains_on_an_exported_file_unchanged(method: str, form: Form, base:
 
     pairs = loaded(exported(tmp_path, form), tmp_path / "cache")
     assert len(pairs) == 8
-    config, trainer = (
-        (trl.RewardConfig, trl.RewardTrainer) if method == "reward" else (trl.DPOConfig, trl.DPOTrainer)
-    )
+    config, trainer = (trl.RewardConfig, trl.RewardTrainer) if method == "reward" else (trl.DPOConfig, trl.DPOTrainer)
     training = trainer(
         model=str(base),
         args=settings(config, tmp_path),
