@@ -11,6 +11,9 @@ from app.preferences.votes import Outcome
 from workers.demo.annotators import ceiling
 from workers.demo.judge import Heard, true_win_rate
 from workers.demo.loop.people import Given
+from workers.training.checkpoints import open_checkpoint
+from workers.training.networks import Backbone
+from workers.training.scoring import load_reward
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,6 @@ def ceiling_of(given: Sequence[Given]) -> float:
 def best_of_four(base: Path, reward: Path, drawn: Mapping[str, Answered], old: Mapping[str, Answered]) -> float:
     """True win rate of the best of four answers by the reward model's score over a single one: what a policy should
     beat, since it needs a quarter of the sampling."""
-    from workers.training.checkpoints import open_checkpoint  # torch is loaded for this one number
-    from workers.training.networks import Backbone
-    from workers.training.scoring import load_reward
-
     opened = open_checkpoint(base)
     network = load_reward(reward, Backbone(opened.network), opened.weights_sha256)
     heard = []
