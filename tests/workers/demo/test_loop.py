@@ -1,0 +1,137 @@
+"""The sums of `make loop`; the loop itself is run by hand, since it takes minutes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.datasets.rules import split_of
+from app.preferences.votes import Outcome
+from app.prompts.rules import group_key
+from workers.demo.annotators import ANNOTATORS
+from workers.demo.loop import __main__ as loop
+from workers.demo.loop import control, measures, report
+from workers.demo.loop.people import Given, answer_to
+from workers.demo.prompts import demo_prompts
+
+
+def line(number: int, split: str, outcome: str) -> dict[str, Any]:
+    return {"id": str(number), "split": split, "votes": [{"outcome": outcome, "rater": "r"}]}
+
+
+def test_the_control_turns_half_of_the_sided_training_votes_and_nothing_else() -> None:
+    lines = [line(n, "train", "a") for n in range(10)] + [line(n, "train", "tie") for n in range(3)]
+    lines += [line(n, "heldout", "b") for n in range(5)]
+    outcomes = [one["votes"][0]["outcome"] for one in control.turned(lines, seed=1)]
+    assert outcomes[:10].count("b") == 5
+    assert outcomes[10:] == ["tie"] * 3 + ["b"] * 5
+    assert {one["votes"][0]["outcome"] for one in lines[:10]} == {"a"}, "what came in is left as it was"
+
+
+def test_other_seeds_turn_other_votes() -> None:
+    lines = [line(n, "train", "a") for n in range(40)]
+    assert control.turned(lines, 1) != control.turned(lines, 2)
+    assert control.turned(lines, 1) == control.turned(lines, 1)
+
+
+def test_the_split_leaves_at_most_600_votes_for_training_and_at_least_500_for_measuring() -> None:
+    labelled = [prompt for prompt in demo_prompts() if prompt.use == "label"]
+    share = loop.heldout_share(labelled)
+    sides = [split_of(group_key(prompt.group), share) for prompt in labelled]
+    pairs = loop.ANSWERS // 2
+    assert sides.count("train") * pairs <= report.MOST_TRAINING
+    assert sides.count("train") * pairs >= 500, "a reward model needs what it may have"
+    assert sides.count("heldout") * pairs >= report.LEAST_MEASURED + 60, "some pairs are too alike to be shown"
+
+
+def answered(*texts: str, tokens: int = 10) -> measures.Answered:
+    return measures.Answered("What is a pond?", list(texts), [tokens] * len(texts))
+
+
+def test_distinct_answers_are_counted_over_all_prompts() -> None:
+    new = {"p": answered("one"), "q": answered("one"), "r": answered("two")}
+    old = {"p": answered("a"), "q": answered("b"), "r": answered("c")}
+    assert measures.distinct_ratio(new, old) == pytest.approx(2 / 3)
+
+
+def test_length_is_compared_by_mean_tokens() -> None:
+    assert measures.length_ratio({"p": answered("x", tokens=30)}, {"p": answered("y", tokens=20)}) == pytest.approx(1.5)
+
+
+def test_completions_are_gathered_by_prompt_and_others_left_out() -> None:
+    rows = [
+        {"prompt": "p", "parts": [{"type": "text", "text": "one"}], "token_count": 3},
+        {"prompt": "p", "parts": [{"type": "text", "text": "two"}], "token_count": 5},
+        {"prompt": "elsewhere", "parts": [{"type": "text", "text": "no"}], "token_count": 1},
+    ]
+    found = measures.by_prompt(rows, {"p": "What is a pond?"})
+    assert found == {"p": measures.Answered("What is a pond?", ["one", "two"], [3, 5])}
+
+
+def test_the_ceiling_is_taken_over_votes_that_chose_a_side() -> None:
+    careless = Given("annotator-8", "What is a pond?", "A", "B", Outcome.tie)
+    sided = Given("annotator-1", "What is a pond?", "A", "B", Outcome.a)
+    assert measures.ceiling_of([careless, sided]) == measures.ceiling_of([sided])
+
+
+def test_an_annotator_names_what_was_shown_by_its_handle() -> None:
+    task = {
+        "prompt": [{"text": "What is a pond?"}],
+        "answers": [{"handle": "h1", "text": "A small still water."}, {"handle": "h2", "text": "Go away, silly."}],
+        "levels": 3,
+    }
+    for seed in range(30):
+        body, given = answer_to(task, ANNOTATORS[0], seed)
+        assert (body["outcome"] == "preferred") == (given.outcome in (Outcome.a, Outcome.b))
+        if given.outcome is Outcome.a:
+            assert body["preferred"] == "h1"
+        if given.outcome is Outcome.b:
+            assert body["preferred"] == "h2"
+
+
+GOOD = {
+    "labels": {"training": 580, "measurement": 640},
+    "seconds": {"PPO": 200.0, "collect": 100.0},
+    "reward_model": {"ceiling": 0.82, "of_ceiling": 0.95, "accuracy_heldout": 0.78, "length_only": 0.55},
+    "control": {"accuracy_heldout": 0.5},
+    "policy": {
+        "win_rate_vs_base": 0.75,
+        "win_rate_interval": [0.7, 0.8],
+        "comparisons": 480,
+        "prompts": 120,
+        "win_rate_true": 0.85,
+        "distinct_ratio": 0.9,
+        "length_ratio": 1.1,
+        "kl": 8.0,
+        "kl_budget": 12.0,
+    },
+    "baseline": {"best_of_4_win_rate": 0.7},
+}
+BAD = [
+    ("labels", "training", 601),
+    ("labels", "measurement", 499),
+    ("reward_model", "ceiling", 0.91),
+    ("reward_model", "of_ceiling", 0.91),
+    ("reward_model", "length_only", 0.71),
+    ("control", "accuracy_heldout", 0.56),
+    ("policy", "win_rate_vs_base", 0.69),
+    ("policy", "win_rate_interval", [0.6, 0.9]),
+    ("policy", "win_rate_true", 0.79),
+    ("policy", "distinct_ratio", 0.69),
+    ("policy", "length_ratio", 1.41),
+    ("policy", "comparisons", 399),
+    ("policy", "prompts", 99),
+    ("policy", "kl", 12.1),
+    ("seconds", "PPO", 501.0),
+]
+
+
+def test_a_good_report_keeps_every_bar() -> None:
+    assert all(holds for *_rest, holds in report.bars(GOOD))
+
+
+@pytest.mark.parametrize(("part", "name", "value"), BAD, ids=lambda given: str(given))
+def test_each_bar_can_be_missed(part: str, name: str, value: object) -> None:
+    spoilt = json.loads(json.dumps(GOOD))
+    spoilt[part][name] = value
+    assert [holds for *_rest, holds in report.bars(spoilt)].count(False) == 1
