@@ -129,7 +129,9 @@ def _environment(home: Path, port: int, sampler_port: int) -> dict[str, str]:
     """What the children are told: the same home and ports, and where to import from when Hone is not installed."""
     search = os.pathsep.join([str(extras.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     ports = {"HONE_PORT": str(port), "HONE_SAMPLER_PORT": str(sampler_port)}
-    return {"HONE_HOME": str(home), "PYTHONPATH": search, **ports}
+    # torch's threads sleep when they wait for each other: on few cores spinning ones starve the web and Postgres
+    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    return {"HONE_HOME": str(home), "PYTHONPATH": search, **ports, **waiting}
 
 
 def _listen_for_signals(crew: Crew) -> None:
