@@ -12,9 +12,9 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent() -> None:
-    """Runs in the child before its program starts: the kernel kills it when the parent goes, however that goes."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """Runs in the child before its program starts: the kernel sends `by` when the parent goes, however that goes."""
+    LIBC.prctl(PR_SET_PDEATHSIG, by)
 
 
 async def start_python(*arguments: str, log: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -258,6 +259,7 @@ async def run(seed: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.demo.loop", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="changes every random choice")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the installation is stopped on the way out
     report = asyncio.run(run(parser.parse_args().seed))
     kept = bars(report)
     (FOLDER / "report.json").write_text(json.dumps(report, indent=2) + "\n")

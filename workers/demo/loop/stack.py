@@ -10,7 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from workers.children import die_with_parent
 
 READY = re.compile(r"(http://\S+?)/sign-in/(\S+)")
 PATIENCE = 60.0  # seconds for an orderly end
@@ -47,6 +50,7 @@ def running(home: Path) -> Iterator[Installation]:
         stdin=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=partial(die_with_parent, signal.SIGINT),  # however the loop ends, nothing of it stays behind
     )
     try:
         yield _wait_until_ready(child, home)
