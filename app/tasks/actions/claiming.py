@@ -53,6 +53,8 @@ BEGIN_DAY = text("""
 """).bindparams(PROJECT, ME)
 
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
+# OFFSET 0 keeps the two NOT EXISTS questions about one row at a time. Turned into joins, they make a planner who expects
+# that somebody has answered nearly everything read and sort the whole queue instead of walking down its index.
 # Every twentieth claim ignores the watermark, so that slots freed or moved behind it are found.
 CLAIM = statement(
     """
@@ -69,8 +71,8 @@ CLAIM = statement(
             WHERE f.project_id = :project AND f.lane = mine.lane AND f.state = 0
               AND f.rank >= CASE WHEN :anew OR w.claims % 20 = 19 THEN 0
                                  ELSE coalesce(w.rank, 0) END
-              AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me)
-              AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me)
+              AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
+              AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
             ORDER BY f.rank, f.id
             LIMIT 1
             FOR NO KEY UPDATE OF f SKIP LOCKED

@@ -237,7 +237,7 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     plan = (await session.execute(explain, values)).scalar_one()
     nodes = list(walk(plan[0]["Plan"]))
     search = next(node for node in nodes if node.get("Alias") == "f")
-    assert search["Index Name"] == "ix_slots_free", json.dumps(search)
+    assert search.get("Index Name") == "ix_slots_free", json.dumps(plan)
     assert "lane" in search["Index Cond"]
     assert "rank" in search["Index Cond"]
     assert search["Actual Rows"] <= 2
@@ -257,3 +257,40 @@ async def test_two_projects_of_one_person_have_a_lease_each(session: AsyncSessio
     await claimed(session, there.me)
     await claimed(session, access_of(elsewhere.project, person))
     assert await slots(session) == [1, 1]
+
+
+async def test_whoever_gave_an_extra_answer_is_not_asked_again(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=1, k=1)
+    mine = await claimed(session, there.me)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    await answered_next(session, there, 1)
+    await answer(session, there, mine)  # late, and kept beside the one that is wanted
+    await change_k(session, there.project.id, there.tasks[0], 3)
+    assert isinstance(await claim(session, there.me), Waiting)
+    assert await broken(session) == {}
+
+
+async def test_a_late_answer_takes_a_slot_that_is_still_free(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=1, k=2)
+    mine = await claimed(session, there.me)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    await answered_next(session, there, 1)
+    await answer(session, there, mine)
+    assert await slots(session) == [2, 2]
+    assert (await session.scalars(select(Task.state))).one() == TaskState.done
+    assert await broken(session) == {}
+
+
+async def test_an_answer_under_an_old_showing_goes_into_the_lease_that_is_held_again(session: AsyncSession) -> None:
+    there = await scene(session, tasks=1, k=1)
+    first = await claimed(session, there.me)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    second = await claimed(session, there.me)
+    assert second.key != first.key
+    await answer(session, there, first)
+    assert await slots(session) == [2]
+    assert await session.scalar(text("SELECT used FROM quota_days")) == 1
+    assert await broken(session) == {}
