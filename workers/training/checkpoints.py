@@ -8,6 +8,7 @@ Python (`auto_map`) are refused by name, and `trust_remote_code` is never passed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,8 @@ __all__ = [
 
 transformers_logging.disable_progress_bar()
 
+# stands where a control token that somebody typed is parted; a noncharacter, so templates and tokenizers know none
+PARTED = "\ufdd0"
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64}
 
 
@@ -85,14 +88,42 @@ class Opened:
         return int(self.tokenizer.eos_token_id)
 
     def prompt_ids(self, messages: Sequence[tuple[str, str]]) -> list[int]:
-        """Token ids of (role, text) turns through the chat template, up to where the answer begins."""
-        turns = [{"role": role, "content": text} for role, text in messages]
-        encoded = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
-        return list(encoded["input_ids"])
+        """Token ids of (role, text) turns through the chat template, up to where the answer begins.
+
+        Control tokens come from the template only: `<|end|>` that somebody typed is read as seven characters.
+        """
+        turns = [{"role": role, "content": self._parted(text)} for role, text in messages]
+        if all(turn["content"] == text for turn, (_role, text) in zip(turns, messages, strict=True)):
+            encoded = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            return list(encoded["input_ids"])
+        return self._ids_of_parts(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
     def answer_ids(self, text: str) -> list[int]:
-        """Token ids of an answer with the end-of-answer token, as the policy would have sampled it."""
+        """Token ids of an answer with the end-of-answer token, as the policy would have sampled it.
+
+        No other control token is in it, whatever the text spells.
+        """
+        parted = self._parted(text)
+        if parted != text:
+            return [*self._ids_of_parts(parted), self.eos_id]
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_id]
+
+    @cached_property
+    def _controls(self) -> re.Pattern[str]:
+        """Finds the first character of every control token that a text spells, also of those that overlap."""
+        names = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        return re.compile(
+            f"(?=(?:{'|'.join(re.escape(name) for name in names if len(name) > 1) or '(?!)'})).", re.DOTALL
+        )
+
+    def _parted(self, text: str) -> str:
+        return self._controls.sub(rf"\g<0>{PARTED}", text)
+
+    def _ids_of_parts(self, text: str) -> list[int]:
+        """Each part for itself: what is parted is no control token any more. (The tokenizer's own switch for this is
+        shared by all threads that use it.)"""
+        parts = (self.tokenizer(part, add_special_tokens=False)["input_ids"] for part in text.split(PARTED))
+        return [token for part in parts for token in part]
 
     def reply_ids(self) -> list[int]:
         """What the chat template writes between an answer and the user's reply; empty where that cannot be told."""
