@@ -110,14 +110,18 @@ def decided_by_rule(candidate: Completion, baseline: Completion) -> Verdict | No
     return Verdict.win if baseline.flaw else None
 
 
-async def count(session: AsyncSession, evaluation: Evaluation) -> None:
-    """Write the result as of now, and finish when every task has its answers."""
+async def count(session: AsyncSession, evaluation: Evaluation, *, generated: bool) -> None:
+    """Write the result as of now, and finish when every task has its answers. generated: no answer was still to come
+    before pairs were looked for.
+
+    What is finished is asked before what was said: the last answer may come between the two.
+    """
+    tasks, still_open = await counts_of_tasks(session, evaluation)
     said = await verdicts(session, evaluation)
     told = digest_of(said, evaluation.result.get("by_rule", {}))
     if evaluation.result.get("told") != told:  # the interval takes a while, so it is drawn when something is new
         evaluation.result = {**await asyncio.to_thread(result_of, evaluation, said), "told": told}
-    tasks, still_open = await counts_of_tasks(session, evaluation)
-    if not await is_generated(session, evaluation):
+    if not generated:
         return
     if evaluation.state is EvaluationState.generating:
         evaluation.state = EvaluationState.open
@@ -163,9 +167,10 @@ async def why_nothing(session: AsyncSession, evaluation: Evaluation) -> str:
 async def look_after_evaluations(session: AsyncSession) -> None:
     """Housekeeping: pair what has arrived, count what was said."""
     for evaluation in await open_evaluations(session):
+        generated = await is_generated(session, evaluation)  # before the pairs: an answer that comes between is one
         await pair_answers(session, evaluation)
         await session.flush()
-        await count(session, evaluation)
+        await count(session, evaluation, generated=generated)
 
 
 async def baseline_of(session: AsyncSession, candidate: Checkpoint) -> Checkpoint:

@@ -22,7 +22,7 @@ from app.evaluation.tables import Evaluation, EvaluationState
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import make_tasks
-from app.tasks.tables import Purpose, Task, TaskCompletion
+from app.tasks.tables import Purpose, Task, TaskCompletion, TaskState
 from tests import make
 from tests.app.datasets.test_export import engineer
 from tests.app.datasets.test_freezing import frozen
@@ -222,6 +222,52 @@ async def test_the_interval_is_drawn_only_when_something_new_was_said(
     await make.annotation(session, (await tasks_of(session, evaluation))[0], there.person, 0)
     await look_after_evaluations(session)
     assert drawn == [1]
+
+
+async def test_an_answer_that_comes_while_it_is_counted_is_never_left_out(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await ground(session)
+    evaluation = await started(session, there)
+    await answer(session, evaluation, there.candidate, [f"new {n}" for n in range(4)])
+    await answer(session, evaluation, there.baseline, [f"old {n}" for n in range(4)])
+    await look_after_evaluations(session)
+    plain = actions.verdicts
+
+    async def overtaken(*given: Any) -> Any:
+        said = await plain(*given)
+        monkeypatch.setattr(actions, "verdicts", plain)
+        for task in await tasks_of(session, evaluation):
+            await make.annotation(session, task, there.person, 0)
+            task.state = TaskState.done
+        await session.flush()
+        return said
+
+    monkeypatch.setattr(actions, "verdicts", overtaken)
+    await look_after_evaluations(session)
+    await look_after_evaluations(session)
+    await session.refresh(evaluation)
+    assert (evaluation.state, evaluation.result["people"]["wins"]) == (EvaluationState.finished, 4)
+
+
+async def test_completions_that_arrive_while_pairs_are_looked_for_are_still_asked_about(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await ground(session)
+    evaluation = await started(session, there)
+    await answer(session, evaluation, there.candidate, [f"new {n}" for n in range(4)])
+    plain = actions.unpaired_answers
+
+    async def overtaken(*given: Any) -> Any:
+        found = await plain(*given)
+        monkeypatch.setattr(actions, "unpaired_answers", plain)
+        await answer(session, evaluation, there.baseline, [f"old {n}" for n in range(4)])
+        return found
+
+    monkeypatch.setattr(actions, "unpaired_answers", overtaken)
+    await look_after_evaluations(session)
+    await look_after_evaluations(session)
+    assert (evaluation.state, len(await tasks_of(session, evaluation))) == (EvaluationState.open, 4)
 
 
 async def test_a_cancelled_comparison_asks_nobody_and_keeps_what_was_said(session: AsyncSession) -> None:
