@@ -201,9 +201,12 @@ def serving(application: str) -> Iterator[tuple[str, int]]:
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds of CPU that a process and its children have used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """Seconds of CPU that a process and its children have used; nothing for one that has ended meanwhile."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0.0
     return (int(fields[11]) + int(fields[12])) / TICKS + sum(cpu_of(int(child)) for child in children)
 
 

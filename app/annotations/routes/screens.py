@@ -30,6 +30,7 @@ from app.projects.rules import ProtocolBody
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.actions.claiming import Reason
 from app.tasks.queries import guidelines_html, protocol_body
+from app.translation import _
 
 log = logging.getLogger("hone.annotate")
 PAGE = "annotations/annotate.html"
@@ -41,7 +42,7 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
         still = await arriving(session, access.of_project()) if shown.reason is Reason.nothing_free else 0
-        return {"mode": "waiting", "reason": shown.reason, "arriving": still, "used": shown.used, "most": shown.most}
+        return {"mode": "waiting", "reason": shown.reason, "arriving": still, "given": shown.used, "most": shown.most}
     return await task_screen(session, access, shown)
 
 
@@ -58,13 +59,22 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
         "typed": (shown.draft or {}).get("justification", ""),
         "rev": shown.draft_rev,
         "guidelines_id": shown.guidelines_id,
-        "used": shown.used,
+        "given": shown.used - 1,
         "most": shown.most,
     }
 
 
 def asking(protocol: ProtocolBody, answers: list[Any]) -> Screen:
-    return {"answers": answers, "scale": scale_of(protocol, answers), "beside": beside_scale(protocol), "chosen": None}
+    """What every screen with two answers on it needs. Words used in loops are translated once."""
+    return {
+        "answers": answers,
+        "scale": scale_of(protocol, answers),
+        "beside": beside_scale(protocol),
+        "chosen": None,
+        "answer_word": _("Answer"),
+        "tie_word": _("tie"),
+        "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},
+    }
 
 
 def editing(access: Access, mine: MyAnswer) -> Screen:

@@ -11,13 +11,14 @@ The quota lock is a statement of its own on purpose. It makes the tabs of one pe
 that begins after the lock was given sees the lease that the other tab has just taken.
 """
 
+import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Date, Interval, Row, SmallInteger, bindparam, text
+from sqlalchemy import BigInteger, Boolean, Date, Float, Interval, Row, SmallInteger, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -53,9 +54,10 @@ BEGIN_DAY = text("""
 """).bindparams(PROJECT, ME)
 
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
-# OFFSET 0 keeps the two NOT EXISTS questions about one row at a time. Turned into joins, they make a planner who expects
-# that somebody has answered nearly everything read and sort the whole queue instead of walking down its index.
-# Every twentieth claim ignores the watermark, so that slots freed or moved behind it are found.
+# OFFSET 0 keeps the two NOT EXISTS questions about one row at a time. Turned into joins, they lead a planner that
+# expects somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
+# Every twentieth claim looks behind the watermark, from the beginning or from anywhere, so that slots freed or moved
+# there are found; at no more than 500 of them, so that it costs the same however far ahead of the others a person is.
 CLAIM = statement(
     """
     WITH held AS (
@@ -67,15 +69,34 @@ CLAIM = statement(
         FROM unnest(:lanes) AS mine (lane)
         LEFT JOIN watermarks w ON w.project_id = :project AND w.annotator_id = :me AND w.lane = mine.lane
         CROSS JOIN LATERAL (
-            SELECT f.id, f.rank FROM slots f
-            WHERE f.project_id = :project AND f.lane = mine.lane AND f.state = 0
-              AND f.rank >= CASE WHEN :anew OR w.claims % 20 = 19 THEN 0
-                                 ELSE coalesce(w.rank, 0) END
-              AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
-              AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
-            ORDER BY f.rank, f.id
+            SELECT * FROM (
+                SELECT b.id, b.rank FROM slots b
+                WHERE w.claims % 20 = 19 AND b.state = 0 AND b.id = (
+                    SELECT few.id FROM (
+                        SELECT p.id, p.task_id FROM slots p
+                        WHERE p.project_id = :project AND p.lane = mine.lane AND p.state = 0
+                          AND p.rank >= CASE WHEN w.claims % 40 = 19 THEN 0 ELSE CAST(w.rank * :back AS bigint) END
+                        ORDER BY p.rank, p.id
+                        LIMIT 500
+                    ) AS few
+                    WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = few.task_id AND d.annotator_id = :me)
+                      AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = few.task_id AND s.annotator_id = :me)
+                    LIMIT 1
+                )
+                FOR NO KEY UPDATE OF b SKIP LOCKED
+            ) AS behind
+            UNION ALL
+            SELECT * FROM (
+                SELECT f.id, f.rank FROM slots f
+                WHERE f.project_id = :project AND f.lane = mine.lane AND f.state = 0
+                  AND f.rank >= CASE WHEN :anew THEN 0 ELSE coalesce(w.rank, 0) END
+                  AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
+                  AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
+                ORDER BY f.rank, f.id
+                LIMIT 1
+                FOR NO KEY UPDATE OF f SKIP LOCKED
+            ) AS ahead
             LIMIT 1
-            FOR NO KEY UPDATE OF f SKIP LOCKED
         ) AS found
         WHERE :may_take AND NOT EXISTS (SELECT FROM held)
         ORDER BY found.rank
@@ -109,11 +130,9 @@ CLAIM = statement(
         UNION ALL
         SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, false FROM held
     )
-    SELECT shown.id, shown.task_id, shown.shown_key, shown.shown_at, shown.sides, shown.protocol_id,
-           shown.guidelines_id, shown.is_new, t.public_id AS task, t.kind, p.rendered,
-           jsonb_path_query_array(p.messages, '$[*].role') AS roles, what.ids, what.htmls,
-           CASE WHEN :with_texts THEN p.messages END AS messages, what.parts,
-           d.body AS draft, d.rev AS draft_rev, (SELECT claims FROM marked) AS claims
+    SELECT shown.*, t.public_id, t.kind, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'), what.ids,
+           what.htmls, CASE WHEN :with_texts THEN p.messages END, what.parts, d.body, d.rev,
+           (SELECT claims FROM marked)
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
@@ -130,6 +149,7 @@ CLAIM = statement(
     bindparam("lease", type_=Interval),
     bindparam("lanes", type_=ARRAY(SmallInteger)),
     bindparam("anew", type_=Boolean),
+    bindparam("back", type_=Float),
     bindparam("may_take", type_=Boolean),
     bindparam("with_texts", type_=Boolean),
     bindparam("day", type_=Date),
@@ -225,6 +245,7 @@ async def claim(
         "lease": lease_time(),
         "lanes": list(access.lanes),
         "anew": False,
+        "back": random.random(),  # noqa: S311  (where to look, not a secret)
         "may_take": may_take,
         "with_texts": with_texts,
         "day": quota.day,

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH
 from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions import submit
+from app.annotations.actions.submitting import KEEP, LOOK
 from app.tasks.actions import Place, Showing, Waiting, cancel_tasks, change_k, claim, release, renew, reorder
-from app.tasks.actions.claiming import CLAIM, Reason, lease_time
+from app.tasks.actions.claiming import CLAIM, LOCK_QUOTA, Reason, lease_time
 from app.tasks.tables import Slot, SlotState, Task, TaskState, Watermark
 from tests import make
 from tests.app.scene import (
@@ -228,7 +231,7 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     await session.execute(text("ANALYZE slots"))
     await answered_next(session, there)  # now there is a watermark
     values = {
-        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
+        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False, "back": 0.5,
         "may_take": True, "with_texts": False, "day": await session.scalar(text("SELECT max(day) FROM quota_days")),
     }  # fmt: skip
     inner = CLAIM.element  # type: ignore[attr-defined]
@@ -294,3 +297,9 @@ async def test_an_answer_under_an_old_showing_goes_into_the_lease_that_is_held_a
     assert await slots(session) == [2]
     assert await session.scalar(text("SELECT used FROM quota_days")) == 1
     assert await broken(session) == {}
+
+
+def test_the_driver_remembers_the_statements_of_the_hot_path() -> None:
+    """Longer ones are parsed anew for every execution (psycopg._queries.MAX_CACHED_STATEMENT_LENGTH)."""
+    for statement in (LOCK_QUOTA, CLAIM, LOOK, KEEP):
+        assert len(str(statement.compile(dialect=psycopg.dialect()))) < MAX_CACHED_STATEMENT_LENGTH
