@@ -30,12 +30,19 @@ async def check(job: CheckCheckpoint, context: Context) -> None:
         return
     try:
         checked = await look_at(checkpoint)
-    except FolderRefused as refusal:
         async with context.session() as session:
-            await refuse_checkpoint(session, job.checkpoint_id, str(refusal))
-        return
-    async with context.session() as session:
-        await accept_checkpoint(session, job.checkpoint_id, checked)
+            await accept_checkpoint(session, job.checkpoint_id, checked)
+    except Exception as error:
+        if not isinstance(error, FolderRefused) and not context.is_last_attempt:
+            raise
+        async with context.session() as session:
+            await refuse_checkpoint(session, job.checkpoint_id, reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """The sentence of a refusal, else what happened; without what Postgres does not hold."""
+    said = str(error) if isinstance(error, FolderRefused) else f"{type(error).__name__}: {error}"
+    return said.replace("\0", "").encode(errors="replace").decode()[:2000]
 
 
 async def look_at(checkpoint: Checkpoint) -> Checked | None:

@@ -31,17 +31,21 @@ async def generate(job: GenerateCompletions, context: Context) -> None:
         return
     try:
         answers, unanswerable = await ask_all(order, context)
+        await keep(order, answers, unanswerable, context)
     except Exception as error:
         if may_pass(error) and not context.is_last_attempt:
             raise
         log.warning("generation %s gets no answers: %s", order.generation.public_id, error)
         async with context.session() as session:
             await note_failure(session, job.generation_id, job.prompt_ids, reason_of(error))
-        return
+
+
+async def keep(order: Order, answers: list[list[Answer]], unanswerable: dict[int, str], context: Context) -> None:
+    """In one transaction. What the database does not take (a count beyond all numbers) is a failure like any other."""
     async with context.session() as session:
         await write_answers(session, order, answers)
         for prompt_id, reason in unanswerable.items():
-            await note_failure(session, job.generation_id, [prompt_id], reason)
+            await note_failure(session, order.generation.id, [prompt_id], reason)
 
 
 async def ask_all(order: Order, context: Context) -> tuple[list[list[Answer]], dict[int, str]]:

@@ -92,7 +92,9 @@ async def note_failure(session: AsyncSession, generation_id: int, prompt_ids: Se
         return
     lacking = await prompts_lacking(session, generation, prompt_ids)
     if lacking:
-        generation.failed, generation.reason = generation.failed + len(lacking), reason[:2000]
+        # an endpoint's words may hold what Postgres does not: NUL, or half a character
+        storable = reason.replace("\0", "").encode(errors="replace").decode()
+        generation.failed, generation.reason = generation.failed + len(lacking), storable[:2000]
     await _count(session, generation)
 
 

@@ -19,7 +19,7 @@ from tests.app.checkpoints.test_rules import folder  # noqa: F401  (a fixture)
 from tests.conftest import sign_in
 from tests.queue import waiting
 from workers.handlers.checkpoints import check
-from workers.handlers.registry import Context
+from workers.handlers.registry import MAX_ATTEMPTS, Context
 
 
 async def test_the_bundled_one_is_registered_once(session: AsyncSession, folder: Path) -> None:  # noqa: F811
@@ -81,6 +81,25 @@ async def test_a_registered_folder_is_checked_by_a_job(
     assert checked.state is state
     assert (checked.reason is None) == (bad is None)
     assert bad is None or "evil.bin" in str(checked.reason)
+
+
+@pytest.mark.committed
+async def test_a_folder_that_cannot_be_looked_at_is_refused_in_the_end_and_not_checked_for_ever(
+    committed: str,
+    folder: Path,  # noqa: F811
+) -> None:
+    (folder / "hone.json").write_text('{"kind": "of its own \\u0000"}')
+    form = NewCheckpoint(name="Mine", place=Place.folder, location=str(folder))
+    async with database.transaction() as session:
+        made = await register_checkpoint(session, None, form, None, is_admin=True)
+        payload = CheckCheckpoint.model_validate((await waiting(session, "CheckCheckpoint"))[0])
+    with pytest.raises(ValueError, match="CheckpointKind"):
+        await check(payload, Context(get_settings()))
+    await check(payload, Context(get_settings(), attempt=MAX_ATTEMPTS - 1))
+    async with database.transaction() as session:
+        checked = (await session.scalars(select(Checkpoint).where(Checkpoint.id == made.id))).one()
+    assert checked.state is CheckpointState.refused
+    assert "of its own" in str(checked.reason)
 
 
 async def engineer_of(session: AsyncSession, client: httpx.AsyncClient, **person: object):

@@ -107,6 +107,25 @@ async def test_a_sampler_that_is_away_is_tried_again_and_only_the_last_failure_c
 
 
 @pytest.mark.committed
+@pytest.mark.parametrize("beyond", [True, False])
+async def test_what_the_database_does_not_hold_fails_the_request_and_never_leaves_it_waiting(
+    committed: str, beyond: bool
+) -> None:
+    async with database.transaction() as session:
+        await scene(session)
+
+    class Odd(FakeEngine):
+        async def complete(self, where, conversations, sampling, n, seeds):
+            if not beyond:
+                raise ConnectionError("it said \0 and \ud83d")
+            return [[Completed("fine", 10**30, "stop", None)] * n for _ in seeds]
+
+    ended = await run_first(Odd(), attempt=MAX_ATTEMPTS - 1)
+    assert (ended.state, ended.failed) == (GenerationState.failed, 3)
+    assert beyond or ended.reason == "ConnectionError: it said  and ?"
+
+
+@pytest.mark.committed
 async def test_a_prompt_that_cannot_be_answered_does_not_spoil_its_company(committed: str) -> None:
     async with database.transaction() as session:
         await scene(session)
