@@ -1,10 +1,11 @@
-"""What one claim costs in a queue of a million slots, for people who are far ahead of the others, and its plan.
+"""What one claim costs in a queue of a million slots, for people who are far ahead of the others.
 
     python -m tests.bench.handout
 
 A Postgres of its own below a temporary home. 20,000 tasks of 50 slots in random order, 12 of them answered. One person
-after the other has answered 0, 1,000 and 10,000 of the tasks at the head; then claims are timed. The claim that looks back (every twentieth) is timed by itself, and so is the first one,
-which has no watermark yet and walks past everything that its person has answered.
+after the other has answered 0, 1,000 and 10,000 of the tasks at the head; then claims are timed. The claim that looks
+back (every twentieth) is timed by itself, and so is the first one, which has no watermark yet and walks past everything
+that its person has answered.
 """
 
 import asyncio

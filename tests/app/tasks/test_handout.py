@@ -231,8 +231,8 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     await session.execute(text("ANALYZE slots"))
     await answered_next(session, there)  # now there is a watermark
     values = {
-        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False, "back": 0.5,
-        "may_take": True, "with_texts": False, "day": await session.scalar(text("SELECT max(day) FROM quota_days")),
+        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
+        "back": 0.5, "may_take": True, "with_texts": False, "day": await session.scalar(text("SELECT max(day) FROM quota_days")),
     }  # fmt: skip
     inner = CLAIM.element  # type: ignore[attr-defined]
     explain = text("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + inner.text)
