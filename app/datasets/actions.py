@@ -24,6 +24,7 @@ from app.datasets.tables import Dataset, DatasetState
 from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.preferences.rules import agreement, conclusion, vote_of
+from app.prompts.tables import Use
 from app.translation import _
 from app.version import code_version
 
@@ -64,7 +65,7 @@ def line_of(row: Row[Any], question: FreezeForm) -> tuple[dict[str, Any], float]
         "schema_version": SCHEMA_VERSION,
         "id": str(row.task),
         "group": str(row.group),
-        "split": split_of(row.root, question.heldout_share),
+        "split": "heldout" if row.use is Use.heldout else split_of(row.root, question.heldout_share),
         "prompt": row.messages,
         "a": {"id": str(row.a_id), "checkpoint": row.a_checkpoint and str(row.a_checkpoint), "parts": row.a_parts},
         "b": {"id": str(row.b_id), "checkpoint": row.b_checkpoint and str(row.b_checkpoint), "parts": row.b_parts},
@@ -129,7 +130,7 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
             "votes": "every live vote is kept",
             "conclusion": "more weight of votes, then strength",
             "weights": "1 a line",
-            "split": "sha256 of the root's key against heldout_share",
+            "split": "sha256 of the root's key against heldout_share; prompts of use heldout are held out",
         },
         "counts": written.tally.as_json() | {"left_out_for_agreement": written.left_out},
         "versions": {name: sorted(versions) for name, versions in written.versions.items()},

@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.projects.forms import without_nul
 from app.prompts.tables import Use
 from app.tasks.tables import Purpose
 
-Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S"), AfterValidator(without_nul)]
 
 
 class FreezeForm(BaseModel):

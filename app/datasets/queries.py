@@ -85,6 +85,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Root.key.label("root"),
             Root.public_id.label("group"),
             Prompt.messages,
+            Prompt.use,
             a.public_id.label("a_id"), a.parts.label("a_parts"), made_a.public_id.label("a_checkpoint"),
             b.public_id.label("b_id"), b.parts.label("b_parts"), made_b.public_id.label("b_checkpoint"),
             type_coerce(func.jsonb_agg(vote), JSONB).label("votes"),

@@ -58,11 +58,17 @@ def signed_strength(votes: Iterable[Mapping[str, Any]]) -> float:
 
 
 def chosen_and_rejected(line: Line) -> tuple[str, str, float] | None:
-    """Texts of the better and the worse answer and the margin in (0, 1]; None where nothing was preferred."""
+    """Texts of the better and the worse answer and the margin in [0, 1]; None where nothing was preferred.
+
+    The margin is 0 where the fewer votes were so strong that strength leans to the other answer.
+    """
     if line["conclusion"] not in ("a", "b"):
         return None
-    better, worse = (line["a"], line["b"]) if line["conclusion"] == "a" else (line["b"], line["a"])
-    return text_of(better["parts"]), text_of(worse["parts"]), abs(signed_strength(line["votes"]))
+    leaning = signed_strength(line["votes"])
+    better, worse, margin = (
+        (line["a"], line["b"], leaning) if line["conclusion"] == "a" else (line["b"], line["a"], -leaning)
+    )
+    return text_of(better["parts"]), text_of(worse["parts"]), max(0.0, margin)
 
 
 def as_trl(line: Line) -> Line | None:

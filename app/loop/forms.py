@@ -1,11 +1,12 @@
 """What may be asked of the loop chapter."""
 
 from datetime import time
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.datasets.forms import Name
 from app.loop.tables import Trigger
 from app.training.configs import PPOConfig, RewardConfig
 
@@ -27,7 +28,7 @@ class ScheduleForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S")]
+    name: Name
     trigger: Trigger
     weekday: int | None = Field(default=None, ge=0, le=6)
     at: time | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
+from app.datasets.forms import Name
 from app.loop.actions import edit_schedule, make_schedule
 from app.loop.forms import Plan, ScheduleForm
 from app.loop.queries import answers_for_training, database_now, fires_of, schedule_of, schedules_of, traces_of
@@ -30,7 +31,7 @@ class ScheduleFields(BaseModel):
     """What the page offers; REST also takes the plan."""
 
     model_config = ConfigDict(extra="forbid")
-    name: str = Field(min_length=1, max_length=120, pattern=r"\S")
+    name: Name
     trigger: Trigger
     weekday: int = Field(default=0, ge=0, le=6)
     at: time = time(3, 0)

@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.projects.forms import without_nul
 from app.training.configs import PPOConfig, RewardConfig
 
-RunName = Annotated[str, Field(max_length=120)]
+RunName = Annotated[str, Field(max_length=120), AfterValidator(without_nul)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 

@@ -1,5 +1,6 @@
 """Datasets over REST: asked for, looked at, and taken as lines in the forms that trainers read."""
 
+from json import dumps
 from typing import Any
 
 import httpx
@@ -44,6 +45,24 @@ async def lines(client: httpx.AsyncClient, dataset: Dataset, **asked: str) -> li
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert answer.headers["x-dataset-sha256"] == dataset.sha256
     return [orjson.loads(line) for line in answer.content.splitlines()]
+
+
+async def test_a_name_that_cannot_be_stored_is_refused_in_words(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    name = "a\0b"
+    project = await make.project(session)
+    await engineer(client, session, project)
+    client.headers["Content-Type"] = "application/json"
+    home = f"/api/v1/projects/{project.public_id}"
+    body = {"name": name, "trigger": "answers", "every": 5}
+    for answer in (
+        await client.post(f"{home}/datasets", content=dumps({"name": name})),
+        await client.post(f"{home}/schedules", content=dumps(body)),
+        await client.post(f"{home}/runs/reward", content=dumps({"name": name, "dataset": str(project.public_id)})),
+    ):
+        assert answer.status_code == 422, answer.text
+        assert "cannot be stored" in answer.text
 
 
 async def test_native_lines_are_our_records(client: httpx.AsyncClient, session: AsyncSession) -> None:

@@ -108,6 +108,8 @@ async def test_answers_to_heldout_prompts_are_never_taken_unless_named(session: 
     await make.annotation(session, task, one)
     with pytest.raises(NothingToFreeze):
         await frozen(session, project, tmp_path)
+    _dataset, (line,) = await frozen(session, project, tmp_path, uses=["heldout"])
+    assert line["split"] == "heldout"  # also when named they are for measuring, never for training
 
 
 async def test_another_projects_answers_stay_there(session: AsyncSession, tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_a_preference_for_the_second_answer_turns_the_pair(tmp_path: Path) -> No
     assert (found["prompt"], found["chosen"], found["rejected"]) == ("How?", "No.", "Like so.")
 
 
+def test_the_margin_is_never_turned_against_the_conclusion(tmp_path: Path) -> None:
+    weak = {"rater": "r1", "outcome": "a", "strength": 1, "levels": 3, "shown_first": "a", "weight": 1.0}
+    votes = [weak, weak | {"rater": "r2"}, weak | {"rater": "r3", "outcome": "b", "strength": 3}]
+    (found,) = told(tmp_path / "x", [line(votes=votes)], Form.trl)  # (1 + 1 - 3) / 9 leans to b
+    assert (found["chosen"][0]["content"], found["margin"]) == ("Like so.", 0.0)
+
+
 def test_hh_lines_are_two_transcripts(tmp_path: Path) -> None:
     (found,) = told(tmp_path / "x", [line()], Form.hh)
     assert found == {
