@@ -27,7 +27,7 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
     const old = entries.find((one) => one.url === entry.url);
     const isLate = entry.kind !== "draft";
     entries = entries.filter((one) => one.url !== entry.url && !(isLate && one.screen === entry.screen && one.kind === "draft"));
-    entries.push({ ...entry, id: crypto.randomUUID(), tries: old ? old.tries : 0, changes: (old ? old.changes : 0) + 1 });
+    entries.push({ ...entry, id: `${Date.now()}.${Math.random()}`, tries: old ? old.tries : 0, changes: (old ? old.changes : 0) + 1 });
     write();
     send();
   }
