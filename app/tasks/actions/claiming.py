@@ -18,150 +18,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Date, Float, Interval, Row, SmallInteger, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.jobs.queue import enqueue
 from app.projects.tables import ProjectState
 from app.settings import get_settings
-from app.tasks.actions.hot import ME, PROJECT, statement
+from app.tasks.actions.hot import BEGIN_DAY, CLAIM, FREE_TASKS, LOCK_QUOTA
 from app.tasks.jobs import QueueRanLow
 from app.translation import _
 
 COUNTS_EVERY = 8  # claims of one person and lane; then the free tasks are counted against the low-water mark
-
-LOCK_QUOTA = statement(
-    """
-    SELECT q.used, q.day, coalesce(:own_limit, p.daily_limit) AS most, p.state, p.low_water
-    FROM projects p
-    JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
-                     AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
-    WHERE p.id = :project
-    FOR NO KEY UPDATE OF q
-    """,
-    PROJECT,
-    ME,
-    bindparam("own_limit", type_=BigInteger),
-    returns="used day most state low_water",
-)
-
-BEGIN_DAY = text("""
-    INSERT INTO quota_days (project_id, annotator_id, day)
-    SELECT p.id, :me, CAST(now() AT TIME ZONE p.zone AS date) FROM projects p WHERE p.id = :project
-    ON CONFLICT DO NOTHING
-""").bindparams(PROJECT, ME)
-
-# `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
-# OFFSET 0 keeps the two NOT EXISTS questions about one row at a time. Turned into joins, they lead a planner that
-# expects somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
-# Every twentieth claim looks behind the watermark, from the beginning or from anywhere, so that slots freed or moved
-# there are found; at no more than 500 of them, so that it costs the same however far ahead of the others a person is.
-CLAIM = statement(
-    """
-    WITH held AS (
-        UPDATE slots SET lease_until = greatest(lease_until, now() + :lease)
-        WHERE project_id = :project AND annotator_id = :me AND state = 1
-        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id
-    ), free AS (
-        SELECT found.id, found.rank, mine.lane
-        FROM unnest(:lanes) AS mine (lane)
-        LEFT JOIN watermarks w ON w.project_id = :project AND w.annotator_id = :me AND w.lane = mine.lane
-        CROSS JOIN LATERAL (
-            SELECT * FROM (
-                SELECT b.id, b.rank FROM slots b
-                WHERE w.claims % 20 = 19 AND b.state = 0 AND b.id = (
-                    SELECT few.id FROM (
-                        SELECT p.id, p.task_id FROM slots p
-                        WHERE p.project_id = :project AND p.lane = mine.lane AND p.state = 0
-                          AND p.rank >= CASE WHEN w.claims % 40 = 19 THEN 0 ELSE CAST(w.rank * :back AS bigint) END
-                        ORDER BY p.rank, p.id
-                        LIMIT 500
-                    ) AS few
-                    WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = few.task_id AND d.annotator_id = :me)
-                      AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = few.task_id AND s.annotator_id = :me)
-                    LIMIT 1
-                )
-                FOR NO KEY UPDATE OF b SKIP LOCKED
-            ) AS behind
-            UNION ALL
-            SELECT * FROM (
-                SELECT f.id, f.rank FROM slots f
-                WHERE f.project_id = :project AND f.lane = mine.lane AND f.state = 0
-                  AND f.rank >= CASE WHEN :anew THEN 0 ELSE coalesce(w.rank, 0) END
-                  AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
-                  AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
-                ORDER BY f.rank, f.id
-                LIMIT 1
-                FOR NO KEY UPDATE OF f SKIP LOCKED
-            ) AS ahead
-            LIMIT 1
-        ) AS found
-        WHERE :may_take AND NOT EXISTS (SELECT FROM held)
-        ORDER BY found.rank
-        LIMIT 1
-    ), taken AS (
-        UPDATE slots s
-        SET state = 1, annotator_id = :me, lease = gen_random_uuid(), lease_until = now() + :lease,
-            shown_key = gen_random_uuid(), shown_at = now(),
-            sides = coalesce(s.sides, (SELECT array_agg(c.number ORDER BY random()) FROM task_completions c
-                                       WHERE c.task_id = s.task_id)),
-            protocol_id = coalesce(b.protocol_id, (SELECT p.id FROM protocols p WHERE p.project_id = :project
-                                                   ORDER BY p.version DESC LIMIT 1)),
-            guidelines_id = coalesce(b.guidelines_id, (SELECT g.id FROM guidelines g WHERE g.project_id = :project
-                                                       ORDER BY g.version DESC LIMIT 1))
-        FROM free, tasks t, batches b
-        WHERE s.id = free.id AND t.id = s.task_id AND b.id = t.batch_id
-        RETURNING s.id, s.task_id, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
-                  free.lane, free.rank
-    ), counted AS (
-        UPDATE quota_days q SET used = q.used + 1 FROM taken
-        WHERE q.project_id = :project AND q.annotator_id = :me AND q.day = :day
-    ), marked AS (
-        INSERT INTO watermarks AS w (project_id, annotator_id, lane, rank, claims)
-        SELECT :project, :me, lane, rank, 1 FROM taken
-        ON CONFLICT (project_id, annotator_id, lane) DO UPDATE
-        SET claims = w.claims + 1,
-            rank = CASE WHEN :anew THEN excluded.rank ELSE greatest(w.rank, excluded.rank) END
-        RETURNING claims
-    ), shown AS (
-        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, true AS is_new FROM taken
-        UNION ALL
-        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, false FROM held
-    )
-    SELECT shown.*, t.public_id, t.kind, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'), what.ids,
-           what.htmls, CASE WHEN :with_texts THEN p.messages END, what.parts, d.body, d.rev,
-           (SELECT claims FROM marked)
-    FROM shown
-    JOIN tasks t ON t.id = shown.task_id
-    JOIN prompts p ON p.id = t.prompt_id
-    CROSS JOIN LATERAL (
-        SELECT array_agg(c.id ORDER BY tc.number) AS ids, array_agg(c.html ORDER BY tc.number) AS htmls,
-               CASE WHEN :with_texts THEN jsonb_agg(c.parts ORDER BY tc.number) END AS parts
-        FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
-        WHERE tc.task_id = shown.task_id
-    ) AS what
-    LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me
-    """,
-    PROJECT,
-    ME,
-    bindparam("lease", type_=Interval),
-    bindparam("lanes", type_=ARRAY(SmallInteger)),
-    bindparam("anew", type_=Boolean),
-    bindparam("back", type_=Float),
-    bindparam("may_take", type_=Boolean),
-    bindparam("with_texts", type_=Boolean),
-    bindparam("day", type_=Date),
-    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind rendered roles ids htmls "
-    "messages parts draft draft_rev claims",
-)
-
-# At most fifty slots a task: enough rows to find `low_water` tasks, and never a walk over the whole queue.
-FREE_TASKS = text("""
-    SELECT count(DISTINCT few.task_id)
-    FROM (SELECT task_id FROM slots WHERE project_id = :project AND state = 0 LIMIT 50 * :low_water) AS few
-""").bindparams(PROJECT, bindparam("low_water", type_=BigInteger))
 
 
 @dataclass(frozen=True, slots=True)

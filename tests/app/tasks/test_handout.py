@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.annotations.actions import submit
 from app.annotations.actions.submitting import KEEP, LOOK
 from app.tasks.actions import Place, Showing, Waiting, cancel_tasks, change_k, claim, release, renew, reorder
-from app.tasks.actions.claiming import CLAIM, LOCK_QUOTA, Reason, lease_time
+from app.tasks.actions.claiming import Reason, lease_time
+from app.tasks.actions.hot import CLAIM, LOCK_QUOTA
 from app.tasks.tables import Slot, SlotState, Task, TaskState, Watermark
 from tests import make
 from tests.app.scene import (
@@ -230,9 +231,10 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     )
     await session.execute(text("ANALYZE slots"))
     await answered_next(session, there)  # now there is a watermark
+    today = await session.scalar(text("SELECT max(day) FROM quota_days"))
     values = {
         "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
-        "back": 0.5, "may_take": True, "with_texts": False, "day": await session.scalar(text("SELECT max(day) FROM quota_days")),
+        "back": 0.5, "may_take": True, "with_texts": False, "day": today,
     }  # fmt: skip
     inner = CLAIM.element  # type: ignore[attr-defined]
     explain = text("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + inner.text)
