@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     public_url: AnyHttpUrl | None = Field(
         default=None, description="Address people type, when a proxy stands before the web server."
     )
-    web_processes: int = Field(default=1, ge=1, le=64, description="Web server processes.")
+    web_processes: int = Field(default=2, ge=1, le=64, description="Web server processes.")
     secret_key: SecretStr | None = Field(
         default=None, description="Signs completion handles; made once below home when empty."
     )

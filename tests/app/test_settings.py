@@ -28,7 +28,7 @@ def test_each_setting_names_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = origins()
     assert shown["HONE_PORT"] == ("9002", "environment")
     assert shown["HONE_HOST"] == ("10.0.0.1", ".env")
-    assert shown["HONE_WEB_PROCESSES"] == ("1", "default")
+    assert shown["HONE_WEB_PROCESSES"] == ("2", "default")
 
 
 def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
