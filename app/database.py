@@ -87,10 +87,15 @@ def database_url() -> str:
     return url
 
 
-def make_engine(url: str, *, pool_size: int = 10, statement_timeout: str = "5s") -> AsyncEngine:
-    """An engine whose connections see `public` and the queue's schema `jobs`, and give up on slow statements."""
+def make_engine(
+    url: str, *, pool_size: int = 10, statement_timeout: str = "5s", idle_timeout: str = "30s"
+) -> AsyncEngine:
+    """An engine whose connections see `public` and the queue's schema `jobs`, and give up on slow statements.
+
+    idle_timeout: how long a transaction may wait for us; for a stream, for its reader.
+    """
     options = f"-c search_path=public,jobs -c statement_timeout={statement_timeout} -c lock_timeout=4s"
-    options += " -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+    options += f" -c idle_in_transaction_session_timeout={idle_timeout} -c timezone=UTC"
     return create_async_engine(
         url,
         pool_size=pool_size,
@@ -109,7 +114,7 @@ def engine() -> AsyncEngine:
 @cache
 def snapshot_engine() -> AsyncEngine:
     """A small pool of its own for streams, so that downloads never starve the people who answer."""
-    return make_engine(database_url(), pool_size=6, statement_timeout="10min")
+    return make_engine(database_url(), pool_size=6, statement_timeout="10min", idle_timeout="10min")
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Row, Select, String, and_, cast, func, or_, select
+from sqlalchemy import Row, Select, String, and_, case, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoints.tables import Checkpoint
@@ -136,10 +136,9 @@ async def is_collecting(session: AsyncSession, project_id: int) -> bool:
 
 
 async def asked_automatically(session: AsyncSession, project_id: int) -> int:
-    """Completions that automatic requests have asked for so far."""
-    asked = select(func.coalesce(func.sum(Generation.wanted), 0)).where(
-        Generation.project_id == project_id, Generation.automatic
-    )
+    """Completions that automatic requests have brought or still may bring; what a failed one never brought is free."""
+    counted = case((Generation.state.in_(GOING_ON), Generation.wanted), else_=Generation.done)
+    asked = select(func.coalesce(func.sum(counted), 0)).where(Generation.project_id == project_id, Generation.automatic)
     return int((await session.scalar(asked)) or 0)
 
 

@@ -13,7 +13,14 @@ from app.datasets.forms import FreezeForm
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import DomainError
 from app.loop.forms import Plan, ScheduleForm
-from app.loop.queries import answers_for_training, database_now, enabled_schedules, is_running
+from app.loop.queries import (
+    answers_for_training,
+    database_now,
+    enabled_schedules,
+    ended_datasets_of_fires,
+    ended_runs_of_fires,
+    is_running,
+)
 from app.loop.rules import latest_due
 from app.loop.tables import FireState, Schedule, ScheduleFire, Trigger
 from app.projects.tables import Project
@@ -64,6 +71,7 @@ def when_of(schedule: Schedule) -> tuple[object, ...]:
 async def tick(session: AsyncSession) -> None:
     """Look at every schedule once and fire those that are due."""
     now = await database_now(session)
+    await go_on_with_stuck_fires(session)
     for schedule, project in await enabled_schedules(session):
         answers, preferring = await answers_for_training(session, project.id)
         due_at = due_of(schedule, project.zone, now, answers)
@@ -72,6 +80,15 @@ async def tick(session: AsyncSession) -> None:
         fire = await _begin(session, schedule, due_at)
         if fire is not None:
             await start(session, fire, schedule, project, answers, preferring)
+
+
+async def go_on_with_stuck_fires(session: AsyncSession) -> None:
+    """Repeat the next step of fires whose last step has ended: the job that should have gone on may have been lost,
+    and a fire that stays started would keep its schedule from ever firing again. Both steps are safe to repeat."""
+    for dataset_id in await ended_datasets_of_fires(session):
+        await after_freeze(session, dataset_id)
+    for run_id in await ended_runs_of_fires(session):
+        await after_run(session, run_id)
 
 
 def due_of(schedule: Schedule, zone: str, now: datetime, answers: int) -> datetime | None:

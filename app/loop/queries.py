@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
-from app.datasets.tables import Dataset
+from app.datasets.tables import Dataset, DatasetState
 from app.errors import NotFound
 from app.loop.tables import FireState, Schedule, ScheduleFire
 from app.projects.tables import Project, ProjectState
@@ -91,3 +91,23 @@ async def traces_of(session: AsyncSession, fires: Sequence[ScheduleFire]) -> dic
     for run in await session.scalars(runs):
         made[run.schedule_fire_id or 0].append(run)
     return made
+
+
+async def ended_datasets_of_fires(session: AsyncSession) -> Sequence[int]:
+    """Datasets of fires still under way that are no longer being frozen."""
+    query = (
+        select(ScheduleFire.dataset_id)
+        .join(Dataset, Dataset.id == ScheduleFire.dataset_id)
+        .where(ScheduleFire.state == FireState.started, Dataset.state != DatasetState.freezing)
+    )
+    return [found for found in await session.scalars(query) if found is not None]
+
+
+async def ended_runs_of_fires(session: AsyncSession) -> Sequence[int]:
+    """Runs of fires still under way that have ended."""
+    query = (
+        select(Run.id)
+        .join(ScheduleFire, ScheduleFire.id == Run.schedule_fire_id)
+        .where(ScheduleFire.state == FireState.started, Run.finished_at.is_not(None))
+    )
+    return (await session.scalars(query)).all()

@@ -206,9 +206,21 @@ async def test_the_queue_tops_itself_up_once_at_a_time_and_within_the_limit(sess
     assert first is not None
     assert (first.automatic, first.wanted) == (True, 4)
     assert await top_up(session, project.id) is None
-    first.state = GenerationState.finished
+    first.state, first.done = GenerationState.finished, 4
     await session.flush()
     assert await top_up(session, project.id) is None  # one completion is left of five: no pair
+
+
+async def test_what_a_failed_request_never_brought_may_be_asked_for_again(session: AsyncSession) -> None:
+    checkpoint = await make.checkpoint(session)
+    project = await make.project(session, checkpoint_id=checkpoint.id, generation_limit=4)
+    for _ in range(2):
+        await make.prompt(session, project)
+    first = await top_up(session, project.id)
+    assert first is not None
+    first.state, first.done = GenerationState.failed, 0
+    await session.flush()
+    assert await top_up(session, project.id) is not None
 
 
 async def test_a_paused_project_asks_for_nothing(session: AsyncSession) -> None:

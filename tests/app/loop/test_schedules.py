@@ -292,6 +292,19 @@ async def test_a_fire_freezes_then_trains_a_reward_model_then_a_policy(session: 
     assert project.checkpoint_id != policy.id  # registered, and not put to serve
 
 
+async def test_a_step_whose_job_was_lost_is_taken_at_the_next_tick(session: AsyncSession, tmp_path: Path) -> None:
+    """Neither FreezingEnded nor RunEnded is ever handled here: the ticks alone bring the fire to its end."""
+    fire, _dataset = await fired(session, await ground(session), tmp_path)
+    await tick(session)
+    await trained(session, await run_of(session, Method.reward), CheckpointKind.reward)
+    await tick(session)
+    await tick(session)
+    await trained(session, await run_of(session, Method.ppo), CheckpointKind.policy)
+    await tick(session)
+    await session.refresh(fire)
+    assert fire.state is FireState.finished
+
+
 async def test_a_dataset_that_fails_ends_the_fire_with_its_reason(session: AsyncSession) -> None:
     project = await ground(session)
     await make_schedule(session, project.id, by_answers(1), None)
