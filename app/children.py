@@ -83,6 +83,7 @@ async def keep(crew: Crew, part: Part) -> None:
         code = await child.wait()
         if crew.stopping.is_set():
             return
+        _end_session(child)  # web's processes outlive a killed parent and would keep its port
         pause = FIRST_PAUSE if time.monotonic() - began > HEALTHY else pause
         sentence = _("{name} ended ({how}); it starts again in {pause:.1f} s. Its last words are in {log}")
         say(sentence.format(name=part.name, how=_how(code), pause=pause, log=crew.log(part.name)))
@@ -105,9 +106,14 @@ async def stop(crew: Crew, name: str) -> None:
             child.send_signal(signal.SIGTERM)
         with suppress(TimeoutError):
             await asyncio.wait_for(child.wait(), part.patience)
+    _end_session(child)
+    await child.wait()
+
+
+def _end_session(child: Process) -> None:
+    """End whatever a child has left in the session that it led."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    await child.wait()
 
 
 def note(crew: Crew) -> None:

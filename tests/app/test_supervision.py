@@ -94,6 +94,24 @@ async def test_the_pause_grows_while_a_part_keeps_ending(
     assert [re.findall(r"in ([\d.]+) s", line)[0] for line in said[:3]] == ["0.1", "0.2", "0.4"]
 
 
+async def test_a_part_that_is_killed_leaves_nothing_that_keeps_its_port(crew: Crew, said: list[str]) -> None:
+    """Several web processes share one listening socket, and their parent's death alone does not end them."""
+
+    def ours() -> set[int]:
+        return {pid for pid in pids.all_pids() if pids.has_environment(pid, children.TOKEN, crew.token)}
+
+    grandchild = f"import subprocess; subprocess.Popen({list(SLEEP)!r}).wait()"
+    keeping = asyncio.create_task(keep(crew, Part("web", (sys.executable, "-c", grandchild), 1)))
+    await until(lambda: len(ours()) == 2)
+    before = ours()
+    os.kill(crew.alive["web"][1].pid, signal.SIGKILL)
+    await until(lambda: len(ours() - before) == 2)
+    assert not ours() & before
+    crew.stopping.set()
+    await children.stop(crew, "web")
+    await keeping
+
+
 async def test_a_part_that_does_not_listen_is_ended_with_all_it_started(crew: Crew) -> None:
     grandchild = f"import subprocess, sys; subprocess.Popen({list(DEAF)!r}); " + DEAF[-1]
     keeping = asyncio.create_task(keep(crew, Part("trainer", (sys.executable, "-c", grandchild), 0.2)))
