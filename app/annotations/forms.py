@@ -164,7 +164,11 @@ class ChosenForm(Form):
         handle, dot, strength = self.choice.rpartition(".")
         said: dict[str, Any] = {"outcome": self.choice}
         if dot:
-            said = {"outcome": "preferred", "preferred": handle, "strength": int(strength) if strength.isdigit() else 0}
+            said = {
+                "outcome": "preferred",
+                "preferred": handle,
+                "strength": int(strength) if strength.isascii() and strength.isdigit() else 0,
+            }
         try:
             return ComparisonBody(justification=self.justification, **said)
         except ValidationError as wrong:

@@ -3,6 +3,7 @@
 Every vote is kept; a rule here weighs votes and never drops one.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,7 +49,7 @@ def lean(votes: Sequence[Vote]) -> float:
     if not total:
         return 0.0
     signed = {Outcome.a: 1.0, Outcome.b: -1.0}
-    leaning = sum(
+    leaning = math.fsum(  # exact, so that the order of votes cannot decide a near tie
         vote.weight * signed[vote.outcome] * (vote.strength or 0) / vote.levels
         for vote in votes
         if vote.outcome in signed

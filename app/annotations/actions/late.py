@@ -38,10 +38,7 @@ COUNT_LATE = text("""
 
 # The lease I hold on this task again, else the slot it was shown for, else another free one of the same lane.
 TAKE_LATE = text("""
-    UPDATE slots s
-    SET state = 2, annotator_id = :me, lease = NULL, lease_until = NULL, shown_key = :key,
-        shown_at = :shown_at, sides = :sides, protocol_id = :protocol_id, guidelines_id = :guidelines_id
-    FROM (
+    WITH found AS MATERIALIZED (  -- once: a plan that ran it again for each slot would take more than one
         SELECT o.id, o.state, o.shown_at FROM slots o
         WHERE o.task_id = :task_id
           AND (o.state = 0 AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
@@ -49,7 +46,11 @@ TAKE_LATE = text("""
         ORDER BY o.state DESC, o.id = :slot DESC, o.number
         LIMIT 1
         FOR NO KEY UPDATE OF o SKIP LOCKED
-    ) AS found
+    )
+    UPDATE slots s
+    SET state = 2, annotator_id = :me, lease = NULL, lease_until = NULL, shown_key = :key,
+        shown_at = :shown_at, sides = :sides, protocol_id = :protocol_id, guidelines_id = :guidelines_id
+    FROM found
     WHERE s.id = found.id
     RETURNING s.id, found.state AS before, found.shown_at AS counted_at
 """).bindparams(ME, SHOWN_AT, *SHOWN)

@@ -45,12 +45,12 @@ async def chosen(request: Request) -> ChosenForm:
         raise RequestValidationError([{**found, "loc": ("body", *found["loc"])} for found in wrong.errors()]) from None
 
 
-Chosen = Annotated[ChosenForm, Depends(chosen)]
+Chosen = Annotated[ChosenForm, Depends(chosen)]  # after the access: who may not is told that, whatever was sent
 MayAnnotate = Annotated[Access, may(Permission.annotate)]
 
 
 @router.post("/projects/{project}/annotate/{task}")
-async def answer(request: Request, task: UUID, form: Chosen, access: MayAnnotate, session: Session) -> Response:
+async def answer(request: Request, task: UUID, access: MayAnnotate, form: Chosen, session: Session) -> Response:
     """Keep the answer; then the next task."""
     try:
         kept = await submit(session, access.of_project(), access.person.id, task, form.the_key(), form.body())
@@ -93,7 +93,7 @@ async def change(request: Request, annotation: UUID, access: MayAnnotate, sessio
 
 @router.post("/projects/{project}/annotate/answers/{annotation}")
 async def change_answer(
-    request: Request, annotation: UUID, form: Chosen, access: MayAnnotate, session: Session
+    request: Request, annotation: UUID, access: MayAnnotate, form: Chosen, session: Session
 ) -> Response:
     """Keep the new version; then the task that was left for it."""
     try:
