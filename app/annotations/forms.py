@@ -132,12 +132,24 @@ class EditedAnnotation(Form):
     body: Body
 
 
+def storable(value: Any) -> Any:
+    """Any JSON whose texts the database can hold; :raises ValueError: naming the character that it cannot."""
+    if isinstance(value, str):
+        without_nul(value)
+    elif isinstance(value, dict):
+        storable([*value, *value.values()])
+    elif isinstance(value, list):
+        for part in value:
+            storable(part)
+    return value
+
+
 class NewDraft(Form):
     """What was typed so far. rev rises with each change; a late packet never overwrites newer words."""
 
     key: UUID
     rev: StrictInt = Field(ge=1, le=2**53)
-    body: dict[str, Any]
+    body: Annotated[dict[str, Any], AfterValidator(storable)]
 
 
 class ChosenForm(Form):

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.keys import key_for
+from app.projects.forms import without_nul
 from app.projects.rules import ProtocolBody
 from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, release, skip
 from app.tasks.actions.claiming import Reason
@@ -82,7 +83,7 @@ class SkipForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     key: UUID
-    reason: str | None = Field(default=None, max_length=500)
+    reason: Annotated[str, Field(max_length=500), AfterValidator(without_nul)] | None = None
 
 
 class TaskView(BaseModel):

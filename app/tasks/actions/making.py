@@ -123,7 +123,7 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     again. Prompts that are not for labelling, and answers made for an evaluation, are left alone.
     """
     batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
-    room = None if batch.target is None else batch.target - await _tasks_in(session, batch_id)
+    room = None if batch.target is None else max(0, batch.target - await _tasks_in(session, batch_id))
     prompts = await _lock_prompts(session, project_id, prompt_ids)
     waiting = await _unpaired(session, batch_id, list(prompts))
     recipe = Recipe.model_validate(batch.recipe or {})

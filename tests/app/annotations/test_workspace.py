@@ -223,6 +223,16 @@ async def test_a_draft_is_kept_and_a_late_packet_never_overwrites_newer_words(
     assert await session.scalar(text("SELECT count(*) FROM drafts")) == 0
 
 
+async def test_a_draft_that_cannot_be_stored_is_refused_in_words_and_not_with_an_error_of_ours(
+    client: httpx.AsyncClient, there: Scene
+) -> None:
+    page = await open_page(client, there)
+    draft = {"key": page.key, "rev": 1, "body": {"notes": [{"text": "a\0b"}]}}
+    refused = await client.post(f"{page.address}/draft", json=draft)
+    assert refused.status_code == 422
+    assert "U+0000" in refused.text
+
+
 async def test_a_skipped_task_is_not_shown_again_and_its_slot_is_free(
     client: httpx.AsyncClient, session: AsyncSession, there: Scene
 ) -> None:

@@ -113,6 +113,9 @@ async def test_a_batch_never_gets_more_tasks_than_its_target(session: AsyncSessi
     prompts = [await answered(session, project, ["one answer", "another one"]) for _ in range(4)]
     assert await made(session, project, *prompts) == 2
     assert await made(session, project, *prompts) == 0
+    batch.target = 1  # lowered below what is there: nothing more, and nothing taken away
+    await session.flush()
+    assert await made(session, project, *prompts) == 0
 
 
 async def test_a_task_can_be_opened_for_a_purpose_of_its_own(session: AsyncSession, project: Project) -> None:
