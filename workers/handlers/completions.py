@@ -35,7 +35,8 @@ async def generate(job: GenerateCompletions, context: Context) -> None:
     except Exception as error:
         if may_pass(error) and not context.is_last_attempt:
             raise
-        log.warning("generation %s gets no answers: %a", order.generation.public_id, error)  # as ASCII, whatever it says
+        # as ASCII: what an endpoint says may be half characters, which no log file takes
+        log.warning("generation %s gets no answers: %a", order.generation.public_id, error)
         async with context.session() as session:
             await note_failure(session, job.generation_id, job.prompt_ids, reason_of(error))
 
