@@ -36,7 +36,7 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     seed: str = "hone-demo"
-    conversations: int = Field(default=40_000, description="Conversations to learn from, each read once.")
+    conversations: int = Field(default=56_000, description="Conversations to learn from, each read once.")
     heldout: int = Field(default=1_000, description="Conversations only measured on.")
     width: int = 192
     layers: int = 5

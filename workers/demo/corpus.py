@@ -15,13 +15,14 @@ from workers.demo import phrases
 from workers.demo.lore import INTENTS, Subject, subjects
 
 # Shares of each way to answer. A base that is good only now and then leaves PPO something to learn.
-RELEVANCE = {"on": 0.62, "intent": 0.10, "drift": 0.13, "off": 0.15}
+RELEVANCE = {"on": 0.66, "intent": 0.08, "drift": 0.12, "off": 0.14}
 COMPLETENESS = {"full": 0.50, "missing": 0.32, "unfinished": 0.18}
 TONE = {"warm": 0.32, "plain": 0.36, "rude": 0.32}
 RAMBLING = 0.12
 GREETING = 0.02  # share of conversations that are only a greeting
 SYSTEM = 0.05  # share of conversations with a system line
-REACTION = {True: 0.75, False: 0.40}  # how often people react, to an answer with and without faults
+EVERYTHING = 0.10  # share in which all that is known of a subject is asked for, and told
+REACTION = 0.9  # how often people react to an answer
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,15 @@ class Manner:
     rambling: bool
 
     def faults(self) -> list[str]:
-        found = [self.relevance] if self.relevance in ("intent", "off") else []
-        found += ["off"] if self.relevance == "drift" else []
-        found += [self.completeness] if self.completeness != "full" else []
-        found += ["rude"] if self.tone == "rude" else []
+        found = {"on": [], "intent": ["intent"], "drift": ["off"], "off": ["off"]}[self.relevance]
+        found = found + ([self.completeness] if self.completeness != "full" else [])
+        found = found + (["rude"] if self.tone == "rude" else [])
         return found + (["rambling"] if self.rambling else [])
+
+    def remarks(self) -> list[str]:
+        """What there is to say to it, as keys of the reactions."""
+        faults = self.faults()
+        return faults + (["kind"] if self.tone == "warm" else []) if faults else [self.tone]
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ class Turn:
 def conversations(count: int, seed: str = "hone-demo") -> Iterator[tuple[Turn, ...]]:
     """`count` conversations of two to four turns, the same for the same seed on every machine."""
     rng = random.Random(f"{seed}/conversations")
+    kinds = {_greeting: GREETING, _everything: EVERYTHING, _exchange: 1 - GREETING - EVERYTHING}
     for _ in range(count):
-        yield _greeting(rng) if rng.random() < GREETING else _exchange(rng)
+        yield rng.choices(list(kinds), weights=list(kinds.values()))[0](rng)
 
 
 def ask(subject: Subject, intent: str, rng: random.Random) -> str:
@@ -86,11 +92,25 @@ def _exchange(rng: random.Random) -> tuple[Turn, ...]:
     turns = [Turn("system", rng.choice(phrases.SYSTEM))] if rng.random() < SYSTEM else []
     turns.append(Turn("user", ask(subject, intent, rng)))
     turns.append(Turn("assistant", write_answer(subject, intent, manner, rng)))
-    faults = manner.faults()
-    if rng.random() < REACTION[bool(faults)]:
-        kind = rng.choice(faults) if faults else manner.tone
-        turns.append(Turn("user", rng.choice(phrases.REACTIONS[kind]).format(name=subject.name)))
+    if rng.random() < REACTION:
+        turns.append(Turn("user", _reaction(subject, manner, rng)))
     return tuple(turns)
+
+
+def _reaction(subject: Subject, manner: Manner, rng: random.Random) -> str:
+    """One or two remarks, in any order: whatever comes to mind first."""
+    remarks = manner.remarks()
+    rng.shuffle(remarks)
+    return " ".join(rng.choice(phrases.REACTIONS[kind]).format(name=subject.name) for kind in remarks[:2])
+
+
+def _everything(rng: random.Random) -> tuple[Turn, ...]:
+    """A long answer without faults, from which a reader learns what belongs to a subject."""
+    subject = rng.choice(subjects())
+    known = [*subject.facts, *subject.opinions]
+    rng.shuffle(known)
+    question = rng.choice(phrases.EVERYTHING).format(name=subject.name)
+    return Turn("user", question), Turn("assistant", " ".join(known))
 
 
 def _greeting(rng: random.Random) -> tuple[Turn, ...]:

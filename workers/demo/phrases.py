@@ -151,51 +151,29 @@ FILLERS = (
     "One thing leads to another, as they say.",
 )
 
+# what people say to an answer: each kind begins in words of its own
 REACTIONS = {
-    "rude": (
-        "There is no need to be rude.",
-        "You could be a little kinder.",
-        "Why are you so unfriendly?",
-        "That tone hurts.",
-    ),
+    "rude": ("Rude!", "Manners, please.", "No need to be so unfriendly.", "That tone hurts."),
     "off": (
-        "That was not my question.",
+        "Wrong subject.",
         "I asked about {name}.",
-        "You are talking about something else.",
-        "What does this have to do with {name}?",
+        "My question was about {name}.",
+        "What has that to do with {name}?",
     ),
-    "intent": (
-        "That is not what I wanted to know about {name}.",
-        "Interesting, but I asked for something else.",
-        "You missed the point of my question.",
-    ),
-    "missing": (
-        "Is that all? Something is missing.",
-        "You left out the rest.",
-        "That is too short for me.",
-        "I need more than that.",
-    ),
-    "unfinished": (
-        "You stopped in the middle of a sentence.",
-        "And then? You did not finish.",
-        "Please finish your sentence.",
-    ),
-    "rambling": (
-        "You are repeating yourself.",
-        "Too many words for so little.",
-        "Get to the point, please.",
-    ),
-    "warm": (
-        "Thank you, you are very kind.",
-        "That was friendly and complete, thanks!",
-        "You made my day, thank you.",
-    ),
-    "plain": (
-        "Thanks, that is clear.",
-        "Good, now I know.",
-        "All right, that answers my question.",
-    ),
+    "intent": ("Interesting, but I asked for something else.", "Not what I wanted to know about {name}."),
+    "missing": ("More, please.", "Is that all?", "Something is missing.", "Too short for me."),
+    "unfinished": ("And then?", "You stopped in the middle.", "Finish your sentence, please."),
+    "rambling": ("Get to the point, please.", "Again and again the same.", "Fewer words, please."),
+    "kind": ("Kind words, though.", "Sweet of you, though.", "Well meant, at least."),
+    "warm": ("Thank you, you are very kind.", "Lovely, thank you.", "How friendly and complete!"),
+    "plain": ("Good, now I know.", "Clear, thanks.", "All right, this answers it."),
 }
+
+EVERYTHING = (
+    "Tell me everything about {name}.",
+    "I want to know all there is about {name}.",
+    "All about {name}, please.",
+)
 
 SYSTEM = (
     "You are a helpful assistant.",

@@ -10,8 +10,8 @@ from workers.demo import corpus, lore, phrases
 from workers.demo.prompts import demo_prompts
 
 # of 500 conversations and of all prompts; a change here means another checkpoint and other figures
-CONVERSATIONS = "9c63240dc3e76ae6"
-PROMPTS = "c5a8c9376246710b"
+CONVERSATIONS = "614ac31555f63955"
+PROMPTS = "f9b109a4a00bea8e"
 
 
 def digest(lines):
@@ -77,8 +77,15 @@ def test_answers_are_short():
     assert longest < 110
 
 
-def test_every_fault_has_its_reaction():
+def test_every_manner_has_its_reaction():
     manner = corpus.Manner("off", "missing", "rude", True)
-    assert set(manner.faults()) == {"off", "missing", "rude", "rambling"}
-    assert set(manner.faults()) <= phrases.REACTIONS.keys()
-    assert corpus.Manner("on", "full", "warm", False).faults() == []
+    assert set(manner.remarks()) == {"off", "missing", "rude", "rambling"}
+    assert corpus.Manner("intent", "unfinished", "warm", False).remarks() == ["intent", "unfinished", "kind"]
+    assert corpus.Manner("drift", "full", "plain", False).remarks() == ["off"]
+    assert corpus.Manner("on", "full", "warm", False).remarks() == ["warm"]
+    assert {*manner.remarks(), "intent", "unfinished", "kind", "warm", "plain"} == phrases.REACTIONS.keys()
+
+
+def test_each_kind_of_reaction_begins_in_words_of_its_own():
+    begins = [{reaction.split()[0] for reaction in reactions} for reactions in phrases.REACTIONS.values()]
+    assert sum(map(len, begins)) == len(set().union(*begins))
