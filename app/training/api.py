@@ -22,7 +22,10 @@ Trainer = Annotated[Access, may(Permission.run_edit)]
 
 
 class RunView(BaseModel):
-    """A run as REST shows it. report: the trainer's last numbers. result: the checkpoint it made."""
+    """A run as REST shows it. report: the trainer's last numbers. result: the checkpoint it made.
+
+    attempt: how often it was begun; above 1, it went on from its last saved state after a trainer had died.
+    """
 
     id: UUID
     name: str
@@ -30,6 +33,7 @@ class RunView(BaseModel):
     state: RunState
     stage: str | None
     reason: str | None
+    attempt: int
     step: int
     steps: int | None
     seed: int

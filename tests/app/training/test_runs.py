@@ -311,7 +311,7 @@ async def test_metrics_are_told_from_where_one_left_off(client: httpx.AsyncClien
     answer = await client.get(f"/api/v1/runs/{run.public_id}/metrics", params={"after": 1})
     assert answer.json() == [{"step": n, "values": {"score": n / 2, "kl": None}} for n in (2, 3)]
     shown = await client.get(f"/api/v1/runs/{run.public_id}")
-    assert (shown.json()["step"], shown.json()["steps"]) == (3, 3)
+    assert {name: shown.json()[name] for name in ("attempt", "step", "steps")} == {"attempt": 1, "step": 3, "steps": 3}
 
 
 async def test_the_page_of_a_run_draws_its_curves_and_asks_again_while_it_runs(
