@@ -96,14 +96,18 @@ function answered(entry, status, text) {
 
 // Nothing went through: what was chosen stays marked, and may still be chosen differently.
 function kept(entry) {
+  if (entry.screen !== screenOf(task())) return;
   tell("");
-  if (entry.screen === screenOf(task())) armed = true;
+  armed = true;
 }
 
-function changed(count) {
-  banner.hidden = count === 0;
+// count: changes that wait for the server. failing: answers that it fails at while it takes others.
+function changed(count, failing) {
+  banner.hidden = count === 0 && failing === 0;
   const changes = count === 1 ? says.saysChange : says.saysChanges.replace("{n}", count);
-  const words = says.saysUnsaved.replace("{changes}", changes);
+  const waiting = count ? says.saysUnsaved.replace("{changes}", changes) : "";
+  const failed = failing > 1 ? says.saysManyFailing.replace("{n}", failing) : failing ? says.saysOneFailing : "";
+  const words = `${failed} ${waiting}`.trim();
   const place = banner.querySelector("[data-words]");
   if (place.textContent !== words) place.textContent = words;
 }

@@ -255,6 +255,50 @@ async def test_an_answer_whose_response_was_cut_off_is_sent_again_and_kept_once(
     assert len(await stored()) == 1
 
 
+async def test_an_answer_that_the_server_always_fails_at_is_told_of_and_does_not_hold_up_the_others(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    failed: list[str] = []
+
+    async def fail(route: Route) -> None:
+        failed.append(route.request.url)
+        await route.fulfill(status=500, body="no")
+
+    bad = await page.locator("[data-choices]").get_attribute("action")
+    await page.route(f"**{bad}", lambda route: route.abort())
+    await page.keyboard.press("3")
+    await tried_again(page, 8)
+    await expect(page.locator("#unsaved")).to_contain_text("1 change is kept on this computer")
+    await expect(page.locator("#unsaved")).not_to_contain_text("One answer")  # no network is nobody's fault
+    await page.unroute(f"**{bad}")
+    await page.route(f"**{bad}", fail)
+    await tried_again(page, 4)
+    assert len(failed) == 4
+    await page.keyboard.press("s")  # waits behind the answer, which may yet be taken
+    await expect(page.locator("#unsaved")).to_contain_text("One answer has not been saved yet")
+    await wait_for_another(page, old)
+    assert len(failed) >= 5
+    for _ in range(2):
+        left = await choices_now(page)
+        await page.keyboard.press("1")
+        await wait_for_another(page, left)
+    assert [one.body["strength"] for one in await stored()] == [3, 3]
+    await page.reload()  # it is still kept, and still told of
+    await expect(page.locator("#unsaved")).to_contain_text("One answer has not been saved yet")
+    await page.unroute(f"**{bad}")
+    await page.locator("#unsaved").get_by_role("button", name="Try now").click()
+    await expect(page.locator("#unsaved")).to_be_hidden()
+    assert sorted(one.body["strength"] for one in await stored()) == [1, 3, 3]
+
+
+async def tried_again(page: Page, times: int) -> None:
+    """Let the page send what it holds, instead of waiting until it does."""
+    for _ in range(times):
+        await page.wait_for_timeout(150)
+        await page.evaluate("dispatchEvent(new Event('online'))")
+    await page.wait_for_timeout(150)
+
+
 async def test_an_answer_survives_a_reload_while_the_server_is_away(site: Site) -> None:
     page = await site.open()
 
