@@ -1,10 +1,5 @@
 """Blind comparisons: asked for, paired as answers arrive, counted as people answer."""
 
-import asyncio
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func
@@ -17,17 +12,19 @@ from app.completions.tables import Completion
 from app.errors import Invalid
 from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import (
+    GOING_ON,
     counts_of_tasks,
     generations_of,
     heldout_prompts,
     is_generated,
-    open_evaluations,
+    is_held,
     open_tasks_of,
     reason_of_generations,
+    said_of,
+    taken_up,
     unpaired_answers,
-    verdicts,
 )
-from app.evaluation.rules import Verdict, win_rate
+from app.evaluation.rules import Said, Verdict
 from app.evaluation.tables import Evaluation, EvaluationState
 from app.projects.tables import Batch, BatchState
 from app.tasks.actions import NewTask, cancel_tasks, open_tasks
@@ -72,9 +69,7 @@ async def start_evaluation(
             session, project_id, checkpoint, prompts, n=1, sampling=form.sampling, seed=form.seed,
             batch_id=batch.id, evaluation_id=evaluation.id, actor_id=actor_id,
         )  # fmt: skip
-    await events.record(
-        session, "evaluation.started", actor_id=actor_id, project_id=project_id, subject=evaluation.public_id
-    )
+    await note(session, evaluation, "started", actor_id)
     return evaluation
 
 
@@ -110,51 +105,82 @@ def decided_by_rule(candidate: Completion, baseline: Completion) -> Verdict | No
     return Verdict.win if baseline.flaw else None
 
 
-async def count(session: AsyncSession, evaluation: Evaluation, *, generated: bool) -> None:
-    """Write the result as of now, and finish when every task has its answers. generated: no answer was still to come
-    before pairs were looked for.
-
-    What is finished is asked before what was said: the last answer may come between the two.
+async def take_stock(session: AsyncSession, evaluation_id: int) -> Said | None:
+    """Pair what has arrived and see what was said. What comes back waits for its result to be drawn up, without a
+    transaction, and then for `conclude`; None: nothing new was said, or somebody else counts this one right now.
     """
+    evaluation = await taken_up(session, evaluation_id)
+    if evaluation is None:
+        return None
+    generated = await is_generated(session, evaluation)  # before the pairs: an answer that comes between is one
+    if evaluation.state in GOING_ON:
+        await pair_answers(session, evaluation)
+        await session.flush()
+    said = await said_of(session, evaluation, generated=generated)
+    if said.told != evaluation.result.get("told"):  # the interval takes a while, so it is drawn when something is new
+        return said
+    await conclude(session, evaluation_id, said, evaluation.result)
+    return None
+
+
+async def conclude(session: AsyncSession, evaluation_id: int, said: Said, drawn: dict[str, Any]) -> None:
+    """Keep the result that was drawn from `said`, unless more was said meanwhile: then the next round draws it anew.
+
+    Who is still asked is looked at before what was said: the last answer may come between the two.
+    """
+    evaluation = await session.get_one(Evaluation, evaluation_id, with_for_update=True, populate_existing=True)
     tasks, still_open = await counts_of_tasks(session, evaluation)
-    said = await verdicts(session, evaluation)
-    told = digest_of(said, evaluation.result.get("by_rule", {}))
-    if evaluation.result.get("told") != told:  # the interval takes a while, so it is drawn when something is new
-        evaluation.result = {**await asyncio.to_thread(result_of, evaluation, said), "told": told}
-    if not generated:
+    is_awaited = still_open > 0 or await is_held(session, evaluation)
+    if (await said_of(session, evaluation, generated=said.generated)).told != said.told:
         return
-    if evaluation.state is EvaluationState.generating:
-        evaluation.state = EvaluationState.open
-    if still_open:
+    evaluation.result = {**drawn, "recount": evaluation.state not in GOING_ON and is_awaited}
+    if evaluation.state is EvaluationState.finished and still_open:
+        await reopen(session, evaluation)
+    if not said.generated or evaluation.state not in GOING_ON:
         return
+    evaluation.state = EvaluationState.open
+    if not is_awaited:
+        await finish(session, evaluation, is_empty=tasks == 0 and not said.by_rule)
+
+
+async def finish(session: AsyncSession, evaluation: Evaluation, *, is_empty: bool) -> None:
+    """Every task has its answers, and nothing more is collected for it."""
     evaluation.state, evaluation.finished_at = EvaluationState.finished, func.now()
-    if tasks == 0 and not evaluation.result["by_rule"]:
+    if is_empty:
         evaluation.state, evaluation.reason = EvaluationState.failed, await why_nothing(session, evaluation)
+    await set_batch(session, evaluation, BatchState.closed)
+    await note(session, evaluation, evaluation.state.value)
+
+
+async def reopen(session: AsyncSession, evaluation: Evaluation) -> None:
+    """An answer was taken back after the end, or more are wanted: people are asked again."""
+    evaluation.state, evaluation.finished_at = EvaluationState.open, None
+    await set_batch(session, evaluation, BatchState.open)
+    await note(session, evaluation, "reopened")
+
+
+async def set_batch(session: AsyncSession, evaluation: Evaluation, state: BatchState) -> None:
+    """The evaluation's round of collection ends and begins with it."""
+    batch = await session.get_one(Batch, evaluation.batch_id)
+    batch.state = state
     await session.flush()
+
+
+async def note(session: AsyncSession, evaluation: Evaluation, what: str, actor_id: int | None = None) -> None:
     await events.record(
         session,
-        f"evaluation.{evaluation.state.value}",
+        f"evaluation.{what}",
+        actor_id=actor_id,
         project_id=evaluation.project_id,
         subject=evaluation.public_id,
     )
 
 
-def digest_of(said: Mapping[int, list[Verdict]], by_rule: Mapping[str, str]) -> str:
-    """Changes exactly when what was said changes."""
-    whole = [sorted((prompt, sorted(verdicts)) for prompt, verdicts in said.items()), sorted(by_rule.items())]
-    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
-
-
-def result_of(evaluation: Evaluation, said: Mapping[int, list[Verdict]]) -> dict[str, Any]:
-    """people: what was answered. all: with the pairs that a rule decided, each as often as it would have been asked."""
-    by_rule = evaluation.result.get("by_rule", {})
-    ruled = [[Verdict(verdict)] * evaluation.k for verdict in by_rule.values()]
-    return {
-        "schema": {"name": "hone.evaluation", "version": 1},
-        "by_rule": by_rule,
-        "people": asdict(win_rate(said.values(), seed=evaluation.seed)),
-        "all": asdict(win_rate([*said.values(), *ruled], seed=evaluation.seed)),
-    }
+async def count_again(session: AsyncSession, evaluation_id: int) -> None:
+    """Answers changed after they were counted: housekeeping counts this comparison once more, ended or not."""
+    evaluation = await session.get_one(Evaluation, evaluation_id, with_for_update=True)
+    evaluation.result = {**evaluation.result, "recount": True}
+    await session.flush()
 
 
 async def why_nothing(session: AsyncSession, evaluation: Evaluation) -> str:
@@ -162,15 +188,6 @@ async def why_nothing(session: AsyncSession, evaluation: Evaluation) -> str:
     reason = await reason_of_generations(session, evaluation)
     sentence = _("No prompt was answered by both checkpoints.")
     return f"{sentence} {reason}" if reason else sentence
-
-
-async def look_after_evaluations(session: AsyncSession) -> None:
-    """Housekeeping: pair what has arrived, count what was said."""
-    for evaluation in await open_evaluations(session):
-        generated = await is_generated(session, evaluation)  # before the pairs: an answer that comes between is one
-        await pair_answers(session, evaluation)
-        await session.flush()
-        await count(session, evaluation, generated=generated)
 
 
 async def baseline_of(session: AsyncSession, candidate: Checkpoint) -> Checkpoint:
@@ -181,21 +198,18 @@ async def baseline_of(session: AsyncSession, candidate: Checkpoint) -> Checkpoin
 
 
 async def cancel_evaluation(session: AsyncSession, evaluation: Evaluation, actor_id: int | None) -> None:
-    """Ask no further; what was answered stays and stays counted. One that has ended stays as it is."""
+    """Ask no further; what was answered stays and is counted, also from those who hold a task of it right now.
+    One that has ended stays as it is.
+    """
     await session.refresh(evaluation, with_for_update=True)
-    if evaluation.state not in (EvaluationState.generating, EvaluationState.open):
+    if evaluation.state not in GOING_ON:
         return
     for generation in await generations_of(session, evaluation):
         await cancel_generation(session, generation, actor_id)
     still_open = await open_tasks_of(session, evaluation)
     await cancel_tasks(session, evaluation.project_id, still_open, actor_id=actor_id)
     evaluation.state, evaluation.finished_at = EvaluationState.cancelled, func.now()
-    await session.flush()
+    await set_batch(session, evaluation, BatchState.closed)
+    await count_again(session, evaluation.id)
     await session.refresh(evaluation)
-    await events.record(
-        session,
-        "evaluation.cancelled",
-        actor_id=actor_id,
-        project_id=evaluation.project_id,
-        subject=evaluation.public_id,
-    )
+    await note(session, evaluation, "cancelled", actor_id)

@@ -20,10 +20,14 @@ from app.training.queries import usable_checkpoint
 router = APIRouter(tags=["evaluations"])
 Reader = Annotated[Access, may(Permission.evaluation_read)]
 Editor = Annotated[Access, may(Permission.evaluation_edit)]
+INSIDE = {"by_rule", "told", "recount"}  # of a result: what housekeeping remembers
 
 
 class EvaluationView(BaseModel):
-    """A blind comparison. result.people: answers by people; result.all: those and what a rule decided."""
+    """A blind comparison. result.people: answers by people; result.all: those and what a rule decided.
+
+    Answers that change after the end are counted anew; where one was taken out, a finished comparison is open again.
+    """
 
     id: UUID
     candidate: UUID
@@ -43,7 +47,7 @@ async def view(session: Session, evaluation: Evaluation) -> EvaluationView:
     baseline = await session.get_one(Checkpoint, evaluation.baseline_id)
     apart = ("id", "candidate", "baseline", "result")
     shown = {name: getattr(evaluation, name) for name in EvaluationView.model_fields if name not in apart}
-    result = {name: value for name, value in evaluation.result.items() if name not in ("by_rule", "told")}
+    result = {name: value for name, value in evaluation.result.items() if name not in INSIDE}
     ids = {"id": evaluation.public_id, "candidate": candidate.public_id, "baseline": baseline.public_id}
     return EvaluationView(**ids, result=result, **shown)
 

@@ -14,10 +14,13 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
-from app.evaluation.rules import Verdict
+from app.evaluation.rules import Said, Verdict
 from app.evaluation.tables import Evaluation, EvaluationState
 from app.prompts.tables import Prompt, Use
-from app.tasks.tables import Task, TaskCompletion, TaskState
+from app.tasks.tables import Slot, SlotState, Task, TaskCompletion, TaskState
+
+GOING_ON = (EvaluationState.generating, EvaluationState.open)
+TO_COUNT = or_(Evaluation.state.in_(GOING_ON), Evaluation.result["recount"].astext == "true")
 
 
 async def evaluation_of(session: AsyncSession, project_id: int, public_id: UUID) -> Evaluation:
@@ -39,11 +42,15 @@ async def evaluations_of(
     return (await session.scalars(query)).all()
 
 
-async def open_evaluations(session: AsyncSession) -> Sequence[Evaluation]:
-    """Those still being generated or answered, locked; one that somebody else counts right now is passed by."""
-    going_on = (EvaluationState.generating, EvaluationState.open)
-    query = select(Evaluation).where(Evaluation.state.in_(going_on)).order_by(Evaluation.id)
-    return (await session.scalars(query.with_for_update(skip_locked=True))).all()
+async def evaluations_to_count(session: AsyncSession) -> Sequence[int]:
+    """Inside ids of those that are going on, and of ended ones whose answers have changed since."""
+    return (await session.scalars(select(Evaluation.id).where(TO_COUNT).order_by(Evaluation.id))).all()
+
+
+async def taken_up(session: AsyncSession, evaluation_id: int) -> Evaluation | None:
+    """One that wants to be counted, locked; None when somebody else counts it right now, or it is done by now."""
+    query = select(Evaluation).where(Evaluation.id == evaluation_id, TO_COUNT).with_for_update(skip_locked=True)
+    return (await session.scalars(query, execution_options={"populate_existing": True})).one_or_none()
 
 
 async def heldout_prompts(session: AsyncSession, project_id: int, most: int) -> list[int]:
@@ -98,6 +105,12 @@ async def verdicts(session: AsyncSession, evaluation: Evaluation) -> dict[int, l
     return said
 
 
+async def said_of(session: AsyncSession, evaluation: Evaluation, *, generated: bool) -> Said:
+    """All that the result is drawn from, as of now."""
+    people = await verdicts(session, evaluation)
+    return Said(people, evaluation.result.get("by_rule", {}), evaluation.k, evaluation.seed, generated)
+
+
 def verdict_of(body: dict[str, Any], candidate_number: int) -> Verdict:
     """Both bad is a tie: neither was better."""
     if body["outcome"] == "preferred":
@@ -126,6 +139,13 @@ async def reason_of_generations(session: AsyncSession, evaluation: Evaluation) -
 async def open_tasks_of(session: AsyncSession, evaluation: Evaluation) -> Sequence[int]:
     query = select(Task.id).where(Task.evaluation_id == evaluation.id, Task.state == TaskState.open)
     return (await session.scalars(query.order_by(Task.id))).all()
+
+
+async def is_held(session: AsyncSession, evaluation: Evaluation) -> bool:
+    """Whether somebody has one of its tasks on the screen: also a cancelled one may still be answered by them."""
+    holding = select(Slot.id).join(Task, Task.id == Slot.task_id)
+    asked = holding.where(Task.evaluation_id == evaluation.id, Slot.state == SlotState.leased)
+    return await session.scalar(asked.limit(1)) is not None
 
 
 async def counts_of_tasks(session: AsyncSession, evaluation: Evaluation) -> tuple[int, int]:

@@ -1,9 +1,13 @@
 """The arithmetic of a blind comparison. Standard library only."""
 
+import hashlib
+import json
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 RESAMPLES = 2000
 
@@ -76,3 +80,38 @@ def bootstrap(sums: Sequence[tuple[float, int]], seed: int, share: float = 0.95)
     rates.sort()
     tail = (1 - share) / 2
     return rates[int(tail * RESAMPLES)], rates[int((1 - tail) * RESAMPLES) - 1]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is known of a comparison at one moment, all that its result is drawn from.
+
+    people: verdicts by prompt (inside id). by_rule: verdicts on pairs that nobody is asked about, by prompt. k: answers
+    wanted a pair. generated: no answer of a checkpoint was still to come.
+    """
+
+    people: Mapping[int, Sequence[Verdict]]
+    by_rule: Mapping[str, str]
+    k: int
+    seed: int
+    generated: bool
+
+    @cached_property
+    def told(self) -> str:
+        """Changes exactly when what was said changes."""
+        whole = [sorted((prompt, sorted(said)) for prompt, said in self.people.items()), sorted(self.by_rule.items())]
+        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
+
+
+def result_of(said: Said) -> dict[str, Any]:
+    """people: what was answered. all: with the pairs that a rule decided, each as often as it would have been asked.
+    told: of what was counted. Takes a second or more, so no transaction is open meanwhile.
+    """
+    ruled = [[Verdict(verdict)] * said.k for verdict in said.by_rule.values()]
+    return {
+        "schema": {"name": "hone.evaluation", "version": 1},
+        "by_rule": dict(said.by_rule),
+        "people": asdict(win_rate(said.people.values(), seed=said.seed)),
+        "all": asdict(win_rate([*said.people.values(), *ruled], seed=said.seed)),
+        "told": said.told,
+    }

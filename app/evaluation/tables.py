@@ -20,7 +20,9 @@ class EvaluationState(StrEnum):
 
 
 class Evaluation(Base):
-    """result: win rate of the candidate, interval and counts, as of its last answer."""
+    """result: win rate of the candidate, interval and counts (`rules.result_of`), as of its last answer. `recount` in
+    it is true when answers have changed, or may still come, though the comparison has ended.
+    """
 
     __tablename__ = "evaluations"
     __table_args__ = (

@@ -7,3 +7,9 @@ class QueueRanLow(Job):
     """Fewer tasks than the project's low-water mark have a free slot; more completions would make more tasks."""
 
     project_id: int
+
+
+class AnswersChanged(Job):
+    """An answer to a task of this evaluation was edited or taken out, or the task wants another number of them."""
+
+    evaluation_id: int

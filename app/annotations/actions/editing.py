@@ -13,7 +13,7 @@ from app.annotations.tables import Annotation, AnnotationState, AnnotationVersio
 from app.errors import Conflict, NotFound
 from app.projects.tables import Project
 from app.tasks.actions import reopen_slot
-from app.tasks.actions.changing import lock_tasks
+from app.tasks.actions.changing import answers_changed, lock_tasks
 from app.tasks.queries import completions_of, protocol_body
 from app.tasks.tables import Slot
 from app.translation import _
@@ -148,6 +148,7 @@ async def _still_open(session: AsyncSession, found: Annotation) -> None:
 
 
 async def _note(session: AsyncSession, kind: str, found: Annotation, actor_id: int, **body: object) -> None:
+    await answers_changed(session, found.task_id)
     await events.record(session, kind, actor_id=actor_id, project_id=found.project_id, subject=found.public_id, **body)
 
 

@@ -8,8 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.errors import NotFound
+from app.jobs.queue import enqueue
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.actions.making import slots_of
+from app.tasks.jobs import AnswersChanged
 from app.tasks.tables import Slot, SlotState, Task, TaskCompletion, TaskState
 
 
@@ -77,7 +79,15 @@ async def change_k(
         before=before,
         after=k,
     )
+    await answers_changed(session, task_id)
     return task
+
+
+async def answers_changed(session: AsyncSession, task_id: int) -> None:
+    """Whoever has counted this task's answers counts again."""
+    evaluation_id = await session.scalar(select(Task.evaluation_id).where(Task.id == task_id))
+    if evaluation_id is not None:
+        await enqueue(session, AnswersChanged(evaluation_id=evaluation_id))
 
 
 async def reorder(session: AsyncSession, project_id: int, places: Mapping[int, Place]) -> None:

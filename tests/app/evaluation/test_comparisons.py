@@ -1,4 +1,4 @@
-"""Blind comparisons from the request to the win rate: held-out prompts, pairs as answers arrive, rules, counting."""
+"""Blind comparisons from the request to the win rate: held-out prompts, pairs as answers arrive, rules."""
 
 from typing import Any
 
@@ -8,80 +8,21 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
-from app.checkpoints.tables import Checkpoint, CheckpointKind
-from app.completions.actions import Answer, note_failure, take_order, write_answers
 from app.completions.rules import Sampling
 from app.completions.tables import Generation
 from app.datasets.actions import NothingToFreeze
 from app.errors import Invalid
 from app.evaluation import actions
-from app.evaluation.actions import cancel_evaluation, look_after_evaluations, start_evaluation
-from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import standings_of
-from app.evaluation.tables import Evaluation, EvaluationState
-from app.projects.tables import Project
+from app.evaluation.tables import EvaluationState
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import make_tasks
-from app.tasks.tables import Purpose, Task, TaskCompletion, TaskState
+from app.tasks.tables import Purpose, TaskCompletion
 from tests import make
 from tests.app.datasets.test_export import engineer
 from tests.app.datasets.test_freezing import frozen
+from tests.app.evaluation.scene import answer, ground, judged, look_after_evaluations, started, tasks_of
 from tests.queue import waiting
-
-
-class Ground:
-    def __init__(self, project: Project, candidate: Checkpoint, baseline: Checkpoint, person: Any) -> None:
-        self.project, self.candidate, self.baseline, self.person = project, candidate, baseline, person
-
-
-async def ground(session: AsyncSession, heldout: int = 4) -> Ground:
-    """A project with held-out prompts and others, a base, and a policy made from it."""
-    baseline = await make.checkpoint(session)
-    candidate = await make.checkpoint(session, CheckpointKind.policy, parent_id=baseline.id)
-    project = await make.project(session, k=1)
-    person = await make.user(session)
-    await make.member(session, project, person, pseudonym="r0")
-    for _ in range(heldout):
-        await make.prompt(session, project, use=Use.heldout)
-    for use in (Use.label, Use.train):
-        await make.prompt(session, project, use=use)
-    return Ground(project, candidate, baseline, person)
-
-
-async def started(session: AsyncSession, there: Ground, **values: Any) -> Evaluation:
-    form = EvaluationForm(candidate=there.candidate.public_id, baseline=there.baseline.public_id, **values)
-    return await start_evaluation(session, there.project.id, form, there.candidate, there.baseline, None)
-
-
-async def answer(
-    session: AsyncSession, evaluation: Evaluation, checkpoint: Checkpoint, texts: list[str | None]
-) -> None:
-    """What the sampler does with the checkpoint's job; None: no answer to that prompt."""
-    query = select(Generation).filter_by(evaluation_id=evaluation.id, checkpoint_id=checkpoint.id)
-    generation = (await session.scalars(query)).one()
-    jobs = [job for job in await waiting(session, "GenerateCompletions") if job["generation_id"] == generation.id]
-    prompt_ids = [prompt_id for job in jobs for prompt_id in job["prompt_ids"]]
-    lacking = [one for one, text in zip(prompt_ids, texts, strict=True) if text is None]
-    there = [(one, text) for one, text in zip(prompt_ids, texts, strict=True) if text is not None]
-    order = await take_order(session, generation.id, [one for one, _text in there])
-    if order is not None:
-        said = dict(there)
-        await write_answers(session, order, [[Answer(said[prompt.id], 5, "stop", -1.0)] for prompt in order.prompts])
-    if lacking:
-        await note_failure(session, generation.id, lacking, "The prompt is too long.")
-
-
-async def tasks_of(session: AsyncSession, evaluation: Evaluation) -> list[Task]:
-    return list(await session.scalars(select(Task).filter_by(evaluation_id=evaluation.id).order_by(Task.id)))
-
-
-async def judged(session: AsyncSession, there: Ground, evaluation: Evaluation, outcomes: list[Any]) -> None:
-    for task, outcome in zip(await tasks_of(session, evaluation), outcomes, strict=True):
-        await make.annotation(session, task, there.person, outcome)
-        task.state = "done"
-    await session.flush()
-    await look_after_evaluations(session)
-    await session.refresh(evaluation)
 
 
 async def test_both_are_asked_for_one_answer_to_the_same_heldout_prompts(session: AsyncSession) -> None:
@@ -206,50 +147,6 @@ async def test_what_people_said_in_a_comparison_is_in_no_dataset(session: AsyncS
         await frozen(session, there.project, tmp_path, uses=["label", "train", "heldout"])
 
 
-async def test_the_interval_is_drawn_only_when_something_new_was_said(
-    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    there = await ground(session)
-    evaluation = await started(session, there)
-    await answer(session, evaluation, there.candidate, [f"new {n}" for n in range(4)])
-    await answer(session, evaluation, there.baseline, [f"old {n}" for n in range(4)])
-    await look_after_evaluations(session)
-    drawn: list[int] = []
-    plain = actions.result_of
-    monkeypatch.setattr(actions, "result_of", lambda *given: drawn.append(1) or plain(*given))
-    await look_after_evaluations(session)
-    assert drawn == []
-    await make.annotation(session, (await tasks_of(session, evaluation))[0], there.person, 0)
-    await look_after_evaluations(session)
-    assert drawn == [1]
-
-
-async def test_an_answer_that_comes_while_it_is_counted_is_never_left_out(
-    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    there = await ground(session)
-    evaluation = await started(session, there)
-    await answer(session, evaluation, there.candidate, [f"new {n}" for n in range(4)])
-    await answer(session, evaluation, there.baseline, [f"old {n}" for n in range(4)])
-    await look_after_evaluations(session)
-    plain = actions.verdicts
-
-    async def overtaken(*given: Any) -> Any:
-        said = await plain(*given)
-        monkeypatch.setattr(actions, "verdicts", plain)
-        for task in await tasks_of(session, evaluation):
-            await make.annotation(session, task, there.person, 0)
-            task.state = TaskState.done
-        await session.flush()
-        return said
-
-    monkeypatch.setattr(actions, "verdicts", overtaken)
-    await look_after_evaluations(session)
-    await look_after_evaluations(session)
-    await session.refresh(evaluation)
-    assert (evaluation.state, evaluation.result["people"]["wins"]) == (EvaluationState.finished, 4)
-
-
 async def test_completions_that_arrive_while_pairs_are_looked_for_are_still_asked_about(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,18 +165,6 @@ async def test_completions_that_arrive_while_pairs_are_looked_for_are_still_aske
     await look_after_evaluations(session)
     await look_after_evaluations(session)
     assert (evaluation.state, len(await tasks_of(session, evaluation))) == (EvaluationState.open, 4)
-
-
-async def test_a_cancelled_comparison_asks_nobody_and_keeps_what_was_said(session: AsyncSession) -> None:
-    there = await ground(session)
-    evaluation = await started(session, there)
-    await answer(session, evaluation, there.candidate, [f"new {n}" for n in range(4)])
-    await answer(session, evaluation, there.baseline, [f"old {n}" for n in range(4)])
-    await look_after_evaluations(session)
-    await cancel_evaluation(session, evaluation, None)
-    await cancel_evaluation(session, evaluation, None)
-    assert evaluation.state is EvaluationState.cancelled
-    assert {task.state.value for task in await tasks_of(session, evaluation)} == {"cancelled"}
 
 
 async def test_each_sides_page_shows_its_own_win_rate(client: httpx.AsyncClient, session: AsyncSession) -> None:
