@@ -9,8 +9,7 @@ from app.datasets.rules import split_of
 from app.preferences.votes import Outcome
 from app.prompts.rules import group_key
 from workers.demo.annotators import ANNOTATORS
-from workers.demo.loop import __main__ as loop
-from workers.demo.loop import control, measures, report
+from workers.demo.loop import control, measures, report, sizes
 from workers.demo.loop.people import Given, answer_to
 from workers.demo.prompts import demo_prompts
 
@@ -36,9 +35,9 @@ def test_other_seeds_turn_other_votes() -> None:
 
 def test_the_split_leaves_at_most_600_votes_for_training_and_at_least_500_for_measuring() -> None:
     labelled = [prompt for prompt in demo_prompts() if prompt.use == "label"]
-    share = loop.heldout_share(labelled)
+    share = sizes.whole().heldout_share(labelled)
     sides = [split_of(group_key(prompt.group), share) for prompt in labelled]
-    pairs = loop.ANSWERS // 2
+    pairs = sizes.ANSWERS // 2
     assert sides.count("train") * pairs <= report.MOST_TRAINING
     assert sides.count("train") * pairs >= 500, "a reward model needs what it may have"
     assert sides.count("heldout") * pairs >= report.LEAST_MEASURED + 60, "some pairs are too alike to be shown"
@@ -106,6 +105,10 @@ GOOD = {
         "kl_budget": 12.0,
     },
     "baseline": {"best_of_4_win_rate": 0.7},
+    "faults": {
+        "kills": [],
+        "answers": {"acknowledged": 1500, "lost": 0, "changed": 0, "doubled": 0, "unacknowledged": 0},
+    },
 }
 BAD = [
     ("labels", "training", 601),

@@ -17,34 +17,35 @@ from pathlib import Path
 from typing import Any
 
 from app.checkpoints.queries import BUNDLED
-from app.datasets.rules import split_of
-from app.prompts.rules import group_key
 from workers.demo.loop import control, measures
 from workers.demo.loop.client import Client
+from workers.demo.loop.faults import Faults
 from workers.demo.loop.people import Given, Person, all_work, hire
-from workers.demo.loop.report import bars, report_of
+from workers.demo.loop.reckoning import reckoned
+from workers.demo.loop.report import answers_kept, bars, report_of
+from workers.demo.loop.sizes import ANSWERS, Size, small, whole
 from workers.demo.loop.stack import Installation, running
-from workers.demo.prompts import DemoPrompt, demo_prompts
-from workers.demo.settings import ppo_config, reward_config
+from workers.demo.prompts import DemoPrompt
 
 FOLDER = Path("var/loop")
-AIM = 588  # training votes aimed at, of roots with twelve votes each
-ANSWERS = 8  # completions a prompt: four pairs
-EVALUATED = 120  # held-out prompts, each pair judged by JUDGES people
-JUDGES = 4
+JUDGES = 4  # people a pair of the evaluation
 
 
 class Loop:
     """One pass: what is known so far, and how long each stage took."""
 
-    def __init__(self, installation: Installation, manager: Client, seed: int) -> None:
-        self.installation, self.manager, self.seed = installation, manager, seed
+    def __init__(self, installation: Installation, manager: Client, seed: int, size: Size) -> None:
+        self.installation, self.manager, self.seed, self.size = installation, manager, seed, size
         self.seconds: dict[str, float] = {}
-        self.project = ""
+        self.project, self.doing = "", ""
+        self.people: list[Person] = []
+        self.runs: list[dict[str, Any]] = []
+        self.faults = Faults(installation, seed, lambda: self.doing)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         print(f"{name} …", flush=True)  # noqa: T201
+        self.doing = name
         began = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - began, 1)
@@ -78,17 +79,6 @@ async def first_sign_in(manager: Client, installation: Installation) -> None:
     """Open the one-time link as the first admin does, and give the account a password."""
     form = {"name": "Admin", "email": "admin@localhost.localdomain", "password": secrets.token_urlsafe(18)}
     await manager.call("POST", f"/sign-in/{installation.link}", data=form)
-
-
-def heldout_share(prompts: list[DemoPrompt]) -> float:
-    """The share of roots to hold out so that both splits get their number of votes: roots are drawn by their key, so
-    the counts can be known before the first answer."""
-    keys = [group_key(prompt.group) for prompt in prompts]
-    wanted = 1 - AIM / (len(keys) * ANSWERS / 2)
-    return min(
-        (step / 200 for step in range(20, 160)),
-        key=lambda share: abs(sum(split_of(key, share) == "heldout" for key in keys) / len(keys) - wanted),
-    )
 
 
 async def set_up(loop: Loop, prompts: list[DemoPrompt]) -> list[Person]:
@@ -142,13 +132,22 @@ async def freeze(loop: Loop, share: float) -> tuple[dict[str, Any], bytes]:
 
 
 async def train(loop: Loop, method: str, form: dict[str, Any]) -> dict[str, Any]:
+    """A run that succeeded. One that failed while something was killed is noted and asked for once more."""
+    killed = len(loop.faults.kills)
     asked = await loop.manager.post(loop.path(f"runs/{method}"), form | {"seed": loop.seed})
-    return await loop.until(f"/api/v1/runs/{asked['id']}", "succeeded")
+    found = await loop.until(f"/api/v1/runs/{asked['id']}", "succeeded", "failed")
+    loop.runs.append({name: found[name] for name in ("method", "state", "attempt", "reason")})
+    if found["state"] == "succeeded":
+        return found
+    if len(loop.faults.kills) == killed:
+        raise SystemExit(f"{found['name']} failed: {found['reason']}")
+    return await train(loop, method, form)
 
 
 async def evaluate(loop: Loop, people: list[Person], candidate: str, baseline: str) -> dict[str, Any]:
     """The blind comparison, as ordinary tasks that the same people answer."""
-    form = {"candidate": candidate, "baseline": baseline, "prompts": EVALUATED, "k": JUDGES, "seed": loop.seed + 1}
+    form = {"candidate": candidate, "baseline": baseline, "k": JUDGES, "seed": loop.seed + 1}
+    form["prompts"] = loop.size.evaluated
     asked = await loop.manager.post(loop.path("evaluations"), form)
     enough = asyncio.Event()
     work = asyncio.create_task(all_work(people, loop.installation.address, loop.project, loop.seed + 1, enough))
@@ -171,24 +170,24 @@ async def answers_of(loop: Loop, checkpoint: str, words: dict[str, str]) -> dict
 
 async def go_round(loop: Loop) -> dict[str, Any]:
     """Every stage once; the report."""
-    prompts = demo_prompts()
+    prompts = loop.size.asked()
     labelled = [prompt for prompt in prompts if prompt.use == "label"]
-    share = heldout_share(labelled)
+    share = loop.size.heldout_share(labelled)
     with loop.stage("set up"):
-        people = await set_up(loop, prompts)
+        loop.people = people = await set_up(loop, prompts)
     with loop.stage("collect"):
         given = await collect(loop, people, len(labelled))
     with loop.stage("freeze"):
         dataset, records = await freeze(loop, share)
     with loop.stage("reward model"):
-        config = reward_config().model_dump(mode="json")
+        config = loop.size.reward.model_dump(mode="json")
         reward = await train(loop, "reward", {"dataset": dataset["id"], "config": config})
     with loop.stage("control"):
         shuffled = await asyncio.to_thread(
             control.accuracy_heldout, records, BUNDLED, config, loop.installation.home / "control", loop.seed
         )
     with loop.stage("PPO"):
-        policy = await train(loop, "ppo", {"reward": reward["result"], "config": ppo_config().model_dump(mode="json")})
+        policy = await train(loop, "ppo", {"reward": reward["result"], "config": loop.size.ppo.model_dump(mode="json")})
     with loop.stage("evaluate"):
         candidate, baseline = policy["result"], (await the_base(loop))["id"]
         compared = await evaluate(loop, people, candidate, baseline)
@@ -246,23 +245,40 @@ async def folder_of(loop: Loop, checkpoint: str) -> Path:
     return loop.installation.home / "checkpoints" / str(run["id"])
 
 
-async def run(seed: int) -> dict[str, Any]:
+async def reckon(loop: Loop) -> dict[str, Any]:
+    """What was killed, how the runs ended, and whether every answer that was acknowledged is there, once."""
+    lines = (await loop.manager.call("GET", loop.path("annotations.jsonl"))).text.splitlines()
+    acknowledged = [one for person in loop.people for one in person.acknowledged]
+    return {
+        "kills": loop.faults.kills,
+        "runs": loop.runs,
+        "answers": reckoned(acknowledged, [json.loads(line) for line in lines]),
+    }
+
+
+async def run(asked: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
-    with running(FOLDER / "home") as installation:
+    with running(asked.folder / "home") as installation:
         async with Client(installation.address) as manager:
             await first_sign_in(manager, installation)
-            loop = Loop(installation, manager, seed)
+            loop = Loop(installation, manager, asked.seed, small() if asked.small else whole())
             loop.seconds["start"] = round(time.monotonic() - began, 1)
-            return await go_round(loop)
+            async with loop.faults.going_on(every=asked.kill):
+                report = await go_round(loop)
+            return report | {"faults": await reckon(loop)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.demo.loop", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="changes every random choice")
+    parser.add_argument("--kill", type=float, metavar="SECONDS", help="kill a part of it about so often, by kill -9")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the installation and the report lie")
+    parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)  # too little to keep the bars
+    asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the installation is stopped on the way out
-    report = asyncio.run(run(parser.parse_args().seed))
-    kept = bars(report)
-    (FOLDER / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    report = asyncio.run(run(asked))
+    kept = answers_kept(report) if asked.small else bars(report)
+    (asked.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     for what, value, bar, holds in kept:
         print(f"{what:<32}{value:>10.3f}   {bar:<14}{'' if holds else 'MISSED'}")  # noqa: T201
     return 0 if all(holds for *_rest, holds in kept) else 1

@@ -2,11 +2,11 @@
 
 import asyncio
 from typing import Any, Self
+from uuid import uuid4
 
 import httpx
 
-PASSING = {429, 502, 503, 504}
-PATIENCE = 90.0  # seconds that a restart of the server may take
+PATIENCE = 180.0  # seconds that a restart of the server may take
 PAUSE = 0.5
 
 
@@ -15,10 +15,11 @@ class Refused(Exception):
 
 
 class Client:
-    """Calls that outlast a server's restart: reads are repeated, and so are writes, under their idempotency key."""
+    """Calls that outlast a server's restart, as the annotate page does: what got no answer, or a 5xx, is sent again,
+    writes under the idempotency key of the first try."""
 
-    def __init__(self, address: str) -> None:
-        self.http = httpx.AsyncClient(base_url=address, timeout=60.0, headers={"Origin": address})
+    def __init__(self, address: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.http = httpx.AsyncClient(base_url=address, timeout=60.0, headers={"Origin": address}, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -29,24 +30,24 @@ class Client:
     async def get(self, path: str, **query: Any) -> Any:
         return (await self.call("GET", path, params=query)).json()
 
-    async def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        headers = {"Idempotency-Key": key} if key else {}
-        answer = await self.call("POST", path, json=body, headers=headers)
+    async def post(self, path: str, body: Any = None) -> Any:
+        answer = await self.call("POST", path, json=body)
         return answer.json() if answer.content else None
 
     async def put(self, path: str, body: Any) -> Any:
         return (await self.call("PUT", path, json=body)).json()
 
-    async def call(self, verb: str, path: str, **more: Any) -> httpx.Response:
-        """:raises Refused: with the server's sentence."""
+    async def call(self, verb: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        """:raises Refused: with the server's sentence. :raises httpx.TransportError: nobody answered for PATIENCE."""
+        sent = (headers or {}) | ({} if verb == "GET" else {"Idempotency-Key": uuid4().hex})
         for left in range(int(PATIENCE / PAUSE), -1, -1):
             try:
-                answer = await self.http.request(verb, path, **more)
+                answer = await self.http.request(verb, path, headers=sent, **more)
             except httpx.TransportError:
                 if not left:
                     raise
             else:
-                if answer.status_code not in PASSING or not left:
+                if not left or not may_pass(answer.status_code):
                     break
             await asyncio.sleep(PAUSE)
         if answer.is_error:
@@ -55,6 +56,11 @@ class Client:
 
     async def sign_in(self, email: str, password: str) -> None:
         await self.post("/api/v1/sign-in", {"email": email, "password": password})
+
+
+def may_pass(status: int) -> bool:
+    """Whether the same call may succeed later."""
+    return status == 429 or status >= 500
 
 
 def sentence_of(answer: httpx.Response) -> str:

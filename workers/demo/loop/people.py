@@ -8,7 +8,8 @@ from typing import Any
 
 from app.preferences.votes import Outcome
 from workers.demo.annotators import ANNOTATORS, Annotator, choose
-from workers.demo.loop.client import Client
+from workers.demo.loop.client import Client, Refused
+from workers.demo.loop.reckoning import Acknowledged
 
 IDLE = 0.3  # seconds between two looks at an empty queue
 
@@ -32,6 +33,7 @@ class Person:
     email: str
     password: str
     given: list[Given] = field(default_factory=list)
+    acknowledged: list[Acknowledged] = field(default_factory=list)
 
 
 async def hire(manager: Client, address: str, project: str) -> list[Person]:
@@ -43,7 +45,10 @@ async def hire(manager: Client, address: str, project: str) -> list[Person]:
     for person in people:
         async with Client(address) as client:
             form = {"name": person.annotator.name, "password": person.password, "consent": True}
-            await client.post(f"/api/v1/invitations/{links[person.email]}", form)
+            try:
+                await client.post(f"/api/v1/invitations/{links[person.email]}", form)
+            except Refused:  # accepted by a try whose answer was lost, and links work once: then the account is there
+                await client.sign_in(person.email, person.password)
     return people
 
 
@@ -71,8 +76,10 @@ async def work(person: Person, address: str, project: str, seed: int, enough: as
                 await asyncio.sleep(IDLE)
                 continue
             body, given = answer_to(task, person.annotator, seed)
-            await client.post(f"/api/v1/tasks/{task['task']}/annotations", {"key": task["key"], "body": body})
+            answer = {"key": task["key"], "body": body}
+            saved = await client.post(f"/api/v1/tasks/{task['task']}/annotations", answer)
             person.given.append(given)
+            person.acknowledged.append(Acknowledged(saved["id"], task["task"], given.outcome, body.get("strength")))
 
 
 async def all_work(people: list[Person], address: str, project: str, seed: int, enough: asyncio.Event) -> list[Given]:

@@ -61,13 +61,25 @@ def report_of(
     }
 
 
-def bars(report: Mapping[str, Any]) -> list[tuple[str, float, str, bool]]:
-    """(what, value, bar, whether it is kept) for each promise."""
+Bar = tuple[str, float, str, bool]  # what, its value, the bar in words, whether it is kept
+
+
+def answers_kept(report: Mapping[str, Any]) -> list[Bar]:
+    """What has to hold whatever was killed."""
+    answers = report["faults"]["answers"]
+    wrong = ("lost", "changed", "doubled", "unacknowledged")
+    counted = [("answers acknowledged", answers["acknowledged"], "", True)]
+    return counted + [(f"… {name}", answers[name], "0", answers[name] == 0) for name in wrong]
+
+
+def bars(report: Mapping[str, Any]) -> list[Bar]:
+    """Each promise beside what was measured."""
     labels, model, policy = report["labels"], report["reward_model"], report["policy"]
     above = model["accuracy_heldout"] - model["length_only"]
     shuffled, seconds = report["control"]["accuracy_heldout"], sum(report["seconds"].values())
     low, of_ceiling = policy["win_rate_interval"][0], model["of_ceiling"]
     measured, length = labels["measurement"], policy["length_ratio"]
+    in_time = ("< 600", seconds < 600) if not report["faults"]["kills"] else ("", True)
     return [
         ("labels for training", labels["training"], f"≤ {MOST_TRAINING}", labels["training"] <= MOST_TRAINING),
         ("votes for measurement", measured, f"≥ {LEAST_MEASURED}", measured >= LEAST_MEASURED),
@@ -84,5 +96,6 @@ def bars(report: Mapping[str, Any]) -> list[tuple[str, float, str, bool]]:
         ("length, ratio", length, "0.7 – 1.4", 0.7 <= length <= 1.4),
         ("KL, nats per answer", policy["kl"], f"≤ {policy['kl_budget']}", policy["kl"] <= policy["kl_budget"]),
         ("best of four, for comparison", report["baseline"]["best_of_4_win_rate"], "", True),
-        ("seconds in all", seconds, "< 600", seconds < 600),
+        ("seconds in all", seconds, *in_time),
+        *answers_kept(report),
     ]

@@ -23,11 +23,25 @@ class DidNotStart(Exception):
     """The installation said no; the text is what it said."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Installation:
+    """link: token of the one-time sign-in link. child: `hone up`, another one after a kill."""
+
     address: str
-    link: str  # token of the one-time sign-in link
+    link: str
     home: Path
+    environment: dict[str, str]
+    child: subprocess.Popen[str]
+
+    def start_again(self) -> None:
+        """`hone up` once more in the same home, at the same address. Call it from the main thread: the kernel ends the
+        installation when the thread that started it ends."""
+        self.child.wait()
+        self.child = launch(self.environment)
+
+    def last_words(self) -> str:
+        """What an installation said that has ended."""
+        return (self.child.stdout.read() if self.child.stdout else "") or "it ended without a word"
 
 
 def free_port() -> int:
@@ -43,7 +57,16 @@ def running(home: Path) -> Iterator[Installation]:
     home.mkdir(parents=True)
     places = {"HONE_HOME": str(home.resolve()), "HONE_PORT": str(free_port()), "HONE_SAMPLER_PORT": str(free_port())}
     environment = {name: value for name, value in os.environ.items() if name != "HONE_DATABASE_URL"} | places
-    child = subprocess.Popen(
+    found = Installation("", "", home, environment, launch(environment))
+    try:
+        found.address, found.link = _wait_until_ready(found.child)
+        yield found
+    finally:
+        end(found.child)
+
+
+def launch(environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "app.supervision"],
         env=environment,
         stdout=subprocess.PIPE,
@@ -52,21 +75,21 @@ def running(home: Path) -> Iterator[Installation]:
         start_new_session=True,
         preexec_fn=partial(die_with_parent, signal.SIGINT),  # however the loop ends, nothing of it stays behind
     )
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGINT)
     try:
-        yield _wait_until_ready(child, home)
-    finally:
-        child.send_signal(signal.SIGINT)
-        try:
-            child.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            child.kill()
+        child.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
-def _wait_until_ready(child: subprocess.Popen[str], home: Path) -> Installation:
+def _wait_until_ready(child: subprocess.Popen[str]) -> tuple[str, str]:
     assert child.stdout is not None
     said = []
     for line in child.stdout:
         said.append(line)
         if found := READY.search(line):
-            return Installation(found[1], found[2], home)
+            return found[1], found[2]
     raise DidNotStart("".join(said) or "it ended without a word")

@@ -1,0 +1,53 @@
+"""How much one pass of the loop asks for: everything, or just enough to see every stage work."""
+
+from dataclasses import dataclass
+
+from app.datasets.rules import split_of
+from app.prompts.rules import group_key
+from app.training.configs import PPOConfig, RewardConfig
+from workers.demo.prompts import DemoPrompt, demo_prompts
+from workers.demo.settings import ppo_config, reward_config
+
+ANSWERS = 8  # completions a prompt: four pairs
+
+
+@dataclass(frozen=True)
+class Size:
+    """prompts: of each use, None for all. aim: training votes aimed at, of roots with twelve votes each.
+
+    evaluated: held-out prompts that people compare two checkpoints on.
+    """
+
+    prompts: int | None
+    aim: int
+    evaluated: int
+    reward: RewardConfig
+    ppo: PPOConfig
+
+    def asked(self) -> list[DemoPrompt]:
+        everything = demo_prompts()
+        if self.prompts is None:
+            return everything
+        by_use = ([one for one in everything if one.use == use] for use in ("label", "train", "heldout"))
+        return [one for prompts in by_use for one in prompts[: self.prompts]]
+
+    def heldout_share(self, prompts: list[DemoPrompt]) -> float:
+        """The share of roots to hold out so that both splits get their number of votes: roots are drawn by their key,
+        so the counts can be known before the first answer."""
+        keys = [group_key(prompt.group) for prompt in prompts]
+        wanted = 1 - self.aim / (len(keys) * ANSWERS / 2)
+        return min(
+            (step / 200 for step in range(20, 160)),
+            key=lambda share: abs(sum(split_of(key, share) == "heldout" for key in keys) / len(keys) - wanted),
+        )
+
+
+def whole() -> Size:
+    return Size(None, 588, 120, reward_config(), ppo_config())
+
+
+def small() -> Size:
+    """A minute or two on one core: enough for every stage to happen, too little to learn from."""
+    reward = reward_config().model_copy(update={"members": 2, "epochs": 2})
+    ppo = ppo_config().model_copy(update={"steps": 8, "batch": 32, "minibatch": 16})
+    return Size(24, 48, 8, reward, ppo)
