@@ -58,16 +58,20 @@ def lean(votes: Sequence[Vote]) -> float:
 
 
 def conclusion(votes: Sequence[Vote]) -> Outcome:
-    """The side with more weight of votes; equal weight is decided by strength, and equal strength is a tie.
+    """What the votes come to, by their weight.
 
-    Ties, both-bad and neither-valid are conclusions only when no side has more weight than they have.
+    Two questions in turn. Was a side chosen? No, when tie, both-bad or neither-valid (the heaviest of them, the first
+    of equals) outweighs both sides together; or when the sides are equal and it weighs at least as much as each.
+    Which side? The heavier one; of equal ones the one with more strength; with equal strength it is a tie.
+
+    a 2, b 1, tie 3: 3 is not more than 2 + 1, so a side was chosen, and it is a. a 1, b 1, tie 1: a tie, however strong
+    a is. a 2, b 2, tie 1: decided by strength.
     """
-    weight: Counter[Outcome] = Counter()
-    for vote in votes:
-        weight[vote.outcome] += vote.weight  # type: ignore[assignment]
+    weight = {outcome: math.fsum(vote.weight for vote in votes if vote.outcome is outcome) for outcome in Outcome}
     a, b = weight[Outcome.a], weight[Outcome.b]
-    other, most = max(((outcome, weight[outcome]) for outcome in Outcome if outcome not in SIDES), key=lambda o: o[1])
-    if most > a + b or (most and most >= max(a, b) and a == b):
+    other = max((outcome for outcome in Outcome if outcome not in SIDES), key=lambda outcome: weight[outcome])
+    most = weight[other]
+    if most > a + b or (a == b and most >= a and most > 0):
         return other
     if a != b:
         return Outcome.a if a > b else Outcome.b

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,35 @@ def test_more_ties_than_preferences_are_a_tie() -> None:
 
 def test_both_bad_by_most_is_both_bad() -> None:
     assert conclusion([vote("both_bad"), vote("both_bad"), vote("tie")]) is Outcome.both_bad
+
+
+A3, A1, B3, B1 = vote("a", 3), vote("a", 1), vote("b", 3), vote("b", 1)
+T, BAD, NOT = vote("tie"), vote("both_bad"), vote("neither_valid")
+
+
+@pytest.mark.parametrize(
+    ("votes", "told"),
+    [
+        ([A1, A1, B3, T, T, T], "a"),  # 3 ties are not more than 2 + 1 choices; 2 > 1
+        ([A1, A1, B3, T, T, T, T], "tie"),  # 4 > 2 + 1
+        ([A1, T], "a"),  # 1 is not more than 1 + 0
+        ([A1, T, T], "tie"),  # 2 > 1 + 0
+        ([A3, B1, T], "tie"),  # sides equal, 1 and 1; 1 tie is at least 1
+        ([A3, A3, B1, B1, T], "a"),  # sides equal, 2 and 2; 1 tie is less; (2·3/3 - 2·1/3) / 5 = 4/15 > 0
+        ([A1, A1, B3, B1, T], "b"),  # (2·1/3 - 3/3 - 1/3) / 5 = -2/15 < 0
+        ([A3, B3, vote("tie", weight=0.5)], "tie"),  # 0.5 is less than 1, but (3/3 - 3/3) / 2.5 = 0
+        ([A3, B1, BAD, BAD], "both_bad"),  # 2 are not more than 1 + 1, but at least 1, and the sides are equal
+        ([A1, T, BAD, NOT, BAD], "both_bad"),  # the heaviest other, 2 > 1
+        ([A1, T, BAD], "a"),  # others do not add up: 1 is not more than 1
+        ([BAD, T], "tie"),  # equal others: the first named
+        ([vote("a", 1, weight=0.5), vote("tie", weight=0.75)], "tie"),  # 0.75 > 0.5
+        ([vote("a", 1, weight=0.1)] * 3 + [vote("b", 3, weight=0.1)] * 3, "b"),  # equal, so by strength
+        ([vote("tie", weight=0), vote("b", 1, weight=0)], "tie"),  # nothing has weight: nothing leans
+    ],
+)
+def test_conclusions_by_hand(votes: list[Vote], told: str) -> None:
+    assert conclusion(votes) == told
+    assert conclusion(votes[::-1]) == told
 
 
 def test_sides_on_the_screen_do_not_change_what_is_preferred() -> None:
