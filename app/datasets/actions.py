@@ -33,7 +33,10 @@ LEFT_BEHIND = 24 * 3600  # seconds
 
 class NothingToFreeze(Invalid):
     code = "nothing-to-freeze"
-    sentence = _("No answer fits the question, so there is nothing to freeze ({left_out} left out for agreement).")
+    sentence = _(
+        "No answer fits the question, so there is nothing to freeze "
+        "({left_out} tasks left out for agreement, {retired} because their prompt is retired)."
+    )
 
 
 async def ask_to_freeze(session: AsyncSession, project_id: int, question: FreezeForm, actor_id: int | None) -> Dataset:
@@ -84,6 +87,7 @@ class Written:
         self.hash = hashlib.sha256()
         self.lines = 0
         self.left_out = 0
+        self.retired = 0
         self.versions: dict[str, set[int]] = {"protocol": set(), "guidelines": set()}
         self.checkpoints: set[str] = set()
 
@@ -103,10 +107,14 @@ async def rows_of(connection: AsyncConnection, project_id: int, question: Freeze
 
 
 async def write_lines(connection: AsyncConnection, project_id: int, question: FreezeForm, path: Path) -> Written:
-    """Write every line the question names to `path`, hashing as it goes."""
+    """Write every line the question names to `path`, hashing as it goes. Who retires a prompt wants it out of use, so
+    what was said about it stays where it is and comes into no new dataset."""
     written = Written()
     with path.open("wb") as file:
         async for row in rows_of(connection, project_id, question):
+            if row.retired:
+                written.retired += 1
+                continue
             told = line_of(row, question)
             if told is None:
                 written.left_out += 1
@@ -128,11 +136,13 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
         "question": question.model_dump(mode="json"),
         "aggregation": {
             "votes": "every live vote is kept",
+            "prompts": "what was said about prompts that were retired by then is left out",
             "conclusion": "more weight of votes, then strength",
             "weights": "1 a line",
             "split": "sha256 of the root's key against heldout_share; prompts of use heldout are held out",
         },
-        "counts": written.tally.as_json() | {"left_out_for_agreement": written.left_out},
+        "counts": written.tally.as_json()
+        | {"left_out_for_agreement": written.left_out, "left_out_for_retired_prompts": written.retired},
         "versions": {name: sorted(versions) for name, versions in written.versions.items()},
         "checkpoints": sorted(written.checkpoints),
         "lines": written.lines,
@@ -198,7 +208,7 @@ async def write_dataset(connection: AsyncConnection, dataset: Dataset, home: Pat
     try:
         written = await write_lines(connection, dataset.project_id, question, temporary / "records.jsonl")
         if not written.lines:
-            raise NothingToFreeze(left_out=written.left_out)
+            raise NothingToFreeze(left_out=written.left_out, retired=written.retired)
         manifest = manifest_of(written, question, dataset.name)
         await asyncio.to_thread(keep_folder, temporary, home, manifest)
     finally:

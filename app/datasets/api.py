@@ -70,11 +70,17 @@ async def records(
     form: Annotated[Form, Query(description="Shape of a line")] = Form.native,
     split: Annotated[Literal["train", "heldout"] | None, Query(description="One side only")] = None,
 ) -> StreamingResponse:
-    """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only."""
+    """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only.
+
+    `X-Dataset-Id` names the dataset. `X-Dataset-SHA256` is of the frozen lines, so it comes only with these: native and
+    without `split`.
+    """
     found = await dataset_of(session, access.of_project(), dataset)
     lines: Iterator[bytes] = rewritten(lines_of(get_settings().home, found), form, split)
     headers = {
         "Content-Disposition": f'attachment; filename="{found.public_id}.{form}.jsonl"',
-        "X-Dataset-SHA256": found.sha256 or "",
+        "X-Dataset-Id": str(found.public_id),
     }
+    if form is Form.native and split is None:
+        headers["X-Dataset-SHA256"] = found.sha256 or ""
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

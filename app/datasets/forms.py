@@ -14,7 +14,8 @@ Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S"), AfterV
 
 
 class FreezeForm(BaseModel):
-    """Which answers a dataset takes. Every field narrows; the defaults take all answers collected for training.
+    """Which answers a dataset takes. Every field narrows; the defaults take all answers collected for training. Answers
+    to prompts that are retired stay out; the manifest counts them.
 
     minimum_agreement: share of agreeing vote pairs a line needs, 0 takes all. Prefer weights to dropping.
     heldout_share: share of prompt roots kept for measuring; drawn from the root's key, so it is the same each time.

@@ -86,6 +86,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Root.public_id.label("group"),
             Prompt.messages,
             Prompt.use,
+            Prompt.retired_at.is_not(None).label("retired"),
             a.public_id.label("a_id"), a.parts.label("a_parts"), made_a.public_id.label("a_checkpoint"),
             b.public_id.label("b_id"), b.parts.label("b_parts"), made_b.public_id.label("b_checkpoint"),
             type_coerce(func.jsonb_agg(vote), JSONB).label("votes"),

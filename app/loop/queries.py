@@ -12,6 +12,7 @@ from app.datasets.tables import Dataset, DatasetState
 from app.errors import NotFound
 from app.loop.tables import FireState, Schedule, ScheduleFire
 from app.projects.tables import Project, ProjectState
+from app.prompts.tables import Prompt
 from app.tasks.tables import Purpose, Task
 from app.training.tables import Run
 
@@ -54,9 +55,11 @@ async def answers_for_training(session: AsyncSession, project_id: int) -> tuple[
     query = (
         select(func.count(), func.count().filter(Annotation.body["outcome"].astext == "preferred"))
         .join(Task, Task.id == Annotation.task_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
         .where(
             Annotation.project_id == project_id,
             Annotation.state == AnnotationState.live,
+            Prompt.retired_at.is_(None),
             Task.purpose.in_((Purpose.collect, Purpose.calibration)),
         )
     )

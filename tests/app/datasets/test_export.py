@@ -1,5 +1,6 @@
 """Datasets over REST: asked for, looked at, and taken as lines in the forms that trainers read."""
 
+from hashlib import sha256
 from json import dumps
 from typing import Any
 
@@ -43,7 +44,9 @@ async def lines(client: httpx.AsyncClient, dataset: Dataset, **asked: str) -> li
     answer = await client.get(f"/api/v1/datasets/{dataset.public_id}/records", params=asked)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
-    assert answer.headers["x-dataset-sha256"] == dataset.sha256
+    assert answer.headers["x-dataset-id"] == str(dataset.public_id)
+    if "x-dataset-sha256" in answer.headers:  # who checks it against what came must find it true
+        assert answer.headers["x-dataset-sha256"] == dataset.sha256 == sha256(answer.content).hexdigest()
     return [orjson.loads(line) for line in answer.content.splitlines()]
 
 
@@ -97,6 +100,16 @@ async def test_the_two_sides_of_the_split_are_all_lines(client: httpx.AsyncClien
     assert {line["split"] for line in train} == {"train"}
     assert {line["split"] for line in heldout} == {"heldout"}
     assert len(train) + len(heldout) == 24
+
+
+@pytest.mark.parametrize("asked", [{}, {"form": "native"}])
+async def test_the_hash_comes_with_the_frozen_lines_as_they_are(
+    client: httpx.AsyncClient, session: AsyncSession, asked: dict[str, str]
+) -> None:
+    project, dataset = await filled(session)
+    await engineer(client, session, project)
+    answer = await client.get(f"/api/v1/datasets/{dataset.public_id}/records", params=asked)
+    assert answer.headers["x-dataset-sha256"] == sha256(answer.content).hexdigest()
 
 
 async def test_a_dataset_that_is_not_frozen_gives_no_lines(client: httpx.AsyncClient, session: AsyncSession) -> None:
@@ -165,7 +178,10 @@ async def test_the_page_freezes_and_shows_what_came_of_it(client: httpx.AsyncCli
     assert str(dataset.sha256) in page
     assert "hx-trigger" not in page.split('id="dataset"')[1].split(">")[0]
     assert f"/api/v1/datasets/{dataset.public_id}/records?form=trl" in page
-    assert "slice" in (await client.get(home)).text
+    assert "their prompt was retired" in page
+    page = (await client.get(home)).text
+    assert "slice" in page
+    assert "Answers to prompts that were retired stay out of it." in page
 
 
 async def test_a_failed_dataset_says_why_on_its_page(client: httpx.AsyncClient, session: AsyncSession) -> None:

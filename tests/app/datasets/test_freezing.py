@@ -14,8 +14,10 @@ from app.datasets.forms import FreezeForm
 from app.datasets.records import ComparisonRecord
 from app.datasets.rules import split_of
 from app.datasets.tables import Dataset, DatasetState
+from app.loop.queries import answers_for_training
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, Project, Protocol
+from app.prompts.actions import retire_prompt
 from app.prompts.tables import Prompt, Root, Use
 from app.tasks.tables import Purpose, Task
 from tests import make
@@ -110,6 +112,26 @@ async def test_answers_to_heldout_prompts_are_never_taken_unless_named(session: 
         await frozen(session, project, tmp_path)
     _dataset, (line,) = await frozen(session, project, tmp_path, uses=["heldout"])
     assert line["split"] == "heldout"  # also when named they are for measuring, never for training
+
+
+async def test_answers_to_retired_prompts_stay_out_and_are_counted(session: AsyncSession, tmp_path: Path) -> None:
+    project = await make.project(session)
+    (one,) = await people(session, project, 1)
+    batch = await default_batch(session, project.id)
+    kept, retired = [await make.task(session, project, batch) for _ in range(2)]
+    for task in (kept, retired):
+        await make.annotation(session, task, one)
+    await retire_prompt(session, await session.get_one(Prompt, retired.prompt_id), None, retired=True)
+    assert await answers_for_training(session, project.id) == (1, 1), "a schedule waits for what a dataset takes"
+    dataset, lines = await frozen(session, project, tmp_path)
+    assert [line["id"] for line in lines] == [str(kept.public_id)]
+    assert dataset.manifest["counts"]["left_out_for_retired_prompts"] == 1
+    await retire_prompt(session, await session.get_one(Prompt, kept.prompt_id), None, retired=True)
+    with pytest.raises(NothingToFreeze, match="2 because their prompt is retired"):
+        await frozen(session, project, tmp_path)
+    await retire_prompt(session, await session.get_one(Prompt, retired.prompt_id), None, retired=False)
+    _dataset, (line,) = await frozen(session, project, tmp_path)
+    assert line["id"] == str(retired.public_id)
 
 
 async def test_another_projects_answers_stay_there(session: AsyncSession, tmp_path: Path) -> None:
