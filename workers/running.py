@@ -27,9 +27,14 @@ log = logging.getLogger("hone.workers")
 
 
 class Patiently(BaseRetryStrategy):
-    """Again after 1, 2, 4 … seconds; a DomainError is a decision, not a mishap, and is not retried."""
+    """Again after 1, 2, 4 … seconds; a DomainError is a decision, not a mishap, and is not retried.
+
+    A job that its worker cut off to stop in time waits for the next worker, however often that happens.
+    """
 
     def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
+        if isinstance(exception, asyncio.CancelledError):
+            return RetryDecision(retry_in={"seconds": 0})
         if isinstance(exception, DomainError) or job.attempts + 1 >= MAX_ATTEMPTS:
             return None
         return RetryDecision(retry_in={"seconds": 2**job.attempts})
