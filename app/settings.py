@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.translation import _
@@ -32,6 +33,10 @@ class Settings(BaseSettings):
     public_url: AnyHttpUrl | None = Field(
         default=None, description="Address people type, when a proxy stands before the web server."
     )
+    trusted_proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="Addresses or networks of proxies, by commas: what they say of a client's address is believed.",
+    )
     web_processes: int = Field(default=2, ge=1, le=64, description="Web server processes.")
     secret_key: SecretStr | None = Field(
         default=None, description="Signs completion handles; made once below home when empty."
@@ -46,6 +51,17 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Lowest level logged.")
     max_body_mb: int = Field(default=64, ge=1, description="Largest request body in MiB; forms are held to 2.")
     lease_minutes: int = Field(default=15, ge=1, le=720, description="How long a shown task is kept for a person.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def proxies_are_named(cls, value: str) -> str:
+        """`*` would let anybody write their own address, and with it escape every limit on tries to sign in."""
+        for part in value.split(","):
+            try:
+                ip_network(part.strip())
+            except ValueError:
+                raise ValueError(_("name addresses or networks, such as 10.0.0.0/8, separated by commas")) from None
+        return value
 
 
 @cache

@@ -31,7 +31,8 @@ def web_words(settings: Settings, port: int) -> tuple[str, ...]:
     """The web server's command, the same for `hone web`, `hone up` and the containers."""
     uvicorn = (sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(port))
     quiet = ("--no-access-log", "--log-level", settings.log_level, "--no-server-header")
-    return (*uvicorn, *quiet, "--workers", str(settings.web_processes), "--timeout-graceful-shutdown", "10")
+    behind = ("--proxy-headers", "--forwarded-allow-ips", settings.trusted_proxies)
+    return (*uvicorn, *quiet, *behind, "--workers", str(settings.web_processes), "--timeout-graceful-shutdown", "10")
 
 
 def parts(settings: Settings, port: int) -> list[Part]:

@@ -35,7 +35,7 @@ class User(Base):
 
 
 class SignIn(Base):
-    """One browser's sign-in. Only the hash of its cookie is kept."""
+    """One browser's sign-in. Only the hash of its cookie is kept, and of the network it was begun from (place)."""
 
     __tablename__ = "sign_ins"
     id: Mapped[int] = key()
@@ -43,6 +43,7 @@ class SignIn(Base):
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     user_agent: Mapped[str] = mapped_column(server_default="", default="")
+    place: Mapped[bytes | None]
     created_at: Mapped[datetime] = now()
     seen_at: Mapped[datetime] = now()
     expires_at: Mapped[datetime]

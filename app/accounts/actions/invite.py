@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts import passwords
 from app.accounts.access import Person
-from app.accounts.actions.attempts import count_attempt
+from app.accounts.actions.attempts import Browser, count_attempt
 from app.accounts.actions.links import end_links, give_link, use_link
 from app.accounts.actions.members import add_member
-from app.accounts.actions.sign_in import Browser, WrongCredentials, begin_sign_in, check_password, person_with
+from app.accounts.actions.sign_in import WrongCredentials, begin_sign_in, check_password, person_with
 from app.accounts.forms import AcceptForm, InvitationForm, MemberInvitationForm
 from app.accounts.jobs import SendMail
 from app.accounts.tables import Link, LinkKind, User
@@ -153,7 +153,7 @@ async def forgot(session: AsyncSession, email: str, browser: Browser) -> None:
 
     :raises TooMany:
     """
-    await count_attempt(session, f"forgot {email}", browser.address)
+    await count_attempt(session, email, browser, use="forgot")
     if mails():
         link, _path = await give_link(session, LinkKind.password_reset, email=email)
         await enqueue(session, SendMail(link_id=link.id))

@@ -1,7 +1,6 @@
 """Coming in and going out: passwords, links, and the sign-ins they begin and end."""
 
 import secrets
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -9,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts import passwords
-from app.accounts.actions.attempts import count_attempt, forgive
+from app.accounts.actions.attempts import Browser, count_attempt, forgive, place_of
 from app.accounts.actions.links import end_links, use_link
 from app.accounts.credentials import IDLE, hashed
 from app.accounts.forms import FirstVisitForm
@@ -31,21 +30,20 @@ class AddressTaken(Conflict):
     sentence = _("This e-mail address cannot be used here. Please choose another.")
 
 
-@dataclass(frozen=True)
-class Browser:
-    """Where a request comes from: its network address, what the program calls itself, and the cookie it has."""
-
-    address: str
-    agent: str
-    cookie: str | None = None
-
-
 async def begin_sign_in(session: AsyncSession, user: User, browser: Browser) -> str:
     """A new sign-in under a new id, whatever cookie came along; returns the cookie's value."""
     await sign_out(session, browser.cookie)
     token = secrets.token_urlsafe(32)
     agent = "".join(sign for sign in browser.agent if sign.isprintable())[:200]
-    session.add(SignIn(token_hash=hashed(token), user_id=user.id, user_agent=agent, expires_at=func.now() + IDLE))
+    session.add(
+        SignIn(
+            token_hash=hashed(token),
+            user_id=user.id,
+            user_agent=agent,
+            place=place_of(browser),
+            expires_at=func.now() + IDLE,
+        )
+    )
     await record(session, "user.signed_in", actor_id=user.id, subject=user.public_id)
     return token
 
@@ -62,7 +60,7 @@ async def check_password(session: AsyncSession, email: str, password: str, brows
     :raises WrongCredentials: :raises TooMany:
     """
     email = email.replace("\0", "")
-    attempt = await count_attempt(session, email, browser.address)  # no transaction is open while hashing
+    attempt = await count_attempt(session, email, browser)  # no transaction is open while hashing
     user = await person_with(session, email)
     stored = user.password_hash if user else None
     fits = await passwords.matches(password, stored)
@@ -70,7 +68,7 @@ async def check_password(session: AsyncSession, email: str, password: str, brows
         raise WrongCredentials
     if passwords.is_outdated(stored):
         user.password_hash = await passwords.hash_password(password)
-    await forgive(session, attempt, email, browser.address)
+    await forgive(session, attempt)
     return user
 
 

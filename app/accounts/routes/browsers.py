@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 
 from app.accounts.access import cookie_of
-from app.accounts.actions.sign_in import Browser
+from app.accounts.actions.attempts import Browser
 from app.accounts.credentials import COOKIE, LONGEST, SECURE_COOKIE
 from app.settings import get_settings
 

@@ -162,36 +162,9 @@ async def test_a_right_password_forgives_earlier_slips(client: httpx.AsyncClient
             assert (await sign_in(client, person.email, f"wrong {n}")).status_code == 401
         assert (await sign_in(client, person.email)).status_code == 303
     left = (await session.scalars(select(Attempt.subject))).all()
-    assert attempts.subjects(person.email, "127.0.0.1")["pair"] not in left
-
-
-async def test_a_rival_elsewhere_cannot_lock_somebody_out(session: AsyncSession) -> None:
-    for n in range(10):
-        await attempts.count_attempt(session, "ada@example.org", f"198.51.100.{n % 2}")
-    for n in range(10):  # the rival's own pairs are not full yet: five each
-        await attempts.count_attempt(session, "ada@example.org", f"198.51.100.{n % 2}")
-    with pytest.raises(attempts.TooMany):
-        await attempts.count_attempt(session, "ada@example.org", "198.51.100.0")
-    await attempts.count_attempt(session, "Ada@example.org ", "203.0.113.9")
-
-
-@pytest.mark.parametrize("kind", ["address", "account", "all"])
-async def test_each_limit_holds(session: AsyncSession, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setitem(attempts.MOST, kind, 3)
-    for n in range(4):
-        account = "ada" if kind == "account" else f"person {n}"
-        address = "198.51.100.1" if kind == "address" else f"198.51.100.{n}"
-        if n < 3:
-            await attempts.count_attempt(session, account, address)
-            continue
-        with pytest.raises(attempts.TooMany):
-            await attempts.count_attempt(session, account, address)
-
-
-def test_an_ipv6_subscriber_is_one_address() -> None:
-    assert attempts.network_of("2001:db8::1") == attempts.network_of("2001:db8::ffff") == "2001:db8::/64"
-    assert attempts.network_of("192.0.2.1") == "192.0.2.1"
-    assert attempts.network_of("") == ""
+    stranger = attempts.subjects(person.email, attempts.Browser("127.0.0.1"))
+    assert stranger["pair"] not in left
+    assert len(left) == 9 * 3, "of the first round, before the browser was known: by address, by account, of all"
 
 
 async def status_with(client: httpx.AsyncClient, cookie: str) -> int:
