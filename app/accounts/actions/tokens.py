@@ -48,9 +48,15 @@ async def make_api_token(session: AsyncSession, access: Access, form: TokenForm)
     session.add(row)
     await session.flush()
     await session.refresh(row)
-    told = {"role": form.role, "scopes": row.scopes, "days": form.days}
     await record(
-        session, "token.made", actor_id=access.person.id, project_id=project_id, subject=row.public_id, body=told
+        session,
+        "token.made",
+        actor_id=access.person.id,
+        project_id=project_id,
+        subject=row.public_id,
+        role=form.role,
+        scopes=row.scopes,
+        days=form.days,
     )
     return NewToken(row, text)
 

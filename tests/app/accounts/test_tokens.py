@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts import passwords, rules
 from app.accounts.permissions import Permission, Role
 from app.accounts.tables import ApiToken
+from app.events import Event
 from tests import make
 
 PASSWORD = "correct horse battery"
@@ -63,6 +64,8 @@ async def test_a_token_is_shown_once_and_stored_as_a_hash(
     token = made.json()["token"]
     assert made.status_code == 201
     assert rules.is_token(token)
+    told = await session.scalar(select(Event.body).where(Event.kind == "token.made"))
+    assert told == {"role": None, "scopes": [], "days": 30}
     assert token not in (await client.get("/api/v1/tokens")).text
     assert token not in (await client.get("/account/tokens")).text
     again = await client.post("/api/v1/tokens", json=form, headers=key)  # the key is honoured, the secret is not kept
