@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     mail_from: str = Field(default="hone@localhost", description="Sender of mails.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Lowest level logged.")
     max_body_mb: int = Field(default=64, ge=1, description="Largest request body in MiB; forms are held to 2.")
+    max_checkpoint_gb: int = Field(
+        default=40, ge=1, description="Largest checkpoint that is fetched from a hub, in GB."
+    )
     lease_minutes: int = Field(default=15, ge=1, le=720, description="How long a shown task is kept for a person.")
 
     @field_validator("trusted_proxies")

@@ -15,10 +15,12 @@ from app.checkpoints.queries import location_of
 from app.checkpoints.rules import Checked, FolderRefused, check_folder
 from app.checkpoints.tables import Checkpoint, CheckpointState, Place
 from app.translation import _
+from app.wording import byte_size
 from workers.handlers.registry import Context, handles
 
 # what a folder needs, and nothing that could run: pickles are not even fetched
 WANTED = ["*.json", "*.safetensors", "*.jinja", "LICENSE*", "README.md", "tokenizer.model"]
+GB = 1_000_000_000
 PATIENCE = 20.0  # seconds for an endpoint to say what it serves
 
 
@@ -29,7 +31,7 @@ async def check(job: CheckCheckpoint, context: Context) -> None:
     if checkpoint is None or checkpoint.state is not CheckpointState.checking:
         return
     try:
-        checked = await look_at(checkpoint)
+        checked = await look_at(checkpoint, context.settings.max_checkpoint_gb * GB)
         async with context.session() as session:
             await accept_checkpoint(session, job.checkpoint_id, checked)
     except Exception as error:
@@ -45,21 +47,21 @@ def reason_of(error: Exception) -> str:
     return said.replace("\0", "").encode(errors="replace").decode()[:2000]
 
 
-async def look_at(checkpoint: Checkpoint) -> Checked | None:
-    """:raises FolderRefused: with a sentence for the page."""
+async def look_at(checkpoint: Checkpoint, most: int) -> Checked | None:
+    """most: bytes that may be fetched. :raises FolderRefused: with a sentence for the page."""
     if checkpoint.place is Place.endpoint:
         await ask_endpoint(checkpoint)
         return None
     folder = location_of(checkpoint)
     if checkpoint.place is Place.hub and not folder.is_dir():
-        await asyncio.to_thread(fetch, checkpoint.location, checkpoint.revision, folder)
+        await asyncio.to_thread(fetch, checkpoint.location, checkpoint.revision, folder, most)
     return await asyncio.to_thread(check_folder, folder)
 
 
-def fetch(name: str, revision: str | None, folder: Path) -> None:
-    """Bring a hub's files into `folder`, under another name until all are there.
+def fetch(name: str, revision: str | None, folder: Path, most: int) -> None:
+    """Bring a hub's files into `folder`, under another name until all are there. most: bytes in all.
 
-    :raises FolderRefused: the hub does not have it, cannot be reached, or the library is not installed.
+    :raises FolderRefused: the hub does not have it or cannot be reached, it is too large, or the library is missing.
     """
     try:
         hub: Any = importlib.import_module("huggingface_hub")
@@ -68,12 +70,25 @@ def fetch(name: str, revision: str | None, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     try:
-        hub.snapshot_download(name, revision=revision, local_dir=partial, allow_patterns=WANTED)
+        planned = hub.snapshot_download(name, revision=revision, local_dir=partial, allow_patterns=WANTED, dry_run=True)
+        refuse_too_large(name, sum(file.file_size for file in planned), most)
+        measured = planned[0].commit_hash if planned else revision  # what comes is what was measured
+        hub.snapshot_download(name, revision=measured, local_dir=partial, allow_patterns=WANTED)
+    except FolderRefused:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     except (OSError, ValueError, httpx.HTTPError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FolderRefused(_("{name} could not be fetched: {reason}").format(name=name, reason=first)) from None
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     partial.rename(folder)
+
+
+def refuse_too_large(name: str, size: int, most: int) -> None:
+    """:raises FolderRefused: `size` bytes are more than `most`."""
+    if size > most:
+        told = {"name": name, "size": byte_size(size), "most": byte_size(most)}
+        raise FolderRefused(_("{name} has {size}; at most {most} are fetched (HONE_MAX_CHECKPOINT_GB)").format(**told))
 
 
 async def ask_endpoint(checkpoint: Checkpoint) -> None:

@@ -1,4 +1,9 @@
+import sys
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +16,7 @@ from app.checkpoints.actions import CannotAnswer, ensure_bundled, register_check
 from app.checkpoints.forms import NewCheckpoint
 from app.checkpoints.jobs import CheckCheckpoint
 from app.checkpoints.queries import NoFolder, location_of
+from app.checkpoints.rules import FolderRefused
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
 from app.projects.tables import Project
 from app.settings import get_settings
@@ -18,7 +24,7 @@ from tests import make
 from tests.app.checkpoints.test_rules import folder  # noqa: F401  (a fixture)
 from tests.conftest import sign_in
 from tests.queue import waiting
-from workers.handlers.checkpoints import check
+from workers.handlers.checkpoints import GB, check, fetch
 from workers.handlers.registry import MAX_ATTEMPTS, Context
 
 
@@ -166,3 +172,41 @@ async def test_checkpoints_of_another_project_are_not_there(client: httpx.AsyncC
     address = f"/projects/{project.public_id}/checkpoints/{other.public_id}"
     assert (await client.get(address)).status_code == 404
     assert (await client.get(f"/api/v1{address}")).status_code == 404
+
+
+class Hub:
+    """Stands in for the hub's library: one file of a few gigabytes, and a note of what was fetched."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.fetched = size, []
+
+    def snapshot_download(self, name: str, *, revision: str | None, local_dir: Path, dry_run: bool = False, **_: Any):
+        if dry_run:
+            return [SimpleNamespace(file_size=self.size - 5, commit_hash="abc"), SimpleNamespace(file_size=5)]
+        self.fetched.append(revision)
+        (local_dir / "config.json").write_text("{}")
+        return str(local_dir)
+
+
+@pytest.mark.parametrize(("size", "is_fetched"), [(3_000_000_000, True), (3_000_000_001, False)])
+def test_a_hub_is_asked_for_the_size_before_anything_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, is_fetched: bool
+) -> None:
+    hub = Hub(size)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    there = tmp_path / "mine"
+    if is_fetched:
+        fetch("owner/name", "main", there, 3 * GB)
+        assert hub.fetched == ["abc"], "what was measured, whatever the branch is by now"
+        assert (there / "config.json").is_file()
+        return
+    with pytest.raises(FolderRefused, match=r"owner/name has 3\.0.GB; at most 3\.0.GB .*HONE_MAX_CHECKPOINT_GB"):
+        fetch("owner/name", "main", there, 3 * GB)
+    assert hub.fetched == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hubs_library_measures_as_we_ask_it_to() -> None:
+    library = pytest.importorskip("huggingface_hub")
+    assert "dry_run" in signature(library.snapshot_download).parameters
+    assert {"file_size", "commit_hash"} <= {field.name for field in fields(library.DryRunFileInfo)}
