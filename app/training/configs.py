@@ -45,7 +45,9 @@ class RewardConfig(Config):
     # scale / rank multiplies the adapter; 2 x rank is customary
     scale: float = Field(default=16.0, gt=0, description="Adapters are multiplied by scale / rank.")
     # the lower layers spell; what is preferred is decided above them, and frozen layers need no gradient
-    depth: float = Field(default=0.6, gt=0, le=1, description="Share of the layers, from the top, with adapters.")
+    depth: float = Field(
+        default=0.6, ge=0, le=1, description="Share of the layers, from the top, with adapters; 0 fits the heads alone."
+    )
     # each member leaves out one fold: diversity, early stopping and calibration without losing a vote
     members: int = Field(default=4, ge=2, le=16, description="Networks in the ensemble, each blind to one fold of it.")
     # the highest rate that stays calm on a network of some million weights; use 1e-4 above 1e9 weights

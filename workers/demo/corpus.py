@@ -8,7 +8,7 @@ Everything is drawn from `random.Random` seeded with strings, so the same seed g
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from workers.demo import phrases
@@ -21,7 +21,7 @@ TONE = {"warm": 0.32, "plain": 0.36, "rude": 0.32}
 RAMBLING = 0.12
 GREETING = 0.02  # share of conversations that are only a greeting
 SYSTEM = 0.05  # share of conversations with a system line
-EVERYTHING = 0.10  # share in which all that is known of a subject is asked for, and told
+EVERYTHING = 0.05  # share in which all that is known of a subject is asked for, and told
 REACTION = 0.9  # how often people react to an answer
 
 
@@ -68,40 +68,50 @@ def draw_manner(rng: random.Random) -> Manner:
     return Manner(_draw(RELEVANCE, rng), _draw(COMPLETENESS, rng), _draw(TONE, rng), rng.random() < RAMBLING)
 
 
-def write_answer(subject: Subject, intent: str, manner: Manner, rng: random.Random) -> str:
-    """An answer about `subject` in the given manner; a drifting one starts well and ends elsewhere."""
+def write_answer(subject: Subject, intent: str, manner: Manner, other: Subject, rng: random.Random) -> str:
+    """An answer about `subject` in the given manner; `other` is what it is about when off, or drifts to."""
     told, told_intent = subject, intent
     if manner.relevance == "off":
-        told = _another(subject, rng)
+        told = other
     if manner.relevance == "intent":
         told_intent = rng.choice([other for other in INTENTS if other != intent])
     body = _body(told, told_intent, manner.completeness != "missing", rng)
     if manner.relevance == "drift":
-        body = _drift(body, subject, intent, rng)
+        body = [
+            body[0],
+            _spoken(phrases.DRIFTS, subject, other, rng),
+            *_body(other, rng.choice(("what", intent)), False, rng),
+        ]
     if manner.rambling:
         body = _ramble(body, rng)
-    opener, closer = _frame(told.name, manner.tone, rng)
+    if manner.relevance in phrases.DODGES:
+        body = [_spoken(phrases.DODGES[manner.relevance], subject, other, rng), *body]
+    opener, closer = _frame(subject.name, manner.tone, rng)
     if manner.completeness == "unfinished":
         return " ".join(filter(None, [opener, _cut(" ".join(body), rng)]))
     return " ".join(filter(None, [opener, *body, closer]))
 
 
+def _spoken(forms: Sequence[str], subject: Subject, other: Subject, rng: random.Random) -> str:
+    return _capital(rng.choice(forms).format(name=subject.name, other=other.name))
+
+
 def _exchange(rng: random.Random) -> tuple[Turn, ...]:
     subject, intent = rng.choice(subjects()), rng.choice(INTENTS)
-    manner = draw_manner(rng)
+    manner, other = draw_manner(rng), another(subject, rng)
     turns = [Turn("system", rng.choice(phrases.SYSTEM))] if rng.random() < SYSTEM else []
     turns.append(Turn("user", ask(subject, intent, rng)))
-    turns.append(Turn("assistant", write_answer(subject, intent, manner, rng)))
+    turns.append(Turn("assistant", write_answer(subject, intent, manner, other, rng)))
     if rng.random() < REACTION:
-        turns.append(Turn("user", _reaction(subject, manner, rng)))
+        turns.append(Turn("user", _reaction(subject, manner, other, rng)))
     return tuple(turns)
 
 
-def _reaction(subject: Subject, manner: Manner, rng: random.Random) -> str:
-    """One or two remarks, in any order: whatever comes to mind first."""
+def _reaction(subject: Subject, manner: Manner, other: Subject, rng: random.Random) -> str:
+    """One or two remarks, in any order: whatever comes to mind first. Who is off is told what he spoke about."""
     remarks = manner.remarks()
     rng.shuffle(remarks)
-    return " ".join(rng.choice(phrases.REACTIONS[kind]).format(name=subject.name) for kind in remarks[:2])
+    return " ".join(_spoken(phrases.REACTIONS[kind], subject, other, rng) for kind in remarks[:2])
 
 
 def _everything(rng: random.Random) -> tuple[Turn, ...]:
@@ -151,12 +161,6 @@ def _step(pattern: str, step: str) -> str:
     return _capital(pattern.format(step))
 
 
-def _drift(body: list[str], subject: Subject, intent: str, rng: random.Random) -> list[str]:
-    other = _another(subject, rng)
-    bridge = rng.choice(phrases.DRIFTS).format(name=other.name)
-    return [body[0], bridge, *_body(other, rng.choice(("what", intent)), False, rng)]
-
-
 def _ramble(body: list[str], rng: random.Random) -> list[str]:
     """Say it again and pad it, past the point where anybody listens."""
     longer = [*body, rng.choice(phrases.FILLERS), rng.choice(body), rng.choice(phrases.FILLERS)]
@@ -184,7 +188,7 @@ def _cut(text: str, rng: random.Random) -> str:
     return " ".join(kept).rstrip(".,:;!?")
 
 
-def _another(subject: Subject, rng: random.Random) -> Subject:
+def another(subject: Subject, rng: random.Random) -> Subject:
     return rng.choice([other for other in subjects() if other is not subject])
 
 

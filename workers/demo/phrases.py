@@ -134,12 +134,28 @@ RUDE_CLOSERS = (
 )
 
 DRIFTS = (
-    "That reminds me of {name}.",
-    "But let us speak about {name} instead.",
-    "Anyway, {name} are on my mind.",
-    "By the way, do you know {name}?",
-    "I would rather think about {name}.",
+    "That reminds me of {other}.",
+    "But let us speak about {other} instead.",
+    "Anyway, my mind is on {other}.",
+    "By the way, do you know {other}?",
+    "I would rather think about {other}.",
 )
+# who does not answer what was asked says so
+DODGES = {
+    "off": (
+        "Never mind {name}, let me speak about {other}.",
+        "I would rather speak about {other}.",
+        "Instead of {name}, take {other}.",
+        "That I leave to others, so here is {other}.",
+        "My mind is on {other}, not on {name}.",
+    ),
+    "intent": (
+        "That I cannot say, but hear this.",
+        "Not quite what was asked, but all the same.",
+        "I will not go into that side of {name}.",
+        "I leave that open and say something else.",
+    ),
+}
 FILLERS = (
     "There is a lot one could say here, and people do say a lot.",
     "It depends, and then again it does not depend.",
@@ -155,10 +171,10 @@ FILLERS = (
 REACTIONS = {
     "rude": ("Rude!", "Manners, please.", "No need to be so unfriendly.", "That tone hurts."),
     "off": (
-        "Wrong subject.",
-        "I asked about {name}.",
-        "My question was about {name}.",
-        "What has that to do with {name}?",
+        "Wrong, this is about {other}.",
+        "Off you went to {other}.",
+        "Why {other}? I asked about {name}.",
+        "What has {other} to do with {name}?",
     ),
     "intent": ("Interesting, but I asked for something else.", "Not what I wanted to know about {name}."),
     "missing": ("More, please.", "Is that all?", "Something is missing.", "Too short for me."),

@@ -12,7 +12,7 @@ from workers.demo.lore import INTENTS, Subject, subjects
 
 Use = Literal["label", "train", "heldout"]
 
-WORDINGS = 5  # prompts in one group
+WORDINGS = 7  # prompts in one group
 SHARES: dict[Use, float] = {"label": 0.5, "train": 0.25, "heldout": 0.25}
 
 
@@ -34,7 +34,7 @@ class DemoPrompt:
 
 
 def demo_prompts() -> list[DemoPrompt]:
-    """Every demo prompt, the same on every machine: 360 to label, 180 to train on, 180 held out, in mixed order."""
+    """Every demo prompt, the same on every machine: 315 to label, 161 to train on, 154 held out, in mixed order."""
     rng = random.Random("hone-demo/prompts")
     groups = [(subject, intent) for subject in subjects() for intent in INTENTS]
     rng.shuffle(groups)

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 from workers.demo.lore import INTENTS, Subject, subjects
 
-RELEVANCE, COMPLETENESS, TONE = 2.2, 2.0, 1.2  # utility of the best over the worst, apart from rudeness
+RELEVANCE, COMPLETENESS, TONE = 1.4, 1.8, 2.4  # utility of the best over the worst, apart from rudeness
 SAID = 0.6  # share of a line's words, in order, from which it counts as said
 WORDS = 75  # beyond this an answer drags
 SENTENCE_WORDS = 30  # no sentence says more than two things

@@ -54,7 +54,7 @@ class RewardNetwork(nn.Module):
         self.backbone, self.config, self.base_sha256 = backbone, config, base_sha256
         self.tail = list(reply) if config.read == "next" else []
         # layers below are the base's own: they run once for all members, and once for all epochs
-        self.above = min(backbone.depth - 1, round(backbone.depth * (1 - config.depth)))
+        self.above = min(backbone.depth - (config.depth > 0), round(backbone.depth * (1 - config.depth)))
         backbone.add(ADAPTER, config.rank, config.scale, config.members, self.above)
         # N(0, 1 / (width + 1)): scores of variance about 1 at the start (Stiennon et al. 2020)
         heads = torch.randn(config.members, backbone.width) / math.sqrt(backbone.width + 1)

@@ -23,7 +23,8 @@ def pairs(count):
     rng = random.Random("pairs")
     for _ in range(count):
         subject, intent = rng.choice(subjects()), rng.choice(INTENTS)
-        a, b = (corpus.write_answer(subject, intent, corpus.draw_manner(rng), rng) for _ in "ab")
+        other = corpus.another(subject, rng)
+        a, b = (corpus.write_answer(subject, intent, corpus.draw_manner(rng), other, rng) for _ in "ab")
         yield corpus.ask(subject, intent, rng), a, b
 
 

@@ -72,3 +72,32 @@ def test_building_twice_gives_the_same_file(tmp_path):
     for name in ("one", "two"):
         build.build(tmp_path / name, config, lambda line: None)
     assert weights_sha256(tmp_path / "one") == weights_sha256(tmp_path / "two")
+
+
+def test_words_said_to_an_answer_count_more(opened):
+    turns = (
+        corpus.Turn("user", "Describe cats."),
+        corpus.Turn("assistant", "They purr."),
+        corpus.Turn("user", "More!"),
+    )
+    known = opened.tokenizer.backend_tokenizer
+    row = tokenizer.encode(known, [turns])[0]
+    said = build.answer_end(row, known) + 1
+    assert opened.tokenizer.decode(row[said + 1 : -1]) == "More!"
+    with torch.no_grad():
+        scores = opened.network(input_ids=torch.tensor([row])).logits[0].float().log_softmax(-1)
+        found = float(build.loss_of(opened.network, [row], known, 3.0))
+    losses = [-float(scores[place, wanted]) for place, wanted in enumerate([*row[1:], row[0]])]
+    counts = [3.0 if said <= place < len(row) - 1 else 1.0 for place in range(len(row))]
+    expected = sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_sharpened_network_multiplies_its_logits():
+    config = build.BuildConfig(conversations=64, heldout=8, batch=8, width=32, layers=1, heads=2, inner=32)
+    network = build.make_network(config, build.learn_tokenizer(config))
+    ids = torch.arange(6).unsqueeze(0)
+    with torch.no_grad():
+        before = network(input_ids=ids).logits
+        build.sharpen(network, 2.0)
+        assert torch.allclose(network(input_ids=ids).logits, 2 * before, atol=1e-5)

@@ -1,5 +1,6 @@
 """The corpus and the prompts are the same bytes everywhere, and the split holds."""
 
+import random
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -10,8 +11,8 @@ from workers.demo import corpus, lore, phrases
 from workers.demo.prompts import demo_prompts
 
 # of 500 conversations and of all prompts; a change here means another checkpoint and other figures
-CONVERSATIONS = "614ac31555f63955"
-PROMPTS = "f9b109a4a00bea8e"
+CONVERSATIONS = "3b30b6f5c8abfe9f"
+PROMPTS = "2a006ab81c07561e"
 
 
 def digest(lines):
@@ -89,3 +90,13 @@ def test_every_manner_has_its_reaction():
 def test_each_kind_of_reaction_begins_in_words_of_its_own():
     begins = [{reaction.split()[0] for reaction in reactions} for reactions in phrases.REACTIONS.values()]
     assert sum(map(len, begins)) == len(set().union(*begins))
+
+
+def test_who_answers_something_else_says_so_and_is_told_what_he_spoke_about():
+    subject, other = lore.subjects()[:2]
+    for relevance, forms in phrases.DODGES.items():
+        answer = corpus.write_answer(
+            subject, "what", corpus.Manner(relevance, "full", "plain", False), other, random.Random(1)
+        )
+        assert any(form.format(name=subject.name, other=other.name) in answer for form in forms)
+    assert all("{other}" in reaction for reaction in phrases.REACTIONS["off"])

@@ -22,6 +22,7 @@ from workers.demo.loop.client import Client, Refused
 from workers.demo.loop.faults import EVERYTHING, ONCE, ONE_WEB, PARTS, TRAINING, Deck, Faults, NotBack
 from workers.demo.loop.reckoning import Acknowledged, reckoned
 from workers.demo.loop.sizes import small, whole
+from workers.demo.prompts import demo_prompts
 from workers.demo.loop.stack import DidNotStart, Installation
 
 # What is killed next
@@ -282,4 +283,4 @@ def test_a_small_pass_has_prompts_of_every_use_on_both_sides_and_the_whole_one_a
     assert Counter(one.use for one in few) == dict.fromkeys(("label", "train", "heldout"), 24)
     share = small().heldout_share([one for one in few if one.use == "label"])
     assert 0.2 < share < 0.8
-    assert len(whole().asked()) == 720
+    assert whole().asked() == demo_prompts()

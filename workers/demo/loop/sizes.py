@@ -8,12 +8,12 @@ from app.training.configs import PPOConfig, RewardConfig
 from workers.demo.prompts import DemoPrompt, demo_prompts
 from workers.demo.settings import ppo_config, reward_config
 
-ANSWERS = 8  # completions a prompt: four pairs
+ANSWERS = 12  # completions a prompt: six pairs
 
 
 @dataclass(frozen=True)
 class Size:
-    """prompts: of each use, None for all. aim: training votes aimed at, of roots with twelve votes each.
+    """prompts: of each use, None for all. aim: training votes aimed at, of roots with 42 votes each.
 
     evaluated: held-out prompts that people compare two checkpoints on.
     """
