@@ -9,7 +9,8 @@ and then posts the form that the page's fragment holds, with the cookie, over an
 runs; then the answers are counted in Postgres and compared with what the generator was told.
 
 The yardstick is a FastAPI route that finds one row by its key over the same engine and server, in the same run, half
-of its time before and half after, so that a machine shared with others slows both alike.
+of its time before and half after, so that a machine shared with others slows both alike. At the end the same server
+gives out a dataset, and the largest resident size of any of its processes is noted.
 """
 
 import asyncio
@@ -46,8 +47,10 @@ async def fill(tasks: int = TASKS) -> dict[str, Any]:
     from app.completions.tables import Completion
     from app.projects.queries import default_batch
     from app.prompts.tables import Prompt
+    from app.settings import get_settings
     from app.tasks.actions import NewTask, open_tasks
     from tests import make
+    from tests.bench import export
 
     async with database.transaction() as session:
         project = await make.project(session, k=K, daily_limit=100_000, low_water=0)
@@ -75,8 +78,8 @@ async def fill(tasks: int = TASKS) -> dict[str, Any]:
     async with database.engine().connect() as connection:
         alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await alone.execute(text("VACUUM ANALYZE"))
-    await database.dispose()
-    return {"page": f"/projects/{project.public_id}/annotate", "cookies": cookies, "prompt": asked[0]}
+    exported = await export.fill(get_settings().home, sizes=(10_000,))
+    return {"page": f"/projects/{project.public_id}/annotate", "cookies": cookies, "prompt": asked[0]} | exported
 
 
 async def counted() -> int:
@@ -214,7 +217,7 @@ def cpu_of(pid: int) -> float:
 
 
 def measure(seconds: float = SECONDS) -> dict[str, float]:
-    """The issue's five figures. Raises AssertionError when an acknowledged answer is not in Postgres."""
+    """The figures. Raises AssertionError when an acknowledged answer is not in Postgres."""
     from app import embedded
     from app.migrating import migrate
     from app.settings import get_settings
@@ -239,6 +242,7 @@ def figures(plan: Path, seconds: float) -> dict[str, float]:
         before = cpu_of(pid)
         found = generate("load", base, plan, WARM_UP, seconds)
         cpu = cpu_of(pid) - before
+        peak = peak_after_export(base, pid, json.loads(plan.read_text()))
     bare_took += yardstick(plan)
     stored = asyncio.run(counted())
     assert stored == found["answered"], f"{found['answered']} answers were acknowledged, {stored} are stored"
@@ -250,7 +254,18 @@ def figures(plan: Path, seconds: float) -> dict[str, float]:
         "annotate.p99_ms": round(1000 * took[int(len(took) * 0.99)], 1),
         "annotate.ratio_to_bare": round(rate / bare_rate, 3),
         "annotate.server_cpu_ms_per_cycle": round(1000 * cpu / found["answered"], 2),
+        "annotate.web_peak_rss_mb": round(peak, 1),
     }
+
+
+def peak_after_export(base: str, pid: int, plan: dict[str, Any]) -> float:
+    """The largest resident size that any web process has had, after it also gave out a dataset of 10,000 rows."""
+    from tests.bench import export
+
+    ((_, dataset),) = plan["datasets"].items()
+    for _ in range(8):  # whichever process takes the connection; all have had one by then
+        export.download(base, plan["token"], dataset, "trl")
+    return max(export.peaks_mb(pid))
 
 
 def yardstick(plan: Path) -> list[float]:

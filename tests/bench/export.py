@@ -61,7 +61,7 @@ def write(home: Path, rows: int) -> str:
     return sha256
 
 
-async def fill(home: Path) -> dict[str, Any]:
+async def fill(home: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
     """A project, an engineer's token, and a frozen dataset a size."""
     from app import database
     from app.accounts.permissions import Role
@@ -73,7 +73,7 @@ async def fill(home: Path) -> dict[str, Any]:
         await make.member(session, project, person, Role.engineer)
         token = await make.api_token(session, person, Role.engineer, project_id=project.id)
         datasets = {}
-        for rows in SIZES:
+        for rows in sizes:
             dataset = Dataset(
                 project_id=project.id, name=f"{rows} rows", question={}, state=DatasetState.frozen, lines=rows,
                 sha256=write(home, rows),
@@ -101,12 +101,12 @@ def download(base: str, token: str, dataset: str, form: str) -> tuple[int, float
     return lines, time.monotonic() - began
 
 
-def peak_mb(pid: int) -> float:
-    """The largest resident size so far of a process and its children, added up."""
+def peaks_mb(pid: int) -> list[float]:
+    """The largest resident sizes so far of a process and its children."""
     status = Path(f"/proc/{pid}/status").read_text()
     own = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(peak_mb(int(child)) for child in children)
+    return [own, *(peak for child in children for peak in peaks_mb(int(child)))]
 
 
 def measure() -> dict[str, Any]:
@@ -139,7 +139,7 @@ def figures(plan: dict[str, Any]) -> dict[str, Any]:
                     assert lines == rows, f"{lines} of {rows} rows came"
                     took.append(seconds)
                 rates[form] = rows / statistics.median(took)
-                peaks[str(rows)] = max(peaks.get(str(rows), 0), round(peak_mb(pid), 1))
+                peaks[str(rows)] = max(peaks.get(str(rows), 0), round(sum(peaks_mb(pid)), 1))
     return {
         "export.rows_per_second": round(min(rates.values())),
         **{f"export.rows_per_second_{form}": round(rate) for form, rate in rates.items()},
