@@ -11,8 +11,9 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.checkpoints.actions import check_again, register_checkpoint, serve
 from app.checkpoints.forms import NewCheckpoint
-from app.checkpoints.queries import checkpoint_of, checkpoints_of
+from app.checkpoints.queries import checkpoint_of, with_parents
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 
 router = APIRouter(tags=["checkpoints"])
@@ -37,26 +38,33 @@ class CheckpointView(BaseModel):
     created_at: datetime
 
 
-def view(checkpoint: Checkpoint, parent: Checkpoint | None) -> CheckpointView:
+class CheckpointPage(BaseModel):
+    """next: cursor of the following page; empty on the last."""
+
+    rows: list[CheckpointView]
+    next: str | None
+
+
+def view(checkpoint: Checkpoint, parent: UUID | None) -> CheckpointView:
     plain = ("name", "kind", "place", "state", "reason", "revision", "weights_sha256", "record", "created_at")
     shown = {field: getattr(checkpoint, field) for field in plain}
-    parent_id = parent.public_id if parent else None
-    return CheckpointView(id=checkpoint.public_id, parent=parent_id, shared=checkpoint.project_id is None, **shown)
+    return CheckpointView(id=checkpoint.public_id, parent=parent, shared=checkpoint.project_id is None, **shown)
 
 
 async def looked_up(session: Session, checkpoint: Checkpoint) -> CheckpointView:
     await session.flush()
     await session.refresh(checkpoint)
     parent = await session.get(Checkpoint, checkpoint.parent_id) if checkpoint.parent_id else None
-    return view(checkpoint, parent)
+    return view(checkpoint, parent.public_id if parent else None)
 
 
 @router.get("/projects/{project}/checkpoints")
-async def list_checkpoints(project: UUID, access: Reader, session: Session) -> list[CheckpointView]:
+async def list_checkpoints(
+    project: UUID, access: Reader, session: Session, cursor: Cursor = None, limit: Limit = 50
+) -> CheckpointPage:
     """This project's and those of all projects, newest first."""
-    found = await checkpoints_of(session, access.of_project())
-    by_id = {one.id: one for one in found}
-    return [view(one, by_id.get(one.parent_id or 0)) for one in found]
+    page = await page_of(session, with_parents(access.of_project()), Checkpoint.id, cursor=cursor, limit=limit)
+    return CheckpointPage(rows=[view(*row) for row in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/checkpoints", status_code=202)

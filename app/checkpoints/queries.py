@@ -1,10 +1,12 @@
 """Questions about checkpoints."""
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
 from app.errors import Conflict, NotFound
@@ -49,6 +51,13 @@ async def checkpoint_of(session: AsyncSession, project_id: int, public_id: UUID)
     if found is None:
         raise NotFound
     return found
+
+
+def with_parents(project_id: int) -> Select[Any]:
+    """Rows (checkpoint that the project may use, outside id of its parent or None)."""
+    parent = aliased(Checkpoint)
+    asked = usable_in(project_id).outerjoin(parent, parent.id == Checkpoint.parent_id)
+    return asked.add_columns(parent.public_id)
 
 
 async def checkpoints_of(session: AsyncSession, project_id: int) -> list[Checkpoint]:

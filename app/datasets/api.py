@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.datasets.actions import ask_to_freeze
 from app.datasets.forms import FreezeForm
-from app.datasets.queries import dataset_of, datasets_of, lines_of
+from app.datasets.queries import dataset_of, datasets_in, lines_of
 from app.datasets.rules import Form, rewritten
-from app.datasets.tables import DatasetState
+from app.datasets.tables import Dataset, DatasetState
 from app.settings import get_settings
 
 router = APIRouter(tags=["datasets"])
@@ -41,14 +42,24 @@ class DatasetView(BaseModel):
     frozen_at: datetime | None
 
 
+class DatasetPage(BaseModel):
+    """next: cursor of the following page; empty on the last."""
+
+    rows: list[DatasetView]
+    next: str | None
+
+
 def view(dataset: Any) -> DatasetView:
     return DatasetView.model_validate({**vars(dataset), "id": dataset.public_id})
 
 
 @router.get("/projects/{project}/datasets")
-async def list_datasets(project: UUID, access: Reader, session: Session) -> list[DatasetView]:
+async def list_datasets(
+    project: UUID, access: Reader, session: Session, cursor: Cursor = None, limit: Limit = 50
+) -> DatasetPage:
     """The project's datasets, newest first."""
-    return [view(dataset) for dataset in await datasets_of(session, access.of_project())]
+    page = await page_of(session, datasets_in(access.of_project()), Dataset.id, cursor=cursor, limit=limit)
+    return DatasetPage(rows=[view(dataset) for dataset in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/datasets", status_code=202)

@@ -42,11 +42,13 @@ async def dataset_of(session: AsyncSession, project_id: int, public_id: UUID) ->
     return found
 
 
+def datasets_in(project_id: int) -> Select[Dataset]:
+    return select(Dataset).where(Dataset.project_id == project_id)
+
+
 async def datasets_of(session: AsyncSession, project_id: int) -> Sequence[Dataset]:
     """Newest first."""
-    return (
-        await session.scalars(select(Dataset).where(Dataset.project_id == project_id).order_by(Dataset.id.desc()))
-    ).all()
+    return (await session.scalars(datasets_in(project_id).order_by(Dataset.id.desc()))).all()
 
 
 def folder_of(home: Path, sha256: str) -> Path:

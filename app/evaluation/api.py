@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
+from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.evaluation.actions import baseline_of, cancel_evaluation, start_evaluation
 from app.evaluation.forms import EvaluationForm
-from app.evaluation.queries import evaluation_of, evaluations_of
+from app.evaluation.queries import evaluation_of, evaluations_with_checkpoints
 from app.evaluation.tables import Evaluation, EvaluationState
 from app.training.queries import usable_checkpoint
 
@@ -42,19 +43,36 @@ class EvaluationView(BaseModel):
     finished_at: datetime | None
 
 
-async def view(session: Session, evaluation: Evaluation) -> EvaluationView:
-    candidate = await session.get_one(Checkpoint, evaluation.candidate_id)
-    baseline = await session.get_one(Checkpoint, evaluation.baseline_id)
+class EvaluationPage(BaseModel):
+    """next: cursor of the following page; empty on the last."""
+
+    rows: list[EvaluationView]
+    next: str | None
+
+
+def line(evaluation: Evaluation, candidate: UUID, baseline: UUID) -> EvaluationView:
+    """candidate, baseline: outside ids."""
     apart = ("id", "candidate", "baseline", "result")
     shown = {name: getattr(evaluation, name) for name in EvaluationView.model_fields if name not in apart}
     result = {name: value for name, value in evaluation.result.items() if name not in INSIDE}
-    ids = {"id": evaluation.public_id, "candidate": candidate.public_id, "baseline": baseline.public_id}
+    ids = {"id": evaluation.public_id, "candidate": candidate, "baseline": baseline}
     return EvaluationView(**ids, result=result, **shown)
 
 
+async def view(session: Session, evaluation: Evaluation) -> EvaluationView:
+    candidate = await session.get_one(Checkpoint, evaluation.candidate_id)
+    baseline = await session.get_one(Checkpoint, evaluation.baseline_id)
+    return line(evaluation, candidate.public_id, baseline.public_id)
+
+
 @router.get("/projects/{project}/evaluations")
-async def list_evaluations(project: UUID, access: Reader, session: Session) -> list[EvaluationView]:
-    return [await view(session, one) for one in await evaluations_of(session, access.of_project())]
+async def list_evaluations(
+    project: UUID, access: Reader, session: Session, cursor: Cursor = None, limit: Limit = 50
+) -> EvaluationPage:
+    """The project's blind comparisons, newest first."""
+    asked = evaluations_with_checkpoints(access.of_project())
+    page = await page_of(session, asked, Evaluation.id, cursor=cursor, limit=limit)
+    return EvaluationPage(rows=[line(*row) for row in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/evaluations", status_code=202)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -30,6 +30,17 @@ async def evaluation_of(session: AsyncSession, project_id: int, public_id: UUID)
     if found is None:
         raise NotFound
     return found
+
+
+def evaluations_with_checkpoints(project_id: int) -> Select[Evaluation, UUID, UUID]:
+    """Rows (evaluation, outside ids of its candidate and of its baseline)."""
+    candidate, baseline = aliased(Checkpoint), aliased(Checkpoint)
+    return (
+        select(Evaluation, candidate.public_id, baseline.public_id)
+        .join(candidate, candidate.id == Evaluation.candidate_id)
+        .join(baseline, baseline.id == Evaluation.baseline_id)
+        .where(Evaluation.project_id == project_id)
+    )
 
 
 async def evaluations_of(

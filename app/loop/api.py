@@ -9,10 +9,11 @@ from pydantic import BaseModel
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.loop.actions import edit_schedule, make_schedule
 from app.loop.forms import ScheduleForm
-from app.loop.queries import fires_of, schedule_of, schedules_of
+from app.loop.queries import fires_of, schedule_of, schedules_in
 from app.loop.tables import FireState, Schedule
 
 router = APIRouter(tags=["schedules"])
@@ -36,6 +37,13 @@ class ScheduleView(BaseModel):
     fires: list[FireView]
 
 
+class SchedulePage(BaseModel):
+    """next: cursor of the following page; empty on the last."""
+
+    rows: list[ScheduleView]
+    next: str | None
+
+
 async def view(session: Session, schedule: Schedule) -> ScheduleView:
     told = {name: getattr(schedule, name) for name in ScheduleForm.model_fields}
     fires = [FireView.model_validate(fire, from_attributes=True) for fire in await fires_of(session, schedule.id)]
@@ -43,8 +51,12 @@ async def view(session: Session, schedule: Schedule) -> ScheduleView:
 
 
 @router.get("/projects/{project}/schedules")
-async def list_schedules(project: UUID, access: Reader, session: Session) -> list[ScheduleView]:
-    return [await view(session, one) for one in await schedules_of(session, access.of_project())]
+async def list_schedules(
+    project: UUID, access: Reader, session: Session, cursor: Cursor = None, limit: Limit = 50
+) -> SchedulePage:
+    """The project's schedules, newest first, each with the last times that it was due."""
+    page = await page_of(session, schedules_in(access.of_project()), Schedule.id, cursor=cursor, limit=limit)
+    return SchedulePage(rows=[await view(session, one) for one in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/schedules", status_code=201)

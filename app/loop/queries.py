@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
@@ -26,10 +26,13 @@ async def schedule_of(session: AsyncSession, project_id: int, public_id: UUID) -
     return found
 
 
+def schedules_in(project_id: int) -> Select[Schedule]:
+    return select(Schedule).where(Schedule.project_id == project_id)
+
+
 async def schedules_of(session: AsyncSession, project_id: int) -> Sequence[Schedule]:
-    return (
-        await session.scalars(select(Schedule).where(Schedule.project_id == project_id).order_by(Schedule.id))
-    ).all()
+    """Oldest first."""
+    return (await session.scalars(schedules_in(project_id).order_by(Schedule.id))).all()
 
 
 async def fires_of(session: AsyncSession, schedule_id: int, most: int = 20) -> Sequence[ScheduleFire]:

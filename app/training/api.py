@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
+from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.training.actions import cancel_run, start_ppo_run, start_reward_run
 from app.training.forms import PPOForm, RewardForm
-from app.training.queries import default_base, metrics_of, run_of, runs_of
+from app.training.queries import default_base, metrics_of, run_of, runs_with_results
 from app.training.tables import Method, Run, RunState
 
 router = APIRouter(tags=["runs"])
@@ -21,8 +22,8 @@ Reader = Annotated[Access, may(Permission.run_read)]
 Trainer = Annotated[Access, may(Permission.run_edit)]
 
 
-class RunView(BaseModel):
-    """A run as REST shows it. report: the trainer's last numbers. result: the checkpoint it made.
+class RunLine(BaseModel):
+    """A run as lists show it. report: the trainer's last numbers. result: the checkpoint it made.
 
     attempt: how often it was begun; above 1, it went on from its last saved state after a trainer had died.
     """
@@ -40,11 +41,23 @@ class RunView(BaseModel):
     config: dict[str, Any]
     report: dict[str, Any]
     result: UUID | None
-    log: str
     code_version: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class RunView(RunLine):
+    """A run and the end of what its trainer said."""
+
+    log: str
+
+
+class RunPage(BaseModel):
+    """next: cursor of the following page; empty on the last."""
+
+    rows: list[RunLine]
+    next: str | None
 
 
 class Metrics(BaseModel):
@@ -52,16 +65,24 @@ class Metrics(BaseModel):
     values: dict[str, float | None]
 
 
+def told(run: Run, result: UUID | None) -> dict[str, Any]:
+    """What a line of the list says. result: outside id of the checkpoint that it made."""
+    plain = (name for name in RunLine.model_fields if name not in ("id", "result"))
+    return {"id": run.public_id, "result": result} | {name: getattr(run, name) for name in plain}
+
+
 async def view(session: Session, run: Run) -> RunView:
     result = await session.get(Checkpoint, run.result_id) if run.result_id else None
-    shown = {name: getattr(run, name) for name in RunView.model_fields if name not in ("id", "result")}
-    return RunView(id=run.public_id, result=result.public_id if result else None, **shown)
+    return RunView(log=run.log, **told(run, result.public_id if result else None))
 
 
 @router.get("/projects/{project}/runs")
-async def list_runs(project: UUID, access: Reader, session: Session) -> list[RunView]:
-    """The project's runs, newest first."""
-    return [await view(session, run) for run in await runs_of(session, access.of_project())]
+async def list_runs(
+    project: UUID, access: Reader, session: Session, cursor: Cursor = None, limit: Limit = 50
+) -> RunPage:
+    """The project's runs, newest first; each one's log stands at its own address."""
+    page = await page_of(session, runs_with_results(access.of_project()), Run.id, cursor=cursor, limit=limit)
+    return RunPage(rows=[RunLine(**told(*row)) for row in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/runs/reward", status_code=202)

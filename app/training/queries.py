@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
 from app.datasets.tables import Dataset
@@ -23,9 +24,19 @@ async def run_of(session: AsyncSession, project_id: int, public_id: UUID) -> Run
     return found
 
 
+def runs_in(project_id: int) -> Select[Run]:
+    """Runs without their logs, which are long and belong to one run's page."""
+    return select(Run).where(Run.project_id == project_id).options(defer(Run.log, raiseload=True))
+
+
+def runs_with_results(project_id: int) -> Select[Any]:
+    """Rows (run without its log, outside id of the checkpoint that it made or None)."""
+    return runs_in(project_id).outerjoin(Checkpoint, Checkpoint.id == Run.result_id).add_columns(Checkpoint.public_id)
+
+
 async def runs_of(session: AsyncSession, project_id: int) -> Sequence[Run]:
-    """Newest first."""
-    return (await session.scalars(select(Run).where(Run.project_id == project_id).order_by(Run.id.desc()))).all()
+    """Newest first, without their logs."""
+    return (await session.scalars(runs_in(project_id).order_by(Run.id.desc()))).all()
 
 
 async def metrics_of(session: AsyncSession, run_id: int, after: int = -1) -> Sequence[RunMetric]:

@@ -1,7 +1,9 @@
 """The sums of `make loop`; the loop itself is run by hand, since it takes minutes."""
 
 import json
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -9,6 +11,7 @@ from app.datasets.rules import split_of
 from app.preferences.votes import Outcome
 from app.prompts.rules import group_key
 from workers.demo.annotators import ANNOTATORS
+from workers.demo.loop import __main__ as loop
 from workers.demo.loop import control, measures, report, sizes
 from workers.demo.loop.people import Given, answer_to
 from workers.demo.prompts import demo_prompts
@@ -86,6 +89,26 @@ def test_an_annotator_names_what_was_shown_by_its_handle() -> None:
             assert body["preferred"] == "h1"
         if given.outcome is Outcome.b:
             assert body["preferred"] == "h2"
+
+
+class Paged:
+    """A manager whose lists come one row a page."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    async def get(self, path: str, **query: Any) -> dict[str, Any]:
+        number = int(query.get("cursor", 0))
+        more = str(number + 1) if number + 1 < len(self.rows) else None
+        return {"rows": self.rows[number : number + 1], "next": more}
+
+
+async def test_what_stands_on_a_later_page_is_found(tmp_path: Path) -> None:
+    runs = [{"id": "r2", "result": None}, {"id": "r1", "result": "c1"}]
+    there = loop.Loop(cast(Any, SimpleNamespace(home=tmp_path)), cast(Any, Paged(runs)), 0, sizes.small())
+    assert await loop.folder_of(there, "c1") == tmp_path / "checkpoints" / "r1"
+    there.manager = cast(Any, Paged([{"id": "c2", "kind": "policy"}, {"id": "c1", "kind": "base"}]))
+    assert (await loop.the_base(there))["id"] == "c1"
 
 
 GOOD = {

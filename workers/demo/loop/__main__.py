@@ -84,7 +84,7 @@ async def first_sign_in(manager: Client, installation: Installation) -> None:
 async def set_up(loop: Loop, prompts: list[DemoPrompt]) -> list[Person]:
     """A project with its prompts and people."""
     demo = (await loop.manager.get("/api/v1/projects"))[0]["id"]
-    bundled = (await loop.manager.get(f"/api/v1/projects/{demo}/checkpoints"))[0]["id"]
+    bundled = (await loop.manager.get(f"/api/v1/projects/{demo}/checkpoints"))["rows"][0]["id"]
     form = {"name": "Loop", "checkpoint": bundled, "low_water": 0, "generation_limit": 0}
     loop.project = (await loop.manager.post("/api/v1/projects", form))["id"]
     lines = b"".join(json.dumps(prompt.line()).encode() + b"\n" for prompt in prompts)
@@ -212,7 +212,7 @@ async def go_round(loop: Loop) -> dict[str, Any]:
 
 
 async def the_base(loop: Loop) -> dict[str, Any]:
-    found = await loop.manager.get(loop.path("checkpoints"))
+    found = await loop.pages(loop.path("checkpoints"))
     return next(one for one in found if one["kind"] == "base")
 
 
@@ -241,7 +241,7 @@ async def best_of_four(
 
 async def folder_of(loop: Loop, checkpoint: str) -> Path:
     """Where the reward model's weights are: this program stands on the same machine."""
-    run = next(run for run in await loop.manager.get(loop.path("runs")) if run["result"] == checkpoint)
+    run = next(run for run in await loop.pages(loop.path("runs")) if run["result"] == checkpoint)
     return loop.installation.home / "checkpoints" / str(run["id"])
 
 
