@@ -1,19 +1,24 @@
 """What is counted, and when: never less than was said, also after the end; one comparison at a time."""
 
+import asyncio
 import logging
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import database
 from app.annotations.actions import edit, set_aside, submit, withdraw
 from app.annotations.forms import ComparisonBody
 from app.evaluation import actions, queries
 from app.evaluation.actions import cancel_evaluation
 from app.evaluation.tables import Evaluation, EvaluationState
+from app.events import Event
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, BatchState
+from app.settings import get_settings
 from app.tasks.actions import cancel_tasks, change_k
 from app.tasks.tables import TaskState
 from tests import make
@@ -33,6 +38,7 @@ from tests.app.evaluation.scene import (
 from tests.app.scene import access_of, claimed
 from tests.queue import waiting
 from workers.handlers import evaluation as handler
+from workers.handlers.registry import Context
 
 TIE = ComparisonBody(outcome="tie")
 
@@ -72,6 +78,25 @@ async def test_no_transaction_is_open_while_the_interval_is_drawn(
     monkeypatch.setattr(handler, "result_of", lambda said: seen.append(list(context.open)) or plain(said))
     await handler.look_after(context)
     assert seen == [[]]
+
+
+@pytest.mark.committed
+async def test_housekeeping_counts_in_transactions_that_commit(committed: str) -> None:
+    async with database.transaction() as session:
+        there = await ground(session)
+        evaluation = await started(session, there)
+        await answer(session, evaluation, there.candidate, [f"new {n}" for n in range(4)])
+        await answer(session, evaluation, there.baseline, [f"old {n}" for n in range(4)])
+    context = Context(get_settings())
+    await handler.look_after(context)
+    async with database.transaction() as session:
+        await say_it_all(session, there, evaluation)
+    await asyncio.gather(handler.look_after(context), handler.look_after(context))  # two programs at once
+    async with database.transaction() as session:
+        found = await session.get_one(Evaluation, evaluation.id)
+        assert (found.state, counts(found)) == (EvaluationState.finished, (4, 0, 0))
+        finished = await session.scalars(select(Event.subject).where(Event.kind == "evaluation.finished"))
+        assert finished.all() == [str(found.public_id)]
 
 
 async def say_it_all(session: AsyncSession, there: Ground, evaluation: Evaluation) -> None:
