@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Depends, Request
-from sqlalchemy import Row
 
 from app.accounts import idempotency
 from app.accounts.credentials import Entry, cookie_of, credential_of, granted, hashed, led_by, look_up
@@ -98,7 +97,7 @@ def introduce(request: Request, access: Access) -> None:
     request.state.person, request.state.may, request.state.access = access.person, access.may, access
 
 
-def admit(row: Row[Any], entry: Entry, *, in_project: bool) -> Access:
+def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
     """The caller's access, or NotFound when the project is absent or not for these eyes."""
     person = Person(row.id, row.public_id, row.name, row.email, row.is_admin, row.zone, row.locale, row.preferences)
     came_by = {

@@ -11,7 +11,6 @@ from uuid import UUID
 from fastapi import Request
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
     Table,
     Uuid,
@@ -30,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import OF_INSTALLATION, ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import ApiToken, Membership, SignIn, User
+from app.direct import Direct
 from app.errors import NotFound, SignInNeeded
 
 COOKIE = "hone_session"
@@ -106,10 +106,14 @@ def entry_of(kind: Entry) -> tuple[Any, list[Any], ColumnElement[bool]]:
 
 
 @cache
+def directly(kind: Entry, leads_by: str | None) -> Direct:
+    return Direct(who_asks(kind, leads_by))
+
+
 def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
     """One row: the person, what let them in, the project asked about and their place in it.
 
-    Built once for each kind of credential and path parameter; binds `credential` (its hash) and `outside`.
+    Binds `credential` (its hash) and `outside`.
     """
     entries, brought, counts = entry_of(kind)
     user = [USERS.c[name] for name in ("id", "public_id", "name", "email", "is_admin", "zone", "locale", "preferences")]
@@ -133,14 +137,14 @@ def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
     return asked.add_columns(*place).outerjoin(project, true()).outerjoin(MEMBERSHIPS, member)
 
 
-async def look_up(session: AsyncSession, credential: Credential, leads: tuple[str, UUID] | None) -> Row[Any]:
+async def look_up(session: AsyncSession, credential: Credential, leads: tuple[str, UUID] | None) -> Any:
     """Who holds this credential; marks it as seen when the last mark is older than five minutes.
 
     :raises SignInNeeded: nobody does, or not any more.
     """
-    found = who_asks(credential.kind, leads[0] if leads else None)
+    found = directly(credential.kind, leads[0] if leads else None)
     values = {"credential": credential.hash} | ({"outside": leads[1]} if leads else {})
-    row: Row[Any] | None = (await session.execute(found, values)).one_or_none()
+    row = await found.first(session, values)
     if row is None:
         raise SignInNeeded
     if row.is_stale:
@@ -158,7 +162,7 @@ async def mark_seen(session: AsyncSession, kind: Entry, entry_id: int) -> None:
     await session.execute(seen)
 
 
-def granted(row: Row[Any], role: Role | None) -> frozenset[Permission]:
+def granted(row: Any, role: Role | None) -> frozenset[Permission]:
     """The role's permissions (an admin's are all), cut down by the token's role, project and scopes."""
     allowed = frozenset(Permission) if row.is_admin else ROLE_PERMISSIONS[role] if role else frozenset()
     if row.token_role:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, LargeBinary, Row, Text, Uuid, bindparam
+from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -72,7 +72,7 @@ VALUES = (
 
 
 async def answer_of(
-    session: AsyncSession, project_id: int, person_id: int, found: Row[Any], shown: Shown, key: UUID, body: Body
+    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, key: UUID, body: Body
 ) -> dict[str, Any]:
     """The values to store: the body under its protocol, its handles resolved to completions."""
     if body.kind != found.kind:
@@ -98,5 +98,5 @@ def kept_body(body: Body, protocol: ProtocolBody, slot_id: int, completions: Seq
     return kept(body, protocol, {handle_of(secret, slot_id, one): number for number, one in enumerate(completions)})
 
 
-def saved(said: Row[Any]) -> Saved:
+def saved(said: Any) -> Saved:
     return Saved(said.id, said.public_id, said.version, AnnotationState(said.state), said.submitted_at)

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Row, SmallInteger, Text, Uuid, bindparam, text
+from sqlalchemy import BigInteger, DateTime, SmallInteger, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -81,7 +81,7 @@ KEEP_LATE = text("""
 
 
 async def submit_late(
-    session: AsyncSession, project_id: int, person_id: int, found: Row[Any], key: UUID, body: Body
+    session: AsyncSession, project_id: int, person_id: int, found: Any, key: UUID, body: Body
 ) -> Saved:
     """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus."""
     lapsed = (await session.execute(LAPSED, {"key": key, "me": person_id, "task_id": found.task_id})).one_or_none()

@@ -9,7 +9,7 @@ another free slot of the task, else it is kept as surplus.
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Uuid, bindparam
+from sqlalchemy import Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, KeyUsed, Saved, Shown, answer_of, saved
@@ -17,9 +17,9 @@ from app.annotations.actions.late import submit_late
 from app.annotations.forms import Body
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
-from app.tasks.actions.hot import ME, PROJECT, statement
+from app.tasks.actions.hot import ME, PROJECT, hot
 
-LOOK = statement(
+LOOK = hot(
     """
     SELECT t.id AS task_id, t.kind, t.public_id, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
@@ -44,7 +44,7 @@ LOOK = statement(
     "annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
 )
 
-KEEP = statement(
+KEEP = hot(
     """
     WITH held AS (
         SELECT id, shown_at, sides, protocol_id, guidelines_id FROM slots
@@ -91,7 +91,7 @@ async def submit(session: AsyncSession, project_id: int, person_id: int, task: U
     if found.annotation_id is None and found.state == 1 and found.shown_key == key:
         shown = Shown(found.slot_id, found.shown_at, found.sides, found.protocol_id, found.guidelines_id)
         answer = await answer_of(session, project_id, person_id, found, shown, key, body)
-        said = (await session.execute(KEEP, answer)).one_or_none()
+        said = await KEEP.first(session, answer)
         if said is not None:
             return saved(said)
     if found.annotation_id is None:  # what was seen before the task's lock was given may be over: look again
@@ -101,16 +101,16 @@ async def submit(session: AsyncSession, project_id: int, person_id: int, task: U
     return await submit_late(session, project_id, person_id, found, key, body)
 
 
-async def look(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID) -> Row[Any]:
+async def look(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID) -> Any:
     """The task, locked, with this person's slot in it and whatever they said under this key."""
     values = {"project": project_id, "me": person_id, "task": task, "key": key}
-    found = (await session.execute(LOOK, values)).one_or_none()
+    found = await LOOK.first(session, values)
     if found is None:
         raise NotFound
     return found
 
 
-def repeated(found: Row[Any], body: Body) -> Saved:
+def repeated(found: Any, body: Body) -> Saved:
     """The first answer under this key, if this is the same one again."""
     if found.annotated_task_id != found.task_id or found.body_hash != body.digest():
         raise KeyUsed

@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
@@ -112,17 +111,18 @@ async def claim(
         "me": me,
         "lease": lease_time(),
         "lanes": list(access.lanes),
+        "rounds": quota.rounds,
         "anew": False,
         "back": random.random(),  # noqa: S311  (where to look, not a secret)
         "may_take": may_take,
         "with_texts": with_texts,
         "day": quota.day,
     }
-    found = (await session.execute(CLAIM, values)).one_or_none()
+    found = await CLAIM.first(session, values)
     if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning
-        found = (await session.execute(CLAIM, values | {"anew": True})).one_or_none()
+        found = await CLAIM.first(session, values | {"anew": True})
     if may_ask_for_more and may_take and (found is None or (found.claims or 0) % COUNTS_EVERY == 1):
-        await tell_if_low(session, project_id, quota.low_water)
+        await tell_if_low(session, project_id, quota)
     if found is not None and not paused:
         return showing(found, quota)
     reason = Reason.paused if paused else Reason.nothing_free if may_take else Reason.quota
@@ -134,25 +134,27 @@ def lease_time() -> timedelta:
     return timedelta(minutes=get_settings().lease_minutes)
 
 
-async def lock_quota(session: AsyncSession, project_id: int, person_id: int, own_limit: int | None) -> Row[Any]:
-    """Today's quota of this person, locked until the transaction ends: used, day, most, state and low_water."""
+async def lock_quota(session: AsyncSession, project_id: int, person_id: int, own_limit: int | None) -> Any:
+    """Today's quota of this person, locked until the transaction ends; with the project's state, low_water and rounds
+    (inside ids of the batches that are handed out)."""
     values = {"project": project_id, "me": person_id, "own_limit": own_limit}
-    row = (await session.execute(LOCK_QUOTA, values)).one_or_none()
+    row = await LOCK_QUOTA.first(session, values)
     if row is None:
         await session.execute(BEGIN_DAY, {"project": project_id, "me": person_id})
-        row = (await session.execute(LOCK_QUOTA, values)).one()
+        row = await LOCK_QUOTA.first(session, values)
     return row
 
 
-async def tell_if_low(session: AsyncSession, project_id: int, low_water: int) -> bool:
+async def tell_if_low(session: AsyncSession, project_id: int, quota: Any) -> bool:
     """Say once that the queue ran low, if it did."""
-    free = await session.scalar(FREE_TASKS, {"project": project_id, "low_water": low_water})
-    if free is None or free >= low_water:
+    values = {"project": project_id, "rounds": quota.rounds, "low_water": quota.low_water}
+    free = await session.scalar(FREE_TASKS, values)
+    if free is None or free >= quota.low_water:
         return False
     return await enqueue(session, QueueRanLow(project_id=project_id), once=f"queue-ran-low-{project_id}")
 
 
-def showing(found: Row[Any], quota: Row[Any]) -> Showing:
+def showing(found: Any, quota: Any) -> Showing:
     """The claim's row as what a person is shown."""
     parts = found.parts or [None] * len(found.ids)
     return Showing(

@@ -10,29 +10,32 @@ from sqlalchemy import (
     Float,
     Interval,
     SmallInteger,
-    TextualSelect,
     bindparam,
     column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.direct import Direct
+
 PROJECT = bindparam("project", type_=BigInteger)
 ME = bindparam("me", type_=BigInteger)
+ROUNDS = bindparam("rounds", type_=ARRAY(BigInteger))  # batches whose slots are handed out
 
 
-def statement(sql: str, *binds: BindParameter[Any], returns: str) -> TextualSelect:
-    """A statement that is asked again and again: what it returns is named beforehand and not worked out each time.
+def hot(sql: str, *binds: BindParameter[Any], returns: str) -> Direct:
+    """A statement that is asked again and again.
 
     Its indentation is left out, because the driver remembers what it has parsed only up to 4,096 characters.
     """
     compact = " ".join(line.strip() for line in sql.splitlines())
-    return text(compact).bindparams(*binds).columns(*(column(name) for name in returns.split()))
+    return Direct(text(compact).bindparams(*binds).columns(*(column(name) for name in returns.split())))
 
 
-LOCK_QUOTA = statement(
+LOCK_QUOTA = hot(
     """
-    SELECT q.used, q.day, coalesce(:own_limit, p.daily_limit) AS most, p.state, p.low_water
+    SELECT q.used, q.day, coalesce(:own_limit, p.daily_limit) AS most, p.state, p.low_water,
+           ARRAY(SELECT b.id FROM batches b WHERE b.project_id = p.id AND b.state IN ('pilot', 'open'))
     FROM projects p
     JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
@@ -42,7 +45,7 @@ LOCK_QUOTA = statement(
     PROJECT,
     ME,
     bindparam("own_limit", type_=BigInteger),
-    returns="used day most state low_water",
+    returns="used day most state low_water rounds",
 )
 
 BEGIN_DAY = text("""
@@ -54,9 +57,10 @@ BEGIN_DAY = text("""
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
 # OFFSET 0 keeps the two NOT EXISTS questions about one row at a time. Turned into joins, they lead a planner that
 # expects somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
+# Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none.
 # Every twentieth claim looks behind the watermark, from the beginning or from anywhere, so that slots freed or moved
 # there are found; at no more than 500 of them, so that it costs the same however far ahead of the others a person is.
-CLAIM = statement(
+CLAIM = hot(
     """
     WITH held AS (
         UPDATE slots SET lease_until = greatest(lease_until, now() + :lease)
@@ -79,6 +83,7 @@ CLAIM = statement(
                     ) AS few
                     WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = few.task_id AND d.annotator_id = :me)
                       AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = few.task_id AND s.annotator_id = :me)
+                      AND (SELECT batch_id FROM tasks WHERE id = few.task_id) = ANY(:rounds)
                     LIMIT 1
                 )
                 FOR NO KEY UPDATE OF b SKIP LOCKED
@@ -90,6 +95,7 @@ CLAIM = statement(
                   AND f.rank >= CASE WHEN :anew THEN 0 ELSE coalesce(w.rank, 0) END
                   AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
                   AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
+                  AND (SELECT batch_id FROM tasks WHERE id = f.task_id) = ANY(:rounds)
                 ORDER BY f.rank, f.id
                 LIMIT 1
                 FOR NO KEY UPDATE OF f SKIP LOCKED
@@ -105,10 +111,10 @@ CLAIM = statement(
             shown_key = gen_random_uuid(), shown_at = now(),
             sides = coalesce(s.sides, (SELECT array_agg(c.number ORDER BY random()) FROM task_completions c
                                        WHERE c.task_id = s.task_id)),
-            protocol_id = coalesce(b.protocol_id, (SELECT p.id FROM protocols p WHERE p.project_id = :project
-                                                   ORDER BY p.version DESC LIMIT 1)),
-            guidelines_id = coalesce(b.guidelines_id, (SELECT g.id FROM guidelines g WHERE g.project_id = :project
-                                                       ORDER BY g.version DESC LIMIT 1))
+            protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols WHERE project_id = s.project_id
+                                                   ORDER BY version DESC LIMIT 1)),
+            guidelines_id = coalesce(b.guidelines_id, (SELECT id FROM guidelines WHERE project_id = s.project_id
+                                                       ORDER BY version DESC LIMIT 1))
         FROM free, tasks t, batches b
         WHERE s.id = free.id AND t.id = s.task_id AND b.id = t.batch_id
         RETURNING s.id, s.task_id, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
@@ -124,13 +130,12 @@ CLAIM = statement(
             rank = CASE WHEN :anew THEN excluded.rank ELSE greatest(w.rank, excluded.rank) END
         RETURNING claims
     ), shown AS (
-        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, true AS is_new FROM taken
+        SELECT *, false AS is_new FROM held
         UNION ALL
-        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, false FROM held
+        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, true FROM taken
     )
-    SELECT shown.*, t.public_id, t.kind, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'), what.ids,
-           what.htmls, CASE WHEN :with_texts THEN p.messages END, what.parts, d.body, d.rev,
-           (SELECT claims FROM marked)
+    SELECT shown.*, t.public_id, t.kind, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
+           CASE WHEN :with_texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked)
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
@@ -146,17 +151,24 @@ CLAIM = statement(
     ME,
     bindparam("lease", type_=Interval),
     bindparam("lanes", type_=ARRAY(SmallInteger)),
+    ROUNDS,
     bindparam("anew", type_=Boolean),
     bindparam("back", type_=Float),
     bindparam("may_take", type_=Boolean),
     bindparam("with_texts", type_=Boolean),
     bindparam("day", type_=Date),
-    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind rendered roles ids htmls "
-    "messages parts draft draft_rev claims",
+    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind rendered roles messages "
+    "ids htmls parts draft draft_rev claims",
 )
 
-# At most fifty slots a task: enough rows to find `low_water` tasks, and never a walk over the whole queue.
+# Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.
 FREE_TASKS = text("""
-    SELECT count(DISTINCT few.task_id)
-    FROM (SELECT task_id FROM slots WHERE project_id = :project AND state = 0 LIMIT 50 * :low_water) AS few
-""").bindparams(PROJECT, bindparam("low_water", type_=BigInteger))
+    SELECT count(*) FROM (
+        SELECT FROM slots s
+        WHERE s.project_id = :project AND s.state = 0
+          AND NOT EXISTS (SELECT FROM slots o
+                          WHERE o.task_id = s.task_id AND o.state = 0 AND o.number < s.number OFFSET 0)
+          AND (SELECT batch_id FROM tasks WHERE id = s.task_id) = ANY(:rounds)
+        LIMIT :low_water
+    ) AS few
+""").bindparams(PROJECT, ROUNDS, bindparam("low_water", type_=BigInteger))
