@@ -11,4 +11,4 @@ def reward_config() -> RewardConfig:
 
 def ppo_config() -> PPOConfig:
     """Fewer and longer strides than the default: the demo is to be over in minutes."""
-    return PPOConfig(steps=40, epochs=2, lr=2e-3, kl_coef=0.04, length_penalty=0.5)
+    return PPOConfig(steps=40, epochs=2, lr=2e-3, kl_coef=0.04, length_penalty=1.2)
