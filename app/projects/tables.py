@@ -87,6 +87,14 @@ class BatchState(StrEnum):
     accepted = "accepted"
     frozen = "frozen"
 
+    @property
+    def asks(self) -> bool:
+        """Whether tasks are made for this round and their free slots handed out; what is held may be answered anyway.
+
+        The hand-out names these states in its own words (`tasks.actions.hot`).
+        """
+        return self in (BatchState.pilot, BatchState.open)
+
 
 class Batch(Base):
     """One round of collection. protocol and guidelines empty: the project's newest when a task is shown.

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Interval, Row, Text, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Interval, Row, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.tasks.actions.claiming import lease_time
@@ -31,6 +31,7 @@ QUOTA_OF_SLOT_EXISTS = text(QUOTA_OF_SLOT.replace("FOR NO KEY UPDATE OF q", "").
     bindparam("slot", type_=BigInteger)
 )
 
+# key: of the showing that ends, whatever the same person was shown in this slot meanwhile; none: one that has run out.
 END = text("""
     WITH ended AS (
         SELECT s.id, s.project_id, s.task_id, s.annotator_id, s.shown_key, s.shown_at, s.sides, s.protocol_id,
@@ -39,7 +40,7 @@ END = text("""
                    OR (SELECT count(*) FROM slots o WHERE o.task_id = t.id AND o.state <> 3) > t.k AS unwanted
         FROM slots s JOIN tasks t ON t.id = s.task_id
         WHERE s.id = :slot AND s.annotator_id = :me AND s.state = 1
-          AND (NOT :only_run_out OR s.lease_until < now())
+          AND CASE WHEN :key IS NULL THEN s.lease_until < now() ELSE s.shown_key = :key END
         FOR NO KEY UPDATE OF s
     ), freed AS (
         UPDATE slots s
@@ -63,7 +64,7 @@ END = text("""
 """).bindparams(
     ME,
     bindparam("slot", type_=BigInteger),
-    bindparam("only_run_out", type_=Boolean),
+    bindparam("key", type_=Uuid),
     bindparam("kind", type_=Text),
 )
 
@@ -115,7 +116,7 @@ async def skip(
     if found is None:
         return
     if found.state == 1 and found.shown_key == key:
-        await _end(session, found.task_id, found.slot_id, person_id, "task.skipped")
+        await _end(session, found, person_id, "task.skipped")
     if found.state != 2:
         await pass_by(session, found.task_id, person_id, reason)
 
@@ -129,7 +130,7 @@ async def release(session: AsyncSession, project_id: int, person_id: int, task: 
     """Give a task back: its slot is free again, also for the same person."""
     found = await _find(session, project_id, person_id, task)
     if found is not None and found.state == 1 and found.shown_key == key:
-        await _end(session, found.task_id, found.slot_id, person_id, "task.released")
+        await _end(session, found, person_id, "task.released")
 
 
 async def renew(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID) -> None:
@@ -154,7 +155,7 @@ async def sweep(session: AsyncSession, slot_id: int, task_id: int, person_id: in
         QUOTA_OF_SLOT_EXISTS, {"slot": slot_id}
     ):
         return False  # busy; where a change of the project's zone left no such day, there is nothing to lock
-    values = {"slot": slot_id, "me": person_id, "only_run_out": True, "kind": "task.lease_ran_out"}
+    values = {"slot": slot_id, "me": person_id, "key": None, "kind": "task.lease_ran_out"}
     ended = (await session.execute(END, values)).one_or_none()
     if ended is not None and ended.unwanted:
         await session.execute(SETTLE, {"task": task_id})
@@ -171,10 +172,11 @@ async def _find(session: AsyncSession, project_id: int, person_id: int, task: UU
     return (await session.execute(FIND, values)).one_or_none()
 
 
-async def _end(session: AsyncSession, task_id: int, slot_id: int, person_id: int, kind: str) -> None:
-    await session.execute(LOCK_TASK, {"task": task_id})
-    await session.execute(LOCK_QUOTA_OF_SLOT, {"slot": slot_id})
-    values = {"slot": slot_id, "me": person_id, "only_run_out": False, "kind": kind}
+async def _end(session: AsyncSession, found: Row[Any], person_id: int, kind: str) -> None:
+    """End the showing that `_find` saw, unless it is over by the time the locks are given."""
+    await session.execute(LOCK_TASK, {"task": found.task_id})
+    await session.execute(LOCK_QUOTA_OF_SLOT, {"slot": found.slot_id})
+    values = {"slot": found.slot_id, "me": person_id, "key": found.shown_key, "kind": kind}
     ended = (await session.execute(END, values)).one_or_none()
     if ended is not None and ended.unwanted:
-        await session.execute(SETTLE, {"task": task_id})
+        await session.execute(SETTLE, {"task": found.task_id})

@@ -82,23 +82,6 @@ async def open_tasks(
     return [ids[new.key] for new in wanted]
 
 
-async def open_task(
-    session: AsyncSession,
-    project_id: int,
-    batch_id: int,
-    prompt_id: int,
-    completions: Sequence[int],
-    *,
-    k: int,
-    purpose: Purpose = Purpose.collect,
-    evaluation_id: int | None = None,
-) -> int:
-    """One question; see `open_tasks`."""
-    new = NewTask(prompt_id, completions)
-    made = await open_tasks(session, project_id, batch_id, [new], k=k, purpose=purpose, evaluation_id=evaluation_id)
-    return made[0]
-
-
 def slots_of(
     project_id: int, task_id: int, key: UUID, numbers: range, completions: int, *, lane: int, rank: int
 ) -> list[dict[str, Any]]:
@@ -120,10 +103,10 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     """Pair the answers to these prompts by the batch's recipe and open a task a pair. Returns how many were made.
 
     Safe to repeat: the prompts are locked, and an answer that already stands in a task of this batch is not paired
-    again. Prompts that are not for labelling, and answers made for an evaluation, are left alone.
+    again. Prompts that are not for labelling, and answers made for an evaluation, are left alone. A batch that asks
+    nobody gets no tasks, and none gets more than its target.
     """
     batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
-    room = None if batch.target is None else max(0, batch.target - await _tasks_in(session, batch_id))
     prompts = await _lock_prompts(session, project_id, prompt_ids)
     waiting = await _unpaired(session, batch_id, list(prompts))
     recipe = Recipe.model_validate(batch.recipe or {})
@@ -131,11 +114,25 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
         NewTask(prompt_id, (pair.first.id, pair.second.id), _entry(recipe, pair))
         for prompt_id, public_id in prompts.items()
         for pair in _pairs(recipe, waiting[prompt_id], seed=f"{batch.public_id}:{public_id}")
-    ][:room]
+    ]
+    wanted = wanted[: await _room(session, batch)]
     await open_tasks(session, project_id, batch_id, wanted, k=batch.k)
     if wanted:
         await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
     return len(wanted)
+
+
+async def _room(session: AsyncSession, batch: Batch) -> int | None:
+    """How many more tasks the batch takes; None: as many as there are.
+
+    Where it has a target its makers count one after the other. The lock comes after the pairing, so that they wait for
+    one another only while tasks are stored.
+    """
+    if batch.target is not None:
+        await session.refresh(batch, with_for_update={"key_share": True})
+    if not batch.state.asks:
+        return 0
+    return None if batch.target is None else max(0, batch.target - await _tasks_in(session, batch.id))
 
 
 async def _tasks_in(session: AsyncSession, batch_id: int) -> int:

@@ -257,7 +257,7 @@ async def test_what_is_held_when_its_round_closes_may_be_finished(session: Async
 
 
 async def test_the_queue_says_once_that_it_ran_low(session: AsyncSession) -> None:
-    there = await scene(session, people=2, tasks=3, low_water=3)
+    there = await scene(session, people=2, tasks=2, k=5, low_water=3)  # tasks are counted, not their slots
     await claimed(session, there.me)
     await claimed(session, there.people[1])
     told = await session.scalars(text("SELECT args ->> 'project_id' FROM jobs.procrastinate_jobs"))
@@ -282,8 +282,8 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     await answered_next(session, there)  # now there is a watermark
     today = await session.scalar(text("SELECT max(day) FROM quota_days"))
     values = {
-        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False, "rounds": [there.batch_id],
-        "back": 0.5, "may_take": True, "with_texts": False, "day": today,
+        "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
+        "rounds": [there.batch_id], "back": 0.5, "may_take": True, "with_texts": False, "day": today,
     }  # fmt: skip
     inner = CLAIM.statement.element  # type: ignore[attr-defined]
     explain = text("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + inner.text)

@@ -8,9 +8,9 @@ from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Flaw
 from app.projects.queries import default_batch
 from app.projects.rules import Entry, Recipe, Source
-from app.projects.tables import Project
+from app.projects.tables import BatchState, Project
 from app.prompts.tables import Prompt, Use
-from app.tasks.actions import make_tasks, open_task
+from app.tasks.actions import NewTask, make_tasks, open_tasks
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 from tests import make
 
@@ -118,11 +118,22 @@ async def test_a_batch_never_gets_more_tasks_than_its_target(session: AsyncSessi
     assert await made(session, project, *prompts) == 0
 
 
-async def test_a_task_can_be_opened_for_a_purpose_of_its_own(session: AsyncSession, project: Project) -> None:
+@pytest.mark.parametrize("state", BatchState)
+async def test_a_batch_that_asks_nobody_gets_no_tasks(
+    session: AsyncSession, project: Project, state: BatchState
+) -> None:
+    (await default_batch(session, project.id)).state = state
+    await session.flush()
+    prompt = await answered(session, project, ["one answer", "another one"])
+    assert await made(session, project, prompt) == (1 if state in ("pilot", "open") else 0)
+
+
+async def test_tasks_can_be_opened_for_a_purpose_of_their_own(session: AsyncSession, project: Project) -> None:
     batch = await default_batch(session, project.id)
     prompt = await make.prompt(session, project, use=Use.heldout)
     pair = [(await make.completion(session, prompt)).id for _ in range(2)]
-    task_id = await open_task(session, project.id, batch.id, prompt.id, pair, k=2, purpose=Purpose.evaluation)
+    wanted = [NewTask(prompt.id, pair)]
+    (task_id,) = await open_tasks(session, project.id, batch.id, wanted, k=2, purpose=Purpose.evaluation)
     shown = await session.scalars(
         select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id).order_by(TaskCompletion.number)
     )

@@ -3,17 +3,23 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.accounts.access import Access
 from app.annotations.actions import submit
 from app.annotations.tables import Annotation
-from app.tasks.actions import Waiting, claim, run_out, skip, sweep
+from app.projects.queries import default_batch
+from app.prompts.tables import Prompt
+from app.tasks.actions import Waiting, claim, make_tasks, making, release, run_out, skip, sweep
 from app.tasks.tables import Slot, Task
-from tests.app.scene import Scene, broken, prefers, scene
+from tests import make
+from tests.app.scene import Scene, broken, claimed, prefers, scene
 
 pytestmark = pytest.mark.committed
 
@@ -103,6 +109,79 @@ async def test_eight_tabs_of_one_person_show_one_task(committed: str) -> None:
     assert len(set(await asyncio.gather(*[open_a_tab() for _ in range(8)]))) == 1
     async with database.transaction() as session:
         assert await session.scalar(text("SELECT used FROM quota_days")) == 1
+
+
+@pytest.mark.parametrize("leave", [skip, release])
+async def test_leaving_a_task_never_ends_a_later_showing_of_it(
+    committed: str, leave: Callable[..., Awaitable[None]]
+) -> None:
+    """The same click arrives twice; between the two the same person is shown the task anew."""
+    there = await set_up(tasks=1)
+    project, me = there.project.id, there.me
+    async with database.transaction() as session:
+        old = await claimed(session, me)
+
+    async def leave_late() -> None:
+        async with database.transaction() as session:
+            await leave(session, project, me.person.id, old.task, old.key)
+
+    async with database.transaction() as session:
+        await release(session, project, me.person.id, old.task, old.key)
+        late = asyncio.create_task(leave_late())
+        async with database.transaction() as watching:
+            waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not await watching.scalar(waits):  # noqa: ASYNC110  (Postgres offers no event)
+                await asyncio.sleep(0.01)
+        new = await claimed(session, me)
+    await late
+    async with database.transaction() as session:
+        assert (await claimed(session, me)).key == new.key != old.key
+        assert await broken(session) == {}
+
+
+async def made_at_once(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Tasks in a batch that wants two, after four makers have come with a pair each at the same moment."""
+    async with database.transaction() as session:
+        project = await make.project(session)
+        batch = await default_batch(session, project.id)
+        batch.target = 2
+        prompts = [await make.prompt(session, project) for _ in range(4)]
+        for prompt in prompts * 2:
+            await make.completion(session, prompt)
+    count = making._tasks_in
+
+    async def count_slowly(session: AsyncSession, batch_id: int) -> int:
+        counted = await count(session, batch_id)
+        await asyncio.sleep(0.1)  # longer than the others need to come as far
+        return counted
+
+    monkeypatch.setattr(making, "_tasks_in", count_slowly)
+
+    async def make_them(prompt: Prompt) -> int:
+        async with database.transaction() as session:
+            return await make_tasks(session, project.id, batch.id, [prompt.id])
+
+    made = await asyncio.gather(*[make_them(prompt) for prompt in prompts])
+    async with database.transaction() as session:
+        assert sum(made) == await session.scalar(text("SELECT count(*) FROM tasks"))
+    return sum(made)
+
+
+async def test_makers_at_once_never_pass_a_batchs_target(committed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await made_at_once(monkeypatch) == 2
+
+
+async def test_makers_who_do_not_lock_the_batch_pass_its_target(
+    committed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: the batch is read anew as it is, without the lock."""
+
+    class WithoutLock(AsyncSession):
+        async def refresh(self, instance: object, attribute_names: Any = None, with_for_update: Any = None) -> None:
+            await super().refresh(instance, attribute_names)
+
+    monkeypatch.setattr(database, "sessions", lambda: lambda: WithoutLock(database.engine(), expire_on_commit=False))
+    assert await made_at_once(monkeypatch) > 2
 
 
 async def test_counting_before_inserting_gives_tasks_too_many_answers(committed: str) -> None:
