@@ -142,7 +142,7 @@ def end_leftovers(pid_file: Path) -> list[str]:
         mark, entry = pids.start_mark(pid), known.get(pid)
         listed = entry and entry["mark"] == mark and entry["words"] == pids.command_line(pid)
         if mark and pid != os.getpid() and (listed or pids.has_environment(pid, TOKEN, found["token"])):
-            pids.end(pid, mark, (signal.SIGTERM, 10), (signal.SIGKILL, 5))
+            pids.end(pid, mark, (signal.SIGTERM, 10), (signal.SIGKILL, 30))  # its ports are ours to take next
             ended.append(entry["name"] if entry else str(pid))
     pid_file.unlink()
     return ended

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -12,22 +13,21 @@ PROC = Path("/proc")
 def start_mark(pid: int) -> str | None:
     """Boot and clock tick at which the program started; None where none lives under that number.
 
-    A zombie counts as gone: it holds nothing and does nothing. Fields as in proc(5): 3 is the state, 22 the tick.
+    A zombie counts as gone, unless it is only the first thread of a dying program whose others still hold its ports.
+    Fields as in proc(5): 3 is the state, 20 counts the threads, 22 is the tick.
     """
     try:
         fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except (OSError, ValueError):
         return None
-    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+    return None if fields[0] in "ZX" and int(fields[17]) < 2 else f"{boot}:{fields[19]}"
 
 
 def command_line(pid: int) -> list[str]:
     """The program's arguments; empty when it is gone."""
-    try:
-        return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
-    except OSError:
-        return []
+    found = _read(pid, "cmdline").decode(errors="replace").rstrip("\0")
+    return found.split("\0") if found else []
 
 
 def working_folder(pid: int) -> Path | None:
@@ -40,10 +40,19 @@ def working_folder(pid: int) -> Path | None:
 
 def has_environment(pid: int, name: str, value: str) -> bool:
     """Was the program started with this variable? Only its own user and root can tell."""
-    try:
-        return f"{name}={value}".encode() in (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    return f"{name}={value}".encode() in _read(pid, "environ").split(b"\0")
+
+
+def _read(pid: int, name: str) -> bytes:
+    """A file about the program; empty when it is gone. Where its first thread is a zombie, another one tells."""
+    threads: list[Path] = []
+    with suppress(OSError):
+        threads = list((PROC / str(pid) / "task").iterdir())
+    for folder in (PROC / str(pid), *threads):
+        with suppress(OSError):
+            if found := (folder / name).read_bytes():
+                return found
+    return b""
 
 
 def all_pids() -> Iterator[int]:

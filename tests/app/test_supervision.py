@@ -30,6 +30,13 @@ DEAF = (
     "-c",
     "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
 )
+# A program with threads that is being killed: the first may be over while another still holds the ports.
+DYING = (
+    sys.executable,
+    "-c",
+    "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+    "ctypes.CDLL(None).pthread_exit(None)",
+)
 # Everything but what needs torch: that waits for its packages, as it does while they are being installed.
 UP = "from app import extras, supervision; extras.missing = lambda extra: ['torch']; supervision.main()"
 
@@ -165,6 +172,23 @@ def test_only_what_we_started_is_ended_after_a_kill(home: Path) -> None:
         for child in (reused_number, other_words, other_token):
             child.kill()
     assert not (home / "hone.pids").exists()
+
+
+def test_what_is_still_dying_is_waited_for_until_it_holds_nothing_any_more(home: Path) -> None:
+    def is_half_over(child: "subprocess.Popen[bytes]") -> bool:
+        return Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+    token = {"HONE_UP": "of-a-killed-one"}
+    with subprocess.Popen(DYING) as listed, subprocess.Popen(DYING, env=os.environ | token) as carries_the_token:
+        while not (is_half_over(listed) and is_half_over(carries_the_token)):
+            time.sleep(0.02)
+        assert listed.poll() is None
+        mark = pids.start_mark(listed.pid)
+        entry = {"name": "sampler", "pid": listed.pid, "mark": mark, "words": list(DYING)}
+        (home / "hone.pids").write_text(json.dumps({"token": "of-a-killed-one", "children": [entry]}))
+        ended = children.end_leftovers(home / "hone.pids")
+        assert sorted(ended) == sorted(["sampler", str(carries_the_token.pid)])
+        assert listed.poll() == carries_the_token.poll() == -signal.SIGTERM
 
 
 def test_a_pid_file_that_was_cut_off_is_no_hindrance(home: Path) -> None:
