@@ -22,8 +22,8 @@ from workers.demo.loop.client import Client, Refused
 from workers.demo.loop.faults import EVERYTHING, ONCE, ONE_WEB, PARTS, TRAINING, Deck, Faults, NotBack
 from workers.demo.loop.reckoning import Acknowledged, reckoned
 from workers.demo.loop.sizes import small, whole
-from workers.demo.prompts import demo_prompts
 from workers.demo.loop.stack import DidNotStart, Installation
+from workers.demo.prompts import demo_prompts
 
 # What is killed next
 
@@ -272,6 +272,25 @@ async def test_kills_go_on_until_the_block_ends(tmp_path: Path, monkeypatch: pyt
         async with killing.going_on(every=None):
             await asyncio.sleep(0.01)
         assert len(killed) == count >= 5
+        supervisor.kill()
+
+
+async def test_what_does_not_come_back_ends_the_loop_with_its_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kill(_self: Faults, what: str) -> None:
+        raise NotBack(f"{what} did not come back")
+
+    monkeypatch.setattr(Faults, "kill", kill)
+    monkeypatch.setattr(Faults, "pids_of", lambda _self, _what: {1})
+    with program() as supervisor:
+        killing = Faults(installation(tmp_path, supervisor), 1, lambda: "")
+        with pytest.raises(SystemExit, match="did not come back"):
+            async with killing.going_on(every=0.001):
+                await asyncio.sleep(60)
+        with pytest.raises(Refused):
+            async with killing.going_on(every=None):
+                raise Refused
         supervisor.kill()
 
 

@@ -67,16 +67,24 @@ class Faults:
     async def going_on(self, every: float | None) -> AsyncIterator[None]:
         """Kill about every so many seconds (None: never) until the block ends and what was killed last is back.
 
-        :raises ExceptionGroup: of NotBack or DidNotStart; the block is cancelled.
+        :raises SystemExit: something did not come back; the block is cancelled.
         """
+        if every is None:
+            yield
+            return
         over = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            if every is not None:
+        try:
+            async with asyncio.TaskGroup() as group:
                 group.create_task(self.go_on(every, over))
-            try:
-                yield
-            finally:
-                over.set()
+                try:
+                    yield
+                finally:
+                    over.set()
+        except ExceptionGroup as failed:
+            away, others = failed.split((NotBack, DidNotStart))
+            if away is None or others is not None:
+                raise
+            raise SystemExit(str(away.exceptions[0])) from failed
 
     async def go_on(self, every: float, over: asyncio.Event) -> None:
         while True:

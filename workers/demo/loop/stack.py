@@ -70,6 +70,7 @@ def launch(environment: dict[str, str]) -> subprocess.Popen[str]:
         [sys.executable, "-m", "app.supervision"],
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
