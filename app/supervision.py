@@ -32,7 +32,9 @@ def web_words(settings: Settings, port: int) -> tuple[str, ...]:
     uvicorn = (sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(port))
     quiet = ("--no-access-log", "--log-level", settings.log_level, "--no-server-header")
     behind = ("--proxy-headers", "--forwarded-allow-ips", settings.trusted_proxies)
-    return (*uvicorn, *quiet, *behind, "--workers", str(settings.web_processes), "--timeout-graceful-shutdown", "10")
+    # uvicorn kills a web process that does not answer it in time: on a busy machine, every one that still starts
+    limits = ("--timeout-graceful-shutdown", "10", "--timeout-worker-healthcheck", "30")
+    return (*uvicorn, *quiet, *behind, "--workers", str(settings.web_processes), *limits)
 
 
 def parts(settings: Settings, port: int) -> list[Part]:

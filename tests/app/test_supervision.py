@@ -146,6 +146,34 @@ async def test_web_is_stopped_first_then_the_workers_then_postgres(crew: Crew, m
     assert set(order[1:-1]) == {"tidy", "sampler"}
 
 
+# Several web processes
+
+SLOW = """
+import ctypes, pathlib
+with pathlib.Path("started").open("a") as started:
+    started.write("x")
+ctypes.PyDLL(None).sleep(7)  # as on a busy machine: nothing else in this program gets a turn
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+async def test_a_web_process_that_starts_slowly_is_left_to_start(home: Path) -> None:
+    port = free_port()
+    (home / "slow.py").write_text(SLOW)
+    words = supervision.web_words(Settings(_env_file=None, web_processes=2), port)
+    words = tuple("slow:app" if word == "app.main:app" else word for word in words)
+    web = await asyncio.create_subprocess_exec(*words, cwd=home, start_new_session=True)
+    try:
+        await until(lambda: answers(port))
+        assert (home / "started").read_text() == "xx"
+    finally:
+        os.killpg(web.pid, signal.SIGKILL)
+        await web.wait()
+
+
 # What a kill leaves
 
 
