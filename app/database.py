@@ -12,11 +12,13 @@ from fastapi import Depends
 from sqlalchemy import (
     BigInteger,
     DateTime,
+    Dialect,
     Enum,
     ForeignKeyConstraint,
     Identity,
     MetaData,
     Text,
+    TypeDecorator,
     func,
     text,
 )
@@ -25,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app import embedded
+from app.lines import storable
 from app.settings import get_settings
 
 NAMES = {
@@ -34,6 +37,19 @@ NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+class Told(TypeDecorator[str]):
+    """Words of a program (an error's, an endpoint's, a log's), stored whatever they hold.
+
+    For people's words there are forms, which refuse what cannot be stored and say where it stands.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
 
 
 class Base(DeclarativeBase):

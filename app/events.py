@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now
+from app.lines import storable
 
 
 class Event(Base):
@@ -33,12 +34,13 @@ async def record(
     subject: object = None,
     **body: object,
 ) -> None:
-    """Note `kind` (a verb in the past: `dataset.frozen`) about `subject` (its outside id)."""
+    """Note `kind` (a verb in the past: `dataset.frozen`) about `subject` (its outside id). body: may be any program's
+    words; what the database cannot hold never keeps a deed from being noted."""
     values = {
         "kind": kind,
         "actor_id": actor_id,
         "project_id": project_id,
         "subject": None if subject is None else str(subject),
-        "body": body,
+        "body": {name: storable(value) if isinstance(value, str) else value for name, value in body.items()},
     }
     await session.execute(insert(Event).values(values))

@@ -189,6 +189,11 @@ def _inside(path: str, found: dict[str, Any] | list[Any], depth: int) -> Iterato
         yield f"{path}.{name}" if path else name, inner, depth
 
 
+def storable(said: str) -> str:
+    """`said` as Postgres and UTF-8 can hold it: NUL and halves of surrogate pairs become �."""
+    return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", said)
+
+
 def _must_be_storable(path: str, text: str) -> None:
     if bad := UNSTORABLE.search(text):
         found = {"path": path, "at": bad.start() + 1, "code": f"{ord(bad.group()):04X}"}
@@ -200,7 +205,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(_("the key “{name}” stands twice").format(name=twice))
+        raise ValueError(_("the key “{name}” stands twice").format(name=storable(twice)))
     return made
 
 

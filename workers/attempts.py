@@ -145,9 +145,9 @@ def new_metrics(attempt: Attempt) -> list[Mapping[str, Any]]:
 
 
 def tail_of(file: Path) -> str:
-    """The last lines a person would want to see, as text that Postgres can hold."""
+    """The last lines a person would want to see."""
     if not file.exists():
         return ""
     with file.open("rb") as stream:
         stream.seek(max(0, file.stat().st_size - LOG_LIMIT))
-        return stream.read().decode("utf-8", errors="replace").replace("\0", "")
+        return stream.read().decode("utf-8", errors="replace")

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, key, now, outside_id, word
+from app.database import Base, Told, key, now, outside_id, word
 
 
 class CheckpointKind(StrEnum):
@@ -56,7 +56,7 @@ class Checkpoint(Base):
     state: Mapped[CheckpointState] = mapped_column(
         word(CheckpointState), server_default="ready", default=CheckpointState.ready
     )
-    reason: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(Told)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", use_alter=True))
     weights_sha256: Mapped[str | None]

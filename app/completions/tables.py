@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, key, now, of_project, outside_id, word
+from app.database import Base, Told, key, now, of_project, outside_id, word
 
 
 class GenerationState(StrEnum):
@@ -48,7 +48,7 @@ class Generation(Base):
     wanted: Mapped[int]
     done: Mapped[int] = mapped_column(server_default="0", default=0)
     failed: Mapped[int] = mapped_column(server_default="0", default=0)
-    reason: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(Told)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]

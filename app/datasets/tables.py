@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, key, now, outside_id, word
+from app.database import Base, Told, key, now, outside_id, word
 
 
 class DatasetState(StrEnum):
@@ -32,7 +32,7 @@ class Dataset(Base):
     state: Mapped[DatasetState] = mapped_column(
         word(DatasetState), server_default="freezing", default=DatasetState.freezing
     )
-    reason: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(Told)
     question: Mapped[dict[str, Any]]
     manifest: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     sha256: Mapped[str | None]

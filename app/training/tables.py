@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, key, now, of_project, outside_id, word
+from app.database import Base, Told, key, now, of_project, outside_id, word
 
 
 class Method(StrEnum):
@@ -42,7 +42,7 @@ class Run(Base):
     name: Mapped[str]
     method: Mapped[Method] = mapped_column(word(Method))
     state: Mapped[RunState] = mapped_column(word(RunState), server_default="queued", default=RunState.queued)
-    reason: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(Told)
     config: Mapped[dict[str, Any]]
     seed: Mapped[int]
     dataset_id: Mapped[int | None]
@@ -57,7 +57,7 @@ class Run(Base):
     steps: Mapped[int | None]
     stage: Mapped[str | None]
     report: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
-    log: Mapped[str] = mapped_column(server_default="", default="")
+    log: Mapped[str] = mapped_column(Told, server_default="", default="")
     code_version: Mapped[str | None]
     cancel_requested_at: Mapped[datetime | None]
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

@@ -52,6 +52,7 @@ def test_lines_may_end_as_on_any_system_and_a_byte_order_mark_is_passed_over(new
         (b'{"a": 99999999999999999999}', "the number 99999999999999999999 is too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is too large"),
         (b'{"a": 1, "a": 2}', "the key “a” stands twice"),
+        (b'{"\\u0000\\ud800": 1, "\\u0000\\ud800": 2}', "the key “��” stands twice"),
         (b'"text"', "this is not an object in braces"),
         (b"17", "this is not an object in braces"),
         (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "it is nested deeper than 64"),

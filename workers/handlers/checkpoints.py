@@ -42,9 +42,8 @@ async def check(job: CheckCheckpoint, context: Context) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The sentence of a refusal, else what happened; without what Postgres does not hold."""
-    said = str(error) if isinstance(error, FolderRefused) else f"{type(error).__name__}: {error}"
-    return said.replace("\0", "").encode(errors="replace").decode()[:2000]
+    """The sentence of a refusal, else what happened."""
+    return (str(error) if isinstance(error, FolderRefused) else f"{type(error).__name__}: {error}")[:2000]
 
 
 async def look_at(checkpoint: Checkpoint, most: int) -> Checked | None:

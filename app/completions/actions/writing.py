@@ -16,6 +16,7 @@ from app.completions.queries import GOING_ON, count_of_generation, prompts_lacki
 from app.completions.rules import Sampling, flaw_of, seed_for
 from app.completions.tables import Completion, Generation, GenerationState
 from app.jobs.queue import enqueue
+from app.lines import storable
 from app.markup import render_markdown
 from app.prompts.rules import content_hash, text_of
 from app.prompts.tables import Prompt
@@ -92,9 +93,7 @@ async def note_failure(session: AsyncSession, generation_id: int, prompt_ids: Se
         return
     lacking = await prompts_lacking(session, generation, prompt_ids)
     if lacking:
-        # an endpoint's words may hold what Postgres does not: NUL, or half a character
-        storable = reason.replace("\0", "").encode(errors="replace").decode()
-        generation.failed, generation.reason = generation.failed + len(lacking), storable[:2000]
+        generation.failed, generation.reason = generation.failed + len(lacking), reason[:2000]
     await _count(session, generation)
 
 
@@ -138,7 +137,7 @@ def _rows(order: Order, answers: Sequence[Sequence[Answer]]) -> list[dict[str, A
 
 def _row(order: Order, place: int, number: int, answer: Answer) -> dict[str, Any]:
     prompt, generation = order.prompts[place], order.generation
-    text = answer.text.replace("\0", "\N{REPLACEMENT CHARACTER}")  # Postgres holds no NUL
+    text = storable(answer.text)
     parts = [{"type": "text", "text": text}]
     return {
         "project_id": generation.project_id,

@@ -122,7 +122,7 @@ async def test_what_the_database_does_not_hold_fails_the_request_and_never_leave
 
     ended = await run_first(Odd(), attempt=MAX_ATTEMPTS - 1)
     assert (ended.state, ended.failed) == (GenerationState.failed, 3)
-    assert beyond or ended.reason == "ConnectionError: it said  and ?"
+    assert beyond or ended.reason == "ConnectionError: it said � and �"
 
 
 @pytest.mark.committed

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.datasets.actions import NothingToFreeze, ask_to_freeze, conclude_freezing, write_dataset
+from app.datasets.actions import NothingToFreeze, ask_to_freeze, conclude_freezing, give_up_freezing, write_dataset
 from app.datasets.forms import FreezeForm
 from app.datasets.records import ComparisonRecord
 from app.datasets.rules import split_of
@@ -254,6 +254,14 @@ async def test_nothing_to_freeze_leaves_nothing_behind(session: AsyncSession, tm
     with pytest.raises(NothingToFreeze, match="nothing to freeze"):
         await frozen(session, project, tmp_path)
     assert list((tmp_path / "datasets").iterdir()) == []
+
+
+async def test_why_nothing_was_frozen_is_kept_whatever_characters_it_holds(session: AsyncSession) -> None:
+    project = await make.project(session)
+    dataset = await ask_to_freeze(session, project.id, FreezeForm(name="slice"), None)
+    await give_up_freezing(session, dataset.id, "No room for \0 and \ud83d.")
+    await session.refresh(dataset)
+    assert (dataset.state, dataset.reason) == (DatasetState.failed, "No room for � and �.")
 
 
 async def test_a_frozen_dataset_is_told_of_once(session: AsyncSession, tmp_path: Path) -> None:
