@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -161,9 +161,8 @@ async def reopen(session: AsyncSession, evaluation: Evaluation) -> None:
 
 async def set_batch(session: AsyncSession, evaluation: Evaluation, state: BatchState) -> None:
     """The evaluation's round of collection ends and begins with it."""
-    batch = await session.get_one(Batch, evaluation.batch_id)
-    batch.state = state
     await session.flush()
+    await session.execute(update(Batch).where(Batch.id == evaluation.batch_id).values(state=state))
 
 
 async def note(session: AsyncSession, evaluation: Evaluation, what: str, actor_id: int | None = None) -> None:
