@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 TURNED = {"a": "b", "b": "a"}
-REPEATS = 2
+REPEATS = 4
 
 
 def turned(lines: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
