@@ -77,8 +77,8 @@ async def answer(task: UUID, form: NewAnnotation, access: Annotator, session: Se
 
 @router.put("/annotations/{annotation}")
 async def change(annotation: UUID, form: EditedAnnotation, access: Annotator, session: Session) -> SavedView:
-    """Replace your answer while the project allows it. `preferred` is a handle of the slot that the answer stands
-    in: the one the task was shown with."""
+    """Replace your answer while the project allows it. `preferred` is one of the handles that the task was handed out
+    with, also if the answer came late."""
     return kept(await edit(session, access.of_project(), access.person.id, annotation, form.version, form.body))
 
 

@@ -1,6 +1,6 @@
 """What every way of keeping an answer shares: what was shown, what is stored, what is told back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,15 +87,16 @@ async def answer_of(
         "key": key,
         "hash": body.digest(),
         "kind": body.kind,
-        "body": kept_body(body, protocol, shown.slot_id, found.ids),
+        "body": kept_body(body, protocol, [shown.slot_id], found.ids),
         "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters),
     }
 
 
-def kept_body(body: Body, protocol: ProtocolBody, slot_id: int, completions: Sequence[int]) -> dict[str, Any]:
-    """The body to store; handles were made for `slot_id`, completions are inside ids in the task's order."""
+def kept_body(body: Body, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]) -> dict[str, Any]:
+    """The body to store. slots: those whose handles count; completions: inside ids in the task's order."""
     secret = key_for("handles")
-    return kept(body, protocol, {handle_of(secret, slot_id, one): number for number, one in enumerate(completions)})
+    numbers = {handle_of(secret, slot, one): number for slot in slots for number, one in enumerate(completions)}
+    return kept(body, protocol, numbers)
 
 
 def saved(said: Any) -> Saved:

@@ -15,7 +15,7 @@ from app.projects.tables import Project
 from app.tasks.actions import reopen_slot
 from app.tasks.actions.changing import answers_changed, lock_tasks
 from app.tasks.queries import completions_of, protocol_body
-from app.tasks.tables import Slot
+from app.tasks.tables import Lapse, Slot
 from app.translation import _
 
 CHANGEABLE = (AnnotationState.live, AnnotationState.surplus)
@@ -53,9 +53,9 @@ async def edit(
     """
     found = await _mine(session, project_id, person_id, annotation)
     await _still_open(session, found)
-    slot_id = found.slot_id or 0
     protocol = await protocol_body(session, found.protocol_id)
-    wanted = kept_body(body, protocol, slot_id, await completions_of(session, found.task_id))
+    slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
+    wanted = kept_body(body, protocol, slots, completions)
     if wanted == found.body:
         return await _saved(session, found)
     if version != found.version:
@@ -66,6 +66,17 @@ async def edit(
     await session.flush()
     await _note(session, "annotation.edited", found, person_id, version=found.version)
     return await _saved(session, found)
+
+
+async def _slots_of(session: AsyncSession, found: Annotation) -> list[int]:
+    """Whose handles name the completions of an answer: the slot it stands in, and the one it was shown in.
+
+    They differ for an answer that came late, when its own slot had been taken. A program still holds the old handles;
+    pages make new ones.
+    """
+    of_showing = (Lapse.shown_key == found.idempotency_key, Lapse.annotator_id == found.annotator_id)
+    shown_in = await session.scalar(select(Lapse.slot_id).where(*of_showing))
+    return [slot for slot in (found.slot_id, shown_in) if slot is not None]
 
 
 async def withdraw(session: AsyncSession, project_id: int, person_id: int, annotation: UUID) -> Saved:

@@ -15,7 +15,7 @@ from app.accounts.tables import User
 from app.annotations.api import lines
 from app.annotations.tables import Annotation
 from tests import make
-from tests.app.scene import Scene, broken, claimed, prefers, scene
+from tests.app.scene import Scene, broken, claimed, let_leases_run_out, prefers, scene, sweep_all
 
 
 @pytest.fixture
@@ -189,6 +189,30 @@ async def test_an_answer_is_changed_and_taken_back_by_its_author_only(
     assert (await client.delete(address, headers=mine)).json()["state"] == "withdrawn"
     assert await session.scalar(text("SELECT count(*) FROM slots WHERE state = 0")) == 6
     assert (await next_task(client, there, mine))["task"] != task["task"]  # somebody else is asked
+    assert await broken(session) == {}
+
+
+async def test_a_late_answer_that_went_to_another_slot_is_edited_with_the_handles_it_was_shown_with(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene
+) -> None:
+    mine, theirs = await as_script(session, there), await as_script(session, there, 1)
+    task = await next_task(client, there, mine)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    assert (await next_task(client, there, theirs))["task"] == task["task"]  # the other takes the slot that came free
+    answered = await client.post(f"/api/v1/tasks/{task['task']}/annotations", json=preferring(task), headers=mine)
+    saved, moved = answered.json(), text("SELECT a.slot_id <> l.slot_id FROM annotations a, lapses l")
+    assert saved["state"] == "live"
+    assert await session.scalar(moved)
+    address = f"/api/v1/annotations/{saved['id']}"
+    change = {"version": 1, "body": preferring(task, side=1)["body"]}
+    foreign = {"version": 1, "body": preferring(await next_task(client, there, mine))["body"]}
+    refused = await client.put(address, json=foreign, headers=mine)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:hone:not-one-of-these")
+    changed = await client.put(address, json=change, headers=mine)
+    assert (changed.status_code, changed.json().get("version")) == (200, 2), changed.text
+    kept = (await session.scalars(select(Annotation))).one()
+    assert kept.body["preferred"] == kept.sides[1]
     assert await broken(session) == {}
 
 
