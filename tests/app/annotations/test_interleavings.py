@@ -73,13 +73,16 @@ async def statement_by_statement(step: Step, turn: asyncio.Semaphore) -> None:
     """One transaction that lets the other go on before each of its statements."""
     async with database.sessions()() as session:
         await session.connection()  # connecting takes longer than a turn
-        execute = session.execute
 
-        async def execute_in_turn(*given: object, **more: object) -> object:
-            await turn.acquire()
-            return await execute(*given, **more)  # type: ignore[call-overload]
+        def in_turn(do: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+            async def waiting(*given: object, **more: object) -> object:
+                await turn.acquire()
+                return await do(*given, **more)
 
-        session.execute = execute_in_turn  # type: ignore[method-assign, assignment]
+            return waiting
+
+        session.execute = in_turn(session.execute)  # type: ignore[method-assign, assignment]
+        session.connection = in_turn(session.connection)  # type: ignore[method-assign, assignment]  # see app/direct.py
         try:
             await step(session)
         except DomainError:
