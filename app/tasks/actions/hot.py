@@ -83,7 +83,7 @@ CLAIM = hot(
                     ) AS few
                     WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = few.task_id AND d.annotator_id = :me)
                       AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = few.task_id AND s.annotator_id = :me)
-                      AND (SELECT batch_id FROM tasks WHERE id = few.task_id) = ANY(:rounds)
+                      AND EXISTS (SELECT FROM tasks WHERE id = few.task_id AND batch_id = ANY(:rounds) OFFSET 0)
                     LIMIT 1
                 )
                 FOR NO KEY UPDATE OF b SKIP LOCKED
@@ -95,22 +95,22 @@ CLAIM = hot(
                   AND f.rank >= CASE WHEN :anew THEN 0 ELSE coalesce(w.rank, 0) END
                   AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
                   AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
-                  AND (SELECT batch_id FROM tasks WHERE id = f.task_id) = ANY(:rounds)
+                  AND EXISTS (SELECT FROM tasks WHERE id = f.task_id AND batch_id = ANY(:rounds) OFFSET 0)
                 ORDER BY f.rank, f.id
                 LIMIT 1
                 FOR NO KEY UPDATE OF f SKIP LOCKED
             ) AS ahead
             LIMIT 1
         ) AS found
-        WHERE :may_take AND NOT EXISTS (SELECT FROM held)
+        WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane >= 0
         ORDER BY found.rank
         LIMIT 1
     ), taken AS (
         UPDATE slots s
         SET state = 1, annotator_id = :me, lease = gen_random_uuid(), lease_until = now() + :lease,
             shown_key = gen_random_uuid(), shown_at = now(),
-            sides = coalesce(s.sides, (SELECT array_agg(c.number ORDER BY random()) FROM task_completions c
-                                       WHERE c.task_id = s.task_id)),
+            sides = coalesce(s.sides, (SELECT array_agg(number ORDER BY random()) FROM task_completions
+                                       WHERE task_id = s.task_id)),
             protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols WHERE project_id = s.project_id
                                                    ORDER BY version DESC LIMIT 1)),
             guidelines_id = coalesce(b.guidelines_id, (SELECT id FROM guidelines WHERE project_id = s.project_id
@@ -120,8 +120,8 @@ CLAIM = hot(
         RETURNING s.id, s.task_id, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
                   free.lane, free.rank
     ), counted AS (
-        UPDATE quota_days q SET used = q.used + 1 FROM taken
-        WHERE q.project_id = :project AND q.annotator_id = :me AND q.day = :day
+        UPDATE quota_days SET used = used + 1 FROM taken
+        WHERE project_id = :project AND annotator_id = :me AND day = :day
     ), marked AS (
         INSERT INTO watermarks AS w (project_id, annotator_id, lane, rank, claims)
         SELECT :project, :me, lane, rank, 1 FROM taken
@@ -168,7 +168,7 @@ FREE_TASKS = text("""
         WHERE s.project_id = :project AND s.state = 0
           AND NOT EXISTS (SELECT FROM slots o
                           WHERE o.task_id = s.task_id AND o.state = 0 AND o.number < s.number OFFSET 0)
-          AND (SELECT batch_id FROM tasks WHERE id = s.task_id) = ANY(:rounds)
+          AND EXISTS (SELECT FROM tasks WHERE id = s.task_id AND batch_id = ANY(:rounds) OFFSET 0)
         LIMIT :low_water
     ) AS few
 """).bindparams(PROJECT, ROUNDS, bindparam("low_water", type_=BigInteger))
