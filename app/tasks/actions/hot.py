@@ -55,11 +55,13 @@ BEGIN_DAY = text("""
 """).bindparams(PROJECT, ME)
 
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
-# OFFSET 0 keeps the two NOT EXISTS questions about one row at a time. Turned into joins, they lead a planner that
-# expects somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
+# OFFSET 0 keeps the EXISTS questions about one row at a time. Turned into joins, they lead a planner that expects
+# somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
+# All lanes lie between 0 and 32767. Saying so makes a planner that does not see them expect one, where it would expect
+# ten; the plan that is kept for all claims then seems dear, and each claim is planned anew, which takes twice as long.
 # Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none.
-# Every twentieth claim looks behind the watermark, from the beginning or from anywhere, so that slots freed or moved
-# there are found; at no more than 500 of them, so that it costs the same however far ahead of the others a person is.
+# Every twentieth claim looks behind the watermark, in turn from the beginning and from anywhere, so that slots freed or
+# moved there are found; at no more than 500 of them, so that it costs the same however far ahead a person is.
 CLAIM = hot(
     """
     WITH held AS (
@@ -77,7 +79,7 @@ CLAIM = hot(
                     SELECT few.id FROM (
                         SELECT p.id, p.task_id FROM slots p
                         WHERE p.project_id = :project AND p.lane = mine.lane AND p.state = 0
-                          AND p.rank >= CASE WHEN w.claims % 40 = 19 THEN 0 ELSE CAST(w.rank * :back AS bigint) END
+                          AND p.rank >= CAST(w.rank * :back * (w.claims / 20 % 2) AS bigint)
                         ORDER BY p.rank, p.id
                         LIMIT 500
                     ) AS few
@@ -102,7 +104,7 @@ CLAIM = hot(
             ) AS ahead
             LIMIT 1
         ) AS found
-        WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane >= 0
+        WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane BETWEEN 0 AND 32767
         ORDER BY found.rank
         LIMIT 1
     ), taken AS (

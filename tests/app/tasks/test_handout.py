@@ -354,3 +354,18 @@ def test_the_driver_remembers_the_statements_of_the_hot_path() -> None:
     """Longer ones are parsed anew for every execution (psycopg._queries.MAX_CACHED_STATEMENT_LENGTH)."""
     for statement in (LOCK_QUOTA, CLAIM, LOOK, KEEP):
         assert len(statement.sql) < MAX_CACHED_STATEMENT_LENGTH
+
+
+async def test_the_statements_of_the_hot_path_are_planned_once_and_not_for_every_answer(session: AsyncSession) -> None:
+    """The driver prepares what it sees often, and Postgres keeps a plan that seems no dearer than planning anew."""
+    there = await scene(session, tasks=60, low_water=0)
+    for _ in range(20):
+        await answered_next(session, there)
+    await session.execute(text("ANALYZE"))
+    for _ in range(20):
+        await answered_next(session, there)
+    found = await session.execute(text("SELECT statement, generic_plans FROM pg_prepared_statements"))
+    kept = {" ".join(row.statement.split()[:12]): row.generic_plans for row in found}
+    begins = ("SELECT q.used, q.day", "WITH held AS ( UPDATE", "SELECT t.id AS task_id", "WITH held AS ( SELECT")
+    for start in begins:
+        assert [plans > 0 for words, plans in kept.items() if words.startswith(start)] == [True], (start, kept)
