@@ -8,13 +8,16 @@ transaction. The driver's errors come up as they are; `errors.is_passing` knows 
 from collections import namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import ReferenceType, ref
 
 from psycopg import AsyncConnection
 from sqlalchemy import Select, TextualSelect
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import SessionTransaction
 
 DIALECT = PGDialectAsync_psycopg()  # type: ignore[no-untyped-call]
+DRIVER = "direct"  # where a session notes its transaction and the connection under it
 
 
 class Direct:
@@ -42,7 +45,14 @@ class Direct:
 
 
 async def driver_of(session: AsyncSession) -> AsyncConnection[Any]:
-    """The driver's connection under a session, with its transaction begun."""
+    """The driver's connection under a session, in its transaction; looked up once per transaction."""
+    known: tuple[ReferenceType[SessionTransaction], AsyncConnection[Any]] | None = session.info.get(DRIVER)
+    begun = session.sync_session.get_transaction()
+    if known is not None and begun is not None and known[0]() is begun:
+        return known[1]
     raw = await (await session.connection()).get_raw_connection()
     driver: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    begun = session.sync_session.get_transaction()
+    assert begun is not None, "the session's connection began it"
+    session.info[DRIVER] = ref(begun), driver
     return driver
