@@ -96,8 +96,7 @@ NEVER = {
         HAVING count(*) > 1""",
     "I5 more than k live": """SELECT 1 FROM annotations a JOIN tasks t ON t.id = a.task_id WHERE a.state = 'live'
         GROUP BY t.id HAVING count(*) > t.k""",
-    "I6 one person twice": """SELECT 1 FROM annotations WHERE state = 'live' GROUP BY task_id, annotator_id
-        HAVING count(*) > 1""",
+    "I6 one person twice": "SELECT 1 FROM annotations GROUP BY task_id, annotator_id HAVING count(*) > 1",
     "I7 done without an answer": """SELECT 1 FROM slots s WHERE s.state = 2 AND NOT EXISTS (
         SELECT FROM annotations a WHERE a.slot_id = s.id AND a.state = 'live')""",
     "I8 answer in a slot that is not done": """SELECT 1 FROM annotations a JOIN slots s ON s.id = a.slot_id

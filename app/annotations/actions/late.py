@@ -13,6 +13,7 @@ from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.actions.hot import ME, PROJECT
+from app.translation import _
 
 SHOWN_AT = bindparam("shown_at", type_=DateTime(timezone=True))
 SHOWN = (
@@ -23,6 +24,15 @@ SHOWN = (
     bindparam("protocol_id", type_=BigInteger),
     bindparam("guidelines_id", type_=BigInteger),
 )
+
+# Whatever this person has said about the task, under any key; the caller holds the task, so nothing comes in between.
+SAID_BEFORE = text("""
+    SELECT a.state IN ('live', 'surplus') AS is_kept,
+           a.submitted_at + p.edit_minutes * interval '1 minute' >= now() AS is_open
+    FROM annotations a JOIN projects p ON p.id = a.project_id
+    WHERE a.task_id = :task_id AND a.annotator_id = :me
+    ORDER BY a.id DESC LIMIT 1
+""").bindparams(ME, bindparam("task_id", type_=BigInteger))
 
 LAPSED = text("""
     SELECT l.slot_id, l.shown_at, l.sides, l.protocol_id, l.guidelines_id
@@ -80,13 +90,27 @@ KEEP_LATE = text("""
 )
 
 
+class AnswerStands(AlreadyAnswered):
+    """You have answered this task, and so long ago that the answer stays as it is."""
+
+    sentence = _("You have already answered this task, and the time for changes is over. Your first answer is kept.")
+
+
+class AnswerTakenOut(AlreadyAnswered):
+    """Whoever took an answer back, or had it set aside, is not among those who are asked instead."""
+
+    sentence = _("You answered this task before, and that answer was taken out. Somebody else is asked instead of you.")
+
+
 async def submit_late(
     session: AsyncSession, project_id: int, person_id: int, found: Any, key: UUID, body: Body
 ) -> Saved:
-    """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus."""
+    """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus.
+
+    A person answers a task once, however often it was shown to them. `found` holds the task's lock.
+    """
+    await _not_said_before(session, person_id, found.task_id)
     lapsed = (await session.execute(LAPSED, {"key": key, "me": person_id, "task_id": found.task_id})).one_or_none()
-    if found.state == 2:
-        raise AlreadyAnswered
     if lapsed is None:
         raise NotFound
     shown = Shown(*lapsed)
@@ -110,3 +134,12 @@ async def submit_late(
     else:
         await session.execute(SETTLE, {"task": found.task_id})
     return saved(said)
+
+
+async def _not_said_before(session: AsyncSession, person_id: int, task_id: int) -> None:
+    said = (await session.execute(SAID_BEFORE, {"me": person_id, "task_id": task_id})).one_or_none()
+    if said is None:
+        return
+    if not said.is_kept:
+        raise AnswerTakenOut
+    raise AlreadyAnswered if said.is_open else AnswerStands
