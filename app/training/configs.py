@@ -164,6 +164,10 @@ class PPOConfig(Config):
     length_penalty: float = Field(
         default=0.0, ge=0, description="Taken off per doubling or halving of the reference's mean length."
     )
+    # reward models see few answers that say a thing twice, and pay for their length
+    repetition_penalty: float = Field(
+        default=0.0, ge=0, description="Taken off times the share of an answer that it has said before."
+    )
     whiten_rewards: bool = Field(default=False, description="Scale rewards to unit variance, their mean kept.")
     whiten_advantages: bool = Field(default=True, description="Advantages with mean 0 and variance 1 over the batch.")
     reference_samples: int = Field(default=128, ge=8, description="Reference answers that set the score's zero.")

@@ -76,6 +76,7 @@ TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
         (_("Entropy, nats per token"), ("entropy",)),
         (_("Answers: share that ended, variety and length beside the reference"),
          ("ended", "distinct_ratio", "length_ratio")),
+        (_("Share of an answer that it has said before"), ("repetition", "eval_repetition")),
         (_("Value loss"), ("value_loss",)),
         (_("Policy loss"), ("policy_loss",)),
         (_("What the critic explains of the returns"), ("explained_variance",)),
@@ -100,6 +101,8 @@ WORDS = {
     "ended": _("ended by itself"),
     "distinct_ratio": _("distinct answers"),
     "length_ratio": _("length"),
+    "repetition": _("while sampling"),
+    "eval_repetition": _("on prompts only looked at"),
     "clipped": _("ratios"),
     "values_clipped": _("values"),
 }

@@ -46,7 +46,7 @@ def report_of(metrics: Mapping[str, Any]) -> Report:
 
 
 SHOWN = {"heldout", "blind", "length_only", "reliability", "score", "reference_score", "win_rate", "kl", "kl_budget",
-         "length_ratio", "distinct_ratio", "ended"}  # fmt: skip
+         "length_ratio", "distinct_ratio", "repetition", "ended"}  # fmt: skip
 
 
 def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
@@ -64,6 +64,7 @@ def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
         Figure(_("KL, nats per answer"), metrics.get("kl"), note=budget(metrics.get("kl_budget"))),
         Figure(_("Length beside the reference"), metrics.get("length_ratio"), "percent"),
         Figure(_("Distinct answers beside the reference"), metrics.get("distinct_ratio"), "percent"),
+        Figure(_("Said twice within an answer"), metrics.get("repetition"), "percent"),
         Figure(_("Answers that end"), metrics.get("ended"), "percent"),
     ]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from app.training.configs import PPOConfig
 from workers.training.figures import describe
 from workers.training.ppo import Old, estimate_advantages, ppo_loss, rate_at, shape_rewards, shape_scores, steer
-from workers.training.rollouts import Rollout
+from workers.training.rollouts import Rollout, repeated_share
 from workers.training.scoring import Scores
 from workers.training.standing import Standing
 from workers.training.tensors import mask_of
@@ -217,6 +217,18 @@ def test_scores_are_doubted_normalised_and_clipped_before_the_form_costs() -> No
     )
     scores = shape_scores(rollout, standing(score_mean=4, score_sd=2), config)
     assert scores.tolist() == [1.0, 5.0, -1.0, 0.5]
+
+
+def test_saying_a_thing_twice_costs_its_share() -> None:
+    """Runs of five in 1 … 6 said twice: eight, of which the last two were there: a quarter, times 4. Four tokens have
+    no run, and say nothing twice."""
+    assert repeated_share([1, 2, 3, 4, 5, 6] * 2) == 0.25
+    assert repeated_share([1, 1, 1, 1]) == repeated_share(list(range(50))) == 0
+    rollout = make_rollout(
+        [12, 4], answers=[[1, 2, 3, 4, 5, 6] * 2, [1, 1, 1, 1]], scores=Scores(torch.ones(2), torch.zeros(2))
+    )
+    config = PPOConfig(repetition_penalty=4, uncertainty=0)
+    assert shape_scores(rollout, standing(), config).tolist() == [0.0, 1.0]
 
 
 def test_whitened_rewards_keep_their_mean() -> None:

@@ -33,6 +33,7 @@ def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standi
         "entropy": -float(masked_mean(rollout.logprobs, rollout.mask)),
         "length": float(rollout.lengths.float().mean()),
         "length_ratio": float(rollout.lengths.float().mean()) / standing.reference_length,
+        "repetition": float(rollout.repetition.mean()),
         "ended": float(rollout.ended.float().mean()),
         "distinct_ratio": rollout.distinct / standing.reference_distinct,
         "explained_variance": float(1 - surprise / spread.clamp(min=1e-8)),
@@ -68,5 +69,6 @@ def against_reference(actors: Actors, reward: RewardNetwork, prompts: list[list[
         "kl": float(now.kl.mean()),
         "length_ratio": float(now.lengths.float().mean() / before.lengths.float().mean()),
         "distinct_ratio": now.distinct / before.distinct,
+        "repetition": float(now.repetition.mean()),
         "ended": float(now.ended.float().mean()),
     }

@@ -51,10 +51,24 @@ class Rollout:
     def lengths(self) -> Tensor:
         return self.mask.sum(1)
 
+    @cached_property
+    def repetition(self) -> Tensor:
+        """(b,) share of each answer that it has said before."""
+        return torch.tensor([repeated_share(answer) for answer in self.answers], device=self.mask.device)
+
     @property
     def distinct(self) -> float:
         """Share of different answers."""
         return len(set(map(tuple, self.answers))) / len(self.answers)
+
+
+def repeated_share(tokens: Sequence[int], run: int = 5) -> float:
+    """Share of the runs of `run` tokens in a text that stand in it a second time or more; 0 of a shorter text.
+
+    Five tokens are longer than the phrases that good texts say again, and shorter than any sentence.
+    """
+    runs = [tuple(tokens[start : start + run]) for start in range(len(tokens) - run + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def roll_out(

@@ -67,16 +67,26 @@ class RewardNetwork(nn.Module):
         """What is fitted, each with the member as first dimension."""
         return {**self.backbone.adapter(ADAPTER), "heads": self.heads}
 
-    def stem(self, ids: Tensor) -> Tensor:
-        """What the members have in common of ids (b, t), for `block_scores`."""
+    @property
+    def reads_one(self) -> bool:
+        """Whether of every text one state of the base is all that the members see: heads alone, at one place."""
+        return self.backbone.splits and self.above == self.backbone.depth and self.config.read != "mean"
+
+    def stem(self, ids: Tensor, ends: Sequence[int]) -> Tensor:
+        """What the members have in common of ids (b, t), for `block_scores`; of `reads_one` the state at each end."""
         with self.backbone.using(None):
-            return self.backbone.stem(ids, self.above)
+            states = self.backbone.stem(ids, self.above)
+        if not self.reads_one:
+            return states
+        return states[torch.arange(len(states)), torch.tensor(ends) - 1].unsqueeze(1)
 
     def block_scores(self, stem: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
         """stem of members x n rows, member m reads the m-th block of n → raw scores (members, n).
 
         starts, ends: where each row's answer begins and stops (past its last token, the tail's if there is one).
         """
+        if self.reads_one:
+            starts, ends = [0] * len(stem), [1] * len(stem)
         with self.backbone.using(ADAPTER):
             hidden = self.backbone.crown(stem, self.above).float()  # (members x n, t, width)
         last = torch.tensor(ends, device=hidden.device) - 1
@@ -95,11 +105,13 @@ class RewardNetwork(nn.Module):
         members = self.config.members
         raw = torch.zeros(members, len(prompts), device=self.backbone.device)
         answers = [answer + self.tail for answer in answers]
-        for rows, ids in micro_batches(prompts, answers, max(1, self.config.token_budget // members), pad):
-            starts = [len(prompts[row]) for row in rows] * members
-            ends = [len(prompts[row]) + len(answers[row]) for row in rows] * members
-            stem = self.stem(ids.to(raw.device))
-            raw[:, rows] = self.block_scores(stem.repeat(members, *[1] * (stem.dim() - 1)), starts, ends)
+        budget = self.config.token_budget // (1 if self.reads_one else members)
+        for rows, ids in micro_batches(prompts, answers, max(1, budget), pad):
+            starts = [len(prompts[row]) for row in rows]
+            ends = [len(prompts[row]) + len(answers[row]) for row in rows]
+            stem = self.stem(ids.to(raw.device), ends)
+            repeated = stem.repeat(members, *[1] * (stem.dim() - 1))
+            raw[:, rows] = self.block_scores(repeated, starts * members, ends * members)
         return raw
 
     def score(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Scores:

@@ -21,12 +21,12 @@ class Stems:
         self.bytes = 0
 
     def of(self, rows: list[list[int]]) -> Tensor:
-        """Token ids → what the members have in common of them, (b, t, width), padding behind."""
+        """Token ids → what `RewardNetwork.stem` gives of each, (b, t, width), padding behind."""
         device, missing = self.reward.backbone.device, [row for row in rows if tuple(row) not in self.kept]
         if not self.reward.backbone.splits or self.reward.above == 0:
             return pad_right(rows, self.pad)[0].to(device)
         if missing:
-            stem = self.reward.stem(pad_right(missing, self.pad)[0].to(device))
+            stem = self.reward.stem(pad_right(missing, self.pad)[0].to(device), [len(row) for row in missing])
             found = {tuple(row): state[: len(row)] for row, state in zip(missing, stem, strict=True)}
             self.keep(found)
         else:
