@@ -7,8 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.accounts.actions.members import add_member
 from app.accounts.permissions import Role
-from app.accounts.tables import Membership
+from app.accounts.tables import User
 from app.errors import Conflict, NotFound
 from app.markup import render_markdown
 from app.projects.forms import NewProject, ProjectEdit
@@ -58,13 +59,12 @@ async def create_project(
     session.add(_guidelines(project.id, 1, form.guidelines, actor_id))
     recipe = Recipe().as_json()
     session.add(Batch(project_id=project.id, name=_("Default"), is_default=True, k=form.k, recipe=recipe))
-    if actor_id is not None:
-        pseudonym = f"rater-{secrets.token_hex(4)}"
-        session.add(Membership(project_id=project.id, user_id=actor_id, role=Role.manager, pseudonym=pseudonym))
     await session.flush()
     await events.record(
         session, "project.created", actor_id=actor_id, project_id=project.id, subject=project.public_id, name=form.name
     )
+    if actor_id is not None:
+        await add_member(session, project.id, await session.get_one(User, actor_id), Role.manager)
     return project
 
 

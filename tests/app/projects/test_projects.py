@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
+from app.accounts.rules import pseudonym
 from app.accounts.tables import Membership
 from app.events import Event
 from app.projects.actions import EditedMeanwhile, change_guidelines, change_protocol, create_project, edit_project
@@ -24,6 +25,9 @@ async def test_a_project_is_made_whole(session: AsyncSession) -> None:
     assert "<em>fair</em>" in (await newest_guidelines(session, project.id)).html
     member = (await session.scalars(select(Membership).where(Membership.project_id == project.id))).one()
     assert (member.user_id, member.role) == (maker.id, Role.manager)
+    assert member.pseudonym == pseudonym(project.secret, maker.public_id)
+    noted = await session.scalars(select(Event.kind).where(Event.project_id == project.id).order_by(Event.id))
+    assert noted.all() == ["project.created", "member.joined"]
 
 
 async def test_two_editors_of_the_settings_notice_each_other_and_nothing_is_lost(session: AsyncSession) -> None:
