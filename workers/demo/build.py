@@ -24,7 +24,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from workers.demo.corpus import Turn, conversations
 from workers.demo.muon import Muon
 from workers.demo.tokenizer import BEGIN, END, MARKERS, PAD, encode, id_of, train_tokenizer, wrap
-from workers.training.checkpoints import RECORD, WEIGHTS, CheckpointRecord, save_checkpoint, weights_sha256
+from workers.training.checkpoints import CheckpointRecord, save_checkpoint
 
 FOLDER = Path(__file__).parent / "checkpoint"
 THREADS = 2  # sums in another order give other last digits
@@ -53,8 +53,8 @@ class BuildConfig(BaseModel):
     )
 
 
-def build(folder: Path, config: BuildConfig, say: Callable[[str], None]) -> CheckpointRecord:
-    """Write the checkpoint folder, replacing what is there. Returns its record."""
+def build(folder: Path, config: BuildConfig, say: Callable[[str], None]) -> None:
+    """Write the checkpoint folder, replacing what is there."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(int.from_bytes(sha256(config.seed.encode()).digest()[:4], "big"))
     started = time.monotonic()
@@ -78,21 +78,12 @@ def build(folder: Path, config: BuildConfig, say: Callable[[str], None]) -> Chec
     )
     shutil.rmtree(folder, ignore_errors=True)
     save_checkpoint(folder, network, wrap(tokenizer, config.context), record)
-    return write_digest(folder, record)
 
 
 @torch.no_grad()
 def sharpen(network: LlamaForCausalLM, sharpness: float) -> None:
     """Make likely words likelier: the last norm's weight scales every logit."""
     network.model.norm.weight.mul_(sharpness)
-
-
-def write_digest(folder: Path, record: CheckpointRecord) -> CheckpointRecord:
-    """Add the weights' digest to the record, now that there is one."""
-    whole = record.model_copy(update={"metrics": {**record.metrics, "weights_sha256": weights_sha256(folder)}})
-    (folder / RECORD).write_text(whole.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
-    return whole
 
 
 def learn_tokenizer(config: BuildConfig) -> Tokenizer:

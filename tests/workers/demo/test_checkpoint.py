@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workers.demo import build, corpus, tokenizer
-from workers.training.checkpoints import open_checkpoint, weights_sha256
+from workers.training.checkpoints import open_checkpoint, read_record, weights_sha256
 
 FOLDER = build.FOLDER
 
@@ -28,7 +28,8 @@ def test_its_record_says_how_it_was_made(opened):
     record = opened.record
     assert record.kind == "base"
     assert record.config == build.BuildConfig().model_dump()
-    assert record.metrics["weights_sha256"] == weights_sha256(FOLDER)
+    assert record.weights_sha256 == weights_sha256(FOLDER)
+    assert record.metrics.keys() == {"heldout_loss", "tokens"}
     assert 0.3 < record.metrics["heldout_loss"] < 1.2
 
 
@@ -72,6 +73,10 @@ def test_building_twice_gives_the_same_file(tmp_path):
     for name in ("one", "two"):
         build.build(tmp_path / name, config, lambda line: None)
     assert weights_sha256(tmp_path / "one") == weights_sha256(tmp_path / "two")
+    one, two = (read_record(tmp_path / name) for name in ("one", "two"))
+    assert one == two
+    assert one is not None
+    assert one.weights_sha256 == weights_sha256(tmp_path / "one")
 
 
 def test_words_said_to_an_answer_count_more(opened):
