@@ -29,8 +29,13 @@ class DemoPrompt:
     def line(self) -> dict[str, object]:
         """As a line of a prompt file."""
         messages = [{"role": "user", "content": self.text}]
-        tags = list(self.tags)
-        return {"id": self.id, "messages": messages, "group": self.group, "use": self.use, "metadata": {"tags": tags}}
+        return {
+            "id": self.id,
+            "messages": messages,
+            "group": self.group,
+            "use": self.use,
+            "tags": list(self.tags),
+        }
 
 
 def demo_prompts() -> list[DemoPrompt]:

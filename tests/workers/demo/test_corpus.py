@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from hashlib import sha256
 from itertools import chain
 
+from app.prompts.forms import as_prompt
 from workers.demo import corpus, lore, phrases
 from workers.demo.prompts import demo_prompts
 
@@ -53,6 +54,13 @@ def test_no_group_stands_on_two_sides():
 def test_no_prompt_comes_twice():
     prompts = demo_prompts()
     assert len({prompt.text for prompt in prompts}) == len({prompt.id for prompt in prompts}) == len(prompts)
+
+
+def test_a_line_brings_its_tags_along():
+    prompt = demo_prompts()[0]
+    read = as_prompt(prompt.line())
+    assert (read.tags, read.metadata) == (prompt.tags, {})
+    assert len(prompt.tags) == 2
 
 
 def test_prompts_are_listed_without_loading_torch():
