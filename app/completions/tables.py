@@ -23,7 +23,7 @@ class Generation(Base):
     """A request: n answers each to some prompts by one checkpoint. sampling: `rules.Sampling` as JSON.
 
     wanted, done: completions. failed: prompts that got none, with `reason` of the last failure.
-    purpose: collect, or evaluation (then tasks are made by the evaluation, not by the batch's recipe).
+    evaluation_id: what asked for these answers, where one did; it makes their tasks, not the batch's recipe.
     """
 
     __tablename__ = "generations"
