@@ -10,7 +10,8 @@ from app.projects.forms import without_nul
 from app.prompts.tables import Use
 from app.tasks.tables import Purpose
 
-Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S"), AfterValidator(without_nul)]
+LONGEST_NAME = 120
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"\S"), AfterValidator(without_nul)]
 
 
 class FreezeForm(BaseModel):

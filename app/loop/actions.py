@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,32 +10,41 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.checkpoints.tables import Checkpoint
 from app.datasets.actions import ask_to_freeze
-from app.datasets.forms import FreezeForm
+from app.datasets.forms import LONGEST_NAME, FreezeForm
+from app.datasets.rules import split_of
 from app.datasets.tables import Dataset, DatasetState
-from app.errors import DomainError
+from app.errors import Conflict, DomainError
 from app.loop.forms import Plan, ScheduleForm
 from app.loop.queries import (
-    answers_for_training,
     database_now,
-    enabled_schedules,
-    ended_datasets_of_fires,
-    ended_runs_of_fires,
+    is_anything_new,
     is_running,
+    new_answers,
+    preferring_by_root,
+    schedule_to_look_at,
 )
 from app.loop.rules import latest_due
 from app.loop.tables import FireState, Schedule, ScheduleFire, Trigger
 from app.projects.tables import Project
 from app.training.actions import start_ppo_run, start_reward_run
+from app.training.configs import first_complaint
 from app.training.forms import PPOForm, RewardForm
 from app.training.queries import default_base
 from app.training.tables import Method, Run, RunState
 from app.translation import _
 
 
+class PlanNotRead(Conflict):
+    code = "plan-not-read"
+    sentence = _(
+        "This schedule's plan was kept by another version of Hone and cannot be read: {reason} "
+        "Give it a new one over REST, or make a new schedule."
+    )
+
+
 async def make_schedule(session: AsyncSession, project_id: int, form: ScheduleForm, actor_id: int | None) -> Schedule:
     """A new schedule; answers that are already in do not count for its first fire."""
-    answers, _preferring = await answers_for_training(session, project_id)
-    schedule = Schedule(project_id=project_id, answers_seen=answers, created_by_id=actor_id)
+    schedule = Schedule(project_id=project_id, created_by_id=actor_id)
     fill(schedule, form)
     session.add(schedule)
     await session.flush()
@@ -44,10 +54,23 @@ async def make_schedule(session: AsyncSession, project_id: int, form: ScheduleFo
 
 
 async def edit_schedule(session: AsyncSession, schedule: Schedule, form: ScheduleForm, actor_id: int | None) -> None:
-    """Change it from now on: an hour that has passed already, or passed while it was off, is not made up for."""
+    """Change it from now on: an hour that has passed already, or passed while it was off, is not made up for, and
+    answers that are already in do not count."""
     await session.refresh(schedule, with_for_update=True)
     before = when_of(schedule)
     fill(schedule, form)
+    await _changed(session, schedule, before, actor_id)
+
+
+async def switch_schedule(session: AsyncSession, schedule: Schedule, actor_id: int | None, *, enabled: bool) -> None:
+    """On, from now on, or off. Saying what is so already changes nothing."""
+    await session.refresh(schedule, with_for_update=True)
+    before = when_of(schedule)
+    schedule.enabled = enabled
+    await _changed(session, schedule, before, actor_id)
+
+
+async def _changed(session: AsyncSession, schedule: Schedule, before: tuple[object, ...], actor_id: int | None) -> None:
     if schedule.enabled and when_of(schedule) != before:
         schedule.armed_at = func.now()
     await session.flush()
@@ -68,34 +91,49 @@ def when_of(schedule: Schedule) -> tuple[object, ...]:
     return schedule.enabled, schedule.trigger, schedule.weekday, schedule.at, schedule.every
 
 
-async def tick(session: AsyncSession) -> None:
-    """Look at every schedule once and fire those that are due."""
-    now = await database_now(session)
-    await go_on_with_stuck_fires(session)
-    for schedule, project in await enabled_schedules(session):
-        answers, preferring = await answers_for_training(session, project.id)
-        due_at = due_of(schedule, project.zone, now, answers)
-        if due_at is None or (schedule.trigger is Trigger.answers and await is_running(session, schedule.id)):
-            continue  # a count stays above its mark, so such a schedule fires when the one before has ended
-        fire = await _begin(session, schedule, due_at)
-        if fire is not None:
-            await start(session, fire, schedule, project, answers, preferring)
+def plan_of(schedule: Schedule) -> Plan:
+    """What it does when it fires.
+
+    :raises PlanNotRead: it was kept by another version, and says what this one does not know.
+    """
+    try:
+        return Plan.model_validate(schedule.plan)
+    except ValidationError as error:
+        raise PlanNotRead(reason=first_complaint(error)) from None
 
 
-async def go_on_with_stuck_fires(session: AsyncSession) -> None:
-    """Repeat the next step of fires whose last step has ended: the job that should have gone on may have been lost,
-    and a fire that stays started would keep its schedule from ever firing again. Both steps are safe to repeat."""
-    for dataset_id in await ended_datasets_of_fires(session):
-        await after_freeze(session, dataset_id)
-    for run_id in await ended_runs_of_fires(session):
-        await after_run(session, run_id)
+async def fire_if_due(session: AsyncSession, schedule_id: int) -> None:
+    """Look at one schedule and fire it if it is due."""
+    found = await schedule_to_look_at(session, schedule_id)
+    if found is None:
+        return
+    schedule, project = found
+    due_at = await due_of(session, schedule, project.zone)
+    if due_at is None or (schedule.trigger is Trigger.answers and await is_running(session, schedule.id)):
+        return  # a count stays above its mark, so such a schedule fires when the one before has ended
+    fire = await _begin(session, schedule, due_at)
+    if fire is not None:
+        await start(session, fire, schedule, project)
 
 
-def due_of(schedule: Schedule, zone: str, now: datetime, answers: int) -> datetime | None:
+async def note_trouble(session: AsyncSession, schedule_id: int, reason: str) -> None:
+    """A due schedule could not fire for a reason that nobody foresaw: this time has failed, and the next comes."""
+    found = await schedule_to_look_at(session, schedule_id)
+    if found is None:
+        return
+    schedule, project = found
+    due_at = await due_of(session, schedule, project.zone)
+    fire = await _begin(session, schedule, due_at) if due_at else None
+    if fire is not None:
+        await end(session, fire, FireState.failed, reason)
+
+
+async def due_of(session: AsyncSession, schedule: Schedule, zone: str) -> datetime | None:
     """The tick that should have happened by now; None where none is due."""
+    now = await database_now(session)
     if schedule.trigger is Trigger.answers:
         assert schedule.every is not None
-        return now if answers >= schedule.answers_seen + schedule.every else None
+        return now if await new_answers(session, schedule) >= schedule.every else None
     assert schedule.weekday is not None
     assert schedule.at is not None
     due_at = latest_due(schedule.weekday, schedule.at, zone, now)
@@ -114,41 +152,43 @@ async def _begin(session: AsyncSession, schedule: Schedule, due_at: datetime) ->
     return None if fire_id is None else await session.get_one(ScheduleFire, fire_id)
 
 
-async def start(
-    session: AsyncSession, fire: ScheduleFire, schedule: Schedule, project: Project, answers: int, preferring: int
-) -> None:
+async def start(session: AsyncSession, fire: ScheduleFire, schedule: Schedule, project: Project) -> None:
     """Freeze what is there, or say why not."""
-    plan = Plan.model_validate(schedule.plan)
-    reason = await why_not(session, fire, schedule, answers, preferring, plan)
-    schedule.answers_seen = answers
+    try:
+        plan = plan_of(schedule)
+    except PlanNotRead as refused:
+        await end(session, fire, FireState.failed, str(refused))
+        return
+    reason = await why_not(session, fire, schedule, plan)
     if reason:
         await end(session, fire, FireState.skipped, reason)
         return
-    question = FreezeForm(name=f"{schedule.name} · {fire.due_at:%Y-%m-%d %H:%M}", heldout_share=plan.heldout_share)
+    question = FreezeForm(name=name_of(schedule, fire), heldout_share=plan.heldout_share)
     dataset = await ask_to_freeze(session, project.id, question, schedule.created_by_id)
     fire.dataset_id = dataset.id
     await events.record(session, "schedule.fired", project_id=project.id, subject=schedule.public_id)
 
 
-async def why_not(
-    session: AsyncSession, fire: ScheduleFire, schedule: Schedule, answers: int, preferring: int, plan: Plan
-) -> str | None:
+def name_of(schedule: Schedule, fire: ScheduleFire) -> str:
+    """Of the fire's dataset: the schedule's own, as much of it as there is room for, and when."""
+    when = f" · {fire.due_at:%Y-%m-%d %H:%M}"
+    return schedule.name[: LONGEST_NAME - len(when)] + when
+
+
+async def why_not(session: AsyncSession, fire: ScheduleFire, schedule: Schedule, plan: Plan) -> str | None:
     """A sentence where this fire would be pointless; None where it may go on."""
     if await is_running(session, schedule.id, other_than=fire.id):
         return _("The last one is still running.")
+    by_root = await preferring_by_root(session, schedule.project_id)
+    practised = sum(count for key, count in by_root if split_of(key, plan.heldout_share) == "train")
     needed = plan.reward.min_votes
-    if preferring < needed:
-        return _("{n} answers prefer a side; {needed} are needed.").format(n=preferring, needed=needed)
-    if answers == schedule.answers_seen and await _has_finished_once(session, schedule.id):
+    if practised < needed:
+        apart = sum(count for _key, count in by_root) - practised
+        sentence = _("{n} answers for training prefer a side; {needed} are needed ({apart} more are held out).")
+        return sentence.format(n=practised, needed=needed, apart=apart)
+    if not await is_anything_new(session, schedule):
         return _("No new answers since the last time.")
     return None
-
-
-async def _has_finished_once(session: AsyncSession, schedule_id: int) -> bool:
-    done = select(ScheduleFire.id).where(
-        ScheduleFire.schedule_id == schedule_id, ScheduleFire.state == FireState.finished
-    )
-    return await session.scalar(done.limit(1)) is not None
 
 
 async def end(session: AsyncSession, fire: ScheduleFire, state: FireState, reason: str | None = None) -> None:
@@ -171,11 +211,11 @@ async def after_freeze(session: AsyncSession, dataset_id: int) -> None:
     if dataset.state is not DatasetState.frozen:
         await end(session, fire, FireState.failed, dataset.reason)
         return
-    plan, project = Plan.model_validate(schedule.plan), await session.get_one(Project, fire.project_id)
-    base = await default_base(session, project.id)
-    form = RewardForm(dataset=dataset.public_id, base=plan.base, seed=plan.seed, config=plan.reward)
+    base = await default_base(session, fire.project_id)
     try:
-        await start_reward_run(session, project.id, form, base, schedule.created_by_id, schedule_fire_id=fire.id)
+        plan = plan_of(schedule)
+        form = RewardForm(dataset=dataset.public_id, base=plan.base, seed=plan.seed, config=plan.reward)
+        await start_reward_run(session, fire.project_id, form, base, schedule.created_by_id, schedule_fire_id=fire.id)
     except DomainError as refused:
         await end(session, fire, FireState.failed, str(refused))
 
@@ -198,10 +238,10 @@ async def after_run(session: AsyncSession, run_id: int) -> None:
 
 async def _start_policy(session: AsyncSession, fire: ScheduleFire, reward_run: Run) -> None:
     schedule = await session.get_one(Schedule, fire.schedule_id)
-    plan = Plan.model_validate(schedule.plan)
     reward = await session.get_one(Checkpoint, reward_run.result_id)
-    form = PPOForm(reward=reward.public_id, base=plan.base, seed=plan.seed, config=plan.ppo)
     try:
+        plan = plan_of(schedule)
+        form = PPOForm(reward=reward.public_id, base=plan.base, seed=plan.seed, config=plan.ppo)
         await start_ppo_run(session, fire.project_id, form, schedule.created_by_id, schedule_fire_id=fire.id)
     except DomainError as refused:
         await end(session, fire, FireState.failed, str(refused))

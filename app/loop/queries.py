@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
+from app.datasets.forms import FreezeForm
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import NotFound
 from app.loop.tables import FireState, Schedule, ScheduleFire
 from app.projects.tables import Project, ProjectState
-from app.prompts.tables import Prompt
-from app.tasks.tables import Purpose, Task
+from app.prompts.tables import Prompt, Root
+from app.tasks.tables import Task
 from app.training.tables import Run
+
+IS_KEPT = (Schedule.enabled, Project.state == ProjectState.open)
 
 
 async def schedule_of(session: AsyncSession, project_id: int, public_id: UUID) -> Schedule:
@@ -41,33 +45,69 @@ async def fires_of(session: AsyncSession, schedule_id: int, most: int = 20) -> S
     return (await session.scalars(query.limit(most))).all()
 
 
-async def enabled_schedules(session: AsyncSession) -> Sequence[tuple[Schedule, Project]]:
-    """Schedules to look at, each locked: one that another scheduler holds right now is passed by."""
+async def enabled_schedules(session: AsyncSession) -> Sequence[int]:
+    """Inside ids of the schedules to look at."""
+    query = select(Schedule.id).join(Project, Project.id == Schedule.project_id)
+    return (await session.scalars(query.where(*IS_KEPT).order_by(Schedule.id))).all()
+
+
+async def schedule_to_look_at(session: AsyncSession, schedule_id: int) -> tuple[Schedule, Project] | None:
+    """A schedule, locked; None when another scheduler holds it right now, or it is off by now."""
     query = (
         select(Schedule, Project)
         .join(Project, Project.id == Schedule.project_id)
-        .where(Schedule.enabled, Project.state == ProjectState.open)
-        .order_by(Schedule.id)
+        .where(Schedule.id == schedule_id, *IS_KEPT)
         .with_for_update(of=Schedule, skip_locked=True)
     )
-    return [(schedule, project) for schedule, project in await session.execute(query)]
+    found = (await session.execute(query, execution_options={"populate_existing": True})).one_or_none()
+    return None if found is None else (found[0], found[1])
 
 
-async def answers_for_training(session: AsyncSession, project_id: int) -> tuple[int, int]:
-    """(live answers that a dataset would take, those among them that prefer one side)."""
-    query = (
-        select(func.count(), func.count().filter(Annotation.body["outcome"].astext == "preferred"))
+def for_training(project_id: int, *columns: Any) -> Select[Any]:
+    """The live answers that a dataset takes unless it is told otherwise."""
+    taken = FreezeForm(name="any")
+    return (
+        select(*columns)
+        .select_from(Annotation)
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .where(
             Annotation.project_id == project_id,
             Annotation.state == AnnotationState.live,
+            Annotation.kind == "comparison",
             Prompt.retired_at.is_(None),
-            Task.purpose.in_((Purpose.collect, Purpose.calibration)),
+            Prompt.use.in_(taken.uses),
+            Task.purpose.in_(taken.purposes),
         )
     )
-    answers, preferring = (await session.execute(query)).one()
-    return answers, preferring
+
+
+async def new_answers(session: AsyncSession, schedule: Schedule) -> int:
+    """Those that came since the schedule was last due, or last changed. Counted by when they were given: a prompt that
+    is retired takes its answers along, and no others have to come in their place."""
+    last = select(func.max(ScheduleFire.created_at)).where(ScheduleFire.schedule_id == schedule.id).scalar_subquery()
+    since = func.greatest(schedule.armed_at, last)  # of a null and an instant, the instant
+    query = for_training(schedule.project_id, func.count()).where(Annotation.submitted_at > since)
+    return await session.scalar(query) or 0
+
+
+async def is_anything_new(session: AsyncSession, schedule: Schedule) -> bool:
+    """Whether an answer came since the last time that the schedule went through to its end, if it ever did."""
+    last = select(func.max(ScheduleFire.created_at)).where(
+        ScheduleFire.schedule_id == schedule.id, ScheduleFire.state == FireState.finished
+    )
+    since = await session.scalar(last)
+    if since is None:
+        return True
+    newer = for_training(schedule.project_id, Annotation.id).where(Annotation.submitted_at > since)
+    return await session.scalar(newer.limit(1)) is not None
+
+
+async def preferring_by_root(session: AsyncSession, project_id: int) -> Sequence[tuple[str, int]]:
+    """(root's key, answers that prefer a side) of what a dataset would take."""
+    query = for_training(project_id, Root.key, func.count()).join(Root, Root.id == Prompt.root_id)
+    preferring = query.where(Annotation.body["outcome"].astext == "preferred").group_by(Root.key)
+    return [(key, count) for key, count in await session.execute(preferring)]
 
 
 async def database_now(session: AsyncSession) -> datetime:

@@ -11,9 +11,9 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
 from app.datasets.forms import Name
-from app.loop.actions import edit_schedule, make_schedule
-from app.loop.forms import Plan, ScheduleForm
-from app.loop.queries import answers_for_training, database_now, fires_of, schedule_of, schedules_of, traces_of
+from app.loop.actions import edit_schedule, make_schedule, plan_of, switch_schedule
+from app.loop.forms import ScheduleForm
+from app.loop.queries import database_now, fires_of, new_answers, schedule_of, schedules_of, traces_of
 from app.loop.rules import next_due
 from app.loop.tables import Schedule, Trigger
 from app.pages import redirect, respond
@@ -54,13 +54,13 @@ def words_of(schedule: Schedule, project: Project) -> str:
 
 
 async def with_history(session: Session, schedule: Schedule, project: Project) -> dict[str, Any]:
-    now, (answers, _preferring) = await database_now(session), await answers_for_training(session, project.id)
+    now = await database_now(session)
     fires = await fires_of(session, schedule.id)
     return {
         "schedule": schedule,
         "words": words_of(schedule, project),
         "next": next_of(schedule, project, now),
-        "new_answers": max(0, answers - schedule.answers_seen),
+        "new_answers": await new_answers(session, schedule),
         "fires": fires,
         "made": await traces_of(session, fires),
     }
@@ -86,7 +86,7 @@ async def create(
     request: Request, project: UUID, fields: Annotated[ScheduleFields, Form()], access: Editor, session: Session
 ) -> Response:
     await make_schedule(session, access.of_project(), fields.as_form(), access.person.id)
-    return redirect(request, f"/projects/{project}/schedules", _("The schedule is kept from now on."))
+    return redirect(request, f"/projects/{project}/schedules", _("Schedule added."))
 
 
 @router.get("/schedules/{schedule}/edit")
@@ -102,7 +102,7 @@ async def change(
     request: Request, schedule: UUID, fields: Annotated[ScheduleFields, Form()], access: Editor, session: Session
 ) -> Response:
     found = await schedule_of(session, access.of_project(), schedule)
-    form = fields.as_form(enabled=found.enabled, plan=Plan.model_validate(found.plan))
+    form = fields.as_form(enabled=found.enabled, plan=plan_of(found))
     await edit_schedule(session, found, form, access.person.id)
     return redirect(request, f"/projects/{access.project}/schedules", _("The schedule is changed."))
 
@@ -111,8 +111,6 @@ async def change(
 async def switch(
     request: Request, schedule: UUID, enabled: Annotated[bool, Form()], access: Editor, session: Session
 ) -> Response:
-    """On or off. Saying what is so already changes nothing."""
     found = await schedule_of(session, access.of_project(), schedule)
-    told = {name: getattr(found, name) for name in ScheduleForm.model_fields} | {"enabled": enabled}
-    await edit_schedule(session, found, ScheduleForm.model_validate(told), access.person.id)
+    await switch_schedule(session, found, access.person.id, enabled=enabled)
     return redirect(request, f"/projects/{access.project}/schedules")

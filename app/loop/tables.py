@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, SmallInteger, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, key, now, of_project, outside_id, word
+from app.database import Base, Told, key, now, of_project, outside_id, word
 
 
 class Trigger(StrEnum):
@@ -19,8 +19,8 @@ class Trigger(StrEnum):
 class Schedule(Base):
     """weekly: on `weekday` (0 = Monday) at `at` in the project's zone. answers: after `every` new live answers.
 
-    plan: what a fire does (dataset question, reward and PPO settings). answers_seen: the count at the last fire.
-    armed_at: since when it waits in this form; what was due before is not made up for.
+    plan: what a fire does (dataset question, reward and PPO settings). armed_at: since when it waits in this form; what
+    was due before is not made up for, and answers from before do not count. answers_seen: read by nobody any more.
     """
 
     __tablename__ = "schedules"
@@ -69,7 +69,7 @@ class ScheduleFire(Base):
     schedule_id: Mapped[int]
     due_at: Mapped[datetime]
     state: Mapped[FireState] = mapped_column(word(FireState), server_default="started", default=FireState.started)
-    reason: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(Told)
     dataset_id: Mapped[int | None]
     created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]

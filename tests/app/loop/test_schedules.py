@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,21 +14,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import database
 from app.checkpoints.tables import Checkpoint, CheckpointKind
 from app.datasets.actions import conclude_freezing, give_up_freezing, write_dataset
+from app.datasets.rules import split_of
 from app.datasets.tables import Dataset
 from app.loop import actions
-from app.loop.actions import after_freeze, after_run, edit_schedule, make_schedule, tick
+from app.loop.actions import after_freeze, after_run, edit_schedule, make_schedule, switch_schedule
 from app.loop.forms import Plan, ScheduleForm
-from app.loop.queries import answers_for_training
+from app.loop.queries import new_answers, preferring_by_root
 from app.loop.tables import FireState, Schedule, ScheduleFire, Trigger
 from app.projects.queries import default_batch
 from app.projects.tables import Project
-from app.tasks.tables import Purpose
+from app.prompts.actions import retire_prompt
+from app.prompts.tables import Prompt, Use
+from app.settings import get_settings
+from app.tasks.tables import Purpose, Task
 from app.training.actions import cancel_run, fail, succeed, take_run
 from app.training.configs import RewardConfig
 from app.training.tables import Method, Run
 from tests import make
 from tests.app.datasets.test_export import engineer
+from tests.app.evaluation.scene import here
 from tests.queue import waiting
+from workers.handlers.loop import look_at_schedules
+from workers.handlers.registry import Context
 
 PLAN = Plan(heldout_share=0, seed=4, reward=RewardConfig(min_votes=4))
 MONDAY = datetime(2026, 11, 16, 3, 0, tzinfo=UTC)
@@ -44,18 +52,31 @@ def by_answers(every: int = 5, **values: Any) -> ScheduleForm:
 async def ground(session: AsyncSession, answers: int = 6) -> Project:
     base = await make.checkpoint(session)
     project = await make.project(session, checkpoint_id=base.id)
-    await answered(session, project, answers)
+    await answered(session, project, answers, at=await now_of(session) - timedelta(hours=1))
     return project
 
 
+async def now_of(session: AsyncSession) -> datetime:
+    """The database's clock, which stands still inside a transaction."""
+    return (await session.execute(select(func.now()))).scalar_one()
+
+
 async def answered(
-    session: AsyncSession, project: Project, count: int, outcome: Any = 0, purpose: Purpose = Purpose.collect
-) -> None:
+    session: AsyncSession,
+    project: Project,
+    count: int,
+    outcome: Any = 0,
+    purpose: Purpose = Purpose.collect,
+    at: datetime | None = None,
+) -> list[Task]:
+    """Answers by somebody new, a task each. at: when they were given; now."""
     person = await make.user(session)
     await make.member(session, project, person)
     batch = await default_batch(session, project.id)
-    for _ in range(count):
-        await make.annotation(session, await make.task(session, project, batch, purpose=purpose), person, outcome)
+    tasks = [await make.task(session, project, batch, purpose=purpose) for _ in range(count)]
+    for task in tasks:
+        await make.annotation(session, task, person, outcome, submitted_at=at or await now_of(session))
+    return tasks
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, instant: datetime) -> None:
@@ -70,6 +91,17 @@ async def armed(session: AsyncSession, project: Project, form: ScheduleForm, sin
     schedule.armed_at = since
     await session.flush()
     return schedule
+
+
+async def often(session: AsyncSession, project: Project, every: int = 5, **values: Any) -> Schedule:
+    """A schedule by answers that was made a minute ago."""
+    form = by_answers(every, **values)
+    return await armed(session, project, form, await now_of(session) - timedelta(minutes=1))
+
+
+async def tick(session: AsyncSession) -> None:
+    """What housekeeping does once a minute; its transactions are savepoints of the test's own."""
+    await look_at_schedules(here(session))
 
 
 async def fires(session: AsyncSession) -> list[ScheduleFire]:
@@ -166,7 +198,7 @@ async def test_a_schedule_that_was_off_makes_up_for_nothing(session: AsyncSessio
 
 async def test_so_many_new_answers_fire(session: AsyncSession) -> None:
     project = await ground(session)
-    schedule = await make_schedule(session, project.id, by_answers(5), None)
+    await often(session, project)
     await answered(session, project, 4)
     await answered(session, project, 9, purpose=Purpose.evaluation)  # those are not for training
     await tick(session)
@@ -175,21 +207,21 @@ async def test_so_many_new_answers_fire(session: AsyncSession) -> None:
     await tick(session)
     await tick(session)
     assert len(await fires(session)) == 1
-    assert schedule.answers_seen == 11
 
 
 async def test_answers_that_come_while_it_runs_are_waited_with(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = await ground(session)
-    await make_schedule(session, project.id, by_answers(5), None)
+    await often(session, project)
     await answered(session, project, 5)
     await tick(session)
-    await answered(session, project, 5)
+    later = await now_of(session) + timedelta(minutes=1)
+    await answered(session, project, 5, at=later)
     await tick(session)
     (fire,) = await fires(session)
     await actions.end(session, fire, FireState.finished)
-    clock(monkeypatch, datetime.now(UTC) + timedelta(minutes=1))  # the database's stands still inside a transaction
+    clock(monkeypatch, later)
     await tick(session)
     assert [one.state for one in await fires(session)] == [FireState.finished, FireState.started]
 
@@ -197,7 +229,7 @@ async def test_answers_that_come_while_it_runs_are_waited_with(
 @pytest.mark.parametrize("state", ["paused", "archived"])
 async def test_a_project_that_rests_fires_nothing(session: AsyncSession, state: str) -> None:
     project = await ground(session)
-    await make_schedule(session, project.id, by_answers(5), None)
+    await often(session, project)
     await answered(session, project, 5)
     project.state = state  # type: ignore[assignment]
     await session.flush()
@@ -205,18 +237,173 @@ async def test_a_project_that_rests_fires_nothing(session: AsyncSession, state: 
     assert await fires(session) == []
 
 
+async def test_answers_from_before_it_was_switched_on_again_do_not_count(session: AsyncSession) -> None:
+    project = await ground(session)
+    schedule = await often(session, project)
+    await switch_schedule(session, schedule, None, enabled=False)
+    await answered(session, project, 30)
+    await switch_schedule(session, schedule, None, enabled=True)
+    await tick(session)
+    assert await fires(session) == []
+    assert await new_answers(session, schedule) == 0
+
+
+async def test_a_weekly_schedule_that_is_changed_to_answers_counts_from_then_on(session: AsyncSession) -> None:
+    project = await ground(session)
+    schedule = await armed(session, project, weekly(), await now_of(session) - timedelta(days=1))
+    await answered(session, project, 30)
+    await edit_schedule(session, schedule, by_answers(5), None)
+    await tick(session)
+    assert await fires(session) == []
+    await answered(session, project, 5, at=await now_of(session) + timedelta(seconds=1))
+    await tick(session)
+    assert len(await fires(session)) == 1
+
+
+async def test_prompts_that_are_retired_ask_for_no_answers_in_their_place(session: AsyncSession) -> None:
+    project = await ground(session)
+    old = await answered(session, project, 10, at=await now_of(session) - timedelta(hours=1))
+    schedule = await often(session, project)
+    for task in old:
+        await retire_prompt(session, await session.get_one(Prompt, task.prompt_id), None, retired=True)
+    await answered(session, project, 4)
+    assert await new_answers(session, schedule) == 4
+    await answered(session, project, 1)
+    await tick(session)
+    assert [fire.state for fire in await fires(session)] == [FireState.started]
+
+
+async def test_answers_that_no_dataset_takes_count_for_nothing(session: AsyncSession) -> None:
+    project = await ground(session, answers=0)
+    schedule = await often(session, project)
+    for task in await answered(session, project, 5):
+        prompt = await session.get_one(Prompt, task.prompt_id)
+        prompt.use = Use.heldout
+    await session.flush()
+    assert (await new_answers(session, schedule), await preferring_by_root(session, project.id)) == (0, [])
+
+
+# ---- one schedule's trouble is its own -----------------------------------------------------------------------------
+
+
+async def test_a_long_name_is_cut_so_that_its_dataset_can_have_one(session: AsyncSession) -> None:
+    project = await ground(session)
+    await often(session, project, name="n" * 120)
+    await answered(session, project, 5)
+    await tick(session)
+    (fire,) = await fires(session)
+    assert (fire.state, fire.reason) == (FireState.started, None)
+    name = (await session.get_one(Dataset, fire.dataset_id)).name
+    assert name == "n" * 101 + f" · {fire.due_at:%Y-%m-%d %H:%M}"
+
+
+async def test_a_schedule_that_breaks_says_so_and_the_others_fire(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = await ground(session)
+    for name in ("breaks", "works"):
+        await often(session, project, name=name)
+    await answered(session, project, 5)
+    ask = actions.ask_to_freeze
+
+    async def ask_or_break(session: AsyncSession, project_id: int, question: Any, actor: Any) -> Dataset:
+        if question.name.startswith("breaks"):
+            raise RuntimeError("nobody thought of \0 this")
+        return await ask(session, project_id, question, actor)
+
+    monkeypatch.setattr(actions, "ask_to_freeze", ask_or_break)
+    for _twice in range(2):
+        await tick(session)
+    broken, working = await fires(session)
+    assert (broken.state, broken.reason) == (
+        FireState.failed,
+        "It could not begin: RuntimeError: nobody thought of � this.",
+    )
+    assert (working.state, working.reason) == (FireState.started, None)
+    assert "nobody thought of" in caplog.text
+
+
+async def test_a_database_that_is_away_for_a_moment_uses_no_turn_up(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await ground(session)
+    await often(session, project)
+    await answered(session, project, 5)
+
+    async def away(*_given: Any) -> Any:
+        raise psycopg.errors.AdminShutdown
+
+    with monkeypatch.context() as now:
+        now.setattr(actions, "ask_to_freeze", away)
+        await tick(session)
+    assert await fires(session) == []
+    await tick(session)
+    assert [fire.state for fire in await fires(session)] == [FireState.started]
+
+
+async def test_a_plan_of_another_version_ends_its_fires_with_a_sentence(session: AsyncSession, tmp_path: Path) -> None:
+    """Before anything is frozen, and also where the plan was overtaken between two steps."""
+    project = await ground(session)
+    fire, _dataset = await fired(session, project, tmp_path)
+    schedule = await session.get_one(Schedule, fire.schedule_id)
+    schedule.plan = schedule.plan | {"gone": 1}
+    second = await often(session, project, 1)
+    second.plan = schedule.plan
+    await session.flush()
+    await tick(session)
+    told = [(one.state, one.reason) for one in await fires(session)]
+    sentence = (
+        "This schedule's plan was kept by another version of Hone and cannot be read: gone is not a field here. "
+        "Give it a new one over REST, or make a new schedule."
+    )
+    assert told == [(FireState.failed, sentence)] * 2
+
+
+async def test_a_schedule_whose_plan_cannot_be_read_can_be_switched_off(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    project = await ground(session)
+    schedule = await often(session, project)
+    schedule.plan = {"gone": 1}
+    await engineer(client, session, project)
+    sent = await client.post(f"/schedules/{schedule.public_id}/switch", data={"enabled": "false"})
+    assert sent.status_code == 303
+    fields = {"name": "x", "trigger": "answers", "every": "5"}
+    refused = await client.post(f"/schedules/{schedule.public_id}", data=fields)
+    assert refused.status_code == 409
+    assert "gone is not a field here" in refused.text
+
+
 # ---- why not -------------------------------------------------------------------------------------------------------
 
 
 async def test_too_few_preferences_skip_with_the_count_that_is_needed(session: AsyncSession) -> None:
     project = await ground(session, answers=0)
-    await make_schedule(session, project.id, by_answers(5), None)
+    await often(session, project)
     await answered(session, project, 3)
     await answered(session, project, 9, outcome="tie")
     await tick(session)
     (fire,) = await fires(session)
-    assert (fire.state, fire.reason) == (FireState.skipped, "3 answers prefer a side; 4 are needed.")
+    assert (fire.state, fire.reason) == (
+        FireState.skipped,
+        "3 answers for training prefer a side; 4 are needed (0 more are held out).",
+    )
     assert await waiting(session, "FreezeDataset") == []
+
+
+async def test_preferences_that_are_held_out_do_not_make_a_training(session: AsyncSession) -> None:
+    project = await ground(session, answers=0)
+    await often(session, project, plan=PLAN.model_copy(update={"heldout_share": 0.9}))
+    await answered(session, project, 12)
+    keys = [key for key, _count in await preferring_by_root(session, project.id)]
+    practised = [split_of(key, 0.9) for key in keys].count("train")
+    assert practised < 4 < len(keys), "by chance, with these roots; name others if they change"
+    await tick(session)
+    (fire,) = await fires(session)
+    assert fire.state is FireState.skipped
+    assert fire.reason == (
+        f"{practised} answers for training prefer a side; 4 are needed ({12 - practised} more are held out)."
+    )
 
 
 async def test_a_week_without_new_answers_is_skipped(session: AsyncSession, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +435,7 @@ async def test_a_week_whose_training_still_runs_is_skipped(
 
 async def fired(session: AsyncSession, project: Project, home: Path) -> tuple[ScheduleFire, Dataset]:
     """A schedule's fire with its dataset frozen."""
-    await make_schedule(session, project.id, by_answers(1), None)
+    await often(session, project, 1)
     await answered(session, project, 1)
     await tick(session)
     (fire,) = await fires(session)
@@ -307,7 +494,7 @@ async def test_a_step_whose_job_was_lost_is_taken_at_the_next_tick(session: Asyn
 
 async def test_a_dataset_that_fails_ends_the_fire_with_its_reason(session: AsyncSession) -> None:
     project = await ground(session)
-    await make_schedule(session, project.id, by_answers(1), None)
+    await often(session, project, 1)
     await answered(session, project, 1)
     await tick(session)
     (fire,) = await fires(session)
@@ -369,13 +556,12 @@ async def set_up_committed() -> None:
         last = now - timedelta(hours=1)
         form = weekly(weekday=last.weekday(), at=last.time())
         await armed(session, project, form, now - timedelta(days=2))
-        await make_schedule(session, project.id, by_answers(2), None)
-        await answered(session, project, 3)
+        await often(session, project, 2)
+        await answered(session, project, 3, at=now + timedelta(seconds=1))
 
 
 async def tick_alone() -> None:
-    async with database.transaction() as session:
-        await tick(session)
+    await look_at_schedules(Context(get_settings()))
 
 
 async def test_eight_schedulers_at_once_fire_each_schedule_once(committed: str) -> None:
@@ -394,9 +580,9 @@ async def test_without_lock_and_unique_index_the_same_race_fires_more_than_once(
     """The negative control: the race above is one, and this test would see it lost."""
     await set_up_committed()
 
-    async def unlocked(session: AsyncSession) -> Any:
-        found = select(Schedule, Project).join(Project, Project.id == Schedule.project_id)
-        return [(schedule, project) for schedule, project in await session.execute(found)]
+    async def unlocked(session: AsyncSession, schedule_id: int) -> Any:
+        schedule = await session.get_one(Schedule, schedule_id)
+        return schedule, await session.get_one(Project, schedule.project_id)
 
     async def insert(session: AsyncSession, schedule: Schedule, due_at: datetime) -> ScheduleFire:
         await asyncio.sleep(0.05)
@@ -405,7 +591,7 @@ async def test_without_lock_and_unique_index_the_same_race_fires_more_than_once(
         await session.flush()
         return fire
 
-    monkeypatch.setattr(actions, "enabled_schedules", unlocked)
+    monkeypatch.setattr(actions, "schedule_to_look_at", unlocked)
     monkeypatch.setattr(actions, "_begin", insert)
     async with database.transaction() as session:
         await session.execute(text("ALTER TABLE schedule_fires DROP CONSTRAINT uq_schedule_fires_schedule_id_due_at"))
@@ -456,9 +642,9 @@ async def test_the_page_makes_changes_and_switches_schedules_and_says_what_happe
     assert (schedule.enabled, schedule.trigger) == (False, Trigger.answers)
     await client.post(f"/schedules/{schedule.public_id}/switch", data={"enabled": "true"})
     project = await session.get_one(Project, project.id)
-    await answered(session, project, 2)
-    await answered(session, project, 3, outcome="tie")
+    later = await now_of(session) + timedelta(seconds=1)
+    await answered(session, project, 2, at=later)
+    await answered(session, project, 3, outcome="tie", at=later)
     await tick(session)
     page = (await client.get(home)).text
-    assert "2 answers prefer a side; 20 are needed." in page
-    assert await answers_for_training(session, project.id) == (5, 2)
+    assert "2 answers for training prefer a side; 20 are needed" in page
