@@ -15,10 +15,12 @@ from app.accounts import idempotency
 from app.accounts.credentials import Entry, cookie_of, credential_of, granted, hashed, led_by, look_up
 from app.accounts.permissions import Permission, Role
 from app.database import Session
-from app.errors import Forbidden, Invalid, NotFound, SignInNeeded
+from app.errors import Forbidden, NotFound, SignInNeeded
 from app.translation import _
 
-__all__ = ["Access", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "must_be_known", "signed_in"]
+__all__ = ["Access", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "signed_in"]
+
+READING = {"GET", "HEAD"}
 
 
 class InPersonOnly(Forbidden):
@@ -161,11 +163,3 @@ def in_person() -> Any:
 def anybody() -> Any:
     """Route dependency for the few pages before sign-in."""
     return Depends(Anybody(), scope="function")
-
-
-def must_be_known(scope: str) -> Permission:
-    """A scope as the permission it names."""
-    try:
-        return Permission(scope)
-    except ValueError:
-        raise Invalid(field="scopes", reason=_("{scope} is not a permission").format(scope=scope)) from None

@@ -76,8 +76,3 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.annotator: frozenset({P.project_read} | _ANNOTATES),
     Role.viewer: frozenset(_SEES_NUMBERS | {P.evaluation_read}),
 }
-
-
-def permits(role: Role | None, permission: Permission, *, is_admin: bool = False) -> bool:
-    """Whether somebody with `role` in a project (or an admin of the installation) may do this."""
-    return is_admin or (role is not None and permission in ROLE_PERMISSIONS[role])

@@ -32,13 +32,6 @@ def make_token() -> str:
     return PREFIX + body + checksum(body)
 
 
-def is_token(text: str) -> bool:
-    """Whether this can be one of ours: form and checksum, no database."""
-    body = text.removeprefix(PREFIX)
-    fits = text.startswith(PREFIX) and len(body) == 46 and body.isalnum() and body.isascii()
-    return fits and hmac.compare_digest(checksum(body[:-6]), body[-6:])
-
-
 # In this order: Edge and Opera call themselves Chrome too, and everybody calls themselves Mozilla.
 BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 SYSTEMS = (

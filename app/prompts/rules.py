@@ -110,10 +110,5 @@ def share(one: frozenset[int], other: frozenset[int]) -> float:
     return common / (len(one) + len(other) - common)
 
 
-def similarity(one: str, other: str) -> float:
-    """How alike two texts are by their word triples, 0 … 1: near-identical answers are not shown as a pair."""
-    return share(shingles(words_of(one)), shingles(words_of(other)))
-
-
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -1,6 +1,7 @@
 """API tokens: what they are, what they open, and where they never stand."""
 
 import logging
+import re
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from app.events import Event
 from tests import make
 
 PASSWORD = "correct horse battery"
+FORM = re.compile(r"hone_[0-9A-Za-z]{46}")
 
 
 def bearing(token: str) -> dict[str, str]:
@@ -63,7 +65,7 @@ async def test_a_token_is_shown_once_and_stored_as_a_hash(
     made = await client.post("/api/v1/tokens", json=form, headers=key)
     token = made.json()["token"]
     assert made.status_code == 201
-    assert rules.is_token(token)
+    assert FORM.fullmatch(token)
     told = await session.scalar(select(Event.body).where(Event.kind == "token.made"))
     assert told == {"role": None, "scopes": [], "days": 30}
     assert token not in (await client.get("/api/v1/tokens")).text
@@ -83,7 +85,7 @@ async def test_the_browsers_page_makes_and_revokes_tokens(client: httpx.AsyncCli
     await signed_in(client, session)
     page = await client.post("/account/tokens", data={"name": "notebook", "role": "", "project": "", "days": "90"})
     token = page.text.partition("hone_")[2].partition('"')[0]
-    assert rules.is_token("hone_" + token)
+    assert FORM.fullmatch("hone_" + token)
     row = (await session.scalars(select(ApiToken))).one()
     assert row.expires_at is not None
     assert (await client.post(f"/account/tokens/{row.public_id}/revoke")).status_code == 303
@@ -182,22 +184,15 @@ async def test_using_a_token_is_noted(client: httpx.AsyncClient, session: AsyncS
     assert await session.scalar(select(ApiToken.seen_at)) is not None
 
 
-def test_a_checksum_tells_tokens_from_look_alikes() -> None:
+def test_a_token_ends_in_the_checksum_of_its_middle() -> None:
     token = rules.make_token()
-    assert rules.is_token(token)
-    assert not rules.is_token(token[:-1] + ("A" if token[-1] != "A" else "B"))
-    assert not rules.is_token("hone_" + "a" * 46)
+    assert FORM.fullmatch(token)
+    assert token.endswith(rules.checksum(token.removeprefix("hone_")[:40]))
     # CRC-32 of "123456789" is 0xCBF43926 = 3421780262 (the check value of the standard), in base 62: 3JzvCu
     number = 0
     for digit in rules.checksum("123456789"):
         number = number * 62 + rules.DIGITS.index(digit)
     assert number == 0xCBF43926
-
-
-@given(st.text(max_size=60))
-def test_no_text_confuses_the_check(text: str) -> None:
-    assert not rules.is_token(text)
-    assert not rules.is_token("hone_" + text)
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.uuids())

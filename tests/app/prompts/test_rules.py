@@ -14,7 +14,6 @@ from app.prompts.rules import (
     content_hash,
     nearness,
     shingles,
-    similarity,
     turn_key,
     turn_of,
     words_of,
@@ -81,12 +80,6 @@ def test_near_turns_share_a_band_and_far_ones_do_not() -> None:
 def test_hashes_are_the_same_on_every_machine() -> None:
     assert bands_of(shingles(["how", "do", "i", "fold"]))[:2] == [2138172796871194884, 4963918343379147348]
     assert turn_key(["hello"]) == "turn:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-
-
-@given(TEXTS, TEXTS)
-def test_similarity_is_a_share(one: str, other: str) -> None:
-    assert 0 <= similarity(one, other) == similarity(other, one) <= 1
-    assert similarity(one, one) == 1
 
 
 @settings(max_examples=200)
