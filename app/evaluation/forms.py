@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.completions.rules import Sampling
+from app.translation import _
 
 
 class EvaluationForm(BaseModel):
@@ -26,5 +27,5 @@ class EvaluationForm(BaseModel):
     @model_validator(mode="after")
     def two_checkpoints(self) -> Self:
         if self.candidate == self.baseline:
-            raise ValueError("candidate and baseline are the same checkpoint; name two")
+            raise ValueError(_("candidate and baseline are the same checkpoint; name two"))
         return self

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.datasets.forms import Name
 from app.loop.tables import Trigger
 from app.training.configs import PPOConfig, RewardConfig
+from app.translation import _
 
 
 class Plan(BaseModel):
@@ -39,7 +40,7 @@ class ScheduleForm(BaseModel):
     @model_validator(mode="after")
     def trigger_is_complete(self) -> Self:
         if self.trigger is Trigger.weekly and (self.weekday is None or self.at is None or self.every is not None):
-            raise ValueError("a weekly schedule needs weekday and at, and no every")
+            raise ValueError(_("a weekly schedule needs weekday and at, and no every"))
         if self.trigger is Trigger.answers and (self.every is None or self.weekday is not None or self.at is not None):
-            raise ValueError("a schedule by answers needs every, and no weekday or at")
+            raise ValueError(_("a schedule by answers needs every, and no weekday or at"))
         return self

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-CONFIG_VERSION = 1
+from app.translation import _
 
 
 class RunRefused(Exception):
@@ -35,6 +35,10 @@ class Config(BaseModel):
     token_budget: int = Field(
         default=8192, ge=64, description="Padded tokens in one forward pass: bounds memory, changes no result."
     )
+
+    def refuse(self, sentence: str) -> NoReturn:
+        """:raises ValueError: the sentence, its braces filled from the fields."""
+        raise ValueError(sentence.format(**dict(self)))
 
 
 class RewardConfig(Config):
@@ -96,12 +100,14 @@ class RewardConfig(Config):
     @model_validator(mode="after")
     def fits_together(self) -> Self:
         if self.prior_right <= self.prior_wrong and self.reliability:
-            raise ValueError(
-                f"prior_right {self.prior_right:g} must be above prior_wrong {self.prior_wrong:g},"
-                " or raters are presumed to name the worse answer"
+            self.refuse(
+                _(
+                    "prior_right {prior_right:g} must be above prior_wrong {prior_wrong:g},"
+                    " or raters are presumed to name the worse answer"
+                )
             )
         if self.min_votes < self.members:
-            raise ValueError(f"min_votes {self.min_votes} is below members {self.members}: a fold would be empty")
+            self.refuse(_("min_votes {min_votes} is below members {members}: a fold would be empty"))
         return self
 
     @property
@@ -177,33 +183,24 @@ class PPOConfig(Config):
     @model_validator(mode="after")
     def fits_together(self) -> Self:
         if self.batch % self.minibatch:
-            raise ValueError(f"minibatch {self.minibatch} does not divide batch {self.batch}")
+            self.refuse(_("minibatch {minibatch} does not divide batch {batch}"))
         if self.batch % self.samples_per_prompt:
-            raise ValueError(f"samples_per_prompt {self.samples_per_prompt} does not divide batch {self.batch}")
+            self.refuse(_("samples_per_prompt {samples_per_prompt} does not divide batch {batch}"))
         if self.whiten_rewards and self.minibatch < 8:
-            raise ValueError(f"whiten_rewards needs a minibatch of at least 8, not {self.minibatch}")
+            self.refuse(_("whiten_rewards needs a minibatch of at least 8, not {minibatch}"))
         if self.kl_budget is not None and self.kl_target is not None and self.kl_budget <= self.kl_target:
-            raise ValueError(f"kl_budget {self.kl_budget:g} must be above kl_target {self.kl_target:g}")
+            self.refuse(_("kl_budget {kl_budget:g} must be above kl_target {kl_target:g}"))
         if self.kl_target is not None and self.kl_coef == 0:
-            raise ValueError("kl_target steers kl_coef by factors, so kl_coef must be above 0")
+            self.refuse(_("kl_target steers kl_coef by factors, so kl_coef must be above 0"))
         if self.critic_warmup and self.critic == "shared":
-            raise ValueError("critic_warmup needs critic own: a shared trunk has no critic to warm up alone")
+            self.refuse(_("critic_warmup needs critic own: a shared trunk has no critic to warm up alone"))
         if self.critic_warmup >= self.steps:
-            raise ValueError(f"critic_warmup {self.critic_warmup} leaves none of {self.steps} steps to the policy")
+            self.refuse(_("critic_warmup {critic_warmup} leaves none of {steps} steps to the policy"))
         return self
 
     @property
     def prompts_per_step(self) -> int:
         return self.batch // self.samples_per_prompt
-
-    @property
-    def answers(self) -> int:
-        """Sampled in the whole run."""
-        return self.steps * self.batch
-
-    @property
-    def updates_per_step(self) -> int:
-        return self.epochs * (self.batch // self.minibatch)
 
 
 class Run(BaseModel):
