@@ -16,7 +16,7 @@ from app import database, doctor, embedded, extras, importing, migrating, superv
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.accounts.actions.links import make_sign_in_link
 from app.errors import DomainError
-from app.settings import Settings, get_settings, in_words, sources, unknown_names
+from app.settings import Settings, address_of, get_settings, in_words, sources, unknown_names
 from app.translation import _
 from app.unprivileged import CannotStart
 
@@ -86,7 +86,7 @@ def show_sign_in_link() -> None:
     """Print a link that signs an admin in, once."""
     settings = get_settings()
     with database_of(settings):
-        print(supervision.address_of(settings, settings.port) + asyncio.run(_sign_in_path()))
+        print(address_of(settings) + asyncio.run(_sign_in_path()))
 
 
 async def _sign_in_path() -> str:

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=FILE, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    home: Path = Field(default=Path("var"), description="Folder for Postgres, checkpoints, datasets and media.")
+    home: Path = Field(default=Path("var"), description="Folder of Postgres, checkpoints, datasets, runs and media.")
     database_url: SecretStr | None = Field(
         default=None, description="A Postgres server of your own; empty starts the embedded one below home."
     )
@@ -70,6 +70,25 @@ class Settings(BaseSettings):
 @cache
 def get_settings() -> Settings:
     return Settings()
+
+
+def address_of(settings: Settings, port: int | None = None, reached: str | None = None) -> str:
+    """Where people find the web server, without a slash at its end.
+
+    port: the one it listens on where the setting is 0. reached: how a browser has reached us; only for what that very
+    browser is shown, never for a mail, since anybody can write a request's Host header.
+    """
+    if settings.public_url:
+        return str(settings.public_url).rstrip("/")
+    if reached:
+        return reached.rstrip("/")
+    host = reachable(settings.host)
+    return f"http://[{host}]:{port or settings.port}" if ":" in host else f"http://{host}:{port or settings.port}"
+
+
+def reachable(host: str) -> str:
+    """A host to connect to where the server listens on all of them."""
+    return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from pydantic import ValidationError
 
 from app import children, embedded, extras, logfiles
 from app.children import Crew, Part, keep, say, spawn
-from app.settings import Settings, get_settings, in_words
+from app.settings import Settings, address_of, get_settings, in_words
 from app.translation import _
 from app.unprivileged import CannotStart, in_sentences
-from app.welcome import errand, reachable, welcome
+from app.welcome import errand, welcome
 
 POSTGRES_SECONDS = 30  # for Postgres to stop in good order
 
@@ -85,14 +85,6 @@ def choose_port(host: str, port: int, name: str) -> int:
         sentence = _("Hone cannot listen on {host}, port {port}: {reason}. Choose another: {name}={other} make run")
         reason = (error.strerror or str(error)).lower()
         raise CannotStart(sentence, host=host, port=port, reason=reason, name=name, other=port + 10) from error
-
-
-def address_of(settings: Settings, port: int) -> str:
-    """Where people find the web server."""
-    if settings.public_url:
-        return str(settings.public_url).rstrip("/")
-    host = reachable(settings.host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def up(settings: Settings, *, install: bool) -> None:

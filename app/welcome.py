@@ -7,7 +7,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 
 from app.children import TOKEN, Crew, say
-from app.settings import Settings
+from app.settings import Settings, reachable
 from app.translation import _
 
 
@@ -44,11 +44,6 @@ async def welcome(crew: Crew, settings: Settings, port: int, address: str) -> No
     ready = _("Hone is ready at {address}. Sign in, once, with {link}")
     say((ready if not code else _("Hone is ready at {address}. There is no sign-in link: {reason}")).format(
         address=address, link=link, reason=said))  # fmt: skip
-
-
-def reachable(host: str) -> str:
-    """A host to connect to where the server listens on all of them."""
-    return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
 
 
 async def _answers(host: str, port: int) -> None:

@@ -9,7 +9,7 @@ import uvicorn
 from pydantic import ValidationError
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.settings import Settings, in_words, sources, unknown_names
+from app.settings import Settings, address_of, in_words, sources, unknown_names
 from app.supervision import web_words
 
 
@@ -85,3 +85,23 @@ def test_proxies_that_are_not_addresses_are_refused(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert in_words(caught.value).startswith("HONE_TRUSTED_PROXIES: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "http://127.0.0.1:81"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:81"),
+        ({"host": "fd00::1"}, "http://[fd00::1]:81"),
+        ({"public_url": "https://hone.example/"}, "https://hone.example"),
+    ],
+)
+def test_the_address_is_one_that_people_can_type(settings: dict[str, str], address: str) -> None:
+    assert address_of(Settings(_env_file=None, **settings), 81) == address  # type: ignore[arg-type]
+
+
+def test_a_link_for_the_browser_that_asks_leads_where_it_came_from_unless_there_is_a_public_address() -> None:
+    reached = "http://10.1.2.3:81/"
+    assert address_of(Settings(host="0.0.0.0"), reached=reached) == "http://10.1.2.3:81"
+    public = Settings.model_validate({"public_url": "https://hone.example/"})
+    assert address_of(public, reached=reached) == "https://hone.example"

@@ -241,19 +241,6 @@ def test_an_address_of_another_machine_is_a_sentence() -> None:
         supervision.choose_port("192.0.2.1", 8765, "HONE_PORT")
 
 
-@pytest.mark.parametrize(
-    ("settings", "address"),
-    [
-        ({}, "http://127.0.0.1:81"),
-        ({"host": "0.0.0.0"}, "http://127.0.0.1:81"),
-        ({"host": "fd00::1"}, "http://[fd00::1]:81"),
-        ({"public_url": "https://hone.example/"}, "https://hone.example"),
-    ],
-)
-def test_the_address_is_one_that_people_can_type(settings: dict[str, str], address: str) -> None:
-    assert supervision.address_of(Settings(_env_file=None, **settings), 81) == address  # type: ignore[arg-type]
-
-
 # torch arrives later
 
 

@@ -10,7 +10,7 @@ from app.accounts.actions.links import PATHS
 from app.accounts.actions.sign_in import person_with
 from app.accounts.credentials import hashed
 from app.accounts.tables import Attempt, Link, LinkKind
-from app.settings import get_settings
+from app.settings import address_of, get_settings
 from app.translation import _
 
 PROJECTS = table("projects", column("id"), column("name"))  # a later chapter's: by name
@@ -23,12 +23,6 @@ class Letter:
     to: str
     subject: str
     text: str
-
-
-def address_of_site() -> str:
-    """Where links in mails lead: never what a request's Host header says, which anybody can write."""
-    settings = get_settings()
-    return str(settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
 
 
 async def write_letter(session: AsyncSession, link_id: int) -> Letter | None:
@@ -44,7 +38,7 @@ async def write_letter(session: AsyncSession, link_id: int) -> Letter | None:
         return None
     token = secrets.token_urlsafe(32)
     link.token_hash = hashed(token)
-    address = address_of_site() + PATHS[link.kind] + token
+    address = address_of(get_settings()) + PATHS[link.kind] + token
     if link.kind is LinkKind.password_reset:
         return Letter(link.email, _("Set a new password for Hone"), reset_text(address))
     place = await session.scalar(select(PROJECTS.c.name).where(PROJECTS.c.id == link.project_id))

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from app.accounts.access import cookie_of
 from app.accounts.actions.attempts import Browser
 from app.accounts.credentials import COOKIE, LONGEST, SECURE_COOKIE
-from app.settings import get_settings
+from app.settings import address_of, get_settings
 
 
 def browser_of(request: Request) -> Browser:
@@ -47,5 +47,4 @@ def inside(address: str) -> str:
 
 def absolute(request: Request, path: str) -> str:
     """A link to hand over: at the public address when there is one, else as this browser reached us."""
-    public = get_settings().public_url
-    return str(public or request.base_url).rstrip("/") + path
+    return address_of(get_settings(), reached=str(request.base_url)) + path
