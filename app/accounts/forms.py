@@ -103,7 +103,7 @@ class ProfileForm(Strict):
 
 
 def listed_addresses(text: str) -> list[str]:
-    """Addresses parted by line breaks, commas or semicolons, each once, as first written.
+    """Addresses separated by line breaks, commas or semicolons, each once, as first written.
 
     :raises ValueError: with the first that is no address.
     """

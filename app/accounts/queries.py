@@ -50,10 +50,15 @@ async def invited_to(session: AsyncSession, link: Link) -> Any | None:
     return None if link.project_id is None else await named_project(session, link.project_id)
 
 
+def unused_invitations(project_id: int | None) -> tuple[Any, ...]:
+    """Conditions on links: invitations to a project (None: to the installation) that nobody has used."""
+    same_place = Link.project_id.is_(None) if project_id is None else Link.project_id == project_id
+    return Link.kind == LinkKind.invitation, Link.used_at.is_(None), same_place
+
+
 async def open_invitations(session: AsyncSession, project_id: int | None) -> list[Link]:
     """Unused invitations of a project (None: of the installation), newest first."""
-    same_place = Link.project_id.is_(None) if project_id is None else Link.project_id == project_id
-    found = select(Link).where(Link.kind == LinkKind.invitation, Link.used_at.is_(None), same_place)
+    found = select(Link).where(*unused_invitations(project_id))
     return list(await session.scalars(found.where(Link.expires_at > func.now()).order_by(Link.id.desc()).limit(500)))
 
 

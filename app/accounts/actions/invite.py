@@ -15,6 +15,7 @@ from app.accounts.actions.members import add_member
 from app.accounts.actions.sign_in import WrongCredentials, begin_sign_in, check_password, person_with
 from app.accounts.forms import AcceptForm, InvitationForm, MemberInvitationForm
 from app.accounts.jobs import SendMail
+from app.accounts.queries import unused_invitations
 from app.accounts.tables import Link, LinkKind, User
 from app.errors import Conflict, DomainError, Invalid, NotFound
 from app.events import record
@@ -44,6 +45,7 @@ class Given:
 
 
 def mails() -> bool:
+    """Whether this installation sends mail; without it, links are shown to be handed over."""
     return get_settings().smtp_url is not None
 
 
@@ -65,16 +67,17 @@ async def invite_members(
     session: AsyncSession, project_id: int, form: MemberInvitationForm, inviter: Person
 ) -> list[Given]:
     """Invite people to a project; a new invitation of the same address replaces the one before."""
-    values = {"project_id": project_id, "role": form.role, "cohort": form.cohort}
-    return [await invite_one(session, email, inviter, **values) for email in form.emails]
+    values = {"role": form.role, "cohort": form.cohort}
+    return [await invite_one(session, email, inviter, project_id, **values) for email in form.emails]
 
 
-async def invite_one(session: AsyncSession, email: str, inviter: Person, **values: object) -> Given:
-    project_id = values.get("project_id")
-    before = update(Link).where(func.lower(Link.email) == email.lower(), Link.kind == LinkKind.invitation)
-    same_place = Link.project_id.is_(None) if project_id is None else Link.project_id == project_id
-    await session.execute(before.where(same_place, Link.used_at.is_(None)).values(used_at=func.now()))
-    link, path = await give_link(session, LinkKind.invitation, email=email, created_by_id=inviter.id, **values)
+async def invite_one(
+    session: AsyncSession, email: str, inviter: Person, project_id: int | None = None, **values: object
+) -> Given:
+    before = update(Link).where(func.lower(Link.email) == email.lower(), *unused_invitations(project_id))
+    await session.execute(before.values(used_at=func.now()))
+    values |= {"email": email, "project_id": project_id, "created_by_id": inviter.id}
+    link, path = await give_link(session, LinkKind.invitation, **values)
     told: dict[str, Any] = {
         "actor_id": inviter.id,
         "project_id": link.project_id,
@@ -90,9 +93,8 @@ async def withdraw_invitation(session: AsyncSession, outside: object, project_id
 
     :raises NotFound:
     """
-    mine = update(Link).where(Link.public_id == outside, Link.kind == LinkKind.invitation, Link.used_at.is_(None))
-    same_place = Link.project_id.is_(None) if project_id is None else Link.project_id == project_id
-    if await session.scalar(mine.where(same_place).values(used_at=func.now()).returning(Link.id)) is None:
+    mine = update(Link).where(Link.public_id == outside, *unused_invitations(project_id))
+    if await session.scalar(mine.values(used_at=func.now()).returning(Link.id)) is None:
         raise NotFound
 
 
@@ -128,7 +130,7 @@ async def account_for(session: AsyncSession, link: Link, form: AcceptForm, brows
         except WrongCredentials:
             raise NotYourAccount from None
     if form.name is None:
-        raise Invalid(field="name", reason=_("please say how you are called"))
+        raise Invalid(field="name", reason=_("enter your name"))
     return await create_user(session, link.email, form.name, password)
 
 

@@ -22,7 +22,7 @@ class WrongCredentials(SignInNeeded):
     """One sentence for a wrong password, an unknown address, a disabled account and one without a password."""
 
     code = "wrong-credentials"
-    sentence = _("E-mail and password do not fit together.")
+    sentence = _("Wrong e-mail or password.")
 
 
 class AddressTaken(Conflict):

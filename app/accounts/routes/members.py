@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 
 from app.accounts.access import Access, may
-from app.accounts.actions.invite import Given, invite_members, withdraw_invitation
+from app.accounts.actions.invite import Given, invite_members, mails, withdraw_invitation
 from app.accounts.actions.members import change_member, pause_member
 from app.accounts.forms import MemberForm, MemberInvitationForm
 from app.accounts.permissions import Permission, Role
@@ -17,7 +17,6 @@ from app.accounts.tables import Membership, User
 from app.cursors import Cursor, page_of
 from app.database import Session
 from app.pages import redirect, respond
-from app.settings import get_settings
 from app.translation import _
 
 router = APIRouter(prefix="/projects/{project}/members")
@@ -87,7 +86,7 @@ async def members_page(
         "links": [(one.email, absolute(request, one.path) if one.path else None) for one in given or []],
         "invitations": [],
         "roles": [(role, role) for role in Role],
-        "mails": get_settings().smtp_url is not None,
+        "mails": mails(),
     }
     if reader.may(Permission.member_manage):
         told["invitations"] = await open_invitations(session, reader.of_project())

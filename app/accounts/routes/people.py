@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 
 from app.accounts.access import Access, may
-from app.accounts.actions.invite import Given, give_reset_link, invite, withdraw_invitation
+from app.accounts.actions.invite import Given, give_reset_link, invite, mails, withdraw_invitation
 from app.accounts.actions.people import change_admin, disable, enable
 from app.accounts.forms import InvitationForm
 from app.accounts.permissions import Permission
@@ -16,7 +16,6 @@ from app.accounts.tables import User
 from app.cursors import Cursor, page_of
 from app.database import Session
 from app.pages import redirect, respond
-from app.settings import get_settings
 from app.translation import _
 
 router = APIRouter(prefix="/people")
@@ -51,7 +50,7 @@ async def submit_reset_link(request: Request, person: UUID, session: Session, ad
 @router.post("/{person}/disable")
 async def submit_disable(request: Request, person: UUID, session: Session, admin: Admin) -> Response:
     user = await disable(session, person, admin.person)
-    return redirect(request, "/people", _("{name} cannot come in any more.").format(name=user.name))
+    return redirect(request, "/people", _("{name} is disabled.").format(name=user.name))
 
 
 @router.post("/{person}/enable")
@@ -75,7 +74,6 @@ async def people_page(
     page = await page_of(session, people(), User.id, cursor=cursor, limit=100, newest_first=False)
     links = [(one.email, absolute(request, one.path) if one.path else None) for one in given or []]
     invitations = await open_invitations(session, None)
-    mails = get_settings().smtp_url is not None
-    told: dict[str, Any] = {"people": page.rows, "next": page.next, "links": links, "mails": mails}
+    told: dict[str, Any] = {"people": page.rows, "next": page.next, "links": links, "mails": mails()}
     told["invitations"] = invitations
     return respond(request, "accounts/people.html", "people", **told)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from app.accounts.access import Access, anybody, cookie_of
-from app.accounts.actions.invite import forgot
+from app.accounts.actions.invite import forgot, mails
 from app.accounts.actions.links import read_link
 from app.accounts.actions.sign_in import (
     WrongCredentials,
@@ -21,7 +21,6 @@ from app.accounts.tables import LinkKind
 from app.database import Session
 from app.errors import TooMany
 from app.pages import redirect, respond
-from app.settings import get_settings
 from app.translation import _
 
 router = APIRouter()
@@ -73,7 +72,7 @@ async def submit_link(
 
 @router.get("/forgot")
 async def show_forgot(request: Request, _visitor: Visitor) -> Response:
-    return respond(request, "accounts/forgot.html", mails=get_settings().smtp_url is not None)
+    return respond(request, "accounts/forgot.html", mails=mails())
 
 
 @router.post("/forgot")

@@ -125,7 +125,7 @@ async def test_unknown_wrong_disabled_and_passwordless_get_one_sentence(
     assert {answer.status_code for answer in answers} == {401}
     pages = {re.sub(r'value="[^"]*"', "", re.sub(r"/static/\w+", "", answer.text)) for answer in answers}
     assert len(pages) == 1
-    assert "do not fit together" in pages.pop()
+    assert "Wrong e-mail or password" in pages.pop()
 
 
 async def test_an_unknown_person_costs_the_same_work(
