@@ -102,7 +102,7 @@ async def test_a_schedule_is_made_by_keyboard_alone(site: Site) -> None:
     await press(site.page, "New schedule")
     await site.page.get_by_label("Every week, on a day at a time").focus()
     await site.page.keyboard.press("ArrowDown")
-    await press(site.page, "Keep it")
+    await press(site.page, "Add schedule")
     await expect(site.page.get_by_text("Whenever 500 new answers have come in")).to_be_visible()
     async with database.transaction() as session:
         assert (await session.scalars(select(Schedule.every))).all() == [500]
