@@ -103,7 +103,9 @@ class TaskView(BaseModel):
 
 
 class TaskPage(BaseModel):
-    tasks: list[TaskView]
+    """next: cursor of the following page; empty on the last."""
+
+    rows: list[TaskView]
     next: str | None
 
 
@@ -181,7 +183,7 @@ async def list_tasks(
     page = await page_of(
         session, counted_tasks(access.of_project(), state, purpose), Task.id, cursor=cursor, limit=limit
     )
-    return TaskPage(tasks=[view(*row) for row in page.rows], next=page.next)
+    return TaskPage(rows=[view(*row) for row in page.rows], next=page.next)
 
 
 def view(task: Task, batch: UUID, prompt: UUID, answers: int, free: int) -> TaskView:

@@ -292,12 +292,12 @@ async def test_tasks_are_listed_changed_and_cancelled_by_those_who_run_the_proje
     await make.member(session, there.project, manager, Role.manager)
     head = {"Authorization": f"Bearer {await make.api_token(session, manager)}"}
     address = f"/api/v1/projects/{there.project.public_id}/tasks"
-    listed = (await client.get(address, params={"state": "open"}, headers=head)).json()["tasks"]
+    listed = (await client.get(address, params={"state": "open"}, headers=head)).json()["rows"]
     assert [(one["k"], one["answers"], one["free"]) for one in listed] == [(2, 0, 2)] * 3
     task = listed[0]["id"]
     assert (await client.put(f"/api/v1/tasks/{task}/k", json={"k": 3}, headers=head)).status_code == 204
     assert (await client.put(f"/api/v1/tasks/{task}/k", json={"k": 51}, headers=head)).status_code == 422
     assert (await client.post(f"/api/v1/tasks/{listed[1]['id']}/cancel", headers=head)).status_code == 204
-    again = {one["id"]: one for one in (await client.get(address, headers=head)).json()["tasks"]}
+    again = {one["id"]: one for one in (await client.get(address, headers=head)).json()["rows"]}
     assert (again[task]["k"], again[task]["free"]) == (3, 3)
     assert again[listed[1]["id"]]["state"] == "cancelled"
