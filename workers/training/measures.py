@@ -91,7 +91,7 @@ def calibration_error(gaps: Numbers, won: Numbers) -> float:
 def fit_slope(gaps: Numbers, won: Numbers, *, signed: bool = False) -> float:
     """The factor on the gaps with the least log loss (1 / temperature), by Newton with a weak pull to 0.
 
-    A one-parameter logistic regression without intercept: its loss is convex, so a few dozen halved steps suffice.
+    A one-parameter logistic regression without intercept: its loss is convex, so a few dozen clipped steps suffice.
     """
     slope, sign = 0.0, np.where(won > 0.5, 1.0, -1.0)
     for _ in range(100):
