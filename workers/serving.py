@@ -4,11 +4,9 @@ import asyncio
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Select, select
-
 from app import database
-from app.checkpoints.queries import location_of
-from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.checkpoints.queries import location_of, writers_here
+from app.checkpoints.tables import Checkpoint
 from app.jobs.queue import Queue
 from app.settings import Settings
 from workers.running import work
@@ -30,20 +28,10 @@ async def serve(settings: Settings) -> None:
         await engine.close()
 
 
-def writes_here(name: str | None = None) -> Select[Checkpoint]:
-    """Checkpoints that write and whose weights are on this machine; by outside id where one is given."""
-    query = select(Checkpoint).where(
-        Checkpoint.kind != CheckpointKind.reward,
-        Checkpoint.place != Place.endpoint,
-        Checkpoint.state == CheckpointState.ready,
-    )
-    return query if name is None else query.where(Checkpoint.public_id == UUID(name))
-
-
 async def folder_of(name: str) -> Path | None:
     """The folder of the checkpoint with this outside id."""
     try:
-        wanted = writes_here(name)
+        wanted = writers_here().where(Checkpoint.public_id == UUID(name))
     except ValueError:
         return None
     async with database.transaction() as session:
@@ -53,4 +41,4 @@ async def folder_of(name: str) -> Path | None:
 
 async def names() -> list[str]:
     async with database.transaction() as session:
-        return [str(checkpoint.public_id) for checkpoint in await session.scalars(writes_here())]
+        return [str(checkpoint.public_id) for checkpoint in await session.scalars(writers_here())]

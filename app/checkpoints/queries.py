@@ -9,11 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.projects.tables import Project
 from app.settings import get_settings
 from app.translation import _
 
+IS_READY = Checkpoint.state == CheckpointState.ready
+WRITES = (Checkpoint.kind != CheckpointKind.reward, IS_READY)
+WRITES_HERE = (*WRITES, Checkpoint.place != Place.endpoint)
 BUNDLED = Path(__file__).resolve().parent.parent.parent / "workers" / "demo" / "checkpoint"
 
 
@@ -65,12 +68,34 @@ async def checkpoints_of(session: AsyncSession, project_id: int) -> list[Checkpo
     return list(await session.scalars(usable_in(project_id).order_by(Checkpoint.id.desc())))
 
 
-async def writers_of(session: AsyncSession, project_id: int | None) -> list[Checkpoint]:
-    """Ready ones that can answer prompts, newest first. project_id None: only those of all projects."""
+async def writers_of(session: AsyncSession, project_id: int | None, *, here: bool = False) -> list[Checkpoint]:
+    """Ready ones that can answer prompts, newest first. project_id None: only those of all projects. here: only those
+    whose weights are on this machine."""
     asked = select(Checkpoint).where(Checkpoint.project_id.is_(None)) if project_id is None else usable_in(project_id)
-    able = Checkpoint.kind != CheckpointKind.reward
-    asked = asked.where(able, Checkpoint.state == CheckpointState.ready).order_by(Checkpoint.id.desc())
+    asked = asked.where(*(WRITES_HERE if here else WRITES)).order_by(Checkpoint.id.desc())
     return list(await session.scalars(asked))
+
+
+async def scorers_of(session: AsyncSession, project_id: int) -> list[Checkpoint]:
+    """Ready ones that score answers, newest first."""
+    asked = usable_in(project_id).where(Checkpoint.kind == CheckpointKind.reward, IS_READY)
+    return list(await session.scalars(asked.order_by(Checkpoint.id.desc())))
+
+
+async def ready_checkpoint(session: AsyncSession, project_id: int, public_id: UUID, field: str) -> Checkpoint:
+    """A ready checkpoint that this project may use.
+
+    :raises Invalid: naming `field`, when there is none.
+    """
+    found = await session.scalar(usable_in(project_id).where(Checkpoint.public_id == public_id, IS_READY))
+    if found is None:
+        raise Invalid(field=field, reason=_("there is no such checkpoint that is ready"))
+    return found
+
+
+def writers_here() -> Select[Checkpoint]:
+    """Every checkpoint, of whichever project, that can answer from this machine."""
+    return select(Checkpoint).where(*WRITES_HERE)
 
 
 async def bundled(session: AsyncSession) -> Checkpoint | None:

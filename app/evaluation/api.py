@@ -14,9 +14,9 @@ from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.evaluation.actions import baseline_of, cancel_evaluation, start_evaluation
 from app.evaluation.forms import EvaluationForm
+from app.checkpoints.queries import ready_checkpoint
 from app.evaluation.queries import evaluation_of, evaluations_with_checkpoints
 from app.evaluation.tables import Evaluation, EvaluationState
-from app.training.queries import usable_checkpoint
 
 router = APIRouter(tags=["evaluations"])
 Reader = Annotated[Access, may(Permission.evaluation_read)]
@@ -78,9 +78,9 @@ async def list_evaluations(
 @router.post("/projects/{project}/evaluations", status_code=202)
 async def start(project: UUID, form: EvaluationForm, access: Editor, session: Session) -> EvaluationView:
     """Ask both checkpoints for answers; the pairs become ordinary tasks of purpose `evaluation`."""
-    candidate = await usable_checkpoint(session, access.of_project(), form.candidate, "candidate")
+    candidate = await ready_checkpoint(session, access.of_project(), form.candidate, "candidate")
     baseline = (
-        await usable_checkpoint(session, access.of_project(), form.baseline, "baseline")
+        await ready_checkpoint(session, access.of_project(), form.baseline, "baseline")
         if form.baseline
         else await baseline_of(session, candidate)
     )

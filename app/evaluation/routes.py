@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.checkpoints.queries import ready_checkpoint, writers_of
 from app.checkpoints.tables import Checkpoint
 from app.completions.rules import Sampling
 from app.database import Session
@@ -16,7 +17,6 @@ from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import counts_of_tasks, evaluation_of, evaluations_of, named_checkpoints
 from app.pages import redirect, respond
 from app.projects.queries import get_project
-from app.training.queries import usable_checkpoint, writing_checkpoints
 from app.translation import _
 
 router = APIRouter()
@@ -40,7 +40,7 @@ async def index(request: Request, project: UUID, access: Reader, session: Sessio
         "project": await get_project(session, access.of_project()),
         "evaluations": evaluations,
         "names": await named_checkpoints(session, evaluations),
-        "bases": [(str(one.public_id), one.name) for one in await writing_checkpoints(session, access.of_project())],
+        "bases": [(str(one.public_id), one.name) for one in await writers_of(session, access.of_project(), here=True)],
     }
     return respond(request, "evaluation/index.html", "evaluations", **context)
 
@@ -51,8 +51,8 @@ async def start(
 ) -> Response:
     told = fields.model_dump(exclude={"temperature"})
     form = EvaluationForm(**told, sampling=Sampling(temperature=fields.temperature))
-    candidate = await usable_checkpoint(session, access.of_project(), fields.candidate, "candidate")
-    baseline = await usable_checkpoint(session, access.of_project(), fields.baseline, "baseline")
+    candidate = await ready_checkpoint(session, access.of_project(), fields.candidate, "candidate")
+    baseline = await ready_checkpoint(session, access.of_project(), fields.baseline, "baseline")
     made = await start_evaluation(session, access.of_project(), form, candidate, baseline, access.person.id)
     return redirect(request, f"/evaluations/{made.public_id}", _("Both checkpoints are asked for their answers."))
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.checkpoints.actions import register_result
+from app.checkpoints.queries import ready_checkpoint
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.datasets.queries import dataset_of
 from app.datasets.tables import DatasetState
@@ -18,7 +19,6 @@ from app.errors import Conflict, Invalid
 from app.jobs.queue import enqueue
 from app.training.forms import PPOForm, RewardForm
 from app.training.jobs import RunEnded, Train
-from app.training.queries import usable_checkpoint
 from app.training.tables import Method, Run, RunMetric, RunState
 from app.translation import _
 from app.version import code_version
@@ -49,7 +49,7 @@ async def start_reward_run(
     chosen = form.base or default_base
     if chosen is None:
         raise Invalid(field="base", reason=_("the project has no checkpoint; name one"))
-    base = await usable_checkpoint(session, project_id, chosen, "base")
+    base = await ready_checkpoint(session, project_id, chosen, "base")
     must_have_weights(base)
     values = {
         "dataset_id": dataset.id,
@@ -63,11 +63,11 @@ async def start_ppo_run(
     session: AsyncSession, project_id: int, form: PPOForm, actor_id: int | None, **more: Any
 ) -> Run:
     """A policy against a reward model, starting at `form.base`, else at the reward model's own base."""
-    reward = await usable_checkpoint(session, project_id, form.reward, "reward")
+    reward = await ready_checkpoint(session, project_id, form.reward, "reward")
     if reward.kind is not CheckpointKind.reward:
         raise Invalid(field="reward", reason=_("that checkpoint writes answers; name one that scores them"))
     if form.base is not None:
-        base = await usable_checkpoint(session, project_id, form.base, "base")
+        base = await ready_checkpoint(session, project_id, form.base, "base")
     else:
         base = await session.get_one(Checkpoint, reward.parent_id)
     must_have_weights(base)
@@ -216,13 +216,6 @@ async def let_go(session: AsyncSession, run_id: int, fence: UUID) -> None:
     """An attempt that broke hands the run back, so that its job's next try need not wait for a silent heart."""
     held = update(Run).where(Run.id == run_id, Run.fence == fence, Run.state == RunState.running)
     await session.execute(held.values(state=RunState.queued, fence=None))
-
-
-async def give_up(session: AsyncSession, run_id: int, reason: str) -> None:
-    """End a run that no living attempt holds and that will not be tried again."""
-    run = await session.scalar(select(Run).where(Run.id == run_id).with_for_update())
-    if run is not None and run.state not in TERMINAL:
-        await _end(session, run, RunState.failed, reason)
 
 
 async def stop(session: AsyncSession, run_id: int, fence: UUID) -> None:

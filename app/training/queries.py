@@ -8,13 +8,12 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.checkpoints.tables import Checkpoint, Place
 from app.datasets.tables import Dataset
-from app.errors import Invalid, NotFound
+from app.errors import NotFound
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Root, Use
 from app.training.tables import Run, RunMetric
-from app.translation import _
 
 
 async def run_of(session: AsyncSession, project_id: int, public_id: UUID) -> Run:
@@ -58,53 +57,11 @@ async def curves_of(session: AsyncSession, run_id: int, most: int = 400) -> dict
     return curves
 
 
-async def usable_checkpoint(session: AsyncSession, project_id: int, public_id: UUID, field: str) -> Checkpoint:
-    """A ready checkpoint of this project or of all.
-
-    :raises Invalid: naming `field`, when there is none.
-    """
-    found = await session.scalar(
-        select(Checkpoint).where(
-            Checkpoint.public_id == public_id,
-            Checkpoint.project_id.is_(None) | (Checkpoint.project_id == project_id),
-            Checkpoint.state == CheckpointState.ready,
-        )
-    )
-    if found is None:
-        raise Invalid(field=field, reason=_("there is no such checkpoint that is ready"))
-    return found
-
-
 async def default_base(session: AsyncSession, project_id: int) -> UUID | None:
     """The checkpoint that answers for the project now, else the bundled one."""
     chosen = select(Project.checkpoint_id).where(Project.id == project_id).scalar_subquery()
     query = select(Checkpoint.public_id).where(or_(Checkpoint.id == chosen, Checkpoint.place == Place.bundled))
     return (await session.scalars(query.order_by((Checkpoint.id == chosen).desc().nulls_last()).limit(1))).first()
-
-
-def _of_project_or_all(project_id: int) -> Any:
-    return or_(Checkpoint.project_id.is_(None), Checkpoint.project_id == project_id)
-
-
-async def reward_checkpoints(session: AsyncSession, project_id: int) -> Sequence[Checkpoint]:
-    """Those that score answers, newest first."""
-    query = select(Checkpoint).where(
-        _of_project_or_all(project_id),
-        Checkpoint.kind == CheckpointKind.reward,
-        Checkpoint.state == CheckpointState.ready,
-    )
-    return (await session.scalars(query.order_by(Checkpoint.id.desc()))).all()
-
-
-async def writing_checkpoints(session: AsyncSession, project_id: int) -> Sequence[Checkpoint]:
-    """Those that write answers and whose weights are here, newest first."""
-    query = select(Checkpoint).where(
-        _of_project_or_all(project_id),
-        Checkpoint.kind != CheckpointKind.reward,
-        Checkpoint.place != Place.endpoint,
-        Checkpoint.state == CheckpointState.ready,
-    )
-    return (await session.scalars(query.order_by(Checkpoint.id.desc()))).all()
 
 
 async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[tuple[str, dict[str, Any]]]:

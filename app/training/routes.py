@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.checkpoints.queries import scorers_of, writers_of
 from app.checkpoints.tables import Checkpoint
 from app.database import Session
 from app.datasets.queries import datasets_of
@@ -22,11 +23,9 @@ from app.training.forms import PPOForm, RewardForm
 from app.training.queries import (
     curves_of,
     default_base,
-    reward_checkpoints,
     run_of,
     runs_of,
     sources_of,
-    writing_checkpoints,
 )
 from app.training.reporting import report_of
 from app.translation import _
@@ -56,8 +55,8 @@ async def choices(session: Session, project_id: int) -> dict[str, Any]:
     return {
         "project": await get_project(session, project_id),
         "datasets": options(frozen),
-        "rewards": options(await reward_checkpoints(session, project_id)),
-        "bases": options(await writing_checkpoints(session, project_id)),
+        "rewards": options(await scorers_of(session, project_id)),
+        "bases": options(await writers_of(session, project_id, here=True)),
         "default_base": str(await default_base(session, project_id)),
     }
 
