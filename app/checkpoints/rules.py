@@ -1,10 +1,11 @@
 """What can be said of a checkpoint's folder without opening it: whole or cut short, safe or able to run code.
 
-Torch-free, so the check runs beside the web. The sampler checks again when it opens the folder.
+Torch-free, so the check runs beside the web. Sampler and trainer check again when they open the folder.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,12 @@ LARGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 
 
-class FolderRefused(ValueError):
-    """The text names the file and the reason."""
+class CheckpointRefused(Exception):
+    """A folder that is not opened. `sentence` names the file and the reason."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 @dataclass(frozen=True)
@@ -39,107 +44,124 @@ class Checked:
 
 
 def check_folder(folder: Path) -> Checked:
-    """Look at every file that will be opened.
+    """Look at every file that will be opened, and say what they say.
 
-    :raises FolderRefused: something is missing, cut short, unfitting, or could run code.
+    :raises CheckpointRefused: something is missing, cut short, unfitting, or could run code.
     """
-    if not folder.is_dir():
-        raise FolderRefused(_("{folder} is not a folder on this machine").format(folder=folder))
     refuse_code(folder)
     record = _read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     kind = str(record.get("kind", "base"))
     if kind == "reward":
-        files, config = sorted(folder.rglob("*.safetensors")), {}
-        if not files:
-            raise FolderRefused(_("no .safetensors file is in {folder}").format(folder=folder.name))
+        headers = {file: check_safetensors(file) for file in sorted(folder.rglob("*.safetensors"))}
+        config: dict[str, Any] = {}
+        if not headers:
+            raise CheckpointRefused(_("No .safetensors file is in {folder}.").format(folder=folder.name))
     else:
-        _must_have(folder)
-        files, config = weight_files_of(folder), _read_json(folder / "config.json")
-    headers = [check_safetensors(file) for file in files]
-    if kind != "reward":
-        _tokens_must_fit(folder, headers, config)
+        headers = _headers_of(folder)
+        config = _read_json(folder / "config.json")
+        _tokens_must_fit(folder, [*headers.values()], config)
     return Checked(
         kind=kind,
         architecture=next(iter(config.get("architectures") or []), None),
-        parameters=sum(_count(entry["shape"]) for header in headers for entry in header.values()),
-        size=sum(file.stat().st_size for file in files),
+        parameters=sum(_count(entry["shape"]) for header in headers.values() for entry in header.values()),
+        size=sum(file.stat().st_size for file in headers),
         context=config.get("max_position_embeddings"),
-        weights_sha256=weights_sha256(files),
+        weights_sha256=digest_of(headers),
         record=record,
     )
 
 
+def check_writer(folder: Path) -> dict[Path, dict[str, Any]]:
+    """The weight files of a folder that writes, each with its header's tensors, once nothing speaks against opening it.
+
+    :raises CheckpointRefused: something is missing, cut short, or could run code.
+    """
+    refuse_code(folder)
+    return _headers_of(folder)
+
+
 def refuse_code(folder: Path) -> None:
-    """:raises FolderRefused: a pickle, or a configuration that asks for Python of its own."""
+    """:raises CheckpointRefused: no folder, a pickle, or a configuration that asks for Python of its own."""
+    if not folder.is_dir():
+        raise CheckpointRefused(_("{folder} is not a folder on this machine.").format(folder=folder))
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in PICKLES:
-            raise FolderRefused(
-                _("{file} can run code when it is opened; only safetensors are read").format(file=file.name)
+            raise CheckpointRefused(
+                _("{file} can run code when it is opened; only safetensors are read.").format(file=file.name)
             )
     for file in sorted(folder.glob("*.json")):
-        content = _read_json(file) if file.name != SHARDS else {}
+        content = _parse(file) if file.name != SHARDS else {}
         if isinstance(content, dict) and "auto_map" in content:
-            raise FolderRefused(
-                _("{file} asks for code of its own (auto_map), which is never run").format(file=file.name)
+            raise CheckpointRefused(
+                _("{file} asks for code of its own (auto_map), which is never run.").format(file=file.name)
             )
 
 
 def weight_files_of(folder: Path) -> list[Path]:
     """The one weight file, or all shards that the index names.
 
-    :raises FolderRefused: one is missing.
+    :raises CheckpointRefused: one is missing.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if not (folder / SHARDS).is_file():
-        raise FolderRefused(_("{file} is missing in {folder}").format(file=WEIGHTS, folder=folder.name))
+        raise CheckpointRefused(_("{file} is missing in {folder}.").format(file=WEIGHTS, folder=folder.name))
     names = sorted(set(_read_json(folder / SHARDS).get("weight_map", {}).values()))
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
-            raise FolderRefused(_("{index} names {file}, which is not there").format(index=SHARDS, file=name))
+            raise CheckpointRefused(_("{index} names {file}, which is not there.").format(index=SHARDS, file=name))
     if not names:
-        raise FolderRefused(_("{index} names no weight files").format(index=SHARDS))
+        raise CheckpointRefused(_("{index} names no weight files.").format(index=SHARDS))
     return [folder / name for name in names]
 
 
 def check_safetensors(file: Path) -> dict[str, Any]:
     """The header's tensors by name, after holding it against the file's size.
 
-    :raises FolderRefused: cut short, or no such file.
+    :raises CheckpointRefused: cut short, or no such file.
     """
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > min(size - 8, LARGEST_HEADER):
-            raise FolderRefused(_("{file} is cut short, or is no safetensors file").format(file=file.name))
+            raise CheckpointRefused(_("{file} is cut short, or is no safetensors file.").format(file=file.name))
         try:
             header = json.loads(stream.read(length))
             tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
         except (ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError):
-            raise FolderRefused(_("{file} has an unreadable header").format(file=file.name)) from None
+            raise CheckpointRefused(_("{file} has an unreadable header.").format(file=file.name)) from None
     if end != size:
         told = {"file": file.name, "promised": end, "size": size}
-        raise FolderRefused(_("{file} is cut short: {promised} bytes are promised, {size} are there").format(**told))
+        raise CheckpointRefused(
+            _("{file} is cut short: {promised} bytes are promised, {size} are there.").format(**told)
+        )
     return tensors
 
 
-def weights_sha256(files: list[Path]) -> str:
+def digest_of(files: Iterable[Path]) -> str:
     """Digest of the one file, or of the shards' digests in order of name."""
-    digests = []
-    for file in files:
-        with file.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    digests = [file_sha256(file) for file in sorted(files)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _headers_of(folder: Path) -> dict[Path, dict[str, Any]]:
+    _must_have(folder)
+    return {file: check_safetensors(file) for file in weight_files_of(folder)}
 
 
 def _must_have(folder: Path) -> None:
     for name in NEEDED:
         if not (folder / name).is_file():
-            raise FolderRefused(_("{file} is missing in {folder}").format(file=name, folder=folder.name))
+            raise CheckpointRefused(_("{file} is missing in {folder}.").format(file=name, folder=folder.name))
     if not _read_json(folder / NEEDED[2]).get("chat_template") and not (folder / "chat_template.jinja").is_file():
-        raise FolderRefused(
-            _("{file} has no chat_template: nobody knows where a prompt ends and an answer begins").format(
+        raise CheckpointRefused(
+            _("{file} has no chat_template: nobody knows where a prompt ends and an answer begins.").format(
                 file=NEEDED[2]
             )
         )
@@ -152,7 +174,7 @@ def _tokens_must_fit(folder: Path, headers: list[dict[str, Any]], config: dict[s
     rows = shapes[0][0] if shapes else config.get("vocab_size")
     if isinstance(rows, int) and tokens > rows:
         told = {"file": "tokenizer.json", "tokens": tokens, "rows": rows}
-        raise FolderRefused(_("{file} has {tokens} tokens, but the embedding has {rows} rows").format(**told))
+        raise CheckpointRefused(_("{file} has {tokens} tokens, but the embedding has {rows} rows.").format(**told))
 
 
 def _count_tokens(tokenizer: dict[str, Any]) -> int:
@@ -163,20 +185,20 @@ def _count_tokens(tokenizer: dict[str, Any]) -> int:
         numbers += [added["id"] for added in tokenizer.get("added_tokens") or []]
         return int(max(numbers, default=-1)) + 1
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise FolderRefused(_("{file} is not a tokenizer").format(file="tokenizer.json")) from None
+        raise CheckpointRefused(_("{file} is not a tokenizer.").format(file="tokenizer.json")) from None
 
 
 def _parse(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
     except (ValueError, RecursionError):
-        raise FolderRefused(_("{file} is not valid JSON").format(file=file.name)) from None
+        raise CheckpointRefused(_("{file} is not valid JSON.").format(file=file.name)) from None
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     content = _parse(file)
     if not isinstance(content, dict):
-        raise FolderRefused(_("{file} is not an object in braces").format(file=file.name))
+        raise CheckpointRefused(_("{file} is not an object in braces.").format(file=file.name))
     return content
 
 

@@ -12,7 +12,7 @@ import httpx
 from app.checkpoints.actions import accept_checkpoint, refuse_checkpoint
 from app.checkpoints.jobs import CheckCheckpoint
 from app.checkpoints.queries import location_of
-from app.checkpoints.rules import Checked, FolderRefused, check_folder
+from app.checkpoints.rules import Checked, CheckpointRefused, check_folder
 from app.checkpoints.tables import Checkpoint, CheckpointState, Place
 from app.translation import _
 from app.wording import byte_size
@@ -35,7 +35,7 @@ async def check(job: CheckCheckpoint, context: Context) -> None:
         async with context.session() as session:
             await accept_checkpoint(session, job.checkpoint_id, checked)
     except Exception as error:
-        if not isinstance(error, FolderRefused) and not context.is_last_attempt:
+        if not isinstance(error, CheckpointRefused) and not context.is_last_attempt:
             raise
         async with context.session() as session:
             await refuse_checkpoint(session, job.checkpoint_id, reason_of(error))
@@ -43,11 +43,11 @@ async def check(job: CheckCheckpoint, context: Context) -> None:
 
 def reason_of(error: Exception) -> str:
     """The sentence of a refusal, else what happened."""
-    return (str(error) if isinstance(error, FolderRefused) else f"{type(error).__name__}: {error}")[:2000]
+    return (str(error) if isinstance(error, CheckpointRefused) else f"{type(error).__name__}: {error}")[:2000]
 
 
 async def look_at(checkpoint: Checkpoint, most: int) -> Checked | None:
-    """most: bytes that may be fetched. :raises FolderRefused: with a sentence for the page."""
+    """most: bytes that may be fetched. :raises CheckpointRefused: with a sentence for the page."""
     if checkpoint.place is Place.endpoint:
         await ask_endpoint(checkpoint)
         return None
@@ -60,12 +60,12 @@ async def look_at(checkpoint: Checkpoint, most: int) -> Checked | None:
 def fetch(name: str, revision: str | None, folder: Path, most: int) -> None:
     """Bring a hub's files into `folder`, under another name until all are there. most: bytes in all.
 
-    :raises FolderRefused: the hub does not have it or cannot be reached, it is too large, or the library is missing.
+    :raises CheckpointRefused: the hub lacks it or cannot be reached, it is too large, or the library is missing.
     """
     try:
         hub: Any = importlib.import_module("huggingface_hub")
     except ImportError:
-        raise FolderRefused(_("fetching from a hub needs the extra [train]: pip install 'hone[train]'")) from None
+        raise CheckpointRefused(_("Fetching from a hub needs the extra [train]: pip install 'hone[train]'.")) from None
     partial = folder.with_name(f".{folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     try:
@@ -73,45 +73,46 @@ def fetch(name: str, revision: str | None, folder: Path, most: int) -> None:
         refuse_too_large(name, sum(file.file_size for file in planned), most)
         measured = planned[0].commit_hash if planned else revision  # what comes is what was measured
         hub.snapshot_download(name, revision=measured, local_dir=partial, allow_patterns=WANTED)
-    except FolderRefused:
+    except CheckpointRefused:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     except (OSError, ValueError, httpx.HTTPError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FolderRefused(_("{name} could not be fetched: {reason}").format(name=name, reason=first)) from None
+        first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise CheckpointRefused(_("{name} could not be fetched: {reason}.").format(name=name, reason=first)) from None
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     partial.rename(folder)
 
 
 def refuse_too_large(name: str, size: int, most: int) -> None:
-    """:raises FolderRefused: `size` bytes are more than `most`."""
+    """:raises CheckpointRefused: `size` bytes are more than `most`."""
     if size > most:
         told = {"name": name, "size": byte_size(size), "most": byte_size(most)}
-        raise FolderRefused(_("{name} has {size}; at most {most} are fetched (HONE_MAX_CHECKPOINT_GB)").format(**told))
+        sentence = _("{name} has {size}; at most {most} are fetched (HONE_MAX_CHECKPOINT_GB).")
+        raise CheckpointRefused(sentence.format(**told))
 
 
 async def ask_endpoint(checkpoint: Checkpoint) -> None:
     """See that it answers, takes our key and serves what was named.
 
-    :raises FolderRefused: one of these is not so.
+    :raises CheckpointRefused: one of these is not so.
     """
     address = checkpoint.location.rstrip("/").removesuffix("/chat/completions") + "/models"
     try:
         async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             answer = await client.get(address, headers=_key_of(checkpoint))
     except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise FolderRefused(_("{address} cannot be reached: {reason}").format(address=address, reason=reason)) from None
+        sentence, reason = _("{address} cannot be reached: {reason}."), str(error) or type(error).__name__
+        raise CheckpointRefused(sentence.format(address=address, reason=reason.rstrip("."))) from None
     if answer.status_code != 200:
-        sentence = _("{address} answers with status {status}")
-        raise FolderRefused(sentence.format(address=address, status=answer.status_code))
+        sentence = _("{address} answers with status {status}.")
+        raise CheckpointRefused(sentence.format(address=address, status=answer.status_code))
     try:
         served = [entry["id"] for entry in answer.json()["data"]]
     except (ValueError, KeyError, TypeError):
-        raise FolderRefused(_("{address} does not say what it serves").format(address=address)) from None
+        raise CheckpointRefused(_("{address} does not say what it serves.").format(address=address)) from None
     if checkpoint.revision not in served:
-        sentence = _("the endpoint does not serve “{name}” but: {served}")
-        raise FolderRefused(sentence.format(name=checkpoint.revision, served=", ".join(map(str, served[:10]))))
+        sentence = _("The endpoint does not serve “{name}” but: {served}.")
+        raise CheckpointRefused(sentence.format(name=checkpoint.revision, served=", ".join(map(str, served[:10]))))
 
 
 def _key_of(checkpoint: Checkpoint) -> dict[str, str]:
@@ -119,6 +120,6 @@ def _key_of(checkpoint: Checkpoint) -> dict[str, str]:
         return {}
     key = os.environ.get(checkpoint.api_key_variable, "").strip()
     if not key:
-        sentence = _("the environment variable {name} is not set")
-        raise FolderRefused(sentence.format(name=checkpoint.api_key_variable))
+        sentence = _("The environment variable {name} is not set.")
+        raise CheckpointRefused(sentence.format(name=checkpoint.api_key_variable))
     return {"Authorization": f"Bearer {key}"}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.checkpoints.queries import location_of
+from app.checkpoints.rules import CheckpointRefused
 from app.checkpoints.tables import Checkpoint, Place
 from app.completions.actions import Answer, Order, note_failure, take_order, top_up, top_up_if_low, write_answers
 from app.completions.jobs import GenerateCompletions
@@ -99,7 +100,7 @@ def may_pass(error: Exception) -> bool:
     said: Any = getattr(error, "retryable", None)
     if said is not None:
         return bool(said)
-    return not isinstance(error, DomainError) and type(error).__name__ != "CheckpointRefused"
+    return not isinstance(error, DomainError | CheckpointRefused)
 
 
 def reason_of(error: Exception) -> str:

@@ -12,8 +12,7 @@ from workers.training.checkpoints import (
     DTYPES,
     CheckpointRefused,
     Opened,
-    check_folder,
-    check_safetensors,
+    check_writer,
     choose_device,
     open_checkpoint,
 )
@@ -66,8 +65,8 @@ class Shelf:
 def _weight_bytes(folder: Path, dtype: torch.dtype | None) -> int:
     """Memory that a folder's weights take once they are open, from the files' headers alone."""
     total = 0
-    for file in check_folder(folder):
-        for tensor in check_safetensors(file).values():
+    for header in check_writer(folder).values():
+        for tensor in header.values():
             stored = DTYPES.get(tensor["dtype"], torch.float32)
             total += math.prod(tensor["shape"]) * (dtype or stored).itemsize
     return total

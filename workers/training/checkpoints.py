@@ -21,12 +21,12 @@ from transformers.utils import logging as transformers_logging
 
 from workers.training.folders import (
     RECORD,
-    SHARDS,
     WEIGHTS,
     CheckpointRecord,
     CheckpointRefused,
-    check_folder,
     check_safetensors,
+    check_writer,
+    digest_of,
     file_sha256,
     flush_to_disk,
     read_record,
@@ -37,14 +37,14 @@ from workers.training.folders import (
 
 __all__ = [
     "RECORD",
-    "SHARDS",
     "WEIGHTS",
     "CheckpointRecord",
     "CheckpointRefused",
     "Opened",
-    "check_folder",
     "check_safetensors",
+    "check_writer",
     "choose_device",
+    "digest_of",
     "file_sha256",
     "flush_to_disk",
     "open_checkpoint",
@@ -146,11 +146,11 @@ def open_checkpoint(
     device: "auto" is the GPU where there is one. dtype None keeps the stored one.
     """
     folder = Path(path)
-    weight_files = check_folder(folder)
+    headers = check_writer(folder)
     record = read_record(folder)
     if record is not None and record.kind == "reward":
         raise CheckpointRefused(f"{folder.name} is a reward checkpoint: it scores answers and writes none.")
-    stored = _stored_dtype(weight_files)
+    stored = _stored_dtype(next(iter(headers.values())))
     network = _load_network(folder, dtype or stored).to(choose_device(device))
     tokenizer = _load_tokenizer(folder)
     stop_ids = _stop_ids(network, tokenizer)
@@ -177,8 +177,8 @@ def save_checkpoint(
     save_folder(folder, record, write)
 
 
-def _stored_dtype(files: list[Path]) -> torch.dtype:
-    names = [entry["dtype"] for entry in check_safetensors(files[0]).values()]
+def _stored_dtype(header: dict[str, Any]) -> torch.dtype:
+    names = [entry["dtype"] for entry in header.values()]
     return DTYPES.get(max(set(names), key=names.count), torch.float32) if names else torch.float32
 
 

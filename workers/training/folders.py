@@ -1,9 +1,7 @@
-"""A checkpoint's folder as files: what is refused unread, what `hone.json` says, how one is written whole."""
+"""A checkpoint's folder as files: what `hone.json` says, and how one is written whole."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,18 +10,33 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-RECORD = "hone.json"
-WEIGHTS = "model.safetensors"
-SHARDS = "model.safetensors.index.json"
-PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".msgpack", ".h5"}
+from app.checkpoints.rules import (
+    RECORD,
+    WEIGHTS,
+    CheckpointRefused,
+    check_safetensors,
+    check_writer,
+    digest_of,
+    file_sha256,
+    refuse_code,
+    weight_files_of,
+)
 
-
-class CheckpointRefused(Exception):
-    """A folder that is not opened. `sentence` names the file and the reason."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+__all__ = [
+    "RECORD",
+    "WEIGHTS",
+    "CheckpointRecord",
+    "CheckpointRefused",
+    "check_safetensors",
+    "check_writer",
+    "digest_of",
+    "file_sha256",
+    "flush_to_disk",
+    "read_record",
+    "refuse_code",
+    "save_folder",
+    "weights_sha256",
+]
 
 
 class CheckpointRecord(BaseModel):
@@ -48,82 +61,9 @@ class CheckpointRecord(BaseModel):
     metrics: dict[str, Any] = {}
 
 
-def check_folder(folder: Path) -> list[Path]:
-    """Everything that can be said without loading: returns the weight files, raises CheckpointRefused."""
-    if not folder.is_dir():
-        raise CheckpointRefused(f"{folder} is not a folder.")
-    refuse_code(folder)
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        if not (folder / name).is_file():
-            raise CheckpointRefused(f"{name} is missing in {folder.name}.")
-    template = _read_json(folder / "tokenizer_config.json").get("chat_template")
-    if not template and not (folder / "chat_template.jinja").is_file():
-        raise CheckpointRefused(
-            f"tokenizer_config.json in {folder.name} has no chat_template, and there is no chat_template.jinja:"
-            " without one nobody knows where a prompt ends and an answer begins."
-        )
-    files = weight_files_of(folder)
-    for file in files:
-        check_safetensors(file)
-    return files
-
-
-def refuse_code(folder: Path) -> None:
-    """Refuse pickles (opening one can run anything) and folders that bring Python of their own."""
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in PICKLES:
-            raise CheckpointRefused(f"{file.name} is a file that can run code when opened: only safetensors are read.")
-    for file in sorted(folder.glob("*.json")):
-        content = _read_json(file) if file.name != SHARDS else {}
-        if isinstance(content, dict) and "auto_map" in content:
-            raise CheckpointRefused(f"{file.name} asks for code of its own (auto_map), which is never run.")
-
-
-def weight_files_of(folder: Path) -> list[Path]:
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if not (folder / SHARDS).is_file():
-        raise CheckpointRefused(f"{WEIGHTS} is missing in {folder.name}.")
-    names = sorted(set(_read_json(folder / SHARDS).get("weight_map", {}).values()))
-    for name in names:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise CheckpointRefused(f"{SHARDS} names {name}, which is not in {folder.name}.")
-    if not names:
-        raise CheckpointRefused(f"{SHARDS} names no weight files.")
-    return [folder / name for name in names]
-
-
-def check_safetensors(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file, after holding it against the file's size. Raises CheckpointRefused."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(size - 8, 100_000_000):
-            raise CheckpointRefused(f"{file.name} is cut short or no safetensors file.")
-        try:
-            header = json.loads(stream.read(length))
-        except ValueError:
-            raise CheckpointRefused(f"{file.name} has an unreadable header.") from None
-    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-    if end != size:
-        raise CheckpointRefused(f"{file.name} is cut short: its header promises {end} bytes, the file has {size}.")
-    return tensors
-
-
 def weights_sha256(folder: Path) -> str:
     """Digest of a folder's weights: of the one file, or of the shards' digests in order of name."""
     return digest_of(weight_files_of(folder))
-
-
-def digest_of(files: list[Path]) -> str:
-    digests = [file_sha256(file) for file in sorted(files)]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def file_sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_record(folder: Path) -> CheckpointRecord | None:
@@ -161,10 +101,3 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_bytes())
-    except ValueError:
-        raise CheckpointRefused(f"{file.name} is not valid JSON.") from None

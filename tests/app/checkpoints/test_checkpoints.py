@@ -16,7 +16,7 @@ from app.checkpoints.actions import CannotAnswer, ensure_bundled, register_check
 from app.checkpoints.forms import NewCheckpoint
 from app.checkpoints.jobs import CheckCheckpoint
 from app.checkpoints.queries import NoFolder, location_of
-from app.checkpoints.rules import FolderRefused
+from app.checkpoints.rules import CheckpointRefused
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
 from app.projects.tables import Project
 from app.settings import get_settings
@@ -200,7 +200,7 @@ def test_a_hub_is_asked_for_the_size_before_anything_is_fetched(
         assert hub.fetched == ["abc"], "what was measured, whatever the branch is by now"
         assert (there / "config.json").is_file()
         return
-    with pytest.raises(FolderRefused, match=r"owner/name has 3\.0.GB; at most 3\.0.GB .*HONE_MAX_CHECKPOINT_GB"):
+    with pytest.raises(CheckpointRefused, match=r"owner/name has 3\.0.GB; at most 3\.0.GB .*HONE_MAX_CHECKPOINT_GB"):
         fetch("owner/name", "main", there, 3 * GB)
     assert hub.fetched == []
     assert list(tmp_path.iterdir()) == []
