@@ -39,6 +39,13 @@ class DomainError(Exception):
         self.fields = fields
         super().__init__(_(self.sentence).format(**fields))
 
+    @classmethod
+    def saying(cls, status: int, code: str, sentence: str) -> "DomainError":
+        """One without a class of its own. sentence: shown as it is, also with braces in it."""
+        error = cls()
+        error.status, error.code, error.args = status, code, (sentence,)
+        return error
+
 
 class Invalid(DomainError):
     status = 422
@@ -138,10 +145,8 @@ def as_domain_error(error: HTTPException) -> DomainError:
     known: dict[int, type[DomainError]] = {401: SignInNeeded, 403: Forbidden, 404: NotFound, 413: TooLarge}
     if error.status_code in known and error.status_code != 413:
         return known[error.status_code]()
-    shown = DomainError()
-    shown.status, shown.args = error.status_code, (str(error.detail),)
-    shown.code = known.get(error.status_code, DomainError).code
-    return shown
+    code = known.get(error.status_code, DomainError).code
+    return DomainError.saying(error.status_code, code, str(error.detail))
 
 
 def is_passing(error: Exception) -> bool:
@@ -178,10 +183,8 @@ def install(app: FastAPI) -> None:
 
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected error", exc_info=error, extra={"request": getattr(request.state, "request_id", None)})
-        shown = DomainError()
-        shown.status, shown.code = 500, "unexpected"
-        shown.args = (_("Something went wrong on our side. The error was noted under the number below."),)
-        return show(request, shown)
+        sentence = _("Something went wrong on our side. The error was noted under the number below.")
+        return show(request, DomainError.saying(500, "unexpected", sentence))
 
     for kind in (OperationalError, DBAPIError, PoolTimeout, psycopg.OperationalError):
         app.add_exception_handler(kind, database)
