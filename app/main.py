@@ -34,6 +34,7 @@ from app.settings import get_settings
 from app.tasks import api as tasks_api
 from app.training import api as training_api
 from app.training import routes as training
+from app.version import RELEASE
 
 # Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
 # Routes are tried one after the other, so the page that is asked for most comes before its turn.
@@ -87,7 +88,7 @@ def build() -> FastAPI:
     """The application, ready for uvicorn as `app.main:app`."""
     built = FastAPI(
         title="Hone",
-        version="0.1.0",
+        version=RELEASE,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor, nn
 
 from app.training.configs import PPORun, RewardRun
+from app.version import code_version as code_version
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, flush_to_disk, read_record
 
 METRICS = "metrics.jsonl"
@@ -201,18 +201,3 @@ def copy_into(parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor], p
 def grad_norm(parameters: Iterable[nn.Parameter], limit: float) -> float:
     """Clip to `limit` and return the norm before."""
     return float(nn.utils.clip_grad_norm_(list(parameters), limit))
-
-
-def code_version() -> str:
-    """The installed version, with the commit when running from a checkout."""
-    try:
-        name = version("hone")
-    except PackageNotFoundError:
-        name = "0"
-    head = Path(__file__).parents[2] / ".git" / "HEAD"
-    try:
-        pointed = head.read_text().strip()
-        commit = (head.parent / pointed[5:]).read_text().strip() if pointed.startswith("ref: ") else pointed
-    except OSError:
-        return name
-    return f"{name}+{commit[:12]}"
