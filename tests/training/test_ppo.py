@@ -21,11 +21,12 @@ from tests.training.make import make_prompts, write
 from workers.training import ppo, rollouts
 from workers.training.actors import Actors, open_actors
 from workers.training.checkpoints import CheckpointRefused, open_checkpoint
+from workers.training.networks import Backbone
 from workers.training.ppo import train_ppo
 from workers.training.practice import draw_prompts, read_prompts, seeds_of
 from workers.training.progress import RunCancelled, RunFailed, Values
 from workers.training.rollouts import Rollout, parts, roll_out
-from workers.training.scoring import RewardNetwork, Scores
+from workers.training.scoring import RewardNetwork, Scores, load_reward, read_reward_record, save_reward
 from workers.training.standing import Standing
 
 ROOT = Path(__file__).parents[2]
@@ -308,6 +309,7 @@ def test_the_result_is_an_ordinary_checkpoint_that_is_the_policy(run: PPORun) ->
     assert opened.record.kind == "policy"
     base = open_checkpoint(run.checkpoint)
     assert opened.record.base_sha256 == base.weights_sha256
+    assert opened.record.reward_sha256 == read_reward_record(run.reward).weights_sha256
     assert opened.network.state_dict().keys() == base.network.state_dict().keys()
     ids = torch.tensor([[5, 6, 7, 8]])
     assert not torch.allclose(opened.network(ids).logits, base.network(ids).logits, atol=1e-2)
@@ -371,6 +373,17 @@ def test_a_finished_run_is_not_repeated(run: PPORun) -> None:
     assert again.record.metrics == first.record.metrics
     with pytest.raises(CheckpointRefused, match="choose another output"):
         train_ppo(run.model_copy(update={"seed": 1}))
+
+
+def test_a_result_against_another_reward_model_is_another_runs_result(run: PPORun, tmp_path: Path) -> None:
+    train_ppo(run)
+    opened = open_checkpoint(run.checkpoint)
+    other = load_reward(run.reward, Backbone(opened.network), opened.weights_sha256)
+    with torch.no_grad():
+        next(iter(other.trained().values())).add_(0.1)
+    save_reward(tmp_path / "other", other, read_reward_record(run.reward))
+    with pytest.raises(CheckpointRefused, match="choose another output"):
+        train_ppo(run.model_copy(update={"reward": tmp_path / "other"}))
 
 
 def test_a_state_of_another_configuration_is_not_taken_up(run: PPORun) -> None:

@@ -53,6 +53,7 @@ class CheckpointRecord(BaseModel):
     method: str | None = None
     parent: str | None = None
     base_sha256: str | None = None
+    reward_sha256: str | None = None
     weights_sha256: str | None = None
     config: dict[str, Any] = {}
     dataset_sha256: str | None = None

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from app.training.configs import PPOConfig, PPORun
 from workers.training.actors import Actors, open_actors
-from workers.training.checkpoints import CheckpointRecord, file_sha256
+from workers.training.checkpoints import CheckpointRecord
 from workers.training.figures import describe, look
 from workers.training.networks import arithmetic
 from workers.training.practice import Prompts, draw_prompts, read_prompts, seeds_of
 from workers.training.progress import Progress, Report, RunCancelled, Values, done_before, grad_norm, never, quiet
 from workers.training.rollouts import Part, Rollout, parts, roll_out
 from workers.training.scoring import RewardNetwork
-from workers.training.standing import Standing, finish, load, save
+from workers.training.standing import Standing, finish, inputs_of, load, save
 from workers.training.tensors import seed_of, whiten
 
 LOG_RATIO_LIMIT = 20.0  # e^20 is as good as infinite, and finite
@@ -45,8 +45,7 @@ def train_ppo(run: PPORun, report: Report = quiet, should_stop: Callable[[], boo
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
     actors, reward = open_actors(run)
-    inputs = {"base_sha256": actors.opened.weights_sha256, "dataset_sha256": file_sha256(run.prompts)}
-    if done := done_before(run, inputs):
+    if done := done_before(run, inputs_of(run, actors)):
         return PPOResult(run.output, done)
     prompts = read_prompts(run, actors.opened)
     # eps 1e-5 as in the first implementations: the usual 1e-8 lets tiny gradients take whole steps

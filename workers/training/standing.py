@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from app.training.configs import PPORun
+from app.version import code_version
 from workers.training.actors import Actors
-from workers.training.checkpoints import CheckpointRecord, file_sha256, save_checkpoint
+from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha256, save_checkpoint
 from workers.training.figures import end_figures
 from workers.training.progress import (
-    code_version,
     copy_into,
     fingerprint_of,
     load_state,
@@ -60,10 +60,10 @@ class Standing:
 
 
 def inputs_of(run: PPORun, actors: Actors) -> dict[str, str]:
-    """Digests of what a run reads."""
+    """Digests of what a run reads, by their names in its result's record."""
     return {
         "base_sha256": actors.opened.weights_sha256,
-        "reward": file_sha256(run.reward / "hone.json"),
+        "reward_sha256": digest_of([*run.reward.glob("*.safetensors")]),
         "dataset_sha256": file_sha256(run.prompts),
     }
 
@@ -104,12 +104,14 @@ def finish(
         copy_into(actors.policy_weights(), standing.within)
         metrics = end_figures(actors, reward, prompts, run.seed, standing)
     record = CheckpointRecord(
+    read = inputs_of(run, actors)
         kind="policy",
         method=run.method,
         parent=run.parent or run.checkpoint.name,
-        base_sha256=actors.opened.weights_sha256,
+        base_sha256=read["base_sha256"],
+        reward_sha256=read["reward_sha256"],
         config=run.config.model_dump(mode="json"),
-        dataset_sha256=file_sha256(run.prompts),
+        dataset_sha256=read["dataset_sha256"],
         code_version=code_version(),
         seed=run.seed,
         metrics=metrics,
