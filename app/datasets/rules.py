@@ -1,11 +1,12 @@
 """Splitting, summing up and rewriting the lines of a dataset. Torch-free and SQL-free."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import orjson
 
@@ -47,14 +48,13 @@ def transcript(prompt: Iterable[Mapping[str, Any]], answer: str) -> str:
 
 def signed_strength(votes: Iterable[Mapping[str, Any]]) -> float:
     """Mean of strength / levels over votes, a positive, b negative, everything else 0; see preferences.rules.lean."""
-    leaning, total = 0.0, 0.0
+    leanings, total = [], 0.0
     for vote in votes:
         total += vote["weight"]
-        if vote["outcome"] == "a":
-            leaning += vote["weight"] * vote["strength"] / vote["levels"]
-        elif vote["outcome"] == "b":
-            leaning -= vote["weight"] * vote["strength"] / vote["levels"]
-    return leaning / total if total else 0.0
+        if vote["outcome"] in ("a", "b"):
+            sign = 1 if vote["outcome"] == "a" else -1
+            leanings.append(sign * vote["weight"] * vote["strength"] / vote["levels"])
+    return math.fsum(leanings) / total if total else 0.0
 
 
 def chosen_and_rejected(line: Line) -> tuple[str, str, float] | None:
@@ -112,22 +112,53 @@ REWRITES: dict[Form, Callable[[Line], Line | None]] = {
 }
 
 
-def rewritten(path: Path, form: Form, split: str | None = None) -> Iterator[bytes]:
-    """The lines of a frozen file in another form, in pieces of about half a megabyte; memory does not grow with it."""
+class LinesChanged(Exception):
+    """A frozen file does not hold the lines that were frozen."""
+
+
+def rewritten(path: Path, sha256: str, form: Form, split: str | None = None) -> Iterator[bytes]:
+    """The lines of a frozen file in another form, in pieces of about half a megabyte; memory does not grow with it.
+
+    :raises LinesChanged: after the last piece, so that a download of other lines than the frozen ones never ends well.
+    """
     with path.open("rb") as file:
+        read = Hashed(file)
         if form is Form.native and split is None:  # as it stands
-            while piece := file.read(CHUNK):
-                yield piece
-            return
-        pieces, size = [], 0
-        for piece in told_lines(file, REWRITES[form], split):
-            pieces.append(piece)
-            size += len(piece)
-            if size >= CHUNK:
-                yield b"".join(pieces)
-                pieces, size = [], 0
-        if pieces:
+            yield from read.pieces()
+        else:
+            yield from gathered(told_lines(read.lines(), REWRITES[form], split))
+        if read.hash.hexdigest() != sha256:
+            raise LinesChanged(f"{path} does not hold what its name says")
+
+
+class Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.hash = file, hashlib.sha256()
+
+    def pieces(self) -> Iterator[bytes]:
+        while piece := self.file.read(CHUNK):
+            self.hash.update(piece)
+            yield piece
+
+    def lines(self) -> Iterator[bytes]:
+        for line in self.file:
+            self.hash.update(line)
+            yield line
+
+
+def gathered(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines in pieces worth sending."""
+    pieces, size = [], 0
+    for line in lines:
+        pieces.append(line)
+        size += len(line)
+        if size >= CHUNK:
             yield b"".join(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
 
 
 def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], Line | None], split: str | None) -> Iterator[bytes]:

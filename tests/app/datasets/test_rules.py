@@ -1,3 +1,5 @@
+from hashlib import sha256
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.datasets.records import ComparisonRecord
-from app.datasets.rules import Form, rewritten, signed_strength, split_of
+from app.datasets.rules import Form, LinesChanged, rewritten, signed_strength, split_of
+from app.preferences.rules import lean
+from app.preferences.votes import Vote
 
 
 def line(conclusion: str = "a", split: str = "train", **more: Any) -> dict[str, Any]:
@@ -29,8 +33,20 @@ def line(conclusion: str = "a", split: str = "train", **more: Any) -> dict[str, 
 
 
 def told(path: Path, lines: list[dict[str, Any]], form: Form, split: str | None = None) -> list[dict[str, Any]]:
-    path.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in lines))
-    return [orjson.loads(one) for one in b"".join(rewritten(path, form, split)).splitlines()]
+    raw = b"".join(orjson.dumps(one) + b"\n" for one in lines)
+    path.write_bytes(raw)
+    told = rewritten(path, sha256(raw).hexdigest(), form, split)
+    return [orjson.loads(one) for one in b"".join(told).splitlines()]
+
+
+@pytest.mark.parametrize(("form", "split"), [(Form.native, None), (Form.native, "train"), (Form.hh, None)])
+def test_lines_that_are_not_those_that_were_frozen_never_end_well(tmp_path: Path, form: Form, split: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(orjson.dumps(line()) + b"\n")
+    pieces = rewritten(path, "0" * 64, form, split)
+    assert next(pieces)
+    with pytest.raises(LinesChanged):
+        next(pieces)
 
 
 def test_native_lines_are_records(tmp_path: Path) -> None:
@@ -83,6 +99,13 @@ def test_strengths_of_different_scales_add_up() -> None:
         {"outcome": "tie", "strength": None, "levels": 4, "weight": 2.0},
     ]
     assert signed_strength(votes) == pytest.approx((1 - 0.25) / 4)
+
+
+def test_strength_leans_as_in_the_conclusion_whatever_the_order_of_the_votes() -> None:
+    said = [Vote(rater="r", outcome=side, strength=strength, levels=10, shown_first="a")
+            for side, strength in (("a", 1), ("a", 2), ("a", 3), ("b", 6), ("b", 7))]  # fmt: skip
+    told = [vote.model_dump(mode="json") for vote in said]
+    assert {signed_strength(order) for order in permutations(told)} == {lean(said)}
 
 
 @given(st.text(), st.floats(0, 0.9), st.floats(0, 0.9))
