@@ -1,35 +1,23 @@
 """Child processes that die with their parent, so that nothing trains on without anybody knowing."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
-    """Runs in the child before its program starts: the kernel sends `by` when the parent goes, however that goes."""
-    LIBC.prctl(PR_SET_PDEATHSIG, by)
-
 
 async def start_python(*arguments: str, log: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
-    """`python -m …` in a session of its own, everything it prints appended to `log`."""
+    """`python -m …` in a session of its own, everything it prints appended to `log`; the kernel kills it when we go."""
     with log.open("ab") as sink:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            *arguments,
+            *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
             env={**os.environ, **environment},
             start_new_session=True,
-            preexec_fn=die_with_parent,  # one thread forks here, and prctl takes no lock
         )
 
 

@@ -10,10 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-from workers.children import die_with_parent
 
 READY = re.compile(r"(http://\S+?)/sign-in/(\S+)")
 PATIENCE = 60.0  # seconds for an orderly end
@@ -66,15 +63,16 @@ def running(home: Path) -> Iterator[Installation]:
 
 
 def launch(environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "app.supervision"],
+    # however the loop ends, nothing of it stays behind
+    words = ("setpriv", "--pdeathsig", "INT", "--", sys.executable, "-m", "app.supervision")
+    return subprocess.Popen(  # noqa: S603
+        words,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-        preexec_fn=partial(die_with_parent, signal.SIGINT),  # however the loop ends, nothing of it stays behind
     )
 
 
