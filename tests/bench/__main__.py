@@ -15,7 +15,7 @@ from typing import Any
 from app.version import code_version
 
 FILE = Path("var/bench.json")
-PARTS = ("annotate", "export", "sampling")
+PARTS = ("annotate", "export", "handout", "sampling")
 
 # figure: (bar as words, test, what peers reach, where from)
 BARS: dict[str, tuple[str, Any, str]] = {
