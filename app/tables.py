@@ -14,7 +14,10 @@ from app.prompts import tables as prompts
 from app.tasks import tables as tasks
 from app.training import tables as training
 
-CHAPTERS = (accounts, events, projects, prompts, checkpoints, completions, tasks, annotations)
-LATER_CHAPTERS = (datasets, training, evaluation, loop)
+# named, so that whoever imports this module knows every table
+CHAPTERS = (
+    *(accounts, events, projects, prompts, checkpoints, completions, tasks, annotations),
+    *(datasets, training, evaluation, loop),
+)
 
 metadata = Base.metadata
