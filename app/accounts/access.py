@@ -5,13 +5,15 @@ routes to find one that says nothing. A project (or a row of one) that the calle
 that is not there; a role that is too small answers 403.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts import idempotency
+from app.accounts.actions.joining import add_member
 from app.accounts.credentials import Entry, cookie_of, credential_of, granted, hashed, led_by, look_up
 from app.accounts.permissions import Permission, Role
 from app.database import Session
@@ -91,7 +93,18 @@ class May:
         if self.permission and self.permission not in access.permissions:
             raise Forbidden
         await idempotency.claim(request, session, access.person.id)
+        if self.permission is Permission.annotate and request.method not in READING:
+            access = await with_place(session, access)
         return access
+
+
+async def with_place(session: AsyncSession, access: Access) -> Access:
+    """Whoever answers has a place in the project, so that the answer has a pseudonym to go by. An admin, who may work
+    anywhere, gets the smallest one with their first answer: asked to join first, they would do so to no other end."""
+    if access.membership_id is not None:
+        return access
+    member = await add_member(session, access.of_project(), access.person, Role.annotator)
+    return replace(access, membership_id=member.id, role=member.role)
 
 
 def introduce(request: Request, access: Access) -> None:

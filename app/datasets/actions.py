@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,6 +28,8 @@ from app.prompts.tables import Use
 from app.translation import _
 from app.version import code_version
 
+Votes = Sequence[Mapping[str, Any]]
+
 LEFT_BEHIND = 24 * 3600  # seconds
 
 
@@ -35,7 +37,8 @@ class NothingToFreeze(Invalid):
     code = "nothing-to-freeze"
     sentence = _(
         "No answer fits the question, so there is nothing to freeze "
-        "({left_out} tasks left out for agreement, {retired} because their prompt is retired)."
+        "({left_out} tasks left out for agreement, {retired} because their prompt is retired; "
+        "votes given without a place in the project: {nameless})."
     )
 
 
@@ -54,11 +57,14 @@ async def ask_to_freeze(session: AsyncSession, project_id: int, question: Freeze
     return dataset
 
 
-def line_of(row: Row[Any], question: FreezeForm) -> tuple[dict[str, Any], float] | None:
-    """A dataset line (records.ComparisonRecord) and its agreement; None when it agrees too little for the question."""
+def line_of(row: Row[Any], named: Votes, question: FreezeForm) -> tuple[dict[str, Any], float] | None:
+    """A dataset line (records.ComparisonRecord) and its agreement; None when it agrees too little for the question.
+
+    named: the row's votes that have a rater.
+    """
     votes = [
         vote_of(vote["body"], rater=vote["rater"], sides=vote["sides"], levels=vote["scale"] // 2)
-        for vote in sorted(row.votes, key=lambda vote: str(vote["rater"]))
+        for vote in sorted(named, key=lambda vote: str(vote["rater"]))
     ]
     agreed = agreement(votes)
     if agreed < question.minimum_agreement:
@@ -88,14 +94,15 @@ class Written:
         self.lines = 0
         self.left_out = 0
         self.retired = 0
+        self.nameless = 0
         self.versions: dict[str, set[int]] = {"protocol": set(), "guidelines": set()}
         self.checkpoints: set[str] = set()
 
-    def note(self, row: Row[Any], line: dict[str, Any], agreed: float) -> None:
+    def note(self, votes: Votes, line: dict[str, Any], agreed: float) -> None:
         self.tally.add(line, agreed)
         self.lines += 1
         for name, versions in self.versions.items():
-            versions.update(vote[name] for vote in row.votes if vote[name] is not None)
+            versions.update(vote[name] for vote in votes if vote[name] is not None)
         self.checkpoints.update(side["checkpoint"] for side in (line["a"], line["b"]) if side["checkpoint"])
 
 
@@ -108,21 +115,26 @@ async def rows_of(connection: AsyncConnection, project_id: int, question: Freeze
 
 async def write_lines(connection: AsyncConnection, project_id: int, question: FreezeForm, path: Path) -> Written:
     """Write every line the question names to `path`, hashing as it goes. Who retires a prompt wants it out of use, so
-    what was said about it stays where it is and comes into no new dataset."""
+    what was said about it stays where it is and comes into no new dataset. A vote needs a pseudonym to stand in a file;
+    those of admins who answered before that gave them a place have none, and are counted."""
     written = Written()
     with path.open("wb") as file:
         async for row in rows_of(connection, project_id, question):
             if row.retired:
                 written.retired += 1
                 continue
-            told = line_of(row, question)
+            named = [vote for vote in row.votes if vote["rater"] is not None]
+            written.nameless += len(row.votes) - len(named)
+            if len(named) < question.minimum_votes:
+                continue
+            told = line_of(row, named, question)
             if told is None:
                 written.left_out += 1
                 continue
             raw = orjson.dumps(told[0], option=orjson.OPT_APPEND_NEWLINE)
             file.write(raw)
             written.hash.update(raw)
-            written.note(row, *told)
+            written.note(named, *told)
         file.flush()
         os.fsync(file.fileno())
     return written
@@ -135,14 +147,18 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
         "name": name,
         "question": question.model_dump(mode="json"),
         "aggregation": {
-            "votes": "every live vote is kept",
+            "votes": "every live vote of a member is kept",
             "prompts": "what was said about prompts that were retired by then is left out",
             "conclusion": "more weight of votes, then strength",
             "weights": "1 a line",
             "split": "sha256 of the root's key against heldout_share; prompts of use heldout are held out",
         },
         "counts": written.tally.as_json()
-        | {"left_out_for_agreement": written.left_out, "left_out_for_retired_prompts": written.retired},
+        | {
+            "left_out_for_agreement": written.left_out,
+            "left_out_for_retired_prompts": written.retired,
+            "votes_left_out_without_membership": written.nameless,
+        },
         "versions": {name: sorted(versions) for name, versions in written.versions.items()},
         "checkpoints": sorted(written.checkpoints),
         "lines": written.lines,
@@ -208,7 +224,7 @@ async def write_dataset(connection: AsyncConnection, dataset: Dataset, home: Pat
     try:
         written = await write_lines(connection, dataset.project_id, question, temporary / "records.jsonl")
         if not written.lines:
-            raise NothingToFreeze(left_out=written.left_out, retired=written.retired)
+            raise NothingToFreeze(left_out=written.left_out, retired=written.retired, nameless=written.nameless)
         manifest = manifest_of(written, question, dataset.name)
         await asyncio.to_thread(keep_folder, temporary, home, manifest)
     finally:

@@ -69,7 +69,8 @@ def lines_of(home: Path, dataset: Dataset) -> Path:
 
 
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
-    """One row a task, in the order the tasks were made: its prompt, its two completions and all its live votes."""
+    """One row a task, in the order the tasks were made: its prompt, its two completions and all its live votes. A vote
+    of somebody without a place in the project comes without `rater`."""
     first, second = aliased(TaskCompletion), aliased(TaskCompletion)
     a, b = aliased(Completion), aliased(Completion)
     made_a, made_b = aliased(Checkpoint), aliased(Checkpoint)
@@ -105,7 +106,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         .join(Annotation, and_(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live))
         .join(Protocol, Protocol.id == Annotation.protocol_id)
         .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
-        .join(Membership, and_(Membership.user_id == Annotation.annotator_id, Membership.project_id == project_id))
+        .outerjoin(Membership, and_(Membership.user_id == Annotation.annotator_id, Membership.project_id == project_id))
         .where(Task.project_id == project_id, Annotation.kind == "comparison", *narrowed(question, made_a, made_b))
         .group_by(Task.id, Root.id, Prompt.id, a.id, b.id, made_a.id, made_b.id)
         .having(func.count(Annotation.id) >= question.minimum_votes)

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
-from app.accounts.actions.members import add_member
+from app.accounts.actions.joining import add_member
 from app.accounts.permissions import Role
 from app.accounts.tables import User
 from app.errors import Conflict, NotFound

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts import passwords
 from app.accounts.access import Person
 from app.accounts.actions.attempts import Browser, count_attempt
+from app.accounts.actions.joining import add_member
 from app.accounts.actions.links import end_links, give_link, use_link
-from app.accounts.actions.members import add_member
 from app.accounts.actions.sign_in import WrongCredentials, begin_sign_in, check_password, person_with
 from app.accounts.forms import AcceptForm, InvitationForm, MemberInvitationForm
 from app.accounts.jobs import SendMail

@@ -136,6 +136,29 @@ async def test_answers_to_retired_prompts_stay_out_and_are_counted(session: Asyn
     assert line["id"] == str(retired.public_id)
 
 
+async def test_votes_without_a_place_in_the_project_stay_out_and_are_counted(
+    session: AsyncSession, tmp_path: Path
+) -> None:
+    """Admins of the installation could once answer without one; who gets one later counts with all that they said."""
+    project = await make.project(session, k=2)
+    (one,) = await people(session, project, 1)
+    admin = await make.user(session, is_admin=True)
+    batch = await default_batch(session, project.id)
+    shared, alone = await make.task(session, project, batch, k=2), await make.task(session, project, batch)
+    await make.annotation(session, shared, one, 0)
+    for task in (shared, alone):
+        await make.annotation(session, task, admin, 1)
+    dataset, (line,) = await frozen(session, project, tmp_path)
+    assert (line["id"], [vote["rater"] for vote in line["votes"]]) == (str(shared.public_id), ["r0"])
+    assert dataset.manifest["counts"]["votes_left_out_without_membership"] == 2
+    with pytest.raises(NothingToFreeze, match="without a place in the project: 1"):
+        await frozen(session, project, tmp_path, minimum_votes=2)
+    await make.member(session, project, admin, pseudonym="r9")
+    dataset, lines = await frozen(session, project, tmp_path)
+    assert [len(line["votes"]) for line in lines] == [2, 1]
+    assert dataset.manifest["counts"]["votes_left_out_without_membership"] == 0
+
+
 async def test_another_projects_answers_stay_there(session: AsyncSession, tmp_path: Path) -> None:
     mine, other = await make.project(session), await make.project(session)
     for project in (mine, other):
