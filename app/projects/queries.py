@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Date, Select, cast, column, func, select, 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.accounts.permissions import Role
+from app.accounts.permissions import Permission, Role
 from app.accounts.tables import Membership
 from app.errors import NotFound
 from app.projects.tables import Batch, Guidelines, Project, ProjectState, Protocol
@@ -64,9 +64,14 @@ async def project_by_public_id(session: AsyncSession, public_id: UUID) -> Projec
 
 
 def visible_to(access: Access) -> Select[Project, Role]:
-    """Projects this person has a part in, newest first; an admin sees all."""
+    """Projects this person has a part in, newest first; an admin sees all. A token lists what it opens.
+
+    access: one that belongs to no project; outside of all, only an admin has permissions of projects.
+    """
     member = (Membership.project_id == Project.id) & (Membership.user_id == access.person.id)
-    asked = select(Project, Membership.role).join(Membership, member, isouter=access.person.is_admin)
+    asked = select(Project, Membership.role).join(Membership, member, isouter=access.may(Permission.project_read))
+    if access.only_project is not None:
+        asked = asked.where(Project.id == access.only_project)
     return asked.order_by(Project.id.desc())
 
 

@@ -137,6 +137,39 @@ async def test_a_token_of_one_project_opens_no_other(client: httpx.AsyncClient, 
     assert [place["project"] for place in me["projects"]] == [str(own.public_id)]
 
 
+@pytest.mark.parametrize(
+    ("is_admin", "values", "listed"),
+    [
+        (True, {}, ["joined", "left", "apart"]),
+        (True, {"role": Role.annotator}, ["joined", "left", "apart"]),
+        (True, {"scopes": ["annotation.make"]}, ["joined", "left"]),
+        (True, {"project": "joined"}, ["joined"]),
+        (True, {"project": "apart"}, ["apart"]),
+        (True, {"project": "apart", "scopes": ["annotation.make"]}, []),
+        (False, {}, ["joined", "left"]),
+        (False, {"project": "joined"}, ["joined"]),
+        (False, {"project": "apart"}, []),
+    ],
+)
+async def test_a_token_lists_the_projects_that_it_opens(
+    client: httpx.AsyncClient, session: AsyncSession, is_admin: bool, values: dict[str, Any], listed: list[str]
+) -> None:
+    projects = {name: await make.project(session, name=name) for name in ("joined", "left", "apart")}
+    person = await make.user(session, is_admin=is_admin)
+    for name in ("joined", "left"):
+        await make.member(session, projects[name], person, Role.manager)
+    told = {name: value for name, value in values.items() if name != "project"}
+    if "project" in values:
+        told["project_id"] = projects[values["project"]].id
+    head = bearing(await make.api_token(session, person, **told))
+    ids = {str(project.public_id): name for name, project in projects.items()}
+    rest = (await client.get("/api/v1/projects", headers=head)).json()
+    assert {ids[one["id"]] for one in rest} == set(listed)
+    for page in ("/", "/projects"):
+        html = (await client.get(page, headers=head)).text
+        assert {name for public_id, name in ids.items() if public_id in html} == set(listed), page
+
+
 async def test_scopes_cut_down_further(client: httpx.AsyncClient, session: AsyncSession) -> None:
     project, manager = await make.project(session), await make.user(session)
     await make.member(session, project, manager, Role.manager)
