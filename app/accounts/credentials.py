@@ -31,6 +31,7 @@ from app.accounts.permissions import OF_INSTALLATION, ROLE_PERMISSIONS, Permissi
 from app.accounts.tables import ApiToken, Membership, SignIn, User
 from app.direct import Direct
 from app.errors import NotFound, SignInNeeded
+from app.settings import get_settings
 
 COOKIE = "hone_session"
 SECURE_COOKIE = "__Host-hone_session"
@@ -175,8 +176,15 @@ def granted(row: Any, role: Role | None) -> frozenset[Permission]:
 
 
 def cookie_of(request: Request) -> str | None:
-    """The session cookie's value, whichever of its two names it has."""
-    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE)
+    """The session cookie's value. Over https only the name counts that a browser keeps from other hosts and from plain
+    http: the other one may have been planted there, to sign somebody in as somebody else."""
+    return request.cookies.get(SECURE_COOKIE if is_secure(request) else COOKIE)
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser reaches us by https, directly or through the proxy of the public address."""
+    public = get_settings().public_url
+    return request.url.scheme == "https" or (public is not None and public.scheme == "https")
 
 
 def credential_of(request: Request) -> Credential | None:

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from app.accounts.access import cookie_of
 from app.accounts.actions.attempts import Browser
-from app.accounts.credentials import COOKIE, LONGEST, SECURE_COOKIE
+from app.accounts.credentials import COOKIE, LONGEST, SECURE_COOKIE, is_secure
 from app.settings import address_of, get_settings
 
 
@@ -14,12 +14,6 @@ def browser_of(request: Request) -> Browser:
     """Where the request comes from, and the cookie that a new sign-in replaces."""
     address = request.client.host if request.client else ""
     return Browser(address, request.headers.get("User-Agent", ""), cookie_of(request))
-
-
-def is_secure(request: Request) -> bool:
-    """Whether the browser reaches us by https, directly or through the proxy of the public address."""
-    public = get_settings().public_url
-    return request.url.scheme == "https" or (public is not None and public.scheme == "https")
 
 
 def give_cookie(request: Request, response: Response, token: str) -> Response:

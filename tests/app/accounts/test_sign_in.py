@@ -197,6 +197,23 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     assert "Domain" not in safe
 
 
+async def test_over_https_only_the_cookie_counts_that_nobody_else_can_have_set(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    """A page of another host under our domain, or somebody on the line of a plain http request, can plant the plain
+    name; not the other."""
+    planted, own = await someone(session), await someone(session)
+    plain, safe = await make.sign_in(session, planted), await make.sign_in(session, own)
+
+    async def who(scheme: str, cookie: str) -> str | None:
+        found = await client.get(f"{scheme}://testserver/api/v1/me", headers={"Cookie": cookie})
+        return found.json().get("email")
+
+    assert await who("https", f"hone_session={plain}") is None
+    assert await who("https", f"hone_session={plain}; __Host-hone_session={safe}") == own.email
+    assert await who("http", f"hone_session={plain}; __Host-hone_session={safe}") == planted.email
+
+
 @pytest.mark.parametrize(
     ("wanted", "onward"),
     [
