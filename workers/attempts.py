@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,7 +38,7 @@ class NothingToPractiseOn(Conflict):
 class Attempt:
     """One process's go at a run. folder is named by the fence.
 
-    read: how far its metrics have been told, as (number of the file, bytes of it).
+    read: how far its metrics have been told, as (number of the file, bytes of it). told_at: when, by a monotonic clock.
     """
 
     run_id: int
@@ -47,6 +48,7 @@ class Attempt:
     folder: Path
     cancelling: bool = False
     read: tuple[int, int] = (0, 0)
+    told_at: float = field(default_factory=time.monotonic)
 
     @property
     def log(self) -> Path:
@@ -76,8 +78,8 @@ def take_over_folder(home: Path, run: Run) -> Path:
     return mine
 
 
-async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: Path, device: str) -> None:
-    """The run file and what it points at."""
+async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: Path, device: str) -> Dataset | None:
+    """The run file and what it points at. The dataset, where the run reads one: its lines are still to be checked."""
     base = await session.get_one(Checkpoint, run.base_id)
     told: dict[str, Any] = {
         "method": run.method,
@@ -89,12 +91,13 @@ async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: 
         "parent": str(base.public_id),
         "config": run.config,
     }
-    if run.method is Method.reward:
-        dataset = await session.get_one(Dataset, run.dataset_id)
+    dataset = await session.get_one(Dataset, run.dataset_id) if run.method is Method.reward else None
+    if dataset is not None:
         told["dataset"] = str(lines_of(home, dataset))
     else:
         told |= await ppo_inputs(session, run, attempt)
     (attempt.folder / "run.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+    return dataset
 
 
 async def ppo_inputs(session: AsyncSession, run: Run, attempt: Attempt) -> dict[str, Any]:
@@ -130,18 +133,19 @@ def write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
     partial.rename(file)
 
 
-def new_metrics(attempt: Attempt) -> list[Mapping[str, Any]]:
-    """Whole lines written since the last look. A resume rewinds by replacing the file, which is then read anew."""
+def new_metrics(attempt: Attempt) -> tuple[list[Mapping[str, Any]], tuple[int, int]]:
+    """Whole lines written since the last look, and how far that is. A resume rewinds by replacing the file, which is
+    then read anew."""
     file = attempt.work / "metrics.jsonl"
     if not file.exists():
-        return []
+        return [], attempt.read
     with file.open("rb") as stream:
         number = os.fstat(stream.fileno()).st_ino
         begin = attempt.read[1] if attempt.read[0] == number else 0
         stream.seek(begin)
         whole, _newline, _rest = stream.read().rpartition(b"\n")
-    attempt.read = (number, begin + len(whole) + 1 if whole else begin)
-    return [json.loads(line) for line in whole.splitlines()]
+    read = (number, begin + len(whole) + 1 if whole else begin)
+    return [json.loads(line) for line in whole.splitlines()], read
 
 
 def tail_of(file: Path) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import procrastinate
 from procrastinate import JobContext
+from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job as QueuedJob
+from procrastinate.jobs import Status
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from sqlalchemy.engine import make_url
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:  # tidy and train stay free of torch
 
 log = logging.getLogger("hone.workers")
 
+ROUND = 10.0  # seconds between two looks for jobs of dead workers
+
+
+LONGEST_WAIT = 60  # seconds between two tries of a job
+
 
 class Patiently(BaseRetryStrategy):
     """Again after 1, 2, 4 … seconds; a DomainError is a decision, not a mishap, and is not retried.
@@ -32,12 +39,15 @@ class Patiently(BaseRetryStrategy):
     A job that its worker cut off to stop in time waits for the next worker, however often that happens.
     """
 
+    def __init__(self, *, gives_up: bool) -> None:
+        self.gives_up = gives_up
+
     def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(retry_in={"seconds": 0})
-        if isinstance(exception, DomainError) or job.attempts + 1 >= MAX_ATTEMPTS:
+        if isinstance(exception, DomainError) or (self.gives_up and job.attempts + 1 >= MAX_ATTEMPTS):
             return None
-        return RetryDecision(retry_in={"seconds": 2**job.attempts})
+        return RetryDecision(retry_in={"seconds": min(2**job.attempts, LONGEST_WAIT)})
 
 
 def load_handlers() -> None:
@@ -58,7 +68,8 @@ def build_queue(engine: "Engine | None" = None) -> procrastinate.App:
     load_handlers()
     queue = procrastinate.App(connector=connector())
     for payload, handler in HANDLERS.items():
-        queue.task(name=payload.__name__, queue=payload.queue, retry=Patiently(), pass_context=True)(
+        retry = Patiently(gives_up=payload.is_given_up)
+        queue.task(name=payload.__name__, queue=payload.queue, retry=retry, pass_context=True)(
             doing(payload, handler, engine)
         )
     return queue
@@ -82,15 +93,30 @@ async def tick_for_ever(tick: Tick, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-async def retry_stalled(queue: procrastinate.App) -> None:
-    """Give jobs of workers that died back to the queue."""
+async def give_back_for_ever(queue: procrastinate.App) -> None:
+    """Like housekeeping, it must outlive its own failures."""
     while True:
-        await queue.job_manager.prune_stalled_workers(seconds_since_heartbeat=30)
-        for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=30):
-            log.warning("job %s (%s) was left behind and is tried again", job.id, job.task_name)
+        try:
+            await give_back_stalled(queue)
+            await queue.job_manager.delete_old_jobs(nb_hours=48, include_failed=False)
+        except Exception:
+            log.exception("the jobs of dead workers were not looked at")
+        await asyncio.sleep(ROUND)
+
+
+async def give_back_stalled(queue: procrastinate.App) -> None:
+    """Give jobs of workers that died back to the queue. One whose key another job waits under already is finished: a
+    key stands for the same work, and two may not wait."""
+    await queue.job_manager.prune_stalled_workers(seconds_since_heartbeat=30)
+    for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=30):
+        log.warning("job %s (%s) was left behind and is tried again", job.id, job.task_name)
+        try:
             await queue.job_manager.retry_job(job)
-        await queue.job_manager.delete_old_jobs(nb_hours=48, include_failed=False)
-        await asyncio.sleep(10)
+        except UniqueViolation:
+            log.info("job %s (%s): a newer one waits to do the same", job.id, job.task_name)
+            await queue.job_manager.finish_job(job, status=Status.SUCCEEDED, delete_job=True)
+        except ConnectorException:
+            log.exception("job %s (%s) was not given back", job.id, job.task_name)
 
 
 async def work(queue_name: Queue, *, concurrency: int, engine: "Engine | None" = None) -> None:
@@ -98,7 +124,7 @@ async def work(queue_name: Queue, *, concurrency: int, engine: "Engine | None" =
     queue = build_queue(engine)
     beside: list[Coroutine[Any, Any, None]] = []
     if queue_name is Queue.light:
-        beside = [tick_for_ever(tick, seconds) for tick, seconds in TICKS.items()] + [retry_stalled(queue)]
+        beside = [tick_for_ever(tick, seconds) for tick, seconds in TICKS.items()] + [give_back_for_ever(queue)]
     async with queue.open_async(), asyncio.TaskGroup() as group:
         running = [group.create_task(one) for one in beside]
         await queue.run_worker_async(

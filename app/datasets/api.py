@@ -83,11 +83,12 @@ async def records(
 ) -> StreamingResponse:
     """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only.
 
+    A file that no longer holds what was frozen breaks the stream off at its end, so that no client takes it for whole.
     `X-Dataset-Id` names the dataset. `X-Dataset-SHA256` is of the frozen lines, so it comes only with these: native and
     without `split`.
     """
     found = await dataset_of(session, access.of_project(), dataset)
-    lines: Iterator[bytes] = rewritten(lines_of(get_settings().home, found), form, split)
+    lines: Iterator[bytes] = rewritten(lines_of(get_settings().home, found), found.sha256 or "", form, split)
     headers = {
         "Content-Disposition": f'attachment; filename="{found.public_id}.{form}.jsonl"',
         "X-Dataset-Id": str(found.public_id),

@@ -1,5 +1,6 @@
 """Questions about datasets, and the one that a dataset is frozen from."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ class NotFrozenYet(Conflict):
 class LinesAreGone(Conflict):
     code = "lines-are-gone"
     sentence = _("The file with the lines of “{name}” is not on this machine.")
+
+
+class LinesAreOthers(Conflict):
+    code = "lines-are-others"
+    sentence = _(
+        "The file with the lines of “{name}” is not as it was frozen: its SHA-256 is {found}, not {frozen}. "
+        "Freeze the answers again."
+    )
 
 
 async def dataset_of(session: AsyncSession, project_id: int, public_id: UUID) -> Dataset:
@@ -66,6 +75,17 @@ def lines_of(home: Path, dataset: Dataset) -> Path:
     if not file.is_file():
         raise LinesAreGone(name=dataset.name)
     return file
+
+
+def check_lines(home: Path, dataset: Dataset) -> None:
+    """Read the whole file of a frozen dataset's lines and compare.
+
+    :raises LinesAreOthers: it holds something else. :raises NotFrozenYet: :raises LinesAreGone: as `lines_of`.
+    """
+    with lines_of(home, dataset).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != dataset.sha256:
+        raise LinesAreOthers(name=dataset.name, found=found, frozen=dataset.sha256)
 
 
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:

@@ -23,6 +23,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     queue: ClassVar[Queue] = Queue.light
+    is_given_up: ClassVar[bool] = True  # after some tries; else its handler alone decides when it was the last
 
 
 # Defers only, always on a connection that is handed in: the connector is never opened.

@@ -6,6 +6,7 @@ from app.jobs.queue import Job, Queue
 
 
 class Train(Job):
+    is_given_up: ClassVar[bool] = False  # a run goes on from its saved state, and counts how often it was begun itself
     queue: ClassVar[Queue] = Queue.training
     run_id: int
 

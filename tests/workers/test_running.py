@@ -12,15 +12,17 @@ from app import database
 from app.errors import Conflict
 from app.jobs.queue import enqueue
 from app.tasks.jobs import QueueRanLow
+from app.training.jobs import Train
 from tests.queue import waiting
+from workers import running
 from workers.handlers.registry import MAX_ATTEMPTS
-from workers.running import Patiently, connector, retry_stalled
+from workers.running import Patiently, connector, give_back_for_ever, give_back_stalled
 
 
-def wait_after(error: BaseException, attempts: int) -> float | None:
+def wait_after(error: BaseException, attempts: int, *, gives_up: bool = True) -> float | None:
     """Seconds until the job is tried again; None: never."""
     job = QueuedJob(id=1, queue="light", lock=None, queueing_lock=None, task_name="X", attempts=attempts)
-    decision = Patiently().get_retry_decision(exception=error, job=job)
+    decision = Patiently(gives_up=gives_up).get_retry_decision(exception=error, job=job)
     if decision is None:
         return None
     assert decision.retry_at is not None
@@ -32,6 +34,11 @@ def test_an_error_is_tried_again_ever_later_and_not_for_ever() -> None:
     assert waits == [1, 2, 4, 8, 16, None]
 
 
+def test_a_job_whose_handler_counts_for_itself_is_never_given_up() -> None:
+    assert [wait_after(OSError("full"), attempts, gives_up=False) for attempts in (5, 6, 50, 500)] == [32, 60, 60, 60]
+    assert not Train.is_given_up
+
+
 def test_a_decision_is_not_tried_again() -> None:
     assert wait_after(Conflict(), 0) is None
 
@@ -40,25 +47,71 @@ def test_a_job_whose_worker_was_told_to_stop_is_never_given_up_for_that() -> Non
     assert [wait_after(asyncio.CancelledError(), attempts) for attempts in (0, MAX_ATTEMPTS, 50)] == [0, 0, 0]
 
 
+TAKEN = """
+    WITH dead AS (
+        INSERT INTO jobs.procrastinate_workers (last_heartbeat) VALUES (now() - interval '31 seconds') RETURNING id
+    ), alive AS (INSERT INTO jobs.procrastinate_workers (last_heartbeat) VALUES (now()) RETURNING id)
+    UPDATE jobs.procrastinate_jobs SET status = 'doing', worker_id = CASE (args->>'project_id')::int
+        WHEN 1 THEN (SELECT id FROM dead) ELSE (SELECT id FROM alive) END
+"""
+
+
 @pytest.mark.committed
 async def test_jobs_of_a_worker_that_was_killed_go_back_to_the_queue(committed: str) -> None:
     async with database.transaction() as session:
         for project in (1, 2):
             await enqueue(session, QueueRanLow(project_id=project))
-        await session.execute(
-            text(
-                "WITH dead AS (INSERT INTO jobs.procrastinate_workers (last_heartbeat) "
-                "VALUES (now() - interval '31 seconds') RETURNING id), "
-                "alive AS (INSERT INTO jobs.procrastinate_workers (last_heartbeat) VALUES (now()) RETURNING id) "
-                "UPDATE jobs.procrastinate_jobs SET status = 'doing', worker_id = CASE (args->>'project_id')::int "
-                "WHEN 1 THEN (SELECT id FROM dead) ELSE (SELECT id FROM alive) END"
-            )
-        )
+        await session.execute(text(TAKEN))
     async with procrastinate.App(connector=connector()).open_async() as queue:
-        sweeping = asyncio.create_task(retry_stalled(queue))
+        sweeping = asyncio.create_task(give_back_for_ever(queue))
         states = await until_one_waits()
         sweeping.cancel()
     assert states == {1: "todo", 2: "doing"}
+
+
+async def left_behind(*keys: str | None) -> None:
+    """Jobs of a dead worker, one a key."""
+    async with database.transaction() as session:
+        for key in keys:
+            await enqueue(session, QueueRanLow(project_id=1), once=key)
+        await session.execute(text(TAKEN))
+
+
+async def states_of_jobs() -> list[tuple[str | None, str]]:
+    query = "SELECT queueing_lock, status FROM jobs.procrastinate_jobs ORDER BY queueing_lock NULLS LAST, id"
+    async with database.transaction() as session:
+        return [(key, status) for key, status in await session.execute(text(query))]
+
+
+@pytest.mark.committed
+async def test_a_job_that_another_waits_to_do_is_finished_and_keeps_no_other_from_going_back(committed: str) -> None:
+    await left_behind("a", "b", None)
+    async with database.transaction() as session:
+        assert await enqueue(session, QueueRanLow(project_id=1), once="a")
+    async with procrastinate.App(connector=connector()).open_async() as queue:
+        await give_back_stalled(queue)
+    assert await states_of_jobs() == [("a", "todo"), ("b", "todo"), (None, "todo")]
+
+
+@pytest.mark.committed
+async def test_giving_back_outlives_its_own_failures(committed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await left_behind("a")
+    rounds = []
+
+    async def fails_once(queue: procrastinate.App) -> None:
+        rounds.append(queue)
+        if len(rounds) == 1:
+            raise OSError("away")
+        await give_back_stalled(queue)
+
+    monkeypatch.setattr(running, "give_back_stalled", fails_once)
+    monkeypatch.setattr(running, "ROUND", 0.01)
+    async with procrastinate.App(connector=connector()).open_async() as queue:
+        sweeping = asyncio.create_task(give_back_for_ever(queue))
+        while await states_of_jobs() != [("a", "todo")]:
+            assert not sweeping.done()
+            await asyncio.sleep(0.05)
+        sweeping.cancel()
 
 
 async def until_one_waits() -> dict[int, str]:

@@ -4,12 +4,14 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from app.checkpoints.tables import CheckpointKind
+from app.datasets.queries import check_lines
 from app.errors import DomainError
 from app.training import actions
 from app.training.jobs import Train
@@ -28,17 +30,13 @@ KIND = {Method.reward: CheckpointKind.reward, Method.ppo: CheckpointKind.policy}
 
 @handles(Train)
 async def train(job: Train, context: Context) -> None:
-    """Take the run, train in a child, tell what it tells, and end the run exactly once."""
+    """Take the run, train in a child, tell what it tells, and end the run exactly once. How often it may be tried the
+    run itself counts: what keeps an attempt from beginning at all, such as a database that is away, counts for nothing.
+    """
     try:
         await attempt_run(job.run_id, context)
     except actions.FenceLost:
         return  # another attempt has the run; it also has the folder
-    except Exception as error:
-        if not context.is_last_attempt:
-            raise
-        log.exception("run %s is given up", job.run_id)
-        async with context.session() as session:
-            await actions.give_up(session, job.run_id, f"{type(error).__name__}: {error}")
 
 
 async def attempt_run(run_id: int, context: Context) -> None:
@@ -52,10 +50,16 @@ async def attempt_run(run_id: int, context: Context) -> None:
         await do_run(run, run.fence, context, home)
     except actions.FenceLost:
         raise
-    except Exception:
+    except Exception as error:
+        is_last = run.attempt >= actions.MOST_ATTEMPTS
         async with context.session() as session:
-            await actions.let_go(session, run.id, run.fence)
-        raise
+            if is_last:
+                await actions.fail(session, run.id, run.fence, f"{type(error).__name__}: {error}")
+            else:
+                await actions.let_go(session, run.id, run.fence)
+        if not is_last:
+            raise
+        log.exception("run %s is given up", run.id)
 
 
 async def do_run(run: Run, fence: UUID, context: Context, home: Path) -> None:
@@ -63,12 +67,15 @@ async def do_run(run: Run, fence: UUID, context: Context, home: Path) -> None:
     attempt = Attempt(run.id, fence, run.public_id, run.method, take_over_folder(home, run))
     try:
         async with context.session() as session:
-            await write_inputs(session, run, attempt, home, context.settings.device)
+            dataset = await write_inputs(session, run, attempt, home, context.settings.device)
+        if dataset is not None:  # it may be large: no transaction is open meanwhile
+            await asyncio.to_thread(check_lines, home, dataset)
     except DomainError as refused:
         async with context.session() as session:
             await actions.fail(session, run.id, fence, str(refused))
         return
     if (home / path_of(attempt.public_id)).exists():  # an earlier attempt died between naming and registering
+        await tell(attempt, context)
         await register(attempt, context, home)
     else:
         await see_through(attempt, context, home)
@@ -82,9 +89,8 @@ async def see_through(attempt: Attempt, context: Context, home: Path) -> None:
     )
     try:
         while child.returncode is None:
-            await tell(attempt, context)
+            await tell_or_miss(attempt, context)
             await wait_for_end(child)
-        await tell(attempt, context)
     finally:
         await end(child, patience=PATIENCE)
     await conclude(attempt, context, home, child.returncode or 0)
@@ -97,14 +103,28 @@ async def wait_for_end(child: asyncio.subprocess.Process) -> None:
         return
 
 
+async def tell_or_miss(attempt: Attempt, context: Context) -> None:
+    """A heartbeat may be missed, say while the database is started anew: until the limit nobody else takes the run, and
+    the training needs no database."""
+    try:
+        await tell(attempt, context)
+    except actions.FenceLost:
+        raise
+    except Exception:
+        if time.monotonic() - attempt.told_at > actions.HEARTBEAT_LIMIT.total_seconds():
+            raise
+        log.warning("run %s: a heartbeat was missed", attempt.run_id, exc_info=True)
+
+
 async def tell(attempt: Attempt, context: Context) -> None:
     """One heartbeat: new metrics and the log's tail go to the database, a wish to cancel goes to the child."""
-    lines = new_metrics(attempt)
+    lines, read = new_metrics(attempt)
     async with context.session() as session:
         await actions.write_metrics(session, attempt.run_id, attempt.fence, lines)
         cancelled = await actions.beat(
             session, attempt.run_id, attempt.fence, stage=stage_of(lines), log=tail_of(attempt.log)
         )
+    attempt.read, attempt.told_at = read, time.monotonic()  # what was not told is read once more
     if cancelled and not attempt.cancelling:
         attempt.cancelling = True
         attempt.work.mkdir(exist_ok=True)
@@ -116,9 +136,11 @@ def stage_of(lines: list[Mapping[str, Any]]) -> str | None:
 
 
 async def conclude(attempt: Attempt, context: Context, home: Path, code: int) -> None:
-    """Write how it ended; a result becomes a checkpoint under its final name first."""
+    """Write how it ended; a result gets its final name first, which outlasts a database that is away just now."""
     if code == 0:
         keep_result(attempt, home)
+    await tell(attempt, context)
+    if code == 0:
         await register(attempt, context, home)
         return
     async with context.session() as session:
@@ -134,11 +156,17 @@ def path_of(public_id: UUID) -> str:
 
 
 def keep_result(attempt: Attempt, home: Path) -> None:
-    """Give the finished folder its final name."""
+    """Give the finished folder its final name.
+
+    :raises FenceLost: another attempt has taken the folder over.
+    """
     final = home / path_of(attempt.public_id)
     final.parent.mkdir(parents=True, exist_ok=True)
-    if not final.exists():
-        attempt.result.rename(final)
+    try:
+        if not final.exists():
+            attempt.result.rename(final)
+    except FileNotFoundError:
+        raise actions.FenceLost from None
 
 
 async def register(attempt: Attempt, context: Context, home: Path) -> None:

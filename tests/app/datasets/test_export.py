@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
 from app.datasets.records import ComparisonRecord
+from app.datasets.rules import LinesChanged
 from app.datasets.tables import Dataset, DatasetState
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, Project
@@ -134,6 +135,23 @@ async def test_lines_that_are_not_on_this_machine_are_said_to_be_missing(
     answer = await client.get(f"/api/v1/datasets/{dataset.public_id}/records")
     assert answer.status_code == 409
     assert "not on this machine" in answer.json()["title"]
+
+
+async def test_a_download_of_lines_that_were_changed_is_broken_off(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    project, dataset = await filled(session)
+    await engineer(client, session, project)
+    file = get_settings().home / "datasets" / str(dataset.sha256) / "records.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b" \n")
+    client._transport = httpx.ASGITransport(app)  # the error that breaks a stream off comes up
+    try:
+        for asked in ({}, {"form": "trl"}, {"split": "train"}):
+            with pytest.raises(LinesChanged):
+                await client.get(f"/api/v1/datasets/{dataset.public_id}/records", params=asked)
+    finally:
+        file.write_bytes(whole)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A file exported here goes into TRL's RewardTrainer and DPOTrainer unchanged. TRL is installed for this test alone."""
 
 import math
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ def exported(folder: Path, form: Form) -> Path:
     """Eight preferences and a tie, as a download would save them."""
     native = folder / "records.jsonl"
     lines = [line("ab"[number % 2], id=f"t{number}") for number in range(8)] + [line("tie", id="t8")]
-    native.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in lines))
+    raw = b"".join(orjson.dumps(one) + b"\n" for one in lines)
+    native.write_bytes(raw)
     file = folder / f"{form}.jsonl"
-    file.write_bytes(b"".join(rewritten(native, form)))
+    file.write_bytes(b"".join(rewritten(native, sha256(raw).hexdigest(), form)))
     return file
 
 

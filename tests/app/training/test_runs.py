@@ -17,7 +17,7 @@ from app.training.actions import FenceLost, cancel_run, take_run
 from app.training.configs import PPOConfig, RewardConfig
 from app.training.tables import Run, RunMetric, RunState
 from tests import make
-from tests.app.datasets.test_export import engineer
+from tests.app.scene import engineer
 from tests.queue import waiting
 
 
@@ -245,15 +245,11 @@ async def test_a_run_that_never_ends_is_given_up_with_a_sentence(session: AsyncS
     assert "begun 20 times" in str(run.reason)
 
 
-@pytest.mark.parametrize("given_up", [True, False])
-async def test_what_a_program_says_is_kept_whatever_characters_it_holds(session: AsyncSession, given_up: bool) -> None:
+async def test_what_a_program_says_is_kept_whatever_characters_it_holds(session: AsyncSession) -> None:
     run = await a_run(session)
     fence, said = await taken(session, run), "ValueError: \0 and half of \ud83d"
     assert await actions.beat(session, run.id, fence, stage=None, log=said) is False
-    if given_up:
-        await actions.give_up(session, run.id, said)
-    else:
-        await actions.fail(session, run.id, fence, said)
+    await actions.fail(session, run.id, fence, said)
     ended = await again(session, run)
     assert ended.reason == ended.log == "ValueError: � and half of �"
     noted = text("SELECT body ->> 'reason' FROM events WHERE kind = 'run.failed'")

@@ -4,11 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from app import database
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
@@ -106,6 +109,7 @@ async def test_a_reward_model_and_a_policy_from_it(context: Context) -> None:
     assert (policy.kind, policy.parent_id) == (CheckpointKind.policy, there.base.id)
     assert policy.weights_sha256 == policy.record["weights_sha256"]
     assert {"kl", "win_rate", "length_ratio"} <= set(run.report)
+    assert run.report["prompts"] == "practised", "24 are too few to set some apart"
     async with database.transaction() as session:
         assert await waiting(session, "RunEnded") == [{"run_id": 1}, {"run_id": 2}]
 
@@ -141,6 +145,16 @@ async def test_lines_that_are_gone_fail_the_run(context: Context) -> None:
     )
 
 
+async def test_lines_that_were_changed_after_they_were_frozen_fail_the_run(context: Context) -> None:
+    there = await ground(context, pairs=4)
+    run_id = await reward_run(there)
+    file = there.home / "datasets" / str(there.dataset.sha256) / "records.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"outcome":"a"', b'"outcome":"b"'))
+    run = await do(run_id, context)
+    assert run.state is RunState.failed
+    assert str(run.reason).startswith("The file with the lines of “slice” is not as it was frozen: its SHA-256 is ")
+
+
 async def test_what_breaks_again_and_again_is_given_up(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     there = await ground(context, pairs=4)
     run_id = await reward_run(there)
@@ -152,9 +166,70 @@ async def test_what_breaks_again_and_again_is_given_up(context: Context, monkeyp
     with pytest.raises(OSError, match="No space"):
         await do(run_id, context)
     assert (await look(run_id)).state is RunState.queued
-    run = await do(run_id, Context(context.settings, attempt=5))
+    with pytest.raises(OSError, match="No space"):  # however often its job was tried: the run counts for itself
+        await do(run_id, Context(context.settings, attempt=50))
+    async with database.transaction() as session:
+        await session.execute(update(Run).values(attempt=actions.MOST_ATTEMPTS - 1))
+    run = await do(run_id, context)
     assert run.state is RunState.failed
     assert "No space left on device" in str(run.reason)
+
+
+async def test_heartbeats_may_be_missed_for_a_while(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not told meanwhile is told afterwards."""
+    there = await ground(context)
+    run_id = await reward_run(there)
+    beat, missed = actions.beat, []
+
+    async def away(*given: Any, **more: Any) -> bool:
+        if len(missed) < 3:
+            missed.append(given)
+            raise OperationalError("", {}, Exception("away"))
+        return await beat(*given, **more)
+
+    monkeypatch.setattr(actions, "beat", away)
+    run = await do(run_id, context)
+    assert (run.state, run.attempt, len(missed)) == (RunState.succeeded, 1, 3)
+    assert await count(RunMetric) == run.steps
+
+
+async def test_a_database_that_stays_away_ends_the_attempt_and_not_the_run(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await ground(context)
+    run_id = await reward_run(there, REWARD.model_copy(update={"epochs": 500, "patience": 500}))
+
+    async def away(*_given: Any, **_more: Any) -> bool:
+        raise OperationalError("", {}, Exception("away"))
+
+    monkeypatch.setattr(actions, "beat", away)
+    monkeypatch.setattr(actions, "HEARTBEAT_LIMIT", timedelta(seconds=1))
+    with pytest.raises(OperationalError):
+        await do(run_id, Context(context.settings, attempt=5))
+    assert (await look(run_id)).state is RunState.queued
+
+
+async def test_a_result_outlasts_a_database_that_is_away_at_the_end(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await ground(context)
+    run_id = await reward_run(there)
+    succeed = actions.succeed
+
+    async def away(*_given: Any, **_more: Any) -> Checkpoint:
+        raise OperationalError("", {}, Exception("away"))
+
+    monkeypatch.setattr(actions, "succeed", away)
+    with pytest.raises(OperationalError):
+        await do(run_id, context)
+    monkeypatch.setattr(actions, "succeed", succeed)
+
+    async def no_second_training(*_given: Any, **_more: Any) -> Any:
+        raise AssertionError("it was trained once more")
+
+    monkeypatch.setattr(training, "start_python", no_second_training)
+    run = await do(run_id, context)
+    assert (run.state, run.attempt, await count(RunMetric)) == (RunState.succeeded, 2, run.steps)
 
 
 async def test_a_killed_training_fails_and_says_how(context: Context) -> None:
