@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.checkpoints.queries import ready_checkpoint
 from app.checkpoints.tables import Checkpoint
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.evaluation.actions import baseline_of, cancel_evaluation, start_evaluation
 from app.evaluation.forms import EvaluationForm
-from app.checkpoints.queries import ready_checkpoint
 from app.evaluation.queries import evaluation_of, evaluations_with_checkpoints
 from app.evaluation.tables import Evaluation, EvaluationState
 
@@ -25,7 +25,9 @@ INSIDE = {"by_rule", "told", "recount"}  # of a result: what housekeeping rememb
 
 
 class EvaluationView(BaseModel):
-    """A blind comparison. result.people: answers by people; result.all: those and what a rule decided.
+    """A blind comparison. result.people: answers by people; result.all: those and what a rule decided. In each, low and
+    high are a 95 % interval over prompts; interval says how it was found: `bootstrap`, or `wilson` where every prompt
+    has the same rate, or there is only one.
 
     Answers that change after the end are counted anew; where one was taken out, a finished comparison is open again.
     """

@@ -10,12 +10,13 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.checkpoints.queries import ready_checkpoint, writers_of
 from app.checkpoints.tables import Checkpoint
-from app.completions.rules import Sampling
 from app.database import Session
+from app.errors import Invalid
 from app.evaluation.actions import cancel_evaluation, start_evaluation
 from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import counts_of_tasks, evaluation_of, evaluations_of, named_checkpoints
 from app.pages import redirect, respond
+from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.translation import _
 
@@ -49,8 +50,10 @@ async def index(request: Request, project: UUID, access: Reader, session: Sessio
 async def start(
     request: Request, project: UUID, fields: Annotated[EvaluationFields, Form()], access: Editor, session: Session
 ) -> Response:
-    told = fields.model_dump(exclude={"temperature"})
-    form = EvaluationForm(**told, sampling=Sampling(temperature=fields.temperature))
+    told = fields.model_dump(exclude={"temperature"}) | {"sampling.temperature": fields.temperature}
+    form, errors = filled(EvaluationForm, told)
+    if form is None:  # each field is right by itself
+        raise Invalid(field="baseline", reason=" ".join(errors.values()))
     candidate = await ready_checkpoint(session, access.of_project(), fields.candidate, "candidate")
     baseline = await ready_checkpoint(session, access.of_project(), fields.baseline, "baseline")
     made = await start_evaluation(session, access.of_project(), form, candidate, baseline, access.person.id)

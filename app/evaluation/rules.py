@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 RESAMPLES = 2000
+Z_95 = 1.959964  # 95 % of a normal distribution lie within so many deviations
 
 
 class Verdict(StrEnum):
@@ -26,7 +28,8 @@ POINTS = {Verdict.win: 1.0, Verdict.tie: 0.5, Verdict.loss: 0.0}
 
 @dataclass(frozen=True)
 class WinRate:
-    """rate: (wins + ties / 2) / valid, None where nothing is valid. low, high: its 95 % interval over prompts."""
+    """rate: (wins + ties / 2) / valid, None where nothing is valid. low, high: its 95 % interval over prompts, by
+    `interval`; None where nothing is valid."""
 
     wins: int
     ties: int
@@ -36,6 +39,7 @@ class WinRate:
     rate: float | None
     low: float | None
     high: float | None
+    interval: str | None = None
 
     @property
     def valid(self) -> int:
@@ -52,7 +56,7 @@ def win_rate(verdicts_by_prompt: Iterable[Sequence[Verdict]], *, seed: int = 0) 
     sums = [_points_and_number(verdicts) for verdicts in prompts]
     judged = [one for one in sums if one[1]]
     rate = sum(points for points, _n in judged) / sum(n for _points, n in judged) if judged else None
-    low, high = bootstrap(judged, seed) if judged else (None, None)
+    low, high, how = interval(judged, seed) if judged else (None, None, None)
     return WinRate(
         counts[Verdict.win],
         counts[Verdict.tie],
@@ -62,12 +66,35 @@ def win_rate(verdicts_by_prompt: Iterable[Sequence[Verdict]], *, seed: int = 0) 
         rate,
         low,
         high,
+        how,
     )
 
 
 def _points_and_number(verdicts: Sequence[Verdict]) -> tuple[float, int]:
     valid = [POINTS[verdict] for verdict in verdicts if verdict is not Verdict.invalid]
     return sum(valid), len(valid)
+
+
+def interval(sums: Sequence[tuple[float, int]], seed: int) -> tuple[float, float, str]:
+    """low, high, and how they were found: `bootstrap`, or `wilson` where every prompt has the same rate.
+
+    Drawing prompts that are all alike with replacement gives the same rate each time, and an interval without width,
+    however few they are: three wins of three would be certain. Wilson's interval asks which true rate could have shown
+    this one, so it has width at the ends and narrows as prompts come. A prompt counts as one trial however many people
+    answered it: they may all agree for the same reason.
+    """
+    rates = {points / n for points, n in sums}
+    if len(rates) > 1:
+        return *bootstrap(sums, seed), "bootstrap"
+    return *wilson(rates.pop(), len(sums)), "wilson"
+
+
+def wilson(rate: float, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share (1927, eq. 1). 3 wins of 3: low 3 / (3 + 1.96²) = 0.4385, high 1."""
+    z2 = Z_95**2
+    middle = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z_95 * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def bootstrap(sums: Sequence[tuple[float, int]], seed: int, share: float = 0.95) -> tuple[float, float]:

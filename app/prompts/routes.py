@@ -9,8 +9,10 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.completions.queries import answers_to, count_by_prompt
 from app.cursors import Cursor, page_of
-from app.database import Session
+from app.database import Session, between_transactions
+from app.errors import Invalid
 from app.pages import redirect, respond
+from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.prompts.actions import import_prompts, retire_prompt, tag_prompt
 from app.prompts.forms import PromptEdit, Report
@@ -123,8 +125,11 @@ async def edit(
 ) -> Response:
     found = await prompt_of(session, access.of_project(), prompt)
     if tags is not None:
-        edit = PromptEdit(tags=[tag.strip() for tag in tags.replace("\0", "").split(",") if tag.strip()][:50])
-        await tag_prompt(session, found, list(dict.fromkeys(edit.tags or [])), access.person.id)
+        named = [tag.strip() for tag in tags.replace("\0", "").split(",") if tag.strip()]
+        form, errors = filled(PromptEdit, {"tags": list(dict.fromkeys(named))})
+        if form is None:
+            raise Invalid(field="tags", reason=" ".join(errors.values()))
+        await tag_prompt(session, found, form.tags or [], access.person.id)
     if retired is not None:
         await retire_prompt(session, found, access.person.id, retired=retired)
     return redirect(request, f"/prompts/{prompt}", _("Saved."))

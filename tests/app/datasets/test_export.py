@@ -14,6 +14,7 @@ from app.accounts.permissions import Role
 from app.datasets.records import ComparisonRecord
 from app.datasets.rules import LinesChanged
 from app.datasets.tables import Dataset, DatasetState
+from app.main import app
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, Project
 from app.settings import get_settings

@@ -14,14 +14,14 @@ from app.datasets.actions import NothingToFreeze
 from app.errors import Invalid
 from app.evaluation import actions
 from app.evaluation.queries import standings_of
-from app.evaluation.tables import EvaluationState
+from app.evaluation.tables import Evaluation, EvaluationState
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import make_tasks
 from app.tasks.tables import Purpose, TaskCompletion
 from tests import make
-from tests.app.datasets.test_export import engineer
-from tests.app.datasets.test_freezing import frozen
-from tests.app.evaluation.scene import answer, ground, judged, look_after_evaluations, started, tasks_of
+from tests.app.datasets.scene import frozen
+from tests.app.evaluation.scene import answer, answered, ground, judged, look_after_evaluations, started, tasks_of
+from tests.app.scene import engineer
 from tests.queue import waiting
 
 
@@ -186,6 +186,32 @@ async def test_each_sides_page_shows_its_own_win_rate(client: httpx.AsyncClient,
     assert "75.0" in page
     assert there.baseline.name in page
     assert there.candidate.name in (await client.get(f"{home}/evaluations")).text
+
+
+async def test_the_page_refuses_to_compare_a_checkpoint_with_itself(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await ground(session)
+    await engineer(client, session, there.project)
+    address = f"/projects/{there.project.public_id}/evaluations"
+    same = str(there.candidate.public_id)
+    refused = await client.post(address, data={"candidate": same, "baseline": same, "temperature": "0.5"})
+    assert refused.status_code == 422
+    assert "Candidate and baseline are the same checkpoint; name two" in refused.text
+    sent = {"candidate": same, "baseline": str(there.baseline.public_id), "temperature": "0.5"}
+    assert (await client.post(address, data=sent)).status_code == 303
+    assert (await session.scalars(select(Evaluation.sampling))).one()["temperature"] == 0.5
+
+
+async def test_the_page_says_how_an_interval_was_found(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await ground(session)
+    evaluation = await answered(session, there)
+    await judged(session, there, evaluation, [0, 0, 0, 0])
+    assert evaluation.result["people"]["interval"] == "wilson"
+    await engineer(client, session, there.project)
+    page = (await client.get(f"/evaluations/{evaluation.public_id}")).text
+    assert "51.0" in page, "4 / (4 + 3.8415)"
+    assert "Wilson over prompts, since all have the same rate" in page
 
 
 async def test_a_comparison_over_rest(client: httpx.AsyncClient, session: AsyncSession) -> None:

@@ -17,9 +17,27 @@ def test_nothing_valid_has_no_rate() -> None:
     assert win_rate([[X], []]).rate is None
 
 
-def test_agreeing_prompts_have_a_narrow_interval() -> None:
-    told = win_rate([[W]] * 50)
-    assert (told.low, told.high) == (1.0, 1.0)
+@pytest.mark.parametrize(
+    ("verdicts", "low", "high"),
+    [
+        # 1.96² = 3.8415; n of n: low n / (n + 3.8415), high 1
+        ([[W]], 1 / 4.8415, 1.0),
+        ([[W]] * 3, 3 / 6.8415, 1.0),
+        ([[W, W], [W], [W, X]], 3 / 6.8415, 1.0),
+        ([[L]] * 50, 0.0, 3.8415 / 53.8415),
+        # half of 4: 0.5 ± 1.96 sqrt(0.25 / 4 + 3.8415 / 64) / (1 + 3.8415 / 4) = 0.5 ± 0.35
+        ([[W, L], [T], [T, T], [L, W]], 0.15, 0.85),
+    ],
+)
+def test_prompts_that_all_say_the_same_are_not_certain(verdicts: list[list[Verdict]], low: float, high: float) -> None:
+    told = win_rate(verdicts)
+    assert told.interval == "wilson"
+    assert (told.low, told.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
+
+
+def test_prompts_that_differ_are_drawn_anew() -> None:
+    assert win_rate([[W], [L]]).interval == "bootstrap"
+    assert win_rate([[X]]).interval is None
 
 
 def test_the_interval_is_over_prompts_not_over_answers() -> None:

@@ -88,6 +88,9 @@ async def test_a_prompt_is_tagged_and_retired(client: httpx.AsyncClient, session
     project = await engineer_of(session, client)
     prompt = await make.prompt(session, project)
     address = f"/prompts/{prompt.public_id}"
+    refused = await client.post(address, data={"tags": "fine, " + "t" * 101})
+    assert refused.status_code == 422
+    assert "at most 100 characters" in refused.text
     assert (await client.post(address, data={"tags": " a, b ,a"})).status_code == 303
     assert (await client.post(address, data={"retired": "true"})).status_code == 303
     prompt = (await session.scalars(select(Prompt))).one()
