@@ -46,7 +46,7 @@ def report_of(metrics: Mapping[str, Any]) -> Report:
 
 
 SHOWN = {"heldout", "blind", "length_only", "reliability", "score", "reference_score", "win_rate", "kl", "kl_budget",
-         "length_ratio", "distinct_ratio", "repetition", "ended"}  # fmt: skip
+         "prompts", "length_ratio", "distinct_ratio", "repetition", "ended"}  # fmt: skip
 
 
 def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
@@ -59,7 +59,7 @@ def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
         Figure(_("Raters’ agreement allows"), agreement.get("ceiling"), "percent", _("if all err alike")),
         Figure(_("Calibration error"), heldout.get("ece"), "percent", _("gap between said and seen shares")),
         Figure(_("Log loss, held out"), heldout.get("log_loss"), note=_("nats; a coin has 0.693")),
-        Figure(_("Win rate over the reference"), metrics.get("win_rate"), "percent", _("by the reward model")),
+        Figure(_("Win rate over the reference"), metrics.get("win_rate"), "percent", judged_on(metrics.get("prompts"))),
         Figure(_("Score"), metrics.get("score"), note=beside(metrics.get("reference_score"))),
         Figure(_("KL, nats per answer"), metrics.get("kl"), note=budget(metrics.get("kl_budget"))),
         Figure(_("Length beside the reference"), metrics.get("length_ratio"), "percent"),
@@ -71,6 +71,15 @@ def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
 
 def votes_of(measured: Mapping[str, Any]) -> str | None:
     return _("of {n} votes").format(n=measured["votes"]) if "votes" in measured else None
+
+
+def judged_on(prompts: str | None) -> str:
+    """prompts: `set_apart`, `practised`, or nothing in records from before it was said."""
+    told = {
+        "set_apart": _("by the reward model, on prompts set apart"),
+        "practised": _("by the reward model, on the very prompts it practised on: too few to set some apart"),
+    }
+    return told.get(prompts or "", _("by the reward model"))
 
 
 def beside(reference: float | None) -> str | None:

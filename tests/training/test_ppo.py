@@ -406,9 +406,10 @@ def test_held_out_prompts_are_looked_at_now_and_then(run: PPORun, tmp_path: Path
     """Statement 34."""
     evaluation = write(tmp_path / "evaluation.jsonl", make_prompts(4, seed=8))
     run = changed(run, steps=4, evaluate_every=2).model_copy(update={"evaluation": evaluation})
-    train_ppo(run)
+    result = train_ppo(run)
     looked = [line["step"] for line in lines(run) if "eval_win_rate" in line["values"]]
     assert looked == [2, 4]
+    assert result.metrics["prompts"] == "set_apart"
 
 
 def test_bf16_arithmetic_reads_its_logprobs_anew(run: PPORun) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from workers.training.actors import Actors
-from workers.training.practice import seeds_of
+from workers.training.practice import Prompts, seeds_of
 from workers.training.progress import Values
 from workers.training.rollouts import Rollout, roll_out
 from workers.training.scoring import RewardNetwork
@@ -46,10 +46,13 @@ def look(actors: Actors, reward: RewardNetwork, prompts: list[list[int]], seed: 
 
 
 def end_figures(
-    actors: Actors, reward: RewardNetwork, prompts: list[list[int]], seed: int, standing: Standing
+    actors: Actors, reward: RewardNetwork, prompts: Prompts, seed: int, standing: Standing
 ) -> dict[str, Any]:
-    chosen = (prompts * (END_LOOK // len(prompts) + 1))[:END_LOOK]
+    """What the record says of the policy that is left. prompts: which of them, `set_apart` or `practised`."""
+    measured, which = prompts.measured
+    chosen = (measured * (END_LOOK // len(measured) + 1))[:END_LOOK]
     return {
+        "prompts": which,
         "steps": standing.step,
         "answers": standing.step * actors.config.batch,
         "kl_budget": actors.config.kl_budget,

@@ -53,7 +53,7 @@ def train_ppo(run: PPORun, report: Report = quiet, should_stop: Callable[[], boo
     standing = load(run, actors, optimizer) or begin(run, actors, reward, prompts)
     progress.rewind(standing.step)
     learn(run, actors, reward, prompts, optimizer, standing, progress)
-    record = finish(run, actors, reward, prompts.evaluation or prompts.practice, standing)
+    record = finish(run, actors, reward, prompts, standing)
     return PPOResult(run.output, record)
 
 

@@ -22,6 +22,12 @@ class Prompts:
     evaluation: list[list[int]]
     too_long: int
 
+    @property
+    def measured(self) -> tuple[list[list[int]], str]:
+        """The prompts that the end figures are taken from, and which they are: too few prompts leave none apart, and
+        what a policy does on those it practised on says little of others."""
+        return (self.evaluation, "set_apart") if self.evaluation else (self.practice, "practised")
+
 
 def read_prompts(run: PPORun, opened: Opened) -> Prompts:
     config = run.config

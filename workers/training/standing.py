@@ -13,6 +13,7 @@ from app.version import code_version
 from workers.training.actors import Actors
 from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha256, save_checkpoint
 from workers.training.figures import end_figures
+from workers.training.practice import Prompts
 from workers.training.progress import (
     copy_into,
     fingerprint_of,
@@ -94,7 +95,7 @@ def load(run: PPORun, actors: Actors, optimizer: torch.optim.Adam) -> Standing |
 
 
 def finish(
-    run: PPORun, actors: Actors, reward: RewardNetwork, prompts: list[list[int]], standing: Standing
+    run: PPORun, actors: Actors, reward: RewardNetwork, prompts: Prompts, standing: Standing
 ) -> CheckpointRecord:
     """Measure the policy that is left, bring it within budget if the last update led out of it, and save it."""
     metrics = end_figures(actors, reward, prompts, run.seed, standing)
@@ -103,8 +104,8 @@ def finish(
         standing.over_budget = metrics["kl"]
         copy_into(actors.policy_weights(), standing.within)
         metrics = end_figures(actors, reward, prompts, run.seed, standing)
-    record = CheckpointRecord(
     read = inputs_of(run, actors)
+    record = CheckpointRecord(
         kind="policy",
         method=run.method,
         parent=run.parent or run.checkpoint.name,

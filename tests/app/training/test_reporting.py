@@ -1,3 +1,5 @@
+import pytest
+
 from app.training.configs import PPOConfig, RewardConfig
 from app.training.drawing import fields_of, nested, shown_curves
 from app.training.reporting import report_of
@@ -41,6 +43,23 @@ def test_a_ppo_report_says_its_budget() -> None:
     assert notes[4.0] == "of 12 allowed"
     assert notes[1.0] == "the reference has 0.25"
     assert report.more == [("steps", 9)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "note"),
+    [
+        ({"prompts": "set_apart"}, "by the reward model, on prompts set apart"),
+        (
+            {"prompts": "practised"},
+            "by the reward model, on the very prompts it practised on: too few to set some apart",
+        ),
+        ({}, "by the reward model"),
+    ],
+)
+def test_a_ppo_report_says_which_prompts_its_figures_are_from(prompts: dict[str, str], note: str) -> None:
+    report = report_of({"win_rate": 0.8} | prompts)
+    assert [(figure.value, figure.note) for figure in report.figures] == [(0.8, note)]
+    assert report.more == []
 
 
 def test_a_run_without_a_report_has_nothing_to_show() -> None:
