@@ -11,6 +11,7 @@ from app.datasets.rules import split_of
 from app.preferences.votes import Outcome
 from app.prompts.rules import group_key
 from workers.demo.annotators import ANNOTATORS
+from workers.demo.judge import Heard, true_win_rate
 from workers.demo.loop import __main__ as loop
 from workers.demo.loop import control, measures, report, sizes
 from workers.demo.loop.people import Given, answer_to
@@ -109,6 +110,40 @@ async def test_what_stands_on_a_later_page_is_found(tmp_path: Path) -> None:
     assert await loop.folder_of(there, "c1") == tmp_path / "checkpoints" / "r1"
     there.manager = cast(Any, Paged([{"id": "c2", "kind": "policy"}, {"id": "c1", "kind": "base"}]))
     assert (await loop.the_base(there))["id"] == "c1"
+
+
+async def test_four_further_answers_are_four_also_where_the_base_says_the_same_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(number: int, text: str) -> dict[str, Any]:
+        return {"id": f"c{number}", "prompt": "p", "parts": [{"type": "text", "text": text}], "token_count": 3}
+
+    rows = [row(0, "old")]
+    there = loop.Loop(cast(Any, SimpleNamespace(home=tmp_path)), cast(Any, None), 0, sizes.small())
+
+    async def pages(path: str, **_query: Any) -> list[dict[str, Any]]:
+        return [{"id": "r1", "result": "reward"}] if path.endswith("runs") else list(rows)
+
+    async def generate(_loop: Any, **form: Any) -> None:
+        assert (form["n"], form["prompts"]) == (4, ["p"])
+        rows.extend(row(number, text) for number, text in enumerate(["old", "new", "old", "other"], start=1))
+
+    judged = []
+
+    def best(_base: Path, _folder: Path, drawn: dict[str, measures.Answered], _old: Any) -> float:
+        judged.append(drawn)
+        return 0.5
+
+    monkeypatch.setattr(there, "pages", pages)
+    monkeypatch.setattr(loop, "generate", generate)
+    monkeypatch.setattr(measures, "best_of_four", best)
+    words, old = {"p": "What is a pond?", "elsewhere": "?"}, {"p": answered("old")}
+    assert await loop.best_of_four(there, "reward", "base", words, old) == 0.5
+    assert [one.texts for one in judged[0].values()] == [["old", "new", "old", "other"]]
+
+
+def test_an_answer_that_is_the_old_one_again_is_a_tie() -> None:
+    assert true_win_rate([Heard("What is a pond?", "A small still water.", "A small still water.")]) == 0.5
 
 
 GOOD = {

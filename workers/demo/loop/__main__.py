@@ -224,17 +224,13 @@ async def heldout_words(loop: Loop) -> dict[str, str]:
 async def best_of_four(
     loop: Loop, reward: str, baseline: str, words: dict[str, str], old: dict[str, measures.Answered]
 ) -> float:
-    """Four further answers of the base to the prompts that were compared."""
+    """Four further answers of the base to the prompts that were compared. One may be what the base said before, word
+    for word: that is a draw like any other, and a tie where it is the best."""
     asked = [prompt for prompt in words if prompt in old]
+    before = {row["id"] for row in await loop.pages(loop.path("completions"), checkpoint=baseline)}
     await generate(loop, checkpoint=baseline, prompts=asked, n=4, seed=loop.seed + 2)
-    everything = await answers_of(loop, baseline, words)
-    drawn = {
-        prompt: measures.Answered(
-            one.prompt, [text for text in one.texts if text != old[prompt].texts[0]][:4], one.tokens
-        )
-        for prompt, one in everything.items()
-        if prompt in old
-    }
+    rows = await loop.pages(loop.path("completions"), checkpoint=baseline)
+    drawn = measures.by_prompt([row for row in rows if row["id"] not in before], words)
     folder = await folder_of(loop, reward)
     return await asyncio.to_thread(measures.best_of_four, BUNDLED, folder, drawn, old)
 
