@@ -9,7 +9,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.completions.queries import answers_to, count_by_prompt
 from app.cursors import Cursor, page_of
-from app.database import Session, between_transactions
+from app.database import Session
 from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
