@@ -19,7 +19,7 @@ from app.datasets.forms import FreezeForm
 from app.datasets.jobs import FreezeDataset, FreezingEnded
 from app.datasets.queries import chosen_answers, folder_of
 from app.datasets.records import SCHEMA_VERSION
-from app.datasets.rules import Tally, split_of
+from app.datasets.rules import Tally, sha256_of, split_of
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import Invalid
 from app.jobs.queue import enqueue
@@ -180,7 +180,8 @@ def card_of(manifest: dict[str, Any]) -> str:
 
 
 def keep_folder(temporary: Path, home: Path, manifest: dict[str, Any]) -> None:
-    """Give the finished folder its final name. The same content frozen twice is one folder."""
+    """Give the finished folder its final name. The same content frozen twice is one folder; one whose lines somebody
+    has changed since holds them again."""
     (temporary / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     (temporary / "README.md").write_text(card_of(manifest), encoding="utf-8")
     for path in (*temporary.iterdir(), temporary):
@@ -191,6 +192,8 @@ def keep_folder(temporary: Path, home: Path, manifest: dict[str, Any]) -> None:
     except OSError:
         if not (final / "records.jsonl").exists():
             raise
+        if sha256_of(final / "records.jsonl") != manifest["sha256"]:
+            (temporary / "records.jsonl").rename(final / "records.jsonl")
     flush_to_disk(final.parent)
 
 

@@ -1,6 +1,5 @@
 """Questions about datasets, and the one that a dataset is frozen from."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion
 from app.datasets.forms import FreezeForm
+from app.datasets.rules import sha256_of
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import Conflict, NotFound
 from app.projects.tables import Batch, Guidelines, Protocol
@@ -82,8 +82,7 @@ def check_lines(home: Path, dataset: Dataset) -> None:
 
     :raises LinesAreOthers: it holds something else. :raises NotFrozenYet: :raises LinesAreGone: as `lines_of`.
     """
-    with lines_of(home, dataset).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(lines_of(home, dataset))
     if found != dataset.sha256:
         raise LinesAreOthers(name=dataset.name, found=found, frozen=dataset.sha256)
 

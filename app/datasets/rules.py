@@ -131,6 +131,11 @@ def rewritten(path: Path, sha256: str, form: Form, split: str | None = None) -> 
             raise LinesChanged(f"{path} does not hold what its name says")
 
 
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Hashed:
     """A file that is hashed as it is read."""
 

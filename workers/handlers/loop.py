@@ -2,9 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.datasets.jobs import FreezingEnded
 from app.errors import is_passing
@@ -25,24 +22,24 @@ async def look_at_schedules(context: Context) -> None:
         datasets, runs = await ended_datasets_of_fires(session), await ended_runs_of_fires(session)
         schedules = await enabled_schedules(session)
     for dataset_id in datasets:
-        await alone(context, partial(after_freeze, dataset_id=dataset_id))
+        await alone(context, after_freeze, dataset_id)
     for run_id in runs:
-        await alone(context, partial(after_run, run_id=run_id))
+        await alone(context, after_run, run_id)
     for schedule_id in schedules:
-        error = await alone(context, partial(fire_if_due, schedule_id=schedule_id))
+        error = await alone(context, fire_if_due, schedule_id)
         if error and not is_passing(error):
             reason = _("It could not begin: {error}.").format(error=f"{type(error).__name__}: {error}")
-            await alone(context, partial(note_trouble, schedule_id=schedule_id, reason=reason))
+            await alone(context, note_trouble, schedule_id, reason)
 
 
-async def alone(context: Context, deed: Callable[[AsyncSession], Awaitable[None]]) -> Exception | None:
-    """Do it in a transaction of its own. What goes wrong is logged, comes back, and keeps nothing else from happening:
-    schedules of all projects are looked at in one round."""
+async def alone(context: Context, step: Callable[..., Awaitable[None]], row_id: int, *more: str) -> Exception | None:
+    """Take a step in a transaction of its own. What goes wrong is logged, comes back, and keeps nothing else from
+    happening: schedules of all projects are looked at in one round."""
     try:
         async with context.session() as session:
-            await deed(session)
+            await step(session, row_id, *more)
     except Exception as error:
-        log.exception("a schedule's step failed: %s", deed)
+        log.exception("%s of %s failed", step.__name__, row_id)
         return error
     return None
 

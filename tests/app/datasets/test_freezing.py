@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.datasets.actions import NothingToFreeze, ask_to_freeze, conclude_freezing, give_up_freezing, write_dataset
 from app.datasets.forms import FreezeForm
+from app.datasets.queries import LinesAreOthers, check_lines
 from app.datasets.records import ComparisonRecord
 from app.datasets.rules import split_of
 from app.datasets.tables import Dataset, DatasetState
@@ -272,6 +273,22 @@ async def test_the_same_answers_frozen_twice_are_one_folder(session: AsyncSessio
     second, _lines = await frozen(session, project, tmp_path, name="again")
     assert first.sha256 == second.sha256
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == [first.sha256]
+
+
+async def test_lines_that_somebody_changed_stand_there_again_when_they_are_frozen_again(
+    session: AsyncSession, tmp_path: Path
+) -> None:
+    project = await make.project(session)
+    (one,) = await people(session, project, 1)
+    await make.annotation(session, await make.task(session, project, await default_batch(session, project.id)), one)
+    first, lines = await frozen(session, project, tmp_path)
+    file = tmp_path / "datasets" / str(first.sha256) / "records.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"a"', b'"b"'))
+    with pytest.raises(LinesAreOthers):
+        check_lines(tmp_path, first)
+    again, found = await frozen(session, project, tmp_path)
+    assert (again.sha256, found) == (first.sha256, lines)
+    check_lines(tmp_path, first)
 
 
 async def test_nothing_to_freeze_leaves_nothing_behind(session: AsyncSession, tmp_path: Path) -> None:
