@@ -10,7 +10,16 @@ def reward_config() -> RewardConfig:
 
 
 def ppo_config() -> PPOConfig:
-    """Fewer and longer strides than the default, since the demo is to be over in minutes; and a short leash: a reward
-    model of six hundred votes sees tone better than whether all was said, and beyond some five nats it is fooled
-    (true win rate 0.88 at 4.3 nats, 0.86 at 7.2, 0.73 at 10.4)."""
-    return PPOConfig(steps=32, epochs=2, lr=2e-3, kl_coef=0.06, kl_target=4.0, kl_budget=10.0, length_penalty=0.9)
+    """Fewer and longer strides than the default, since the demo is to be over in minutes; and a leash of some six
+    nats: a reward model of six hundred votes sees tone better than whether all was said, and is fooled far beyond (true
+    win rate 0.85 to 0.90 at 6 nats, 0.73 at 10). It has hardly met answers that say a thing twice, so that costs."""
+    return PPOConfig(
+        steps=40,
+        epochs=2,
+        lr=2e-3,
+        kl_coef=0.04,
+        kl_target=6.0,
+        kl_budget=10.0,
+        length_penalty=0.6,
+        repetition_penalty=8.0,
+    )
