@@ -64,7 +64,9 @@ def line_chart(
     def place(x: float, y: float) -> tuple[float, float]:
         return WIDTH * (x - left) / (right - left), height - height * (y - bottom) / (top - bottom)
 
+    whole = all(x.is_integer() for x in xs)  # steps: between two of them there is nothing
     x_ticks = [tick for tick in nice_ticks(left, right, most=6) if left <= tick <= right] if xs else []
+    x_ticks = [tick for tick in x_ticks if not whole or math.isclose(tick, round(tick))]
     return LineChart(
         curves=tuple(_curve(name, thin(points, most_points), place) for name, points in named),
         x_ticks=tuple(Tick(_round(100 * (x - left) / (right - left)), x, text) for x, text in _labelled(x_ticks)),

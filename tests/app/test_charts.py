@@ -40,6 +40,11 @@ def test_points_are_placed_from_the_top_left() -> None:
     assert (drawn.curves[0].lowest, drawn.curves[0].highest, drawn.curves[0].last) == (0.0, 1.0, 1.0)
 
 
+def test_between_two_steps_there_is_no_tick() -> None:
+    assert [tick.text for tick in charts.line_chart([("loss", [(1, 0.0), (3, 1.0)])]).x_ticks] == ["1", "2", "3"]
+    assert len(charts.line_chart([("loss", [(0.5, 0.0), (1.5, 1.0)])]).x_ticks) > 4
+
+
 def test_points_come_in_order_of_x_whatever_order_they_had() -> None:
     drawn = charts.line_chart([("a", [(2, 0.0), (1, 1.0), (0, 0.5)])])
     assert drawn.curves[0].points == ("0.0,100.0 500.0,0.0 1000.0,200.0",)
