@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from app.projects.tables import Project
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.rules import handle_of
 from tests import make
+from tests.conftest import sign_in
 
 
 @dataclass(frozen=True)
@@ -130,3 +132,11 @@ async def broken(session: AsyncSession) -> dict[str, int]:
         name: await session.scalar(text(f"SELECT count(*) FROM ({asked}) AS found")) for name, asked in NEVER.items()
     }
     return {name: count for name, count in counted.items() if count}
+
+
+async def engineer(client: httpx.AsyncClient, session: AsyncSession, project: Project, role: Role = Role.engineer):
+    """Somebody with that role in the project, signed in by the client."""
+    person = await make.user(session)
+    await make.member(session, project, person, role)
+    await sign_in(client, session, person)
+    return person

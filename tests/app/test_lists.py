@@ -17,7 +17,7 @@ from app.projects.queries import default_batch
 from app.projects.tables import Project
 from app.training.queries import runs_of
 from tests import make
-from tests.app.datasets.test_export import engineer
+from tests.app.scene import engineer
 
 Row = Callable[[AsyncSession, Project, int], Awaitable[Any]]
 

@@ -21,14 +21,13 @@ from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, 
 from app.projects.tables import Project
 from app.settings import get_settings
 from tests import make
-from tests.app.checkpoints.test_rules import folder  # noqa: F401  (a fixture)
 from tests.conftest import sign_in
 from tests.queue import waiting
 from workers.handlers.checkpoints import GB, check, fetch
 from workers.handlers.registry import MAX_ATTEMPTS, Context
 
 
-async def test_the_bundled_one_is_registered_once(session: AsyncSession, folder: Path) -> None:  # noqa: F811
+async def test_the_bundled_one_is_registered_once(session: AsyncSession, folder: Path) -> None:
     first = await ensure_bundled(session, folder)
     again = await ensure_bundled(session, folder)
     assert first is not None
@@ -70,7 +69,7 @@ async def test_what_cannot_answer_is_not_put_to_answer(session: AsyncSession) ->
 @pytest.mark.parametrize(("bad", "state"), [(None, CheckpointState.ready), ("evil.bin", CheckpointState.refused)])
 async def test_a_registered_folder_is_checked_by_a_job(
     committed: str,
-    folder: Path,  # noqa: F811
+    folder: Path,
     bad: str | None,
     state: CheckpointState,
 ) -> None:
@@ -92,7 +91,7 @@ async def test_a_registered_folder_is_checked_by_a_job(
 @pytest.mark.committed
 async def test_a_folder_that_cannot_be_looked_at_is_refused_in_the_end_and_not_checked_for_ever(
     committed: str,
-    folder: Path,  # noqa: F811
+    folder: Path,
 ) -> None:
     (folder / "hone.json").write_text('{"kind": "of its own \\u0000"}')
     form = NewCheckpoint(name="Mine", place=Place.folder, location=str(folder))

@@ -19,16 +19,9 @@ from app.projects.queries import default_batch
 from app.projects.tables import Batch, Project
 from app.settings import get_settings
 from tests import make
-from tests.app.datasets.test_freezing import frozen, people
-from tests.conftest import sign_in
+from tests.app.datasets.scene import frozen, people
+from tests.app.scene import engineer
 from tests.queue import waiting
-
-
-async def engineer(client: httpx.AsyncClient, session: AsyncSession, project: Project, role: Role = Role.engineer):
-    person = await make.user(session)
-    await make.member(session, project, person, role)
-    await sign_in(client, session, person)
-    return person
 
 
 async def filled(session: AsyncSession, tasks: int = 3) -> tuple[Project, Dataset]:

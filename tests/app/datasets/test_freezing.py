@@ -2,47 +2,27 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.datasets.actions import NothingToFreeze, ask_to_freeze, conclude_freezing, give_up_freezing, write_dataset
+from app.datasets.actions import NothingToFreeze, ask_to_freeze, conclude_freezing, give_up_freezing
 from app.datasets.forms import FreezeForm
 from app.datasets.queries import LinesAreOthers, check_lines
 from app.datasets.records import ComparisonRecord
 from app.datasets.rules import split_of
-from app.datasets.tables import Dataset, DatasetState
+from app.datasets.tables import DatasetState
 from app.loop.queries import preferring_by_root
 from app.projects.queries import default_batch
-from app.projects.tables import Batch, Project, Protocol
+from app.projects.tables import Batch, Protocol
 from app.prompts.actions import retire_prompt
 from app.prompts.tables import Prompt, Root, Use
 from app.tasks.tables import Purpose, Task
 from tests import make
+from tests.app.datasets.scene import frozen, people
 from tests.queue import waiting
-
-Lines = list[dict[str, Any]]
-
-
-async def people(session: AsyncSession, project: Project, n: int = 3) -> list[Any]:
-    """n annotators; their pseudonyms are r0, r1 …"""
-    found = [await make.user(session) for _ in range(n)]
-    for number, person in enumerate(found):
-        await make.member(session, project, person, pseudonym=f"r{number}")
-    return found
-
-
-async def frozen(session: AsyncSession, project: Project, home: Path, **question: Any) -> tuple[Dataset, Lines]:
-    form = FreezeForm.model_validate({"name": "slice", "heldout_share": 0} | question)
-    dataset = await ask_to_freeze(session, project.id, form, None)
-    manifest = await write_dataset(await session.connection(), dataset, home)
-    await conclude_freezing(session, dataset.id, manifest)
-    await session.refresh(dataset)
-    raw = (home / "datasets" / manifest["sha256"] / "records.jsonl").read_bytes()
-    return dataset, [orjson.loads(line) for line in raw.splitlines()]
 
 
 async def test_a_line_holds_the_prompt_both_answers_and_every_vote(session: AsyncSession, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from app.datasets.tables import Dataset, DatasetState
 from app.projects.queries import default_batch
 from app.settings import get_settings
 from tests import make
-from tests.app.datasets.test_freezing import people
+from tests.app.datasets.scene import people
 from tests.queue import waiting
 from workers.handlers.datasets import freeze_dataset
 from workers.handlers.registry import Context

@@ -19,9 +19,9 @@ from app.prompts.tables import Prompt, Use
 from app.tasks.actions import make_tasks
 from app.tasks.tables import Purpose, TaskCompletion
 from tests import make
-from tests.app.datasets.test_export import engineer
-from tests.app.datasets.test_freezing import frozen
+from tests.app.datasets.scene import frozen
 from tests.app.evaluation.scene import answer, answered, ground, judged, look_after_evaluations, started, tasks_of
+from tests.app.scene import engineer
 from tests.queue import waiting
 
 

@@ -22,7 +22,6 @@ from app.settings import get_settings
 from app.tasks.actions import cancel_tasks, change_k
 from app.tasks.tables import TaskState
 from tests import make
-from tests.app.datasets.test_export import engineer
 from tests.app.evaluation.scene import (
     Ground,
     answer,
@@ -35,7 +34,7 @@ from tests.app.evaluation.scene import (
     tasks_of,
     told_of_changes,
 )
-from tests.app.scene import access_of, claimed
+from tests.app.scene import access_of, claimed, engineer
 from tests.queue import waiting
 from workers.handlers import evaluation as handler
 from workers.handlers.registry import Context

@@ -31,8 +31,8 @@ from app.training.actions import cancel_run, fail, succeed, take_run
 from app.training.configs import RewardConfig
 from app.training.tables import Method, Run
 from tests import make
-from tests.app.datasets.test_export import engineer
 from tests.app.evaluation.scene import here
+from tests.app.scene import engineer
 from tests.queue import waiting
 from workers.handlers.loop import look_at_schedules
 from workers.handlers.registry import Context
