@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import Access, anybody, may, signed_in
 from app.accounts.permissions import Permission
+from app.annotations.queries import arriving
 from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import bundled, checkpoint_of, serving, writers_of
 from app.checkpoints.tables import Checkpoint
@@ -150,4 +151,5 @@ async def _numbers(session: Session, project: Project) -> dict[str, Any]:
         "label": by_use[Use.label],
         "completions": completions,
         "serving": await serving(session, project.id),
+        "arriving": await arriving(session, project.id),
     }

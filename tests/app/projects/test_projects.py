@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.permissions import Role
 from app.accounts.rules import pseudonym
 from app.accounts.tables import Membership
+from app.completions.tables import Generation
 from app.events import Event
 from app.projects.actions import EditedMeanwhile, change_guidelines, change_protocol, create_project, edit_project
 from app.projects.forms import NewProject, ProjectEdit
@@ -200,3 +201,22 @@ async def test_a_bad_body_is_refused_by_the_name_of_its_field(
     answer = await client.post("/api/v1/projects", json=body)
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
     assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_while_the_first_answers_are_being_written_nobody_is_told_to_ask_for_them(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    project, manager = await make.project(session), await make.user(session)
+    await make.member(session, project, manager, Role.manager)
+    await make.prompt(session, project)
+    project.checkpoint_id = (await make.checkpoint(session, project_id=project.id)).id
+    await sign_in(client, session, manager)
+    address = f"/projects/{project.public_id}"
+    assert "Ask for answers to the prompts" in (await client.get(address)).text
+    session.add(
+        Generation(project_id=project.id, checkpoint_id=project.checkpoint_id, wanted=4, n=2, sampling={}, seed=1)
+    )
+    await session.flush()
+    page = (await client.get(address)).text
+    assert "being written" in page
+    assert "Ask for answers to the prompts" not in page
