@@ -23,8 +23,9 @@ async def train() -> None:
 
 
 async def tidy() -> None:
-    """Light jobs and housekeeping: no torch in here."""
-    await work(Queue.light, concurrency=4)
+    """Light jobs and housekeeping: no torch in here. Four at once, beside the two that may take hours, of which one of
+    a kind runs at a time: a fetch from a hub, and the look into a folder (see `app.checkpoints.actions`)."""
+    await work(Queue.light, concurrency=4 + 2)
 
 
 def main() -> None:

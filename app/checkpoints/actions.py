@@ -52,7 +52,7 @@ async def register_checkpoint(
     )
     session.add(checkpoint)
     await session.flush()
-    await enqueue(session, CheckCheckpoint(checkpoint_id=checkpoint.id))
+    await _enqueue_check(session, checkpoint)
     await _note(session, "checkpoint.registered", checkpoint, actor_id, place=form.place, location=form.location)
     return checkpoint
 
@@ -63,8 +63,14 @@ async def check_again(session: AsyncSession, checkpoint: Checkpoint, actor_id: i
         return
     checkpoint.state, checkpoint.reason = CheckpointState.checking, None
     await session.flush()
-    await enqueue(session, CheckCheckpoint(checkpoint_id=checkpoint.id))
+    await _enqueue_check(session, checkpoint)
     await _note(session, "checkpoint.checked_again", checkpoint, actor_id)
+
+
+async def _enqueue_check(session: AsyncSession, checkpoint: Checkpoint) -> None:
+    """One fetch from a hub at a time, and one folder that is read: each may take hours, and whatever else the workers
+    do goes on beside them."""
+    await enqueue(session, CheckCheckpoint(checkpoint_id=checkpoint.id), lock=f"checkpoints-{checkpoint.place}")
 
 
 async def accept_checkpoint(session: AsyncSession, checkpoint_id: int, checked: Checked | None) -> None:

@@ -22,6 +22,7 @@ from workers.handlers.registry import Context, handles
 WANTED = ["*.json", "*.safetensors", "*.jinja", "LICENSE*", "README.md", "tokenizer.model"]
 GB = 1_000_000_000
 PATIENCE = 20.0  # seconds for an endpoint to say what it serves
+LEFT_FREE = 2 * GB  # bytes of the disk, for the database and everything else that writes there
 
 
 @handles(CheckCheckpoint)
@@ -60,7 +61,8 @@ async def look_at(checkpoint: Checkpoint, most: int) -> Checked | None:
 def fetch(name: str, revision: str | None, folder: Path, most: int) -> None:
     """Bring a hub's files into `folder`, under another name until all are there. most: bytes in all.
 
-    :raises CheckpointRefused: the hub lacks it or cannot be reached, it is too large, or the library is missing.
+    :raises CheckpointRefused: the hub lacks it or cannot be reached, it is too large, there is no room for it, or the
+        library is missing.
     """
     try:
         hub: Any = importlib.import_module("huggingface_hub")
@@ -70,9 +72,11 @@ def fetch(name: str, revision: str | None, folder: Path, most: int) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     try:
         planned = hub.snapshot_download(name, revision=revision, local_dir=partial, allow_patterns=WANTED, dry_run=True)
-        refuse_too_large(name, sum(file.file_size for file in planned), most)
+        refuse_too_large(name, sum(file.file_size or 0 for file in planned), most)
+        refuse_without_room(name, partial, sum(file.file_size or 0 for file in planned if file.will_download))
         measured = planned[0].commit_hash if planned else revision  # what comes is what was measured
-        hub.snapshot_download(name, revision=measured, local_dir=partial, allow_patterns=WANTED)
+        watching = watcher(hub.utils.tqdm, name, partial)
+        hub.snapshot_download(name, revision=measured, local_dir=partial, allow_patterns=WANTED, tqdm_class=watching)
     except CheckpointRefused:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -89,6 +93,35 @@ def refuse_too_large(name: str, size: int, most: int) -> None:
         told = {"name": name, "size": byte_size(size), "most": byte_size(most)}
         sentence = _("{name} has {size}; at most {most} are fetched (HONE_MAX_CHECKPOINT_GB).")
         raise CheckpointRefused(sentence.format(**told))
+
+
+def refuse_without_room(name: str, folder: Path, size: int) -> None:
+    """:raises CheckpointRefused: `size` bytes more would leave too little room on the disk of `folder`."""
+    free = shutil.disk_usage(folder).free
+    if free - size < LEFT_FREE:
+        told = {"name": name, "size": byte_size(size), "free": byte_size(free), "least": byte_size(LEFT_FREE)}
+        sentence = _(
+            "{name} would bring {size}, but only {free} are free on the disk of HONE_HOME, and {least} must stay free."
+        )
+        raise CheckpointRefused(sentence.format(**told))
+
+
+def watcher(bar: Any, name: str, folder: Path) -> Any:
+    """The hub's progress bar, which hears of every piece that has come: it stops when others have filled the disk."""
+
+    class Watcher(bar):  # type: ignore[misc]
+        def update(self, n: float | None = 1) -> bool | None:
+            free = shutil.disk_usage(folder).free
+            if free < LEFT_FREE:
+                told = {"name": name, "free": byte_size(free), "least": byte_size(LEFT_FREE)}
+                sentence = _(
+                    "While {name} was fetched, the disk of HONE_HOME filled up: {free} were left, and {least} must "
+                    "stay free. What had come was removed again."
+                )
+                raise CheckpointRefused(sentence.format(**told))
+            return super().update(n)  # type: ignore[no-any-return]
+
+    return Watcher
 
 
 async def ask_endpoint(checkpoint: Checkpoint) -> None:

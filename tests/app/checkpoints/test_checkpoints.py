@@ -1,3 +1,4 @@
+import shutil
 import sys
 from dataclasses import fields
 from inspect import signature
@@ -18,13 +19,16 @@ from app.checkpoints.jobs import CheckCheckpoint
 from app.checkpoints.queries import NoFolder, location_of
 from app.checkpoints.rules import CheckpointRefused
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState, Place
+from app.jobs.queue import Queue, enqueue
 from app.projects.tables import Project
+from app.prompts.jobs import PromptsArrived
 from app.settings import get_settings
 from tests import make
 from tests.conftest import sign_in
 from tests.queue import waiting
 from workers.handlers.checkpoints import GB, check, fetch
 from workers.handlers.registry import MAX_ATTEMPTS, Context
+from workers.running import build_queue
 
 
 async def test_the_bundled_one_is_registered_once(session: AsyncSession, folder: Path) -> None:
@@ -173,15 +177,36 @@ async def test_checkpoints_of_another_project_are_not_there(client: httpx.AsyncC
     assert (await client.get(f"/api/v1{address}")).status_code == 404
 
 
+class Bar:
+    """Of the hub's progress."""
+
+    def update(self, n: float | None = 1) -> None: ...
+
+
 class Hub:
     """Stands in for the hub's library: one file of a few gigabytes, and a note of what was fetched."""
 
     def __init__(self, size: int) -> None:
         self.size, self.fetched = size, []
+        self.utils = SimpleNamespace(tqdm=Bar)
 
-    def snapshot_download(self, name: str, *, revision: str | None, local_dir: Path, dry_run: bool = False, **_: Any):
+    def snapshot_download(
+        self,
+        name: str,
+        *,
+        revision: str | None,
+        local_dir: Path,
+        dry_run: bool = False,
+        tqdm_class: type[Bar] = Bar,
+        **_: Any,
+    ):
         if dry_run:
-            return [SimpleNamespace(file_size=self.size - 5, commit_hash="abc"), SimpleNamespace(file_size=5)]
+            sizes = (self.size - 5, 5, None)
+            return [SimpleNamespace(file_size=size, commit_hash="abc", will_download=True) for size in sizes]
+        bar = tqdm_class()
+        for piece in range(3):
+            (local_dir / f"piece-{piece}").write_text("came")
+            bar.update(self.size / 3)
         self.fetched.append(revision)
         (local_dir / "config.json").write_text("{}")
         return str(local_dir)
@@ -193,6 +218,7 @@ def test_a_hub_is_asked_for_the_size_before_anything_is_fetched(
 ) -> None:
     hub = Hub(size)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    with_free(monkeypatch, 100 * GB)
     there = tmp_path / "mine"
     if is_fetched:
         fetch("owner/name", "main", there, 3 * GB)
@@ -205,7 +231,57 @@ def test_a_hub_is_asked_for_the_size_before_anything_is_fetched(
     assert list(tmp_path.iterdir()) == []
 
 
+def with_free(monkeypatch: pytest.MonkeyPatch, *free: int) -> None:
+    """A disk with so many bytes left, each time that somebody looks; the last number stays."""
+    left = list(free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=left.pop(0) if left[1:] else left[0]))
+
+
+def test_nothing_is_fetched_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub = Hub(3 * GB)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    with_free(monkeypatch, 5 * GB - 1)
+    with pytest.raises(CheckpointRefused, match=r"would bring 3\.0.GB, but only 5\.0.GB are free .*HONE_HOME"):
+        fetch("owner/name", "main", tmp_path / "mine", 40 * GB)
+    assert hub.fetched == list(tmp_path.iterdir()) == []
+    with_free(monkeypatch, 5 * GB)
+    fetch("owner/name", "main", tmp_path / "mine", 40 * GB)
+    assert hub.fetched == ["abc"]
+
+
+def test_a_fetch_stops_when_others_fill_the_disk_and_takes_back_what_had_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub = Hub(3 * GB)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    with_free(monkeypatch, 9 * GB, 6 * GB, GB)
+    with pytest.raises(CheckpointRefused, match=r"the disk of HONE_HOME filled up: 1\.0.GB were left"):
+        fetch("owner/name", "main", tmp_path / "mine", 40 * GB)
+    assert hub.fetched == list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.committed
+async def test_many_fetches_from_a_hub_leave_the_workers_to_everybody_else(committed: str) -> None:
+    """One at a time, whoever registers how many; folders and endpoints do not wait for them."""
+    places = [Place.hub] * 5 + [Place.folder] * 2 + [Place.endpoint]
+    async with database.transaction() as session:
+        for number, place in enumerate(places):
+            form = NewCheckpoint.model_construct(
+                name=f"Number {number}", kind="base", place=place, location="x", revision="", api_key_variable=""
+            )
+            await register_checkpoint(session, None, form, None, is_admin=True)
+        await enqueue(session, PromptsArrived(project_id=1))
+    queue = build_queue()
+    async with queue.open_async():
+        worker = await queue.job_manager.register_worker()
+        taken = []
+        while (job := await queue.job_manager.fetch_job([Queue.light], worker)) is not None:
+            taken.append(job.lock or job.task_name)
+    assert taken == ["checkpoints-hub", "checkpoints-folder", "checkpoints-endpoint", "PromptsArrived"]
+
+
 def test_the_hubs_library_measures_as_we_ask_it_to() -> None:
     library = pytest.importorskip("huggingface_hub")
-    assert "dry_run" in signature(library.snapshot_download).parameters
-    assert {"file_size", "commit_hash"} <= {field.name for field in fields(library.DryRunFileInfo)}
+    assert {"dry_run", "tqdm_class"} <= set(signature(library.snapshot_download).parameters)
+    assert hasattr(library.utils.tqdm, "update")
+    assert {"file_size", "commit_hash", "will_download"} <= {field.name for field in fields(library.DryRunFileInfo)}
