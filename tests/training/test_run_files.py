@@ -119,4 +119,4 @@ def test_the_command_names_a_checkpoint_that_is_not_there(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "workers.training", "ppo", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f"{tmp_path / 'base'} is not a folder."
+    assert done.stderr.splitlines()[-1] == f"{tmp_path / 'base'} is not a folder on this machine."
