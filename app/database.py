@@ -161,6 +161,11 @@ async def next_transaction(session: AsyncSession) -> None:
         await connection.exec_driver_sql("COMMIT AND CHAIN")
 
 
+async def between_transactions(session: AsyncSession) -> None:
+    """Commit and give the connection back, before work that needs none for a while; the next statement begins anew."""
+    await session.commit()
+
+
 @asynccontextmanager
 async def transaction(statement_timeout: str = "10min") -> AsyncIterator[AsyncSession]:
     """A session of its own, committed at the end: for workers, the command line and start-up."""

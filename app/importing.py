@@ -32,6 +32,7 @@ async def bring(project: str, file: Path, *, answers: bool, dry_run: bool) -> Re
         try:
             async with database.transaction() as session:
                 found = await _named(session, project)
+                await database.between_transactions(session)
                 take = import_completions if answers else import_prompts
                 return await take(session, found.id, file.name, stream, None, dry_run=dry_run)
         finally:

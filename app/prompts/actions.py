@@ -1,11 +1,12 @@
 """What happens to prompts: files of them come in, and single ones are tagged or retired."""
 
 import asyncio
+import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, BinaryIO
 
 from sqlalchemy import func, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,7 +26,9 @@ from app.prompts.rules import content_hash, first_user_turn, text_of
 from app.prompts.tables import Import, Prompt, Root, Use
 from app.translation import _
 
-CHUNK = 500  # lines read and written at once
+CHUNK = 500  # lines written at once, and no more than this many letters of prompts:
+CHUNK_LETTERS = 1_000_000
+IN_MEMORY = 16_000_000  # bytes of a file that has been read; more lie on disk until they are written
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,19 @@ async def import_prompts(
 
     stream: seekable bytes. tags: given to every prompt of the file. dry_run: the same report, and nothing is kept.
     One transaction, so a file that breaks off leaves nothing half done; imports of one project wait for each other.
+    The whole file is read before the first statement: long prompts take longer than a transaction may wait for us.
     """
-    project = await locked(session, project_id)
     report = Report(name=name, dry_run=dry_run)
-    rows = read_rows(stream)
-    async with session.begin_nested() as attempt:
-        record = Import(project_id=project_id, name=name, report={}, created_by_id=actor_id)
-        session.add(record)
-        await session.flush()
-        while chunk := await asyncio.to_thread(_read_chunk, rows, tags):
-            await _take_in(session, project, record.id, chunk, report)
-        if dry_run:
-            await attempt.rollback()
+    with await asyncio.to_thread(_read_all, stream, tags) as lines:
+        project = await locked(session, project_id)
+        async with session.begin_nested() as attempt:
+            record = Import(project_id=project_id, name=name, report={}, created_by_id=actor_id)
+            session.add(record)
+            await session.flush()
+            while chunk := await asyncio.to_thread(_next_chunk, lines):
+                await _take_in(session, project, record.id, chunk, report)
+            if dry_run:
+                await attempt.rollback()
     if dry_run:
         return report
     report.id = record.public_id
@@ -89,9 +93,36 @@ async def _tell(session: AsyncSession, project: Project, record: Import, report:
         await enqueue(session, PromptsArrived(project_id=project.id))
 
 
-def _read_chunk(rows: Iterator[Row | Unreadable], tags: tuple[str, ...]) -> list[Read | Unreadable]:
-    """The next lines, parsed, hashed and rendered; runs in a thread, beside the people who answer."""
-    return [row if isinstance(row, Unreadable) else _read(row, tags) for row in islice(rows, CHUNK)]
+def _read_all(stream: BinaryIO, tags: tuple[str, ...]) -> IO[bytes]:
+    """The lines of a file, parsed, rendered and hashed, as a file of chunks; runs in a thread, beside the people who
+    answer."""
+    lines = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (the caller closes it)
+    read = (row if isinstance(row, Unreadable) else _read(row, tags) for row in read_rows(stream))
+    for chunk in _in_chunks(read):
+        pickle.dump(chunk, lines)
+    lines.seek(0)
+    return lines
+
+
+def _in_chunks(lines: Iterable[Read | Unreadable]) -> Iterator[list[Read | Unreadable]]:
+    chunk: list[Read | Unreadable] = []
+    letters = 0
+    for line in lines:
+        chunk.append(line)
+        letters += 0 if isinstance(line, Unreadable) else sum(map(len, line.html))
+        if len(chunk) == CHUNK or letters > CHUNK_LETTERS:
+            yield chunk
+            chunk, letters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _next_chunk(lines: IO[bytes]) -> list[Read | Unreadable]:
+    """The next chunk of what `_read_all` wrote; empty at the end."""
+    try:
+        return pickle.load(lines)  # type: ignore[no-any-return]  # noqa: S301  (our own file, and it has no name)
+    except EOFError:
+        return []
 
 
 def _read(row: Row, tags: tuple[str, ...]) -> Read | Unreadable:
@@ -116,7 +147,7 @@ async def _take_in(
             report.note(line.number, Outcome.refused, line.reason)
     new = await _sift(session, project.id, good, report)
     known = await _stands(session, project.id, new)
-    stands = place([line.newcomer for line in new], known, _drawing(project))
+    stands = await asyncio.to_thread(place, [line.newcomer for line in new], known, _drawing(project))
     placed: list[tuple[Read, Stand]] = []
     for line, stand in zip(new, stands, strict=True):
         if isinstance(stand, OnTwoSides):

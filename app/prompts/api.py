@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.prompts.actions import import_prompts, retire_prompt, tag_prompt
 from app.prompts.forms import PromptEdit, Report
 from app.prompts.queries import Filter, import_of, prompt_of, prompts_like, root_of
@@ -89,6 +89,7 @@ async def bring_prompts(
     """Import prompts: one JSON object a line (NDJSON), a JSON array, or a file. Good lines come in, the report names
     all others with their number and reason; with `dry_run` only the report is made. `?name=` names the import."""
     name, stream = await uploaded(request)
+    await between_transactions(session)
     return await import_prompts(session, access.of_project(), name, stream, access.person.id, dry_run=dry_run)
 
 

@@ -1,5 +1,6 @@
 """Questions about prompts."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import NotFound
 from app.prompts.rules import Turn, first_user_turn, turn_of, words_of
 from app.prompts.tables import Import, Prompt, Root, Use
+
+HASHED_AT_ONCE = 50  # prompts
 
 
 async def same_prompts(
@@ -29,12 +32,20 @@ async def roots_near(session: AsyncSession, project_id: int, keys: list[str], ba
 
 
 async def turns_of_roots(session: AsyncSession, root_ids: list[int]) -> dict[int, list[Turn]]:
-    """The different first user turns below each root."""
+    """The different first user turns below each root. Long ones take a while to hash: a few at a time, in a thread, so
+    that neither the people who answer nor the transaction wait for it."""
     asked = select(Prompt.root_id, Prompt.messages).where(Prompt.root_id.in_(root_ids))
     turns: dict[int, set[Turn]] = {}
-    for root_id, messages in await session.execute(asked):
-        turns.setdefault(root_id, set()).add(turn_of(words_of(first_user_turn(messages))))
+    rows = await session.stream(asked.execution_options(yield_per=HASHED_AT_ONCE))
+    async for some in rows.partitions():
+        hashed = await asyncio.to_thread(_turns_in, [messages for _root_id, messages in some])
+        for (root_id, _messages), turn in zip(some, hashed, strict=True):
+            turns.setdefault(root_id, set()).add(turn)
     return {root_id: list(found) for root_id, found in turns.items()}
+
+
+def _turns_in(prompts: Iterable[list[dict[str, Any]]]) -> list[Turn]:
+    return [turn_of(words_of(first_user_turn(messages))) for messages in prompts]
 
 
 async def prompt_of(session: AsyncSession, project_id: int, public_id: UUID) -> Prompt:

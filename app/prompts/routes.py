@@ -9,7 +9,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.completions.queries import answers_to, count_by_prompt
 from app.cursors import Cursor, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
@@ -77,6 +77,7 @@ async def take_file(
         return await _import_page(request, access, session, 422, error=_("Choose a file first."))
     named = tuple(tag.strip() for tag in tags.replace("\0", "").split(",") if tag.strip())
     name, project_id = file.filename.replace("\0", "")[:200], access.of_project()
+    await between_transactions(session)
     report = await import_prompts(
         session, project_id, name, file.file, access.person.id, dry_run=not confirm, tags=named
     )
