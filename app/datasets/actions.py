@@ -74,7 +74,7 @@ def line_of(row: Row[Any], named: Votes, question: FreezeForm) -> tuple[dict[str
         "schema_version": SCHEMA_VERSION,
         "id": str(row.task),
         "group": str(row.group),
-        "split": "heldout" if row.use is Use.heldout else split_of(row.root, question.heldout_share),
+        "split": "heldout" if row.use is Use.heldout else split_of(row.component, question.heldout_share),
         "prompt": row.messages,
         "a": {"id": str(row.a_id), "checkpoint": row.a_checkpoint and str(row.a_checkpoint), "parts": row.a_parts},
         "b": {"id": str(row.b_id), "checkpoint": row.b_checkpoint and str(row.b_checkpoint), "parts": row.b_parts},
@@ -151,7 +151,8 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
             "prompts": "what was said about prompts that were retired by then is left out",
             "conclusion": "more weight of votes, then strength",
             "weights": "1 a line",
-            "split": "sha256 of the root's key against heldout_share; prompts of use heldout are held out",
+            "split": "sha256 of the component's key (of all roots that are near to each other) against heldout_share; "
+            "prompts of use heldout are held out",
         },
         "counts": written.tally.as_json()
         | {

@@ -19,7 +19,7 @@ class FreezeForm(BaseModel):
     to prompts that are retired stay out; the manifest counts them.
 
     minimum_agreement: share of agreeing vote pairs a line needs, 0 takes all. Prefer weights to dropping.
-    heldout_share: share of prompt roots kept for measuring; drawn from the root's key, so it is the same each time.
+    heldout_share: share of prompt roots kept for measuring; drawn from their component's key, the same each time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -89,7 +89,9 @@ def check_lines(home: Path, dataset: Dataset) -> None:
 
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     """One row a task, in the order the tasks were made: its prompt, its two completions and all its live votes. A vote
-    of somebody without a place in the project comes without `rater`."""
+    of somebody without a place in the project comes without `rater`. component, group: of all that is near to the
+    prompt, by its key and by the outside id of the root that names it."""
+    named = aliased(Root)
     first, second = aliased(TaskCompletion), aliased(TaskCompletion)
     a, b = aliased(Completion), aliased(Completion)
     made_a, made_b = aliased(Checkpoint), aliased(Checkpoint)
@@ -104,8 +106,8 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     return (
         select(
             Task.public_id.label("task"),
-            Root.key.label("root"),
-            Root.public_id.label("group"),
+            Root.component,
+            named.public_id.label("group"),
             Prompt.messages,
             Prompt.use,
             Prompt.retired_at.is_not(None).label("retired"),
@@ -116,6 +118,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         .select_from(Task)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Root, Root.id == Prompt.root_id)
+        .join(named, and_(named.project_id == Root.project_id, named.key == Root.component))
         .join(first, and_(first.task_id == Task.id, first.number == 0))
         .join(second, and_(second.task_id == Task.id, second.number == 1))
         .join(a, a.id == first.completion_id)
@@ -127,7 +130,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
         .outerjoin(Membership, and_(Membership.user_id == Annotation.annotator_id, Membership.project_id == project_id))
         .where(Task.project_id == project_id, Annotation.kind == "comparison", *narrowed(question, made_a, made_b))
-        .group_by(Task.id, Root.id, Prompt.id, a.id, b.id, made_a.id, made_b.id)
+        .group_by(Task.id, Root.id, named.id, Prompt.id, a.id, b.id, made_a.id, made_b.id)
         .having(func.count(Annotation.id) >= question.minimum_votes)
         .order_by(Task.id)
     )  # fmt: skip

@@ -61,7 +61,7 @@ class Answer(Record):
 class ComparisonRecord(Record):
     """Two answers to one prompt and every vote on them.
 
-    group: the prompt's root; lines of one group stand on one side of a split.
+    group: all prompts that are near to this one (its root's component); they stand on one side of a split.
     split: train, or heldout for measuring the reward model.
     conclusion: what the votes come to together; trainers learn from the votes, exports for others from this.
     weight: of the line in a loss, after the dataset's aggregation.

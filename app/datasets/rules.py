@@ -15,9 +15,10 @@ CHUNK = 1 << 19  # bytes of finished lines handed to the network at once
 Line = dict[str, Any]
 
 
-def split_of(root_key: str, heldout_share: float) -> Literal["train", "heldout"]:
-    """The side a root stands on, from its key alone: adding data later moves nobody across."""
-    drawn = int.from_bytes(hashlib.sha256(b"split\0" + root_key.encode()).digest()[:8]) / 2**64
+def split_of(component: str, heldout_share: float) -> Literal["train", "heldout"]:
+    """The side on which roots of a component stand, from its key alone: adding data later moves nobody across, unless
+    it joins two components, of which the younger one then goes where the older one is."""
+    drawn = int.from_bytes(hashlib.sha256(b"split\0" + component.encode()).digest()[:8]) / 2**64
     return "heldout" if drawn < heldout_share else "train"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO
 
-from sqlalchemy import func, insert
+from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -147,6 +147,7 @@ async def _take_in(
             report.note(line.number, Outcome.refused, line.reason)
     new = await _sift(session, project.id, good, report)
     known = await _stands(session, project.id, new)
+    before = [stand.component for stand in known]
     stands = await asyncio.to_thread(place, [line.newcomer for line in new], known, _drawing(project))
     placed: list[tuple[Read, Stand]] = []
     for line, stand in zip(new, stands, strict=True):
@@ -158,6 +159,7 @@ async def _take_in(
     report.uses = dict(Counter(report.uses) + Counter(stand.use.value for _line, stand in placed))
     report.lines.sort(key=lambda said: said.line)
     if placed:
+        await _join_components(session, project.id, before, known)
         await _store_roots(session, project.id, [stand for _line, stand in placed])
         await _store_prompts(session, project.id, import_id, placed)
 
@@ -202,12 +204,24 @@ async def _stands(session: AsyncSession, project_id: int, lines: list[Read]) -> 
     bands = list({band for line in lines for band in line.newcomer.bands})
     roots = await roots_near(session, project_id, keys, bands) if lines else []
     turns = await turns_of_roots(session, [root.id for root in roots]) if roots else {}
-    return [Stand(root.key, root.use, root.id, turns.get(root.id, []), set(root.bands)) for root in roots]
+    return [
+        Stand(root.key, root.use, root.id, turns.get(root.id, []), set(root.bands), component=root.component)
+        for root in roots
+    ]
 
 
 def _drawing(project: Project) -> Callable[[str], Use]:
     shares = Shares.model_validate(project.split)
     return lambda key: Use(shares.draw(key))
+
+
+async def _join_components(session: AsyncSession, project_id: int, before: list[str], known: list[Stand]) -> None:
+    """Write what newcomers have joined, also for roots that none of them is near to. before: the components of `known`
+    as they were."""
+    for old, new in {(old, stand.component) for old, stand in zip(before, known, strict=True)}:
+        if old != new:
+            theirs = (Root.project_id == project_id, Root.component == old)
+            await session.execute(update(Root).where(*theirs).values(component=new))
 
 
 async def _store_roots(session: AsyncSession, project_id: int, stands: list[Stand]) -> None:
@@ -216,7 +230,8 @@ async def _store_roots(session: AsyncSession, project_id: int, stands: list[Stan
     made = []
     for stand in different:
         if stand.id is None:
-            made.append((stand, Root(project_id=project_id, key=stand.key, use=stand.use, bands=sorted(stand.bands))))
+            values = {"key": stand.key, "use": stand.use, "bands": sorted(stand.bands), "component": stand.component}
+            made.append((stand, Root(project_id=project_id, **values)))
         elif stand.grown:
             root = await session.get_one(Root, stand.id)
             root.bands = sorted(stand.bands)

@@ -1,7 +1,8 @@
 """Which root each new prompt stands under, so that no conversation, template or rewording is on two sides of a split.
 
 Prompts of one group share the group's root. Others share a root with what they are near to. Near ones of different
-groups keep their roots, but these are of one use.
+groups keep their roots, but these are of one use and of one component, and splits go by that: a component is named by
+the key of one of its roots, and one that a newcomer joins to an older one takes the older one's name.
 """
 
 from collections import defaultdict
@@ -15,7 +16,10 @@ from app.translation import _
 
 @dataclass
 class Stand:
-    """A root as placing sees it. id None: not stored yet. turns: its prompts' first user turns."""
+    """A root as placing sees it. id None: not stored yet. turns: its prompts' first user turns.
+
+    component: the key of the root that names all that hang together with this one.
+    """
 
     key: str
     use: Use
@@ -23,6 +27,10 @@ class Stand:
     turns: list[Turn] = field(default_factory=list)
     bands: set[int] = field(default_factory=set)
     grown: bool = False
+    component: str = ""
+
+    def __post_init__(self) -> None:
+        self.component = self.component or self.key
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,24 @@ def newcomer(turn: str, group: str | None, use: Use | None) -> Newcomer:
 def place(newcomers: list[Newcomer], known: list[Stand], draw: Callable[[str], Use]) -> list[Stand | OnTwoSides]:
     """A root for every newcomer, in order: one of `known`, a new one, or why there is none.
 
-    draw: the use of a root by its key, where neither a file nor a neighbour decides.
+    draw: the use of a root by its key, where neither a file nor a neighbour decides. Components that newcomers join are
+    one afterwards, in `known` as well.
     """
     settled = Settled(known)
     wishes = _wishes(newcomers, known, draw)
-    return [_settle(one, settled, wish) for one, wish in zip(newcomers, wishes, strict=True)]
+    placed = [_settle(one, settled, wish) for one, wish in zip(newcomers, wishes, strict=True)]
+    for stand in settled.by_key.values():
+        stand.component = settled.component_of(stand)
+    return placed
+
+
+def components(known: list[Stand]) -> list[str]:
+    """The component of each root from the nearness of all to all: the key of its oldest root (the first in `known`)."""
+    leaders = _hanging_together([], known)
+    names: dict[int, str] = {}
+    for leader, stand in zip(leaders, known, strict=True):
+        names.setdefault(leader, stand.key)
+    return [names[leader] for leader in leaders]
 
 
 class Settled:
@@ -63,8 +84,12 @@ class Settled:
     def __init__(self, known: Iterable[Stand]) -> None:
         self.by_key: dict[str, Stand] = {}
         self.by_band: dict[int, list[Stand]] = defaultdict(list)
+        self.heirs: dict[str, str] = {}  # a component that was joined to another: its new name
+        self.ages: dict[str, int] = {}  # of components that are stored, the smallest id seen
         for stand in known:
             self.by_key[stand.key] = stand
+            if stand.id is not None:
+                self.ages[stand.component] = min(stand.id, self.ages.get(stand.component, stand.id))
             for band in stand.bands:
                 self.by_band[band].append(stand)
 
@@ -78,6 +103,18 @@ class Settled:
             if near >= NEAR and stand.key not in found:
                 found[stand.key] = (near, stand)
         return [stand for _near, stand in sorted(found.values(), key=lambda pair: -pair[0])]
+
+    def component_of(self, stand: Stand) -> str:
+        name = stand.component
+        while name in self.heirs:
+            name = self.heirs[name]
+        return name
+
+    def join(self, stands: Iterable[Stand]) -> None:
+        """These hang together: their components are one, under the oldest one's name."""
+        names = {self.component_of(stand) for stand in stands}
+        heir = min(names, key=lambda name: (name not in self.ages, self.ages.get(name, 0), name))
+        self.heirs |= dict.fromkeys(names - {heir}, heir)
 
     def add(self, stand: Stand, one: Newcomer) -> None:
         """`one` now stands under `stand`."""
@@ -107,6 +144,7 @@ def _settle(one: Newcomer, settled: Settled, wish: Use) -> Stand | OnTwoSides:
     own = settled.by_key.get(one.key)
     stand = own or (near[0] if near and not one.grouped else Stand(one.key, use))
     settled.add(stand, one)
+    settled.join([stand, *near])
     return stand
 
 
@@ -116,7 +154,7 @@ def _wishes(newcomers: list[Newcomer], known: list[Stand], draw: Callable[[str],
     The first known root of a component decides, else the first use that its lines name, else chance by the smallest
     key, so that the order of lines does not matter.
     """
-    leaders = _components(newcomers, known)
+    leaders = _hanging_together(newcomers, known)
     members: dict[int, list[int]] = defaultdict(list)
     for node, leader in enumerate(leaders):
         members[leader].append(node)
@@ -129,7 +167,7 @@ def _wishes(newcomers: list[Newcomer], known: list[Stand], draw: Callable[[str],
     return [uses[leader] for leader in leaders[len(known) :]]
 
 
-def _components(newcomers: list[Newcomer], known: list[Stand]) -> list[int]:
+def _hanging_together(newcomers: list[Newcomer], known: list[Stand]) -> list[int]:
     """Union-find over known roots (first) and newcomers: who shares a key or is near, in one component."""
     parent = list(range(len(known) + len(newcomers)))
 

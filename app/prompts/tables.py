@@ -24,6 +24,7 @@ class Root(Base):
     """What prompts descend from: the first user turn, or a group named at import. Near-duplicates share one.
 
     bands: hashes of word shingles (MinHash bands); two roots that share a band are looked at for nearness.
+    component: key of the root that names all that are near to each other, over groups; splits go by it.
     """
 
     __tablename__ = "roots"
@@ -31,6 +32,7 @@ class Root(Base):
         UniqueConstraint("project_id", "key"),
         UniqueConstraint("project_id", "id"),
         Index(None, "bands", postgresql_using="gin"),
+        Index(None, "project_id", "component"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -38,6 +40,7 @@ class Root(Base):
     key: Mapped[str]
     use: Mapped[Use] = mapped_column(word(Use))
     bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}", default=list)
+    component: Mapped[str] = mapped_column(default=lambda context: context.get_current_parameters()["key"])
 
 
 class Import(Base):

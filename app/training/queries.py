@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 
 from app.checkpoints.tables import Checkpoint, Place
 from app.datasets.tables import Dataset
@@ -65,19 +65,21 @@ async def default_base(session: AsyncSession, project_id: int) -> UUID | None:
 
 
 async def practice_prompts(session: AsyncSession, project_id: int) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """(root's key, prompt as records.PromptRecord) to practise on: use train, else label; never held-out."""
+    """(component's key, prompt as records.PromptRecord) to practise on: use train, else label; never held-out."""
+    named = aliased(Root)
     for use in (Use.train, Use.label):
         query = (
-            select(Root.key, Prompt.public_id, Root.public_id, Prompt.messages)
+            select(Root.component, Prompt.public_id, named.public_id, Prompt.messages)
             .join(Root, Root.id == Prompt.root_id)
+            .join(named, and_(named.project_id == Root.project_id, named.key == Root.component))
             .where(Prompt.project_id == project_id, Prompt.use == use, Prompt.retired_at.is_(None))
             .order_by(Prompt.id)
         )
         found = False
-        async for root, prompt, group, messages in await session.stream(query):
+        async for component, prompt, group, messages in await session.stream(query):
             found = True
             line = {"kind": "prompt", "schema_version": 1, "id": str(prompt), "group": str(group), "prompt": messages}
-            yield root, line
+            yield component, line
         if found:
             return
 
