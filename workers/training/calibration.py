@@ -17,6 +17,7 @@ from workers.training.checkpoints import Opened
 from workers.training.measures import Choices, Numbers, choices_of, fit_slope, measure
 from workers.training.progress import RunFailed
 from workers.training.scoring import RewardNetwork
+from workers.training.stems import Stems
 
 
 def reliability_of(blind: Numbers, choices: Choices, config: RewardConfig) -> dict[str, float]:
@@ -48,7 +49,9 @@ def reliability_of(blind: Numbers, choices: Choices, config: RewardConfig) -> di
 
 
 @torch.no_grad()
-def settle(reward: RewardNetwork, train: list[Pair], blind: Numbers, opened: Opened, run: RewardRun) -> dict[str, Any]:
+def settle(
+    reward: RewardNetwork, train: list[Pair], blind: Numbers, opened: Opened, run: RewardRun, stems: Stems
+) -> dict[str, Any]:
     """Fix the constants of the score: every member's zero, the temperature, and the reference's mean and sd.
 
     The temperature comes from differences that a member made blind. The mean of all members varies a little less, so
@@ -56,14 +59,17 @@ def settle(reward: RewardNetwork, train: list[Pair], blind: Numbers, opened: Ope
     """
     pairs = [(pair.prompt, answer) for pair in train for answer in (pair.a, pair.b)]
     prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
-    reward.offsets = reward.raw_scores(prompts, answers, opened.pad_id).mean(1)
+    raw = reward.raw_scores(prompts, answers, opened.pad_id, known=stems.of)
+    reward.offsets = raw.mean(1)
     choices = choices_of(train)
     reward.temperature = 1 / fit_slope(blind[choices.pair], choices.won)
     if run.reference_samples is not None:
         prompts, answers = encode_samples(read_lines(run.reference_samples, SampleRecord), opened)
-    if len(prompts) < 2:
-        raise RunFailed(f"{run.reference_samples} has {len(prompts)} samples; 2 are needed for a mean and a spread.")
-    reward.normalise(prompts, answers, opened.pad_id)
+        if len(prompts) < 2:
+            reason = f"{run.reference_samples} has {len(prompts)} samples; 2 are needed for a mean and a spread."
+            raise RunFailed(reason)
+        raw = reward.raw_scores(prompts, answers, opened.pad_id)
+    reward.normalise(raw)
     blind_figures = measure(blind / reward.temperature, choices)
     return {"blind": blind_figures, "temperature": reward.temperature, "moments": list(reward.moments)}
 

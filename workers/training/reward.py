@@ -104,10 +104,11 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256, opened.reply_ids())
 
     fingerprint = fingerprint_of(run, inputs)
-    blind, learned = fit(reward, train, opened.pad_id, run, progress, fingerprint)
+    stems = Stems(reward, opened.pad_id)
+    blind, learned = fit(reward, train, stems, run, progress, fingerprint)
     metrics = {
         "reliability": reliability_of(blind, choices_of(train), run.config),
-        **settle(reward, train, blind, opened, run),
+        **settle(reward, train, blind, opened, run, stems),
         **learned,
         "heldout": measure_pairs(reward, heldout, opened.pad_id),
         "length_only": length_baseline(train, heldout) if heldout else None,
@@ -154,7 +155,7 @@ def prior_loss(nuisance: Nuisance, votes: int, config: RewardConfig) -> Tensor:
 
 
 def fit(
-    reward: RewardNetwork, train: list[Pair], pad: int, run: RewardRun, progress: Progress, fingerprint: str
+    reward: RewardNetwork, train: list[Pair], stems: Stems, run: RewardRun, progress: Progress, fingerprint: str
 ) -> tuple[Numbers, dict[str, Any]]:
     """Fit all members side by side, each on its own pairs; keep each member's best epoch.
 
@@ -166,7 +167,7 @@ def fit(
     nuisance = Nuisance(len(raters), float((votes.outcome == 2).float().mean()), config).to(reward.backbone.device)
     folds = folds_of(train, config.members, run.seed)
     keeper = Keeper({**reward.trained(), **dict(nuisance.named_parameters())}, folds)
-    optimizer, stems = optimizer_for(reward, nuisance), Stems(reward, pad)
+    optimizer = optimizer_for(reward, nuisance)
     per_epoch = steps_per_epoch(folds, config.batch)
     begun = keeper.load(run.work, optimizer, fingerprint)
     progress.rewind(begun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from workers.training.checkpoints import (
 from workers.training.networks import Backbone
 from workers.training.progress import copy_into
 
+StemOf = Callable[[list[list[int]]], Tensor]  # token ids of texts → what `RewardNetwork.stem` gives of them
 FILE = "reward.safetensors"
 ADAPTER = "reward"
 
@@ -100,8 +101,11 @@ class RewardNetwork(nn.Module):
         return torch.einsum("mnd,md->mn", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
 
     @torch.no_grad()
-    def raw_scores(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Tensor:
-        """What each member says, (members, n), before any constant."""
+    def raw_scores(
+        self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int, known: StemOf | None = None
+    ) -> Tensor:
+        """What each member says, (members, n), before any constant. known: gives what is in common of texts, if they
+        were read before."""
         members = self.config.members
         raw = torch.zeros(members, len(prompts), device=self.backbone.device)
         answers = [answer + self.tail for answer in answers]
@@ -109,20 +113,26 @@ class RewardNetwork(nn.Module):
         for rows, ids in micro_batches(prompts, answers, max(1, budget), pad):
             starts = [len(prompts[row]) for row in rows]
             ends = [len(prompts[row]) + len(answers[row]) for row in rows]
-            stem = self.stem(ids.to(raw.device), ends)
+            stem = (
+                known([prompts[row] + answers[row] for row in rows]) if known else self.stem(ids.to(raw.device), ends)
+            )
             repeated = stem.repeat(members, *[1] * (stem.dim() - 1))
             raw[:, rows] = self.block_scores(repeated, starts * members, ends * members)
         return raw
 
     def score(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Scores:
         """Scores of answers (token ids with their end) to prompts; each the same alone or in any company."""
-        centred = (self.raw_scores(prompts, answers, pad) - self.offsets.unsqueeze(1)) / self.temperature
+        return self.settled(self.raw_scores(prompts, answers, pad))
+
+    def settled(self, raw: Tensor) -> Scores:
+        """raw scores (members, n) as log-odds around a common zero."""
+        centred = (raw - self.offsets.unsqueeze(1)) / self.temperature
         return Scores(centred.mean(0), centred.std(0))
 
-    @torch.no_grad()
-    def normalise(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> None:
-        """Set zero and unit by answers of the reference policy: their scores get mean 0 and sd 1 (statement 17)."""
-        scores = self.score(prompts, answers, pad).mean
+    def normalise(self, raw: Tensor) -> None:
+        """Set zero and unit by raw scores (members, n) of the reference policy's answers: their scores get mean 0 and
+        sd 1 (statement 17)."""
+        scores = self.settled(raw).mean
         self.moments = (float(scores.mean()), float(scores.std().clamp(min=1e-6)))
 
 
