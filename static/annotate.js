@@ -1,11 +1,14 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without this
 // module: every choice is an ordinary button of an ordinary form.
 import { openOutbox } from "./annotate-outbox.js";
+import { blocksIn } from "./kinds/index.js";
 
 const ARMED_AFTER = 400; // milliseconds after a task is painted, unless the hand has moved before
 const HAND_MOVED = 8; // pixels: more than a hand that only finishes its double click
 const DRAFT_AFTER = 500;
+const TYPING = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
+const BESIDE = ["key", "version", "kind", "parts", "seen"]; // go along with an answer and are no part of it
 const FORM = "application/x-www-form-urlencoded";
 
 const workspace = document.getElementById("workspace");
@@ -20,6 +23,8 @@ let travelled = 0;
 let isPainted = false;
 let hasMoved = false;
 let showing = null; // the element of the task that is on the screen
+let blocks = []; // what is asked besides a choice that one key decides
+let block = null; // the one that the hand is at
 
 const task = () => document.getElementById("task");
 const screenOf = (element) => element?.dataset.key || element?.dataset.annotation || "";
@@ -38,7 +43,7 @@ function arrive({ isFirst = false } = {}) {
   travelled = 0;
   for (const hidden of now.querySelectorAll("[data-guidelines], [data-keys]")) hidden.hidden = false;
   showGuidelines(guidelinesAreOpen());
-  restoreDraft();
+  arrange();
   if (!isFirst) {
     window.scrollTo(0, 0);
     now.focus({ preventScroll: true });
@@ -59,6 +64,59 @@ document.addEventListener("pointermove", (event) => {
   travelled += Math.abs(event.movementX) + Math.abs(event.movementY);
   armed = travelled > HAND_MOVED;
 });
+
+// ---- what is asked (static/kinds) ----------------------------------------------------------------------------------
+
+const host = {
+  says,
+  speak: (words) => (spoken.textContent = words),
+  mark: (handle) => {
+    for (const answer of task().querySelectorAll("[data-answer]")) answer.classList.toggle("spoken-of", answer.dataset.answer === handle);
+  },
+};
+
+function arrange() {
+  blocks = blocksIn(form(), host);
+  block = null;
+  restoreDraft();
+  for (const one of blocks) one.draw();
+  if (!blocks.length) return;
+  if (blocks.length > 1) drawTabs();
+  turnTo(blocks[0]);
+}
+
+function drawTabs() {
+  const tabs = document.createElement("div");
+  tabs.className = "part-tabs";
+  for (const one of blocks) {
+    const tab = tabs.appendChild(document.createElement("button"));
+    Object.assign(tab, { type: "button", className: "step", textContent: one.element.dataset.title });
+    tab.addEventListener("click", () => turnTo(one));
+    one.tab = tab;
+  }
+  form().prepend(tabs);
+}
+
+function turnTo(one) {
+  block = one;
+  for (const other of blocks) {
+    other.element.hidden = other !== one;
+    other.tab?.setAttribute("aria-current", other === one ? "step" : "false");
+  }
+  block.show();
+}
+
+// Enter: to the next open question; to the next part; and when nothing is open, away with it.
+function enter() {
+  if (!armed || block.enter()) return;
+  const open = blocks.map((one) => [one, one === block || one.wasSeen ? one.missing() : null]);
+  block.wasSeen = true;
+  const [next, words] = open.find(([one, missing]) => missing !== "") || [];
+  const place = task().querySelector("[data-missing]");
+  place.textContent = words || "";
+  if (!next) return choose(task().querySelector("[data-submit]"));
+  if (next !== block) turnTo(next);
+}
 
 // ---- a person decides ----------------------------------------------------------------------------------------------
 
@@ -132,19 +190,30 @@ let draftTimer = 0;
 let rev = 0;
 
 document.addEventListener("input", (event) => {
-  if (!event.target.matches("[data-draft]") || task().dataset.mode !== "task") return;
+  if (!event.target.closest("[data-choices]") || task().dataset.mode !== "task") return;
   clearTimeout(draftTimer);
   draftTimer = setTimeout(saveDraft, DRAFT_AFTER);
 });
 
 function saveDraft() {
-  const box = task().querySelector("[data-draft]");
   const { key, mode } = task().dataset;
-  if (!box || mode !== "task") return;
+  if (!form() || mode !== "task") return;
   rev = Math.max(rev + 1, Date.now());
-  const body = JSON.stringify({ key, rev, body: { justification: box.value } });
+  const body = JSON.stringify({ key, rev, body: typed() });
   const url = `${form().getAttribute("action")}/draft`;
   outbox.put({ kind: "draft", screen: key, url, body, type: "application/json" });
+}
+
+// What stands in the form's fields, those without a word left out: the same shape that the server's drafts have.
+function typed() {
+  const said = {};
+  const asked = new FormData(form());
+  for (const name of new Set(asked.keys())) {
+    if (BESIDE.includes(name)) continue;
+    const values = asked.getAll(name).filter((value) => value !== "" || name === "justification");
+    if (values.length) said[name] = values.length > 1 ? values : values[0];
+  }
+  return said;
 }
 
 function draftAnswered(entry, status, text) {
@@ -153,13 +222,18 @@ function draftAnswered(entry, status, text) {
 }
 
 function restoreDraft() {
-  const box = task().querySelector("[data-draft]");
   const mine = outbox?.of(screenOf(task())).find((entry) => entry.kind === "draft");
-  if (!box || !mine) return;
+  if (!form() || !mine) return;
   const draft = JSON.parse(mine.body);
   if (draft.rev <= Number(task().dataset.rev)) return;
-  box.value = draft.body.justification;
-  box.closest("details").open = true;
+  for (const field of form().elements) {
+    if (!field.name || BESIDE.includes(field.name) || field.type === "hidden" || field.type === "submit") continue;
+    const said = [draft.body[field.name] ?? []].flat();
+    if (field.type === "radio" || field.type === "checkbox") field.checked = said.includes(field.value);
+    else field.value = said.at(-1) ?? "";
+  }
+  const box = task().querySelector("[data-draft]");
+  if (box) box.closest("details").open = box.value !== "";
 }
 
 setInterval(() => {
@@ -207,14 +281,15 @@ function toggleGuidelines() {
 // ---- hands ---------------------------------------------------------------------------------------------------------
 
 document.addEventListener("click", (event) => {
-  const pressed = event.target.closest("[data-press], [data-skip], [data-back], [data-forward], [data-guidelines], [data-try-now]");
-  if (!pressed) return;
+  const pressed = event.target.closest("[data-press], [data-skip], [data-back], [data-forward], [data-guidelines], [data-try-now], [data-submit]");
+  if (!pressed || pressed.matches("input")) return;
   const does = pressed.dataset;
   if ("guidelines" in does) return toggleGuidelines();
   if ("tryNow" in does) return signIn.close(), outbox.send();
   event.preventDefault();
   if (event.detail > 1) return; // the second half of a double click
   if ("back" in does || "forward" in does) return go(pressed.getAttribute("href"));
+  if ("submit" in does) return enter();
   choose(pressed);
 });
 
@@ -231,13 +306,15 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const { target, key } = event;
-  if (target.matches("input, textarea, select, [contenteditable]")) {
+  if (target.matches(TYPING)) {
     if (key === "Escape") target.blur();
+    if (key === "Enter" && block?.element.contains(target)) event.preventDefault(), enter();
     return;
   }
   if (signIn.open) return;
   if (key === "?") return document.getElementById("keys").togglePopover();
   if (document.querySelector(":popover-open")) return;
+  if (block && armed && asks(event)) return event.preventDefault();
   const now = task();
   const name = CSS.escape(key.toUpperCase());
   const button = now.querySelector(`[data-press="${name}"], [data-also="${name}"]`);
@@ -253,6 +330,15 @@ document.addEventListener("keydown", (event) => {
   if (button) choose(button);
   else does();
 });
+
+// Keys of what is asked come before the page's own. On a button or a link, Enter presses that.
+function asks(event) {
+  if (event.key === "Enter") return !event.target.matches("a, summary, button:not(.chip):not([data-submit])") && (enter(), true);
+  const toggle = task().querySelector(`[data-toggle="${CSS.escape(event.key.toUpperCase())}"]`);
+  if (block.key(event)) return true;
+  toggle?.click();
+  return Boolean(toggle);
+}
 
 function openReason() {
   const box = task().querySelector("[data-draft]");

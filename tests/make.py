@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.access import hashed
 from app.accounts.permissions import Role
 from app.accounts.tables import ApiToken, Membership, SignIn, User
-from app.annotations.forms import KeptComparison
+from app.annotations.kinds import KeptComparison
 from app.annotations.tables import Annotation
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.completions.tables import Completion
@@ -29,6 +29,7 @@ PROTOCOL = {
     "kind": "comparison",
     "completions": 2,
     "scale": 7,
+    "choose": "best",
     "ties": True,
     "both_bad": True,
     "neither_valid": False,

@@ -12,38 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
+from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ProtocolBody
 from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.queries import protocol_body
 from app.tasks.rules import handle_of
 from app.tasks.tables import Task, TaskCompletion
-from app.translation import _
-
-LETTERS = "ABCDEFGH"
-
-
-@dataclass(frozen=True, slots=True)
-class OnScreen:
-    """One answer as a person sees it: a letter for its side, a handle made for this slot, and the text."""
-
-    letter: str
-    handle: str
-    html: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One button: what it sends, the key that presses it, its words, and the side it prefers (0, 1 or None)."""
-
-    value: str
-    key: str
-    words: str
-    side: int | None = None
 
 
 def on_screen(slot_id: int, sides: Sequence[int], ids: Sequence[int], htmls: Sequence[str]) -> list[OnScreen]:
@@ -55,38 +34,16 @@ def on_screen(slot_id: int, sides: Sequence[int], ids: Sequence[int], htmls: Seq
     ]
 
 
-def scale_of(protocol: ProtocolBody, shown: Sequence[OnScreen]) -> list[Choice]:
-    """The protocol's scale from A's end to B's, one button a point."""
-    choices = []
-    for point in protocol.points:
-        if point.side is None:
-            choices.append(Choice("tie", str(point.number), _("Tie: {words}").format(words=point.words)))
-            continue
-        side = 0 if point.side == "first" else 1
-        choices.append(Choice(f"{shown[side].handle}.{point.strength}", str(point.number), point.words, side))
-    return choices
-
-
-def beside_scale(protocol: ProtocolBody) -> list[Choice]:
-    """What can be said beside the scale: the tie only when the scale has no middle."""
-    offered = (
-        (protocol.ties and not protocol.tie_on_scale, Choice("tie", "0", _("Tie"))),
-        (protocol.both_bad, Choice("both_bad", "X", _("Both bad"))),
-        (protocol.neither_valid, Choice("neither_valid", "N", _("Neither is an answer"))),
-    )
-    return [choice for is_offered, choice in offered if is_offered]
-
-
 @dataclass(frozen=True)
 class MyAnswer:
-    """An answer of one's own, ready to be shown and changed. chosen: the value of the button that says the same."""
+    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same."""
 
     annotation: Annotation
     task: UUID
     turns: list[tuple[str, str]]
     shown: list[OnScreen]
     protocol: ProtocolBody
-    chosen: str
+    said: dict[str, list[str]]
     words: str
     is_open: bool
 
@@ -163,26 +120,10 @@ async def mine(
         turns=list(zip(roles, rendered, strict=True)),
         shown=shown,
         protocol=protocol,
-        chosen=chosen_of(said.body, said.sides, shown),
+        said=fields_of(said.body, said.sides, shown),
         words=in_words(said.body, said.sides, protocol),
         is_open=is_open and said.state in (AnnotationState.live, AnnotationState.surplus),
     )
-
-
-def chosen_of(body: dict[str, Any], sides: Sequence[int], shown: Sequence[OnScreen]) -> str:
-    """The value of the button that says what `body` says."""
-    if body["outcome"] != "preferred":
-        return str(body["outcome"])
-    return f"{shown[list(sides).index(body['preferred'])].handle}.{body['strength']}"
-
-
-def in_words(body: dict[str, Any], sides: Sequence[int], protocol: ProtocolBody) -> str:
-    """What was said, as it stood on the screen: “A much better”, “Tie”."""
-    words = {"tie": _("Tie"), "both_bad": _("Both bad"), "neither_valid": _("Neither is an answer")}
-    if body["outcome"] in words:
-        return words[body["outcome"]]
-    letter = LETTERS[list(sides).index(body["preferred"])]
-    return f"{letter} {protocol.words(body['strength'])}"
 
 
 async def my_answer_to(session: AsyncSession, project_id: int, person_id: int, task: UUID) -> MyAnswer | None:

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from app.projects.rules import ProtocolBody, Shares, checked_zone
+from app.projects.protocols import ComparisonProtocol, ProtocolBody
+from app.projects.rules import Shares, checked_zone
 from app.projects.tables import ProjectState
 from app.translation import _
+from app.unions import steps_to
 
 
 def without_nul(text: str) -> str:
@@ -51,7 +53,7 @@ class NewProject(Form):
     generation_limit: int = Field(default=2000, ge=0, le=10_000_000)
     split: Shares = Shares()
     checkpoint: UUID | None = None
-    protocol: ProtocolBody = ProtocolBody()
+    protocol: ProtocolBody = ComparisonProtocol()
     guidelines: Markdown = ""
 
 
@@ -90,7 +92,7 @@ def filled(kind: type[F], sent: Mapping[str, Any], texts: Collection[str] = ()) 
     try:
         return kind.model_validate(nested), {}
     except ValidationError as error:
-        return None, {named(found["loc"]): reason(found) for found in reversed(error.errors())}
+        return None, {named(steps_to(found)): reason(found) for found in reversed(error.errors())}
 
 
 def named(place: Sequence[int | str]) -> str:

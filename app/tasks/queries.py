@@ -9,7 +9,7 @@ from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
@@ -24,7 +24,7 @@ async def protocol_body(session: AsyncSession, protocol_id: int) -> ProtocolBody
     kept, key = _kept_of(session), (Protocol, protocol_id)
     if key not in kept:
         body = (await session.scalars(select(Protocol.body).where(Protocol.id == protocol_id))).one()
-        kept[key] = ProtocolBody.model_validate(body)
+        kept[key] = protocol_of(body)
     return cast(ProtocolBody, kept[key])
 
 

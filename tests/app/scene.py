@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access, Person
 from app.accounts.permissions import ROLE_PERMISSIONS, Role
-from app.annotations.forms import ComparisonBody
+from app.annotations.kinds import ComparisonBody
 from app.keys import key_for
 from app.projects.queries import default_batch
 from app.projects.tables import Project

@@ -10,12 +10,12 @@ from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.forms import Body, NotOneOfThese, kept
+from app.annotations.kinds import BodyForm, NotOneOfThese, to_keep
 from app.annotations.rules import is_fast
 from app.annotations.tables import AnnotationState
 from app.errors import Conflict
 from app.keys import key_for
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ProtocolBody
 from app.tasks.actions.hot import ME, PROJECT
 from app.tasks.queries import protocol_body
 from app.tasks.rules import handle_of
@@ -72,7 +72,7 @@ VALUES = (
 
 
 async def answer_of(
-    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, key: UUID, body: Body
+    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, key: UUID, body: BodyForm
 ) -> dict[str, Any]:
     """The values to store: the body under its protocol, its handles resolved to completions."""
     if body.kind != found.kind:
@@ -92,11 +92,13 @@ async def answer_of(
     }
 
 
-def kept_body(body: Body, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]) -> dict[str, Any]:
+def kept_body(
+    body: BodyForm, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]
+) -> dict[str, Any]:
     """The body to store. slots: those whose handles count; completions: inside ids in the task's order."""
     secret = key_for("handles")
     numbers = {handle_of(secret, slot, one): number for slot in slots for number, one in enumerate(completions)}
-    return kept(body, protocol, numbers)
+    return to_keep(body, protocol, numbers)
 
 
 def saved(said: Any) -> Saved:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.annotations.actions.answering import Saved, kept_body
-from app.annotations.forms import Body
+from app.annotations.kinds import BodyForm
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.errors import Conflict, NotFound
 from app.projects.tables import Project
@@ -43,7 +43,7 @@ class NotToBeChanged(Conflict):
 
 
 async def edit(
-    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, version: int, body: Body
+    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, version: int, body: BodyForm
 ) -> Saved:
     """Replace one's own answer; the old version is kept. version: as it was seen. Repeating an edit changes nothing.
 

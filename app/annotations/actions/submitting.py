@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, KeyUsed, Saved, Shown, answer_of, saved
 from app.annotations.actions.late import submit_late
-from app.annotations.forms import Body
+from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.hot import ME, PROJECT, hot
@@ -79,7 +79,9 @@ KEEP = hot(
 )
 
 
-async def submit(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, body: Body) -> Saved:
+async def submit(
+    session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, body: BodyForm
+) -> Saved:
     """Keep `body` as this person's answer to `task`. key: the one that came with the task when it was shown.
 
     :raises NotFound: no such task here, or it was never shown to this person under this key.
@@ -110,7 +112,7 @@ async def look(session: AsyncSession, project_id: int, person_id: int, task: UUI
     return found
 
 
-def repeated(found: Any, body: Body) -> Saved:
+def repeated(found: Any, body: BodyForm) -> Saved:
     """The first answer under this key, if this is the same one again."""
     if found.annotated_task_id != found.task_id or found.body_hash != body.digest():
         raise KeyUsed

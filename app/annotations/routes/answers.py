@@ -9,7 +9,8 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import set_aside, withdraw
 from app.annotations.forms import Reason
-from app.annotations.queries import everybodys, in_words, mine, my_answer, my_answers, versions_of
+from app.annotations.kinds import in_words
+from app.annotations.queries import everybodys, mine, my_answer, my_answers, versions_of
 from app.annotations.tables import Annotation
 from app.cursors import Cursor, page_of
 from app.database import Session

@@ -12,8 +12,8 @@ from app.markup import render_markdown
 from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile, change_guidelines, change_protocol
 from app.projects.forms import GuidelinesEdit, filled
+from app.projects.protocols import ComparisonProtocol, protocol_of
 from app.projects.queries import get_project, newest_guidelines, newest_protocol
-from app.projects.rules import ProtocolBody
 from app.translation import _
 
 router = APIRouter()
@@ -66,7 +66,7 @@ def _guidelines_page(request: Request, status: int = 200, **page: Any) -> Respon
 async def edit_protocol(request: Request, project: UUID, access: Editor, session: Session) -> Response:
     found = await get_project(session, access.of_project())
     newest = await newest_protocol(session, found.id)
-    body = ProtocolBody.model_validate(newest.body)
+    body = protocol_of(newest.body)
     return _protocol_page(request, project=found, body=body, values=newest.body | {"version": newest.version})
 
 
@@ -77,7 +77,7 @@ async def save_protocol(
     """A new version, a preview of the scale, or the form again with what is wrong."""
     sent = {name: str(value) for name, value in (await request.form()).items()}
     asked = {name: sent.get(name) == "true" for name in SWITCHES} | {"scale": sent.get("scale", "")}
-    body, errors = filled(ProtocolBody, asked)
+    body, errors = filled(ComparisonProtocol, asked)
     found = await get_project(session, access.of_project())
     if body is None or "preview" in sent:
         page: dict[str, Any] = {"project": found, "body": body, "values": asked | {"version": version}}

@@ -156,7 +156,8 @@ async def tell_if_low(session: AsyncSession, project_id: int, quota: Any) -> boo
 
 def showing(found: Any, quota: Any) -> Showing:
     """The claim's row as what a person is shown."""
-    parts = found.parts or [None] * len(found.ids)
+    ids, htmls, sides = found.ids or [], found.htmls or [], found.sides or []  # a task may show no completion
+    parts = found.parts or [None] * len(ids)
     return Showing(
         slot_id=found.id,
         task_id=found.task_id,
@@ -164,15 +165,13 @@ def showing(found: Any, quota: Any) -> Showing:
         kind=found.kind,
         key=found.shown_key,
         shown_at=found.shown_at,
-        sides=tuple(found.sides),
+        sides=tuple(sides),
         protocol_id=found.protocol_id,
         guidelines_id=found.guidelines_id,
         roles=found.roles,
         rendered=found.rendered,
         messages=found.messages,
-        completions=tuple(
-            ShownCompletion(number, found.ids[number], found.htmls[number], parts[number]) for number in found.sides
-        ),
+        completions=tuple(ShownCompletion(number, ids[number], htmls[number], parts[number]) for number in sides),
         draft=found.draft,
         draft_rev=found.draft_rev or 0,
         used=quota.used + found.is_new,

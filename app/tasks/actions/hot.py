@@ -113,7 +113,8 @@ CLAIM = hot(
             shown_key = gen_random_uuid(), shown_at = now(),
             sides = coalesce(s.sides, (SELECT array_agg(number ORDER BY random()) FROM task_completions
                                        WHERE task_id = s.task_id)),
-            protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols WHERE project_id = s.project_id
+            protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols
+                                                   WHERE project_id = s.project_id AND body->>'kind' = t.kind
                                                    ORDER BY version DESC LIMIT 1)),
             guidelines_id = coalesce(b.guidelines_id, (SELECT id FROM guidelines WHERE project_id = s.project_id
                                                        ORDER BY version DESC LIMIT 1))

@@ -8,8 +8,9 @@ from app.accounts.tables import Membership
 from app.events import Event
 from app.projects.actions import EditedMeanwhile, change_guidelines, change_protocol, create_project, edit_project
 from app.projects.forms import NewProject, ProjectEdit
+from app.projects.protocols import ComparisonProtocol
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol
-from app.projects.rules import ProtocolBody, Recipe
+from app.projects.rules import Recipe
 from app.projects.tables import BatchState
 from tests import make
 from tests.conftest import sign_in
@@ -55,10 +56,10 @@ async def test_fields_that_are_left_out_stay(session: AsyncSession) -> None:
 
 async def test_a_changed_protocol_is_a_new_version_and_the_same_one_is_not(session: AsyncSession) -> None:
     project = await make.project(session)
-    assert (await change_protocol(session, project.id, ProtocolBody(), None)).version == 1
-    assert (await change_protocol(session, project.id, ProtocolBody(scale=5), None, seen=1)).version == 2
+    assert (await change_protocol(session, project.id, ComparisonProtocol(), None)).version == 1
+    assert (await change_protocol(session, project.id, ComparisonProtocol(scale=5), None, seen=1)).version == 2
     with pytest.raises(EditedMeanwhile):
-        await change_protocol(session, project.id, ProtocolBody(scale=4), None, seen=1)
+        await change_protocol(session, project.id, ComparisonProtocol(scale=4), None, seen=1)
 
 
 async def test_guidelines_are_rendered_once_and_versioned(session: AsyncSession) -> None:

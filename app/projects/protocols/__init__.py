@@ -1,0 +1,16 @@
+"""What is asked of people: a tagged union by `kind`, a file each."""
+
+from app.projects.protocols.combined import CombinedProtocol
+from app.projects.protocols.comparison import ComparisonProtocol
+from app.projects.protocols.ranking import RankingProtocol
+from app.projects.protocols.rating import RatingProtocol
+from app.projects.protocols.union import ProtocolBody, protocol_of
+
+__all__ = [
+    "CombinedProtocol",
+    "ComparisonProtocol",
+    "ProtocolBody",
+    "RankingProtocol",
+    "RatingProtocol",
+    "protocol_of",
+]

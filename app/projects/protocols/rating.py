@@ -1,0 +1,72 @@
+"""Rating: each answer by itself, by named criteria that each have a scale of their own."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.projects.protocols.asked import MOST, Asked
+from app.projects.rules import Body
+from app.translation import _
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+End = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)]
+
+
+class Criterion(Body):
+    """One question about one answer; the value is always a whole number.
+
+    scale: `likert` has `points` points from 1; `grade` goes from 0 to 4; `slider` from 1 to 100; `yes_no` is 1 or 0.
+    low, high: words at the ends (of yes_no: what 0 and what 1 is called). hint: a sentence beside the question.
+    """
+
+    key: Slug
+    label: Label
+    scale: Literal["likert", "grade", "slider", "yes_no"] = "likert"
+    points: int = Field(default=7, ge=2, le=10)
+    low: End = ""
+    high: End = ""
+    hint: Annotated[str, StringConstraints(max_length=300)] = ""
+    required: bool = True
+
+    @property
+    def least(self) -> int:
+        return 1 if self.scale in ("likert", "slider") else 0
+
+    @property
+    def most(self) -> int:
+        return {"likert": self.points, "grade": 4, "slider": 100, "yes_no": 1}[self.scale]
+
+
+class Flag(Body):
+    """Something an answer may have, or not: fails the instruction, denigrates …"""
+
+    key: Slug
+    label: Label
+
+
+class RatingProtocol(Asked):
+    """criteria are asked of each answer in this order; flags may be set on each."""
+
+    kind: Literal["rating"] = "rating"
+    completions: int = Field(default=1, ge=1, le=MOST)
+    criteria: tuple[Criterion, ...] = Field(
+        default=(Criterion(key="quality", label=_("Quality"), low=_("very bad"), high=_("very good")),), max_length=20
+    )
+    flags: tuple[Flag, ...] = Field(default=(), max_length=20)
+    name: ClassVar[str] = _("rating")
+
+    @model_validator(mode="after")
+    def keys_are_different(self) -> Self:
+        for named in (self.criteria, self.flags):
+            if twice := repeated([one.key for one in named]):
+                raise ValueError(_("“{key}” is there twice").format(key=twice))
+        if not self.criteria and not self.flags:
+            raise ValueError(_("a rating asks for something: name a criterion or a flag"))
+        return self
+
+
+def repeated(keys: Sequence[str]) -> str | None:
+    """The first that is there twice."""
+    return next((key for place, key in enumerate(keys) if key in keys[:place]), None)
