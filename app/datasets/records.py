@@ -9,18 +9,25 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.preferences.votes import Outcome, Vote
+from app.preferences.votes import ChoiceVote, Outcome, RankingVote, RatingVote, Vote
 
 SCHEMA_VERSION = 1
 
 __all__ = [
     "Answer",
+    "ChoiceRecord",
+    "ChoiceVote",
     "ComparisonRecord",
     "DatasetRecord",
     "Message",
     "Outcome",
     "PromptRecord",
+    "RankingRecord",
+    "RankingVote",
+    "RatingRecord",
+    "RatingVote",
     "SampleRecord",
+    "Scale",
     "TextPart",
     "Vote",
 ]
@@ -100,5 +107,54 @@ class SampleRecord(Record):
     answer: Answer
 
 
-# Later kinds (ranking, rating, demonstration) join this union; readers dispatch on `kind`.
-DatasetRecord = ComparisonRecord
+class GroupRecord(Record):
+    """Several answers to one prompt, judged together by each rater; votes name answers by their place in `answers`.
+
+    group, split and weight as in a comparison. All pairs that follow from one record belong together.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    group: str
+    split: Literal["train", "heldout"]
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    answers: tuple[Answer, ...] = Field(min_length=1)
+    weight: float = Field(default=1.0, ge=0)
+
+
+class RankingRecord(GroupRecord):
+    """Answers in tiers, best first, as every rater ordered them."""
+
+    kind: Literal["ranking"] = "ranking"
+    votes: tuple[RankingVote, ...] = Field(min_length=1)
+
+
+class ChoiceRecord(GroupRecord):
+    """The best of more than two answers, and the worst where it was asked, as every rater chose."""
+
+    kind: Literal["choice"] = "choice"
+    votes: tuple[ChoiceVote, ...] = Field(min_length=1)
+
+
+class Scale(Record):
+    """A criterion as it was asked: whole numbers from least to most, with words at the ends."""
+
+    key: str
+    label: str
+    scale: str
+    least: int
+    most: int
+    low: str = ""
+    high: str = ""
+
+
+class RatingRecord(GroupRecord):
+    """Each answer by itself, by criteria and flags, as every rater rated it. criteria: as they were asked last."""
+
+    kind: Literal["rating"] = "rating"
+    criteria: tuple[Scale, ...]
+    votes: tuple[RatingVote, ...] = Field(min_length=1)
+
+
+# A new kind of record is a line here; readers dispatch on `kind` and leave those alone that they do not know.
+DatasetRecord = ComparisonRecord | RankingRecord | ChoiceRecord | RatingRecord

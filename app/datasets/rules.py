@@ -2,12 +2,15 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+
+from app.preferences.groups import concluded_pairs, tiers_of_choice
 
 CHUNK = 1 << 19  # bytes of finished lines handed to the network at once
 
@@ -57,55 +60,102 @@ def signed_strength(votes: Iterable[Mapping[str, Any]]) -> float:
     return leaning / total if total else 0.0
 
 
-def chosen_and_rejected(line: Line) -> tuple[str, str, float] | None:
-    """Texts of the better and the worse answer and the margin in [0, 1]; None where nothing was preferred.
+@dataclass(frozen=True)
+class Preferred:
+    """Texts of a better and a worse answer to one prompt, and by how much (0 … 1)."""
 
-    The margin is 0 where the fewer votes were so strong that strength leans to the other answer.
-    """
+    chosen: str
+    rejected: str
+    margin: float
+
+
+def preferred_in(line: Line) -> list[Preferred]:
+    """Every pair that a line concludes; none where nothing was preferred, or where the line is of another kind."""
+    return PAIRS[line["kind"]](line) if line["kind"] in PAIRS else []
+
+
+def of_comparison(line: Line) -> list[Preferred]:
+    """The margin is 0 where the fewer votes were so strong that strength leans to the other answer."""
     if line["conclusion"] not in ("a", "b"):
-        return None
+        return []
     leaning = signed_strength(line["votes"])
     better, worse, margin = (
         (line["a"], line["b"], leaning) if line["conclusion"] == "a" else (line["b"], line["a"], -leaning)
     )
-    return text_of(better["parts"]), text_of(worse["parts"]), max(0.0, margin)
+    return [Preferred(text_of(better["parts"]), text_of(worse["parts"]), max(0.0, margin))]
 
 
-def as_trl(line: Line) -> Line | None:
-    """TRL's conversational preference type with an explicit prompt, and the margin its RewardTrainer reads."""
-    pair = chosen_and_rejected(line)
-    if pair is None:
-        return None
-    chosen, rejected, margin = pair
-    return {
-        "prompt": turns(line["prompt"]),
-        "chosen": [{"role": "assistant", "content": chosen}],
-        "rejected": [{"role": "assistant", "content": rejected}],
-        "margin": margin,
-    }
+def of_ranking(line: Line) -> list[Preferred]:
+    return of_orders(line, [(vote["tiers"], vote["weight"]) for vote in line["votes"]])
 
 
-def as_trl_standard(line: Line) -> Line | None:
-    """TRL's standard preference type: three strings and the margin. A longer conversation becomes a transcript."""
-    pair = chosen_and_rejected(line)
-    if pair is None:
-        return None
+def of_choice(line: Line) -> list[Preferred]:
+    answers = len(line["answers"])
+    orders = [
+        ([] if vote["best"] is None else tiers_of_choice(vote["best"], vote["worst"], answers), vote["weight"])
+        for vote in line["votes"]
+    ]
+    return of_orders(line, orders)
+
+
+def of_orders(line: Line, orders: Sequence[tuple[Sequence[Sequence[int]], float]]) -> list[Preferred]:
+    texts = [text_of(answer["parts"]) for answer in line["answers"]]
+    return [Preferred(texts[better], texts[worse], margin) for (better, worse), margin in concluded_pairs(orders)]
+
+
+# Kinds of lines that conclude pairs; exports as pairs leave out all others.
+PAIRS: dict[str, Callable[[Line], list[Preferred]]] = {
+    "comparison": of_comparison,
+    "ranking": of_ranking,
+    "choice": of_choice,
+}
+
+
+def as_trl(line: Line) -> list[Line]:
+    """TRL's conversational preference type with an explicit prompt, and the margin its RewardTrainer reads.
+
+    group: the same for all pairs of one line, so that they can be kept in one batch element and one side of a split.
+    """
+    return [
+        {
+            "prompt": turns(line["prompt"]),
+            "chosen": [{"role": "assistant", "content": pair.chosen}],
+            "rejected": [{"role": "assistant", "content": pair.rejected}],
+            "margin": pair.margin,
+            "group": line["id"],
+        }
+        for pair in preferred_in(line)
+    ]
+
+
+def as_trl_standard(line: Line) -> list[Line]:
+    """TRL's standard preference type: three strings, the margin and the group. A longer conversation becomes a
+    transcript."""
     said = turns(line["prompt"])
     prompt = (
         said[0]["content"] if len(said) == 1 else "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in said)
     )
-    return {"prompt": prompt, "chosen": pair[0], "rejected": pair[1], "margin": pair[2]}
+    return [
+        {
+            "prompt": prompt,
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+            "margin": pair.margin,
+            "group": line["id"],
+        }
+        for pair in preferred_in(line)
+    ]
 
 
-def as_hh(line: Line) -> Line | None:
-    pair = chosen_and_rejected(line)
-    if pair is None:
-        return None
-    return {"chosen": transcript(line["prompt"], pair[0]), "rejected": transcript(line["prompt"], pair[1])}
+def as_hh(line: Line) -> list[Line]:
+    return [
+        {"chosen": transcript(line["prompt"], pair.chosen), "rejected": transcript(line["prompt"], pair.rejected)}
+        for pair in preferred_in(line)
+    ]
 
 
-REWRITES: dict[Form, Callable[[Line], Line | None]] = {
-    Form.native: lambda line: line,
+REWRITES: dict[Form, Callable[[Line], list[Line]]] = {
+    Form.native: lambda line: [line],
     Form.trl: as_trl,
     Form.trl_standard: as_trl_standard,
     Form.hh: as_hh,
@@ -130,14 +180,19 @@ def rewritten(path: Path, form: Form, split: str | None = None) -> Iterator[byte
             yield b"".join(pieces)
 
 
-def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], Line | None], split: str | None) -> Iterator[bytes]:
-    """One line for each that stands on the wanted side of the split and has something to say in the wanted form."""
+def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], list[Line]], split: str | None) -> Iterator[bytes]:
+    """What each line that stands on the wanted side of the split has to say in the wanted form."""
     for raw in file:
         line = orjson.loads(raw)
         if split is None or line["split"] == split:
-            told = rewrite(line)
-            if told is not None:
+            for told in rewrite(line):
                 yield orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def left_out_of(form: Form, manifest: Line) -> dict[str, int]:
+    """Lines that an export in this form leaves out because of their kind: how many of each."""
+    kinds = manifest.get("counts", {}).get("kinds", {})
+    return {} if form is Form.native else {kind: lines for kind, lines in kinds.items() if kind not in PAIRS}
 
 
 class Tally:
@@ -145,6 +200,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.lines: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
         self.votes: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.conclusions: Counter[str] = Counter()
@@ -156,12 +212,13 @@ class Tally:
     def add(self, line: Line, agreement: float) -> None:
         self.lines[line["split"]] += 1
         self.votes[line["split"]] += len(line["votes"])
-        self.conclusions[line["conclusion"]] += 1
+        self.kinds[line["kind"]] += 1
+        self.conclusions.update([line["conclusion"]] if "conclusion" in line else [])
         self.groups.add(line["group"])
         for vote in line["votes"]:
-            self.outcomes[vote["outcome"]] += 1
+            self.outcomes.update([vote["outcome"]] if "outcome" in vote else [])
             self.raters[vote["rater"]] += 1
-        if len(line["votes"]) > 1:
+        if len(line["votes"]) > 1 and line["kind"] in PAIRS:
             self.agreement += agreement
             self.shared += 1
 
@@ -169,6 +226,7 @@ class Tally:
         """agreement: mean over lines with several votes, None where there is none."""
         return {
             "lines": dict(self.lines),
+            "kinds": dict(self.kinds),
             "votes": dict(self.votes),
             "outcomes": dict(self.outcomes),
             "conclusions": dict(self.conclusions),

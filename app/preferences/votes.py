@@ -42,3 +42,60 @@ class Vote(BaseModel):
         if self.strength is not None and self.strength > self.levels:
             raise ValueError(f"strength {self.strength} is beyond the protocol's {self.levels} levels")
         return self
+
+
+class RankingVote(BaseModel):
+    """One rater's order of a record's answers. tiers: their numbers, best tier first; empty when not rankable.
+
+    shown: the numbers in the order of the rater's screen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    tiers: tuple[tuple[int, ...], ...]
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)
+
+
+class ChoiceVote(BaseModel):
+    """One rater's choice among more than two answers. outcome: chosen, tie, both_bad (all bad) or neither_valid.
+
+    best, worst: numbers of answers; worst None where it was not asked. shown: as in a ranking.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    outcome: Literal["chosen", "tie", "both_bad", "neither_valid"]
+    best: int | None = None
+    worst: int | None = None
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="after")
+    def best_belongs_to_a_choice(self) -> Self:
+        if (self.outcome == "chosen") != (self.best is not None) or (self.best is None and self.worst is not None):
+            raise ValueError("best is given exactly when something was chosen")
+        return self
+
+
+class Rated(BaseModel):
+    """What one rater said about one answer: its number, the value of each criterion, the flags that hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answer: int
+    criteria: dict[str, int]
+    flags: tuple[str, ...] = ()
+
+
+class RatingVote(BaseModel):
+    """One rater's ratings of a record's answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    ratings: tuple[Rated, ...]
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)

@@ -1,0 +1,105 @@
+"""From what people said about a task to the lines of a dataset: one for each kind of record that it yields."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from app.datasets.forms import FreezeForm
+from app.datasets.records import SCHEMA_VERSION
+from app.datasets.rules import Line, split_of
+from app.preferences.groups import agreement_of_orders, choice_of, ranking_of, rating_of, tiers_of_choice
+from app.preferences.rules import agreement, conclusion, vote_of
+from app.projects.protocols import CombinedProtocol, ProtocolBody
+from app.prompts.tables import Use
+
+
+@dataclass(frozen=True)
+class Said:
+    """One rater's body of one kind, with the protocol that it was given under."""
+
+    body: Mapping[str, Any]
+    rater: str
+    sides: Sequence[int]
+    protocol: Any
+
+
+Told = tuple[Line, float]  # a line and its agreement
+
+
+def lines_of_row(row: Row[Any], protocols: Mapping[int, ProtocolBody], question: FreezeForm) -> Iterator[Told]:
+    """The lines that a task yields. row: of `queries.chosen_answers`; protocols: by version."""
+    by_kind: dict[str, list[Said]] = defaultdict(list)
+    for vote in sorted(row.votes, key=lambda vote: str(vote["rater"])):
+        for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]]):
+            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol))
+    is_combined = len(by_kind) > 1
+    for kind, said in by_kind.items():
+        if kind in YIELDS:
+            about, agreed = YIELDS[kind](row, said)
+            name = f"{row.task}.{kind}" if is_combined else str(row.task)
+            yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+
+
+def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapping[str, Any], Any]]:
+    """A body, or the parts of a combined one, each with its protocol."""
+    if not isinstance(protocol, CombinedProtocol):
+        return [(body, protocol)]
+    return list(zip(body["parts"], protocol.parts, strict=True))
+
+
+def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
+    """What every line begins with."""
+    return {
+        "kind": "",
+        "schema_version": SCHEMA_VERSION,
+        "id": name,
+        "group": str(row.group),
+        "split": "heldout" if row.use is Use.heldout else split_of(row.root, question.heldout_share),
+        "prompt": row.messages,
+    }
+
+
+def compared(row: Row[Any], said: Sequence[Said]) -> Told:
+    """A comparison of two; a choice where there are more."""
+    if len(row.answers) > 2:
+        return chosen(row, said)
+    votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
+    a, b = row.answers
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
+    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, agreement(votes)
+
+
+def chosen(row: Row[Any], said: Sequence[Said]) -> Told:
+    votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
+    told = {"kind": "choice", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    return told, agreement_of_orders(orders)
+
+
+def ranked(row: Row[Any], said: Sequence[Said]) -> Told:
+    votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    told = {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    return told, agreement_of_orders([vote.tiers for vote in votes])
+
+
+def rated(row: Row[Any], said: Sequence[Said]) -> Told:
+    """Agreement is not told of ratings: each criterion has its own."""
+    votes = [rating_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    asked = said[-1].protocol.criteria
+    scales = [
+        {name: getattr(one, name) for name in ("key", "label", "scale", "least", "most", "low", "high")}
+        for one in asked
+    ]
+    told = {"kind": "rating", "answers": row.answers, "criteria": scales}
+    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+
+
+# What a kind of judgement yields: a new kind is a line here.
+YIELDS: dict[str, Callable[[Row[Any], Sequence[Said]], Told]] = {
+    "comparison": compared,
+    "ranking": ranked,
+    "rating": rated,
+}
