@@ -14,7 +14,7 @@ from app.markup import render_markdown
 from app.projects.forms import NewProject, ProjectEdit
 from app.projects.protocols import ComparisonProtocol, ProtocolBody, protocol_of
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol, protocol_of_kind
-from app.projects.rules import Recipe, Shares
+from app.projects.rules import Entry, Recipe, Shares
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.translation import _
 
@@ -57,7 +57,7 @@ async def create_project(
     await session.flush()
     session.add(_protocol(project.id, 1, form.protocol, actor_id))
     session.add(_guidelines(project.id, 1, form.guidelines, actor_id))
-    recipe = Recipe().as_json()
+    recipe = Recipe(entries=(Entry(same_checkpoint=not form.mixed),)).as_json()
     session.add(Batch(project_id=project.id, name=_("Default"), is_default=True, k=form.k, recipe=recipe))
     if actor_id is not None:
         pseudonym = f"rater-{secrets.token_hex(4)}"
