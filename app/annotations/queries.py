@@ -36,10 +36,12 @@ def on_screen(slot_id: int, sides: Sequence[int], ids: Sequence[int], htmls: Seq
 
 @dataclass(frozen=True)
 class MyAnswer:
-    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same."""
+    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same. tags: of the
+    prompt."""
 
     annotation: Annotation
     task: UUID
+    tags: list[str]
     turns: list[tuple[str, str]]
     shown: list[OnScreen]
     protocol: ProtocolBody
@@ -64,6 +66,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
         select(
             Annotation,
             Task.public_id.label("task"),
+            Prompt.tags,
             func.jsonb_path_query_array(Prompt.messages, cast("$[*].role", JSONPATH)).label("roles"),
             Prompt.rendered,
             what.c.ids,
@@ -105,6 +108,7 @@ async def mine(
     session: AsyncSession,
     said: Annotation,
     task: UUID,
+    tags: list[str],
     roles: list[str],
     rendered: list[str],
     ids: list[int],
@@ -117,6 +121,7 @@ async def mine(
     return MyAnswer(
         annotation=said,
         task=task,
+        tags=tags,
         turns=list(zip(roles, rendered, strict=True)),
         shown=shown,
         protocol=protocol,

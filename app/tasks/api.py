@@ -61,7 +61,7 @@ class NextTask(BaseModel):
     kind: str = Field(description="kind of the judgement that is asked for: of the protocol, and of the body to send")
     prompt: list[Message]
     answers: list[AnswerShown] = Field(description="in the order drawn for you")
-    protocol: ProtocolBody = Field(description="what may be said: scale, ties and so on")
+    protocol: ProtocolBody = Field(description="what is asked about this prompt: scale, ties, questions and so on")
     levels: int | None = Field(description="comparisons of two: strengths a preference can have, 1 … levels")
     guidelines: Guide | None
     shown_at: datetime
@@ -123,7 +123,7 @@ async def next_task(project: UUID, access: Annotator, session: Session) -> NextT
 
 
 async def handed_out(session: Session, shown: Showing) -> NextTask:
-    protocol = await protocol_body(session, shown.protocol_id)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
     guidelines = None
     if shown.guidelines_id is not None:
         version, html = await guidelines_html(session, shown.guidelines_id)

@@ -51,6 +51,12 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
 
 
+async def tags_of(session: AsyncSession, task_id: int) -> list[str]:
+    """Tags of a task's prompt."""
+    asked = select(Prompt.tags).join(Task, Task.prompt_id == Prompt.id).where(Task.id == task_id)
+    return (await session.scalars(asked)).one()
+
+
 async def task_id_of(session: AsyncSession, project_id: int, public_id: UUID) -> int:
     """:raises NotFound: no such task in this project."""
     found = await session.scalar(select(Task.id).where(Task.project_id == project_id, Task.public_id == public_id))

@@ -3,10 +3,11 @@
 // A block has: key(event) → whether it was for the block; missing() → what is still open in words, "" when nothing;
 // draw(), after fields were filled from outside; show(), when the hand comes to it. host: says (texts of the page),
 // speak(words), changed(), submit(), mark(handle) shows which answer is spoken about.
+import { own } from "./own.js";
 import { questions } from "./questions.js";
 import { ranking } from "./ranking.js";
 
-const kinds = { comparison: questions, rating: questions, ranking };
+const kinds = { comparison: questions, questions: own, rating: questions, ranking };
 
 export const blocksIn = (form, host) =>
   [...(form?.querySelectorAll("[data-kind]") || [])].filter((one) => kinds[one.dataset.kind]).map((one) => kinds[one.dataset.kind](one, host));

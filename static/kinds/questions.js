@@ -15,13 +15,13 @@ export function questions(element, host) {
   element.classList.add("stepping");
   steps.hidden = asked.length < 2;
 
-  const inputs = (question) => [...question.querySelectorAll("input:not([data-slide])")];
+  const inputs = (question) => [...question.querySelectorAll("input:not([data-slide]), textarea")];
   const said = (question) =>
     inputs(question)
-      .filter((input) => (input.type === "number" ? input.value !== "" : input.checked))
+      .filter((input) => (input.matches("[type=number], textarea") ? input.value.trim() !== "" : input.checked))
       .map((input) => input.dataset.word || input.value);
   const settles = () => element.querySelector("[data-settles]:checked"); // nothing else is asked then
-  const isAsked = (question) => !("unlike" in question.dataset && settles());
+  const isAsked = (question) => !question.disabled && !("unlike" in question.dataset && settles());
   const isOpen = (question) =>
     "required" in question.dataset && isAsked(question) && (!said(question).length || !inputs(question).every((one) => one.checkValidity()));
   const name = (question) => [question.dataset.letter, question.dataset.label].filter(Boolean).join(" ");
@@ -29,6 +29,7 @@ export function questions(element, host) {
   function mark(question, { isByHand = false } = {}) {
     now = question;
     draw();
+    if (!question) return; // nothing is asked here
     if (question.dataset.about) host.mark(question.dataset.about);
     if (isByHand) (inputs(question).find((one) => one.checked) || inputs(question)[0])?.focus({ preventScroll: true });
   }
@@ -122,8 +123,8 @@ export function questions(element, host) {
     element,
     key,
     draw,
-    enter: onward,
-    show: () => mark(asked.find(isOpen) || now || asked[0]),
+    enter: () => Boolean(now) && !isOpen(now) && onward(),
+    show: () => mark(asked.find(isOpen) || now || asked.find(isAsked)),
     missing: () => {
       const open = asked.filter(isOpen);
       return open.length ? host.says.saysOpen.replace("{names}", open.map(name).join(", ")) : "";

@@ -77,7 +77,7 @@ async def answer_of(
     """The values to store: the body under its protocol, its handles resolved to completions."""
     if body.kind != found.kind:
         raise NotOneOfThese
-    protocol = await protocol_body(session, shown.protocol_id)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
     return {
         "project": project_id,
         "me": person_id,

@@ -14,7 +14,7 @@ from app.errors import Conflict, NotFound
 from app.projects.tables import Project
 from app.tasks.actions import reopen_slot
 from app.tasks.actions.changing import answers_changed, lock_tasks
-from app.tasks.queries import completions_of, protocol_body
+from app.tasks.queries import completions_of, protocol_body, tags_of
 from app.tasks.tables import Lapse, Slot
 from app.translation import _
 
@@ -53,7 +53,8 @@ async def edit(
     """
     found = await _mine(session, project_id, person_id, annotation)
     await _still_open(session, found)
-    protocol = await protocol_body(session, found.protocol_id)
+    tags = await tags_of(session, found.task_id)
+    protocol = (await protocol_body(session, found.protocol_id)).of_prompt(tags)
     slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
     wanted = kept_body(body, protocol, slots, completions)
     if wanted == found.body:

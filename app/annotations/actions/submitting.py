@@ -21,11 +21,12 @@ from app.tasks.actions.hot import ME, PROJECT, hot
 
 LOOK = hot(
     """
-    SELECT t.id AS task_id, t.kind, t.public_id, now() AS now,
+    SELECT t.id AS task_id, t.kind, t.public_id, p.tags, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
            a.id AS annotation_id, a.public_id AS annotation, a.version, a.state AS annotation_state, a.body_hash,
            a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters
     FROM tasks t
+    JOIN prompts p ON p.id = t.prompt_id
     LEFT JOIN slots s ON s.task_id = t.id AND s.annotator_id = :me
     LEFT JOIN annotations a ON a.annotator_id = :me AND a.idempotency_key = :key
     CROSS JOIN LATERAL (
@@ -40,8 +41,8 @@ LOOK = hot(
     ME,
     bindparam("task", type_=Uuid),
     bindparam("key", type_=Uuid),
-    returns="task_id kind public_id now slot_id state shown_key shown_at sides protocol_id guidelines_id annotation_id "
-    "annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
+    returns="task_id kind public_id tags now slot_id state shown_key shown_at sides protocol_id guidelines_id "
+    "annotation_id annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
 )
 
 KEEP = hot(

@@ -11,6 +11,7 @@ from app.annotations.kinds.base import (
 )
 from app.annotations.kinds.combined import CombinedForm, KeptCombined
 from app.annotations.kinds.comparison import ComparisonBody, KeptComparison
+from app.annotations.kinds.questions import KeptQuestions, QuestionsForm
 from app.annotations.kinds.ranking import KeptRanking, RankingForm
 from app.annotations.kinds.rating import KeptRating, RatingForm
 from app.annotations.kinds.union import (
@@ -35,10 +36,12 @@ __all__ = [
     "Fields",
     "KeptCombined",
     "KeptComparison",
+    "KeptQuestions",
     "KeptRanking",
     "KeptRating",
     "NotOneOfThese",
     "OnScreen",
+    "QuestionsForm",
     "RankingForm",
     "RatingForm",
     "blocks_of",

@@ -4,12 +4,14 @@ from typing import Annotated, get_args
 
 from app.annotations.kinds.base import BodyForm
 from app.annotations.kinds.comparison import ComparisonBody
+from app.annotations.kinds.questions import QuestionsForm
 from app.annotations.kinds.ranking import RankingForm
 from app.annotations.kinds.rating import RatingForm
 from app.unions import by_kind, tag
 
 Single = (
     Annotated[ComparisonBody, tag("comparison")]
+    | Annotated[QuestionsForm, tag("questions")]
     | Annotated[RankingForm, tag("ranking")]
     | Annotated[RatingForm, tag("rating")]
 )

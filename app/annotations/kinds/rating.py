@@ -121,7 +121,7 @@ class RatingForm(BodyForm):
 def fits(about: Rated, protocol: RatingProtocol) -> None:
     """:raises AgainstTheProtocol: about one completion something is missing, unknown or off its scale."""
     criteria, flags = {one.key: one for one in protocol.criteria}, {one.key for one in protocol.flags}
-    for key in about.criteria.keys() - criteria.keys():
+    for key in about.criteria.keys() - criteria.keys() - protocol.elsewhere:
         raise refuse(f"ratings.criteria.{key}", _("this project has no such criterion"))
     for key in set(about.flags) - flags:
         raise refuse("ratings.flags", _("this project has no flag “{flag}”").format(flag=key))

@@ -39,7 +39,7 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
 
 
 async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> Screen:
-    protocol = await protocol_body(session, shown.protocol_id)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
     ids, htmls = {one.number: one.id for one in shown.completions}, {one.number: one.html for one in shown.completions}
     order = sorted(ids)
     answers = on_screen(shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order])
@@ -79,7 +79,7 @@ def last(said: dict[str, list[str]], name: str) -> str:
 def editing(access: Access, mine: MyAnswer) -> Screen:
     """An answer of one's own, whole, as a form that changes it."""
     said = mine.annotation
-    return asking(mine.protocol, mine.shown, mine.said) | {
+    return asking(mine.protocol.of_prompt(mine.tags), mine.shown, mine.said) | {
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
         "annotation": said.public_id,

@@ -2,6 +2,7 @@
 
 from app.projects.protocols.combined import CombinedProtocol
 from app.projects.protocols.comparison import ComparisonProtocol
+from app.projects.protocols.questions import QuestionsProtocol
 from app.projects.protocols.ranking import RankingProtocol
 from app.projects.protocols.rating import RatingProtocol
 from app.projects.protocols.union import ProtocolBody, protocol_of
@@ -10,6 +11,7 @@ __all__ = [
     "CombinedProtocol",
     "ComparisonProtocol",
     "ProtocolBody",
+    "QuestionsProtocol",
     "RankingProtocol",
     "RatingProtocol",
     "protocol_of",

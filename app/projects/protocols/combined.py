@@ -1,5 +1,6 @@
 """Combined: several protocols asked in one task, in their order, as the studies have it."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -43,3 +44,6 @@ class CombinedProtocol(Asked):
         if self.completions is None and numbers:
             object.__setattr__(self, "completions", numbers.pop())
         return self
+
+    def of_prompt(self, tags: Collection[str]) -> Self:
+        return self.model_copy(update={"parts": tuple(part.of_prompt(tags) for part in self.parts)})

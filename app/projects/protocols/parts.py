@@ -3,12 +3,14 @@
 from typing import Annotated
 
 from app.projects.protocols.comparison import ComparisonProtocol
+from app.projects.protocols.questions import QuestionsProtocol
 from app.projects.protocols.ranking import RankingProtocol
 from app.projects.protocols.rating import RatingProtocol
 from app.unions import by_kind, tag
 
 Single = (
     Annotated[ComparisonProtocol, tag("comparison")]
+    | Annotated[QuestionsProtocol, tag("questions")]
     | Annotated[RankingProtocol, tag("ranking")]
     | Annotated[RatingProtocol, tag("rating")]
 )

@@ -1,16 +1,18 @@
 """Rating: each answer by itself, by named criteria that each have a scale of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from app.projects.protocols.asked import MOST, Asked
+from app.projects.protocols.conditions import meant_for
 from app.projects.rules import Body
 from app.translation import _
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 End = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)]
 
 
@@ -19,6 +21,7 @@ class Criterion(Body):
 
     scale: `likert` has `points` points from 1; `grade` goes from 0 to 4; `slider` from 1 to 100; `yes_no` is 1 or 0.
     low, high: words at the ends (of yes_no: what 0 and what 1 is called). hint: a sentence beside the question.
+    tags: asked only where the prompt carries one of them; none: always.
     """
 
     key: Slug
@@ -29,6 +32,7 @@ class Criterion(Body):
     high: End = ""
     hint: Annotated[str, StringConstraints(max_length=300)] = ""
     required: bool = True
+    tags: tuple[Tag, ...] = Field(default=(), max_length=50)
 
     @property
     def least(self) -> int:
@@ -56,6 +60,7 @@ class RatingProtocol(Asked):
     )
     flags: tuple[Flag, ...] = Field(default=(), max_length=20)
     name: ClassVar[str] = _("rating")
+    _elsewhere: frozenset[str] = PrivateAttr(default=frozenset())  # criteria that this prompt's tags leave out
 
     @model_validator(mode="after")
     def keys_are_different(self) -> Self:
@@ -65,6 +70,17 @@ class RatingProtocol(Asked):
         if not self.criteria and not self.flags:
             raise ValueError(_("a rating asks for something: name a criterion or a flag"))
         return self
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Keys of criteria that are asked of other prompts: a value for one of them is dropped."""
+        return self._elsewhere
+
+    def of_prompt(self, tags: Collection[str]) -> Self:
+        asked = tuple(one for one in self.criteria if meant_for(tags, one.tags))
+        narrowed = self.model_copy(update={"criteria": asked})
+        narrowed._elsewhere = frozenset(one.key for one in self.criteria) - {one.key for one in asked}
+        return narrowed
 
 
 def repeated(keys: Sequence[str]) -> str | None:

@@ -45,7 +45,7 @@ class ShownCompletion:
 class Showing:
     """A task in one person's hands. completions are in the order of the screen; key is the answer's idempotency key.
 
-    roles, rendered: one of each for every message of the prompt.
+    tags: of the prompt. roles, rendered: one of each for every message of it.
     used, most: of the person's quota today, this task included.
     """
 
@@ -58,6 +58,7 @@ class Showing:
     sides: tuple[int, ...]
     protocol_id: int
     guidelines_id: int | None
+    tags: list[str]
     roles: list[str]
     rendered: list[str]
     messages: list[dict[str, Any]] | None
@@ -168,6 +169,7 @@ def showing(found: Any, quota: Any) -> Showing:
         sides=tuple(sides),
         protocol_id=found.protocol_id,
         guidelines_id=found.guidelines_id,
+        tags=found.tags,
         roles=found.roles,
         rendered=found.rendered,
         messages=found.messages,

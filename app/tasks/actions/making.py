@@ -117,16 +117,15 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
     prompts = await _lock_prompts(session, project_id, prompt_ids)
     protocol = await protocol_of_batch(session, batch)
-    if not protocol.completions:
+    size = 1 if protocol.completions is None else protocol.completions
+    if not size:
         return 0
     waiting = await _ungrouped(session, batch_id, list(prompts))
     recipe = Recipe.model_validate(batch.recipe or {})
     wanted = [
         NewTask(prompt_id, [one.id for one in group.members], _entry(recipe, group))
         for prompt_id, public_id in prompts.items()
-        for group in _groups(
-            recipe, waiting[prompt_id], size=protocol.completions, seed=f"{batch.public_id}:{public_id}"
-        )
+        for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{public_id}")
     ]
     wanted = wanted[: await _room(session, batch)]
     await open_tasks(session, project_id, batch_id, wanted, k=batch.k, kind=protocol.kind)
