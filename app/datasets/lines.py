@@ -10,7 +10,14 @@ from sqlalchemy import Row
 from app.datasets.forms import FreezeForm
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Line, split_of
-from app.preferences.groups import agreement_of_orders, choice_of, ranking_of, rating_of, tiers_of_choice
+from app.preferences.groups import (
+    agreement_of_orders,
+    choice_of,
+    questions_of,
+    ranking_of,
+    rating_of,
+    tiers_of_choice,
+)
 from app.preferences.rules import agreement, conclusion, vote_of
 from app.projects.protocols import CombinedProtocol, ProtocolBody
 from app.prompts.tables import Use
@@ -33,7 +40,7 @@ def lines_of_row(row: Row[Any], protocols: Mapping[int, ProtocolBody], question:
     """The lines that a task yields. row: of `queries.chosen_answers`; protocols: by version."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(row.votes, key=lambda vote: str(vote["rater"])):
-        for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]]):
+        for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
             by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
@@ -97,9 +104,24 @@ def rated(row: Row[Any], said: Sequence[Said]) -> Told:
     return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
 
 
+def answered(row: Row[Any], said: Sequence[Said]) -> Told:
+    """Columns are all questions that these raters were asked, as they were asked last."""
+    votes = [questions_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    questions = {question.key: question for one in said for question in one.protocol.questions}
+    asked = [
+        {name: getattr(one, name) for name in ("key", "label", "type", "about", "low", "high")}
+        | {"options": {option.key: option.label for option in one.options}}
+        | {"points": one.points if one.type == "scale" else None}
+        for one in questions.values()
+    ]
+    told = {"kind": "questions", "answers": row.answers or [], "questions": asked}
+    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+
+
 # What a kind of judgement yields: a new kind is a line here.
 YIELDS: dict[str, Callable[[Row[Any], Sequence[Said]], Told]] = {
     "comparison": compared,
+    "questions": answered,
     "ranking": ranked,
     "rating": rated,
 }

@@ -106,6 +106,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Root.key.label("root"),
             Root.public_id.label("group"),
             Prompt.messages,
+            Prompt.tags,
             Prompt.use,
             Prompt.retired_at.is_not(None).label("retired"),
             what.c.answers,

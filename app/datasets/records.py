@@ -5,23 +5,27 @@ A line carries its own schema name and number, so that an old file stays readabl
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.preferences.votes import ChoiceVote, Outcome, RankingVote, RatingVote, Vote
+from app.preferences.votes import ChoiceVote, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
 
 SCHEMA_VERSION = 1
 
 __all__ = [
     "Answer",
+    "Asked",
     "ChoiceRecord",
     "ChoiceVote",
     "ComparisonRecord",
     "DatasetRecord",
+    "MediumPart",
     "Message",
     "Outcome",
     "PromptRecord",
+    "QuestionsRecord",
+    "QuestionsVote",
     "RankingRecord",
     "RankingVote",
     "RatingRecord",
@@ -42,15 +46,26 @@ class TextPart(Record):
     text: str
 
 
+class MediumPart(Record):
+    """A picture, sound or film by the SHA-256 of its file, which the project's media hold. alt: it in words."""
+
+    type: Literal["image", "audio", "video"]
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    alt: str = ""
+
+
+Part = Annotated[TextPart | MediumPart, Field(discriminator="type")]
+
+
 class Message(Record):
-    """One turn of a prompt. `parts` is a list so that media can stand beside text later."""
+    """One turn of a prompt. text: what its parts of text say; trainers that read text see no media."""
 
     role: Literal["system", "user", "assistant"]
-    parts: tuple[TextPart, ...] = Field(min_length=1)
+    parts: tuple[Part, ...] = Field(min_length=1)
 
     @property
     def text(self) -> str:
-        return "\n\n".join(part.text for part in self.parts)
+        return "\n\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
 class Answer(Record):
@@ -58,11 +73,11 @@ class Answer(Record):
 
     id: str
     checkpoint: str | None = None
-    parts: tuple[TextPart, ...]
+    parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
-        return "\n\n".join(part.text for part in self.parts)
+        return "\n\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
 class ComparisonRecord(Record):
@@ -149,12 +164,44 @@ class Scale(Record):
 
 
 class RatingRecord(GroupRecord):
-    """Each answer by itself, by criteria and flags, as every rater rated it. criteria: as they were asked last."""
+    """Each answer by itself, by criteria and flags, as every rater rated it. criteria: as they were asked last.
+
+    flags, error_categories, error_severities: what could be said besides, words by key.
+    """
 
     kind: Literal["rating"] = "rating"
     criteria: tuple[Scale, ...]
+    flags: dict[str, str] = {}
+    error_categories: dict[str, str] = {}
+    error_severities: dict[str, str] = {}
     votes: tuple[RatingVote, ...] = Field(min_length=1)
 
 
+class Asked(Record):
+    """A question of the project's own, and the type of its values.
+
+    type: choice (key of an option), choices (list of keys), number, scale (1 … points), yes_no (true or false), text.
+    about: each answer, or the task as a whole. options: words by key.
+    """
+
+    key: str
+    label: str
+    type: Literal["choice", "choices", "number", "scale", "yes_no", "text"]
+    about: Literal["answer", "task"]
+    options: dict[str, str] = {}
+    points: int | None = None
+    low: str = ""
+    high: str = ""
+
+
+class QuestionsRecord(GroupRecord):
+    """What every rater answered to the project's own questions, as they were asked last. A task may show no answer."""
+
+    kind: Literal["questions"] = "questions"
+    answers: tuple[Answer, ...] = ()
+    questions: tuple[Asked, ...]
+    votes: tuple[QuestionsVote, ...] = Field(min_length=1)
+
+
 # A new kind of record is a line here; readers dispatch on `kind` and leave those alone that they do not know.
-DatasetRecord = ComparisonRecord | RankingRecord | ChoiceRecord | RatingRecord
+DatasetRecord = ComparisonRecord | RankingRecord | ChoiceRecord | RatingRecord | QuestionsRecord

@@ -26,6 +26,7 @@ SHAPES = {
     Shape.trl: _("TRL preference, conversational"),
     Shape.trl_standard: _("TRL preference, standard"),
     Shape.hh: _("HH transcripts"),
+    Shape.flat: _("Ratings and questions, a row for each rater and answer"),
 }
 
 

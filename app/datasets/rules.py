@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
+from app.datasets.flat import as_flat
 from app.preferences.groups import concluded_pairs, tiers_of_choice
 
 CHUNK = 1 << 19  # bytes of finished lines handed to the network at once
@@ -24,12 +25,15 @@ def split_of(root_key: str, heldout_share: float) -> Literal["train", "heldout"]
 
 
 class Form(StrEnum):
-    """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts."""
+    """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts.
+    flat: ratings and questions, a row for each rater and answer (`datasets.flat`).
+    """
 
     native = "native"
     trl = "trl"
     trl_standard = "trl_standard"
     hh = "hh"
+    flat = "flat"
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
@@ -159,7 +163,11 @@ REWRITES: dict[Form, Callable[[Line], list[Line]]] = {
     Form.trl: as_trl,
     Form.trl_standard: as_trl_standard,
     Form.hh: as_hh,
+    Form.flat: as_flat,
 }
+
+
+HOLD: dict[Form, tuple[str, ...]] = {Form.flat: ("rating", "questions")}  # kinds; other forms hold pairs
 
 
 def rewritten(path: Path, form: Form, split: str | None = None) -> Iterator[bytes]:
@@ -192,7 +200,10 @@ def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], list[Line]], spl
 def left_out_of(form: Form, manifest: Line) -> dict[str, int]:
     """Lines that an export in this form leaves out because of their kind: how many of each."""
     kinds = manifest.get("counts", {}).get("kinds", {})
-    return {} if form is Form.native else {kind: lines for kind, lines in kinds.items() if kind not in PAIRS}
+    if form is Form.native:
+        return {}
+    taken = HOLD.get(form, tuple(PAIRS))
+    return {kind: lines for kind, lines in kinds.items() if kind not in taken}
 
 
 class Tally:

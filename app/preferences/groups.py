@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from app.preferences.votes import ChoiceVote, RankingVote, Rated, RatingVote
+from app.preferences.votes import Answered, ChoiceVote, QuestionsVote, RankingVote, Rated, RatingVote
 
 Pair = tuple[int, int]  # numbers of the better and of the worse answer
 
@@ -26,8 +26,19 @@ def choice_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int]) -> C
 
 def rating_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int]) -> RatingVote:
     """A rating's body as a vote."""
-    rated = (Rated(answer=one["completion"], criteria=one["criteria"], flags=one["flags"]) for one in body["ratings"])
+    rated = (
+        Rated(
+            answer=one["completion"], criteria=one["criteria"], flags=one["flags"], errors=tuple(one.get("errors", ()))
+        )
+        for one in body["ratings"]
+    )
     return RatingVote(rater=rater, ratings=tuple(rated), shown=tuple(sides))
+
+
+def questions_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int]) -> QuestionsVote:
+    """Answers to a project's own questions as a vote."""
+    answers = tuple(Answered(answer=one["completion"], said=one["said"]) for one in body["answers"])
+    return QuestionsVote(rater=rater, task=body["task"], answers=answers, shown=tuple(sides))
 
 
 def pairs_of_tiers(tiers: Sequence[Sequence[int]]) -> Iterator[Pair]:

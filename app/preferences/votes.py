@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+Value = StrictBool | StrictInt | StrictFloat | str | tuple[str, ...]  # of a question, in its own type
 
 
 class Outcome(StrEnum):
@@ -80,14 +82,32 @@ class ChoiceVote(BaseModel):
         return self
 
 
+class ErrorSpan(BaseModel):
+    """A piece of an answer's text that is wrong: from code point `start` up to before `end` of its text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: int
+    end: int
+    category: str
+    severity: str
+    note: str = ""
+
+
 class Rated(BaseModel):
-    """What one rater said about one answer: its number, the value of each criterion, the flags that hold."""
+    """What one rater said about one answer: its number, the value of each criterion, the flags that hold.
+
+    score: what the dataset's reward formula comes to; None where it names something that was not said, divides by
+    zero, or where the dataset has no formula.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     answer: int
     criteria: dict[str, int]
     flags: tuple[str, ...] = ()
+    errors: tuple[ErrorSpan, ...] = ()
+    score: float | None = None
 
 
 class RatingVote(BaseModel):
@@ -97,5 +117,29 @@ class RatingVote(BaseModel):
 
     rater: str
     ratings: tuple[Rated, ...]
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)
+
+
+class Answered(BaseModel):
+    """What one rater said about one answer: its number, and a value by each question's key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answer: int
+    said: dict[str, Value]
+
+
+class QuestionsVote(BaseModel):
+    """One rater's answers to a project's own questions. task: those about the task as a whole.
+
+    A question that was not asked, or was left open, is not there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    task: dict[str, Value]
+    answers: tuple[Answered, ...]
     shown: tuple[int, ...]
     weight: float = Field(default=1.0, ge=0)
