@@ -106,6 +106,12 @@ async def newest_protocol(session: AsyncSession, project_id: int) -> Protocol:
     return (await session.scalars(asked)).one()
 
 
+async def protocol_versions(session: AsyncSession, project_id: int) -> list[Protocol]:
+    """All versions that the project has asked under, the newest first. Version 0 is one of evaluations (`actions`)."""
+    asked = select(Protocol).where(Protocol.project_id == project_id, Protocol.version > 0)
+    return list(await session.scalars(asked.order_by(Protocol.version.desc()).limit(100)))
+
+
 async def protocol_of_batch(session: AsyncSession, batch: Batch) -> ProtocolBody:
     """What new tasks of a batch ask: its own protocol, else the project's newest."""
     if batch.protocol_id is None:

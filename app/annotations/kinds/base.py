@@ -33,11 +33,15 @@ class AgainstTheProtocol(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class OnScreen:
-    """One answer as a person sees it: a letter for its side, a handle made for this slot, and the text."""
+    """One answer as a person sees it: a letter for its side, a handle made for this slot, and the text.
+
+    text: as it was written, where the protocol `needs_texts`.
+    """
 
     letter: str
     handle: str
     html: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,16 @@ class Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True)
     kind: str
     justification: str = ""
+
+    def check(self, texts: Sequence[str]) -> None:
+        """The rule's second half, where the protocol `needs_texts`. texts: of each completion, by its number.
+
+        :raises AgainstTheProtocol: what is said does not fit the texts.
+        """
+
+    def written(self) -> list[str]:
+        """Texts of the person's own that are the answer, for the history."""
+        return []
 
     def words(self, letters: Sequence[str], protocol: Any) -> str:
         """What was said, as it stood on the screen. letters: of each completion, by its number."""

@@ -32,15 +32,21 @@ def from_fields(kind: str, fields: Fields) -> BodyForm:
         raise Invalid(field=".".join(map(str, steps_to(found))) or "body", reason=reason) from None
 
 
-def to_keep(body: BodyForm, protocol: ProtocolBody, numbers: Mapping[str, int]) -> dict[str, Any]:
-    """The body to store. numbers: completion number by the handle of this slot.
+def to_keep(
+    body: BodyForm, protocol: ProtocolBody, numbers: Mapping[str, int], texts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The body to store. numbers: completion number by the handle of this slot. texts: of each completion, by its
+    number, where the protocol `needs_texts`.
 
     :raises NotOneOfThese: it is of another kind, or names a completion that the task did not show.
-    :raises AgainstTheProtocol: it says what the protocol does not offer.
+    :raises AgainstTheProtocol: it says what the protocol does not offer, or what does not fit the texts.
     """
     if body.kind != protocol.kind:
         raise NotOneOfThese
-    return body.kept(protocol, numbers).model_dump(mode="json")
+    kept = body.kept(protocol, numbers)
+    if protocol.needs_texts:
+        kept.check(texts)
+    return kept.model_dump(mode="json")
 
 
 def read_kept(body: Mapping[str, Any]) -> Kept:
@@ -84,4 +90,4 @@ def blocks_of(protocol: ProtocolBody, shown: Sequence[OnScreen]) -> tuple[str, l
 
 
 def block_of(protocol: Any, prefix: str) -> dict[str, Any]:
-    return {"kind": protocol.kind, "protocol": protocol, "prefix": prefix}
+    return {"kind": protocol.kind, "protocol": protocol, "prefix": prefix, "decides": False}

@@ -10,6 +10,7 @@ from app.projects.forms import NewProject
 from app.projects.presets import PRESETS, Preset, values_of
 from app.projects.presets.table import PAGE, WORDS, with_table
 from app.projects.protocols import CombinedProtocol, ComparisonProtocol, RankingProtocol, RatingProtocol, protocol_of
+from app.projects.purposes import PURPOSES
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol
 from app.projects.rules import Recipe
 from app.projects.tables import Protocol
@@ -125,3 +126,9 @@ async def test_over_rest_a_preset_is_one_word(client: httpx.AsyncClient, session
     refused = await client.post("/api/v1/projects", json={"name": "x", "preset": "helpster"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "preset")
     assert "helpsteer2" in refused.text
+
+
+def test_the_page_names_the_study_under_each_purpose() -> None:
+    rows = PAGE.read_text().lower()
+    for purpose in PURPOSES.values():
+        assert f"| {purpose.name.lower()} | `{purpose.preset.key}` |" in rows

@@ -147,19 +147,6 @@ async def test_whoever_is_not_signed_in_is_led_to_the_door(client: httpx.AsyncCl
     assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
 
 
-async def test_an_admin_makes_a_project_in_the_browser(client: httpx.AsyncClient, session: AsyncSession) -> None:
-    await sign_in(client, session, await make.user(session, is_admin=True))
-    assert "autofocus" in (await client.get("/projects/new")).text
-    sent = {"name": " Bright ", "zone": "Europe/Paris", "split.label": "60", "split.heldout": "40", "guidelines": ""}
-    made = await client.post("/projects", data=sent | {"split.train": "0"})
-    assert made.status_code == 303
-    shown = await client.get(made.headers["Location"])
-    assert "Import prompts" in shown.text
-    refused = await client.post("/projects", data=sent | {"split.train": "9"})
-    assert refused.status_code == 422
-    assert "sum to 100" in refused.text
-
-
 async def rest(session: AsyncSession, client: httpx.AsyncClient) -> httpx.AsyncClient:
     client.headers["Authorization"] = f"Bearer {await make.api_token(session, await make.user(session, is_admin=True))}"
     return client
