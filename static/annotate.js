@@ -1,11 +1,11 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without this
 // module: every choice is an ordinary button of an ordinary form.
+import { openDrafts } from "./annotate-drafts.js";
 import { openOutbox } from "./annotate-outbox.js";
 import { blocksIn } from "./kinds/index.js";
 
 const ARMED_AFTER = 400; // milliseconds after a task is painted, unless the hand has moved before
 const HAND_MOVED = 8; // pixels: more than a hand that only finishes its double click
-const DRAFT_AFTER = 500;
 const TYPING = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
 const BESIDE = ["key", "version", "kind", "parts", "seen"]; // go along with an answer and are no part of it
@@ -32,6 +32,14 @@ const form = () => task().querySelector("[data-choices]");
 const seen = () => document.getElementById("guidelines-text")?.dataset.version || 0;
 
 const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept, signedOut, changed });
+const drafts = openDrafts(outbox, {
+  task,
+  form,
+  belongs: (name) => !BESIDE.includes(name),
+  redraw: () => blocks.forEach((one) => one.draw()),
+  tell,
+  says,
+});
 
 // ---- a task arrives ------------------------------------------------------------------------------------------------
 
@@ -78,7 +86,7 @@ const host = {
 function arrange() {
   blocks = blocksIn(form(), host);
   block = null;
-  restoreDraft();
+  drafts.restore();
   for (const one of blocks) one.draw();
   if (!blocks.length) return;
   if (blocks.length > 1) drawTabs();
@@ -130,7 +138,7 @@ function choose(button) {
   for (const other of asked.querySelectorAll(".chosen")) other.classList.remove("chosen");
   button.classList.add("chosen");
   tell(says.saysSending);
-  clearTimeout(draftTimer);
+  drafts.drop();
   const isSkip = "skip" in button.dataset;
   const url = isSkip ? button.getAttribute("formaction") : asked.getAttribute("action");
   outbox.put({ kind: isSkip ? "skip" : "answer", screen: screenOf(task()), url, body: said.toString(), type: FORM });
@@ -138,7 +146,7 @@ function choose(button) {
 
 function answered(entry, status, text) {
   signIn.close();
-  if (entry.kind === "draft") return draftAnswered(entry, status, text);
+  if (entry.kind === "draft") return drafts.answered(entry, status, text);
   const isHere = entry.screen === screenOf(task());
   if (status < 300) {
     if (isHere || task().dataset.mode === "waiting") return swap(task(), text, "outerHTML");
@@ -184,66 +192,19 @@ function tell(words) {
   if (place) place.textContent = words;
 }
 
-// ---- what is typed -------------------------------------------------------------------------------------------------
+// ---- what is typed (annotate-drafts.js) ----------------------------------------------------------------------------
 
-let draftTimer = 0;
-let rev = 0;
-
-document.addEventListener("input", (event) => {
-  if (!event.target.closest("[data-choices]") || task().dataset.mode !== "task") return;
-  clearTimeout(draftTimer);
-  draftTimer = setTimeout(saveDraft, DRAFT_AFTER);
-});
-
-function saveDraft() {
-  const { key, mode } = task().dataset;
-  if (!form() || mode !== "task") return;
-  rev = Math.max(rev + 1, Date.now());
-  const body = JSON.stringify({ key, rev, body: typed() });
-  const url = `${form().getAttribute("action")}/draft`;
-  outbox.put({ kind: "draft", screen: key, url, body, type: "application/json" });
-}
-
-// What stands in the form's fields, those without a word left out: the same shape that the server's drafts have.
-function typed() {
-  const said = {};
-  const asked = new FormData(form());
-  for (const name of new Set(asked.keys())) {
-    if (BESIDE.includes(name)) continue;
-    const values = asked.getAll(name).filter((value) => value !== "" || name === "justification");
-    if (values.length) said[name] = values.length > 1 ? values : values[0];
-  }
-  return said;
-}
-
-function draftAnswered(entry, status, text) {
-  if (status >= 300 || entry.screen !== screenOf(task())) return;
-  tell(`${says.saysDraft} ${JSON.parse(text).saved}`);
-}
-
-function restoreDraft() {
-  const mine = outbox?.of(screenOf(task())).find((entry) => entry.kind === "draft");
-  if (!form() || !mine) return;
-  const draft = JSON.parse(mine.body);
-  if (draft.rev <= Number(task().dataset.rev)) return;
-  for (const field of form().elements) {
-    if (!field.name || BESIDE.includes(field.name) || field.type === "hidden" || field.type === "submit") continue;
-    const said = [draft.body[field.name] ?? []].flat();
-    if (field.type === "radio" || field.type === "checkbox") field.checked = said.includes(field.value);
-    else field.value = said.at(-1) ?? "";
-  }
-  const box = task().querySelector("[data-draft]");
-  if (box) box.closest("details").open = box.value !== "";
-}
+document.addEventListener("input", (event) => event.target.closest("[data-choices]") && drafts.touched());
 
 setInterval(() => {
-  if (hasMoved && document.visibilityState === "visible") saveDraft();
+  if (hasMoved && document.visibilityState === "visible") drafts.save();
   hasMoved = false;
 }, AT_WORK);
 
 // ---- going back, and beside the task -------------------------------------------------------------------------------
 
 async function go(address) {
+  drafts.flush();
   const asked = new URL(address, location.href);
   asked.searchParams.set("seen", seen());
   const { annotation } = task().dataset;

@@ -40,10 +40,14 @@ def storable(value: Any) -> Any:
 
 
 class NewDraft(Form):
-    """What was typed so far. rev rises with each change; a late packet never overwrites newer words."""
+    """What was typed so far. rev rises with each change; a late packet never overwrites newer words.
+
+    over: revs of the drafts that these words grew out of. Any other draft that is there was typed elsewhere, and stays.
+    """
 
     key: UUID
     rev: StrictInt = Field(ge=1, le=2**53)
+    over: Annotated[list[Annotated[StrictInt, Field(ge=0, le=2**53)]], Field(max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(storable)]
 
 

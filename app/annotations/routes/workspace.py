@@ -122,6 +122,8 @@ async def give_back(
 
 @router.post("/projects/{project}/annotate/{task}/draft")
 async def keep_draft(task: UUID, form: NewDraft, access: MayAnnotate, session: Session) -> dict[str, object]:
-    """What was typed so far is safe; `saved` is the server's clock in this person's zone."""
+    """What was typed so far is safe; `saved` is the server's clock in this person's zone. body: of another draft, which
+    is kept instead."""
     draft = await save_draft(session, access.of_project(), access.person.id, task, form)
-    return {"rev": draft.rev, "saved": clock(draft.saved_at, access)}
+    other = {} if draft.rev == form.rev else {"body": draft.body}
+    return {"rev": draft.rev, "saved": clock(draft.saved_at, access)} | other
