@@ -265,11 +265,16 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const { target, key } = event;
+  if (key === "Enter" && (event.ctrlKey || event.metaKey) && blocks.length && !event.repeat && !signIn.open) {
+    event.preventDefault();
+    return enter();
+  }
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (target.matches(TYPING)) {
     if (key === "Escape") target.blur();
-    if (key === "Enter" && block?.element.contains(target)) event.preventDefault(), enter();
+    const isLine = key === "Enter" && !target.matches("textarea"); // in a text, Enter is a new line
+    if (isLine && block?.element.contains(target)) event.preventDefault(), enter();
     return;
   }
   if (signIn.open) return;

@@ -130,7 +130,7 @@ def view(row: Any) -> AnnotationView:
         purpose=purpose,
         rater=rater,
         kind=kind,
-        body=read_kept(body).told([str(one) for one in completions]),
+        body=read_kept(body).told([str(one) for one in completions or ()]),
         shown=[completions[number] for number in sides],
         state=state,
         version=version,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, func, select
+from sqlalchemy import Row, Select, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -20,16 +20,24 @@ from app.keys import key_for
 from app.projects.protocols import ProtocolBody
 from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
-from app.tasks.queries import protocol_body
+from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
 from app.tasks.tables import Task, TaskCompletion
 
 
-def on_screen(slot_id: int, sides: Sequence[int], ids: Sequence[int], htmls: Sequence[str]) -> list[OnScreen]:
+async def on_screen(
+    session: AsyncSession,
+    protocol: ProtocolBody,
+    slot_id: int,
+    sides: Sequence[int],
+    ids: Sequence[int],
+    htmls: Sequence[str],
+) -> list[OnScreen]:
     """Completions in the order of the screen. ids, htmls: in the task's own order."""
     secret = key_for("handles")
+    texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
     return [
-        OnScreen(LETTERS[place], handle_of(secret, slot_id, ids[number]), htmls[number])
+        OnScreen(LETTERS[place], handle_of(secret, slot_id, ids[number]), htmls[number], texts[number])
         for place, number in enumerate(sides)
     ]
 
@@ -76,7 +84,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Project, Project.id == Annotation.project_id)
-        .join(what, what.c.ids.is_not(None))
+        .join(what, true())  # a task may show no completion
         .where(Annotation.project_id == project_id, Annotation.annotator_id == person_id)
     )
 
@@ -111,13 +119,13 @@ async def mine(
     tags: list[str],
     roles: list[str],
     rendered: list[str],
-    ids: list[int],
-    htmls: list[str],
+    ids: list[int] | None,
+    htmls: list[str] | None,
     is_open: bool,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
-    shown = on_screen(said.slot_id or 0, said.sides, ids, htmls)
+    shown = await on_screen(session, protocol, said.slot_id or 0, said.sides, ids or [], htmls or [])
     return MyAnswer(
         annotation=said,
         task=task,
@@ -184,7 +192,7 @@ def everybodys(project_id: int) -> Select[Any]:
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
-        .join(completion, completion.c.public_ids.is_not(None))
+        .join(completion, true())
         .join(Protocol, Protocol.id == Annotation.protocol_id)
         .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
         .outerjoin(

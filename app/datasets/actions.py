@@ -134,7 +134,8 @@ def card_of(manifest: dict[str, Any]) -> str:
         f"- raters: {len(counts['raters'])} (pseudonyms)\n- outcomes: {orjson.dumps(counts['outcomes']).decode()}\n\n"
         f"Frozen by Hone {manifest['code_version']}; SHA-256 of records.jsonl: `{manifest['sha256']}`.\n"
         "The file manifest.json says how it was made.\n"
-        "Exports as pairs hold comparisons, rankings and choices; other lines are in the native form alone.\n"
+        "Exports as pairs hold comparisons, rankings and choices, the export for supervised fine-tuning holds "
+        "demonstrations; other lines are in the native form alone.\n"
     )
 
 

@@ -82,8 +82,8 @@ async def records(
     split: Annotated[Literal["train", "heldout"] | None, Query(description="One side only")] = None,
 ) -> StreamingResponse:
     """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only; a ranking
-    or a choice among several becomes pairs of one `group`. `X-Dataset-Left-Out` counts lines of kinds that hold no
-    pairs, such as `rating=20`.
+    or a choice among several becomes pairs of one `group`. `trl_demonstrations` holds what people wrote themselves, and
+    nothing else. `X-Dataset-Left-Out` counts lines of kinds that a form has no place for, such as `rating=20`.
 
     `X-Dataset-Id` names the dataset. `X-Dataset-SHA256` is of the frozen lines, so it comes only with these: native and
     without `split`.

@@ -19,6 +19,7 @@ from app.preferences.groups import (
     tiers_of_choice,
 )
 from app.preferences.rules import agreement, conclusion, vote_of
+from app.preferences.votes import Outcome, Vote
 from app.projects.protocols import CombinedProtocol, ProtocolBody
 from app.prompts.tables import Use
 
@@ -44,10 +45,14 @@ def lines_of_row(row: Row[Any], protocols: Mapping[int, ProtocolBody], question:
             by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
+        name = f"{row.task}.{kind}" if is_combined else str(row.task)
         if kind in YIELDS:
             about, agreed = YIELDS[kind](row, said)
-            name = f"{row.task}.{kind}" if is_combined else str(row.task)
             yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+        for one in said if kind in YIELDS_EACH else ():
+            mine = f"{name}.{one.rater}"
+            for about in YIELDS_EACH[kind](row, one, mine):
+                yield start_of(row, mine, question) | about | {"weight": 1.0}, 1.0
 
 
 def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapping[str, Any], Any]]:
@@ -118,10 +123,35 @@ def answered(row: Row[Any], said: Sequence[Said]) -> Told:
     return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
 
 
-# What a kind of judgement yields: a new kind is a line here.
+def rewritten(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
+    """A demonstration; and as a pair, what was made better over what it was made from, which stood on the screen first.
+
+    A rewrite has one strength of one: that it is better, and not how much.
+    """
+    original = row.answers[one.body["completion"]]
+    mine = answer_by_hand(name, one.body["text"])
+    yield {"kind": "demonstration", "answer": mine, "writer": one.rater, "rewritten_from": original["id"]}
+    vote = Vote(rater=one.rater, outcome=Outcome.a, strength=1, levels=1, shown_first="b")
+    told = {"kind": "comparison", "id": f"{name}.pair", "a": mine, "b": original, "conclusion": Outcome.a.value}
+    yield told | {"votes": [vote.model_dump(mode="json")]}
+
+
+def demonstrated(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
+    yield {"kind": "demonstration", "answer": answer_by_hand(name, one.body["text"]), "writer": one.rater}
+
+
+def answer_by_hand(name: str, text: str) -> Line:
+    return {"id": name, "checkpoint": None, "parts": [{"type": "text", "text": text}]}
+
+
+# What the bodies of one kind about one task yield together, and what each of them yields: a new kind is a line in one.
 YIELDS: dict[str, Callable[[Row[Any], Sequence[Said]], Told]] = {
     "comparison": compared,
     "questions": answered,
     "ranking": ranked,
     "rating": rated,
+}
+YIELDS_EACH: dict[str, Callable[[Row[Any], Said, str], Iterator[Line]]] = {
+    "rewrite": rewritten,
+    "demonstration": demonstrated,
 }

@@ -20,6 +20,7 @@ __all__ = [
     "ChoiceVote",
     "ComparisonRecord",
     "DatasetRecord",
+    "DemonstrationRecord",
     "MediumPart",
     "Message",
     "Outcome",
@@ -99,6 +100,25 @@ class ComparisonRecord(Record):
     b: Answer
     conclusion: Outcome
     votes: tuple[Vote, ...] = Field(min_length=1)
+    weight: float = Field(default=1.0, ge=0)
+
+
+class DemonstrationRecord(Record):
+    """One person's own answer to a prompt; several people's are several lines. group, split, weight as in a comparison.
+
+    writer: pseudonym. rewritten_from: id of the completion that it was made from, None where it was written from
+    nothing. Its `answer.id` is the line's.
+    """
+
+    kind: Literal["demonstration"] = "demonstration"
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    group: str
+    split: Literal["train", "heldout"]
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    answer: Answer
+    writer: str
+    rewritten_from: str | None = None
     weight: float = Field(default=1.0, ge=0)
 
 
@@ -204,4 +224,4 @@ class QuestionsRecord(GroupRecord):
 
 
 # A new kind of record is a line here; readers dispatch on `kind` and leave those alone that they do not know.
-DatasetRecord = ComparisonRecord | RankingRecord | ChoiceRecord | RatingRecord | QuestionsRecord
+DatasetRecord = ComparisonRecord | RankingRecord | ChoiceRecord | RatingRecord | QuestionsRecord | DemonstrationRecord

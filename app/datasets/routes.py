@@ -27,6 +27,7 @@ SHAPES = {
     Shape.trl_standard: _("TRL preference, standard"),
     Shape.hh: _("HH transcripts"),
     Shape.flat: _("Ratings and questions, a row for each rater and answer"),
+    Shape.trl_demonstrations: _("TRL prompt and completion, conversational"),
 }
 
 

@@ -27,6 +27,7 @@ def split_of(root_key: str, heldout_share: float) -> Literal["train", "heldout"]
 class Form(StrEnum):
     """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts.
     flat: ratings and questions, a row for each rater and answer (`datasets.flat`).
+    trl_demonstrations: TRL's conversational prompt-completion type, for supervised fine-tuning.
     """
 
     native = "native"
@@ -34,6 +35,7 @@ class Form(StrEnum):
     trl_standard = "trl_standard"
     hh = "hh"
     flat = "flat"
+    trl_demonstrations = "trl_demonstrations"
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
@@ -113,6 +115,7 @@ PAIRS: dict[str, Callable[[Line], list[Preferred]]] = {
     "ranking": of_ranking,
     "choice": of_choice,
 }
+DEMONSTRATIONS = ("demonstration",)  # kinds of lines that show how it is done
 
 
 def as_trl(line: Line) -> list[Line]:
@@ -158,16 +161,25 @@ def as_hh(line: Line) -> list[Line]:
     ]
 
 
+def as_demonstration(line: Line) -> list[Line]:
+    """TRL's conversational prompt-completion type; lines of other kinds show nothing that a person wrote."""
+    if line["kind"] not in DEMONSTRATIONS:
+        return []
+    written = {"role": "assistant", "content": text_of(line["answer"]["parts"])}
+    return [{"prompt": turns(line["prompt"]), "completion": [written]}]
+
+
 REWRITES: dict[Form, Callable[[Line], list[Line]]] = {
     Form.native: lambda line: [line],
     Form.trl: as_trl,
     Form.trl_standard: as_trl_standard,
     Form.hh: as_hh,
     Form.flat: as_flat,
+    Form.trl_demonstrations: as_demonstration,
 }
 
 
-HOLD: dict[Form, tuple[str, ...]] = {Form.flat: ("rating", "questions")}  # kinds; other forms hold pairs
+HOLD = {Form.trl_demonstrations: DEMONSTRATIONS, Form.flat: ("rating", "questions")}  # kinds; other forms hold pairs
 
 
 def rewritten(path: Path, form: Form, split: str | None = None) -> Iterator[bytes]:
@@ -222,14 +234,16 @@ class Tally:
 
     def add(self, line: Line, agreement: float) -> None:
         self.lines[line["split"]] += 1
-        self.votes[line["split"]] += len(line["votes"])
+        votes = line.get("votes", ())  # a demonstration has a writer and no votes
+        self.votes[line["split"]] += len(votes)
+        self.raters.update([line["writer"]] if "writer" in line else [])
         self.kinds[line["kind"]] += 1
         self.conclusions.update([line["conclusion"]] if "conclusion" in line else [])
         self.groups.add(line["group"])
-        for vote in line["votes"]:
+        for vote in votes:
             self.outcomes.update([vote["outcome"]] if "outcome" in vote else [])
             self.raters[vote["rater"]] += 1
-        if len(line["votes"]) > 1 and line["kind"] in PAIRS:
+        if len(votes) > 1 and line["kind"] in PAIRS:
             self.agreement += agreement
             self.shared += 1
 

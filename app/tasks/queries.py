@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.completions.tables import Completion
 from app.errors import NotFound
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Protocol
@@ -49,6 +50,13 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     """Inside ids of a task's completions, in the task's own order."""
     asked = select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id)
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
+
+
+async def texts_of(session: AsyncSession, completions: Sequence[int]) -> list[str]:
+    """The texts of completions (inside ids) as they were written, in the order given."""
+    asked = select(Completion.id, Completion.parts).where(Completion.id.in_(completions))
+    parts = {row.id: row.parts for row in await session.execute(asked)}
+    return ["\n\n".join(part["text"] for part in parts[one] if part["type"] == "text") for one in completions]
 
 
 async def tags_of(session: AsyncSession, task_id: int) -> list[str]:

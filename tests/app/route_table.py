@@ -174,6 +174,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}/skip": P.annotate,
     "POST /projects/{project}/annotate/{task}/release": P.annotate,
     "POST /projects/{project}/annotate/{task}/draft": P.annotate,
+    "POST /projects/{project}/annotate/texts/preview": P.annotate,
     "GET /projects/{project}/answers": P.annotation_own,
     "GET /projects/{project}/answers/{annotation}": P.annotation_own,
     "POST /projects/{project}/answers/{annotation}/withdraw": P.annotation_own,

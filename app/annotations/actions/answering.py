@@ -17,7 +17,7 @@ from app.errors import Conflict
 from app.keys import key_for
 from app.projects.protocols import ProtocolBody
 from app.tasks.actions.hot import ME, PROJECT
-from app.tasks.queries import protocol_body
+from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
 from app.translation import _
 
@@ -78,6 +78,7 @@ async def answer_of(
     if body.kind != found.kind:
         raise NotOneOfThese
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
+    kept = await kept_body(session, body, protocol, [shown.slot_id], found.ids or ())
     return {
         "project": project_id,
         "me": person_id,
@@ -87,18 +88,19 @@ async def answer_of(
         "key": key,
         "hash": body.digest(),
         "kind": body.kind,
-        "body": kept_body(body, protocol, [shown.slot_id], found.ids),
-        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters),
+        "body": kept,
+        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters or 0),
     }
 
 
-def kept_body(
-    body: BodyForm, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]
+async def kept_body(
+    session: AsyncSession, body: BodyForm, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]
 ) -> dict[str, Any]:
     """The body to store. slots: those whose handles count; completions: inside ids in the task's order."""
     secret = key_for("handles")
     numbers = {handle_of(secret, slot, one): number for slot in slots for number, one in enumerate(completions)}
-    return to_keep(body, protocol, numbers)
+    texts = await texts_of(session, completions) if protocol.needs_texts else ()
+    return to_keep(body, protocol, numbers, texts)
 
 
 def saved(said: Any) -> Saved:

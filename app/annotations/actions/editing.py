@@ -56,7 +56,7 @@ async def edit(
     tags = await tags_of(session, found.task_id)
     protocol = (await protocol_body(session, found.protocol_id)).of_prompt(tags)
     slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
-    wanted = kept_body(body, protocol, slots, completions)
+    wanted = await kept_body(session, body, protocol, slots, completions)
     if wanted == found.body:
         return await _saved(session, found)
     if version != found.version:

@@ -11,9 +11,11 @@ from app.annotations.kinds.base import (
 )
 from app.annotations.kinds.combined import CombinedForm, KeptCombined
 from app.annotations.kinds.comparison import ComparisonBody, KeptComparison
+from app.annotations.kinds.demonstration import DemonstrationForm, KeptDemonstration
 from app.annotations.kinds.questions import KeptQuestions, QuestionsForm
 from app.annotations.kinds.ranking import KeptRanking, RankingForm
 from app.annotations.kinds.rating import KeptRating, RatingForm
+from app.annotations.kinds.rewrite import KeptRewrite, RewriteForm
 from app.annotations.kinds.union import (
     Body,
     blocks_of,
@@ -33,17 +35,21 @@ __all__ = [
     "Choice",
     "CombinedForm",
     "ComparisonBody",
+    "DemonstrationForm",
     "Fields",
     "KeptCombined",
     "KeptComparison",
+    "KeptDemonstration",
     "KeptQuestions",
     "KeptRanking",
     "KeptRating",
+    "KeptRewrite",
     "NotOneOfThese",
     "OnScreen",
     "QuestionsForm",
     "RankingForm",
     "RatingForm",
+    "RewriteForm",
     "blocks_of",
     "fields_from",
     "fields_of",

@@ -1,6 +1,7 @@
 """Combined: one body for each part of the protocol, in its order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -26,6 +27,14 @@ class KeptCombined(Kept):
     def read(self) -> list[Kept]:
         """The parts as what they are."""
         return [PARTS[part["kind"]].keeps.model_validate(part) for part in self.parts]
+
+    def check(self, texts: Sequence[str]) -> None:
+        for part in self.read():
+            with naming(part.kind):
+                part.check(texts)
+
+    def written(self) -> list[str]:
+        return [text for part in self.read() for text in part.written()]
 
     def words(self, letters: Sequence[str], protocol: CombinedProtocol) -> str:
         asked: dict[str, Any] = {part.kind: part for part in protocol.parts}
@@ -73,8 +82,15 @@ class CombinedForm(BodyForm):
 
 def kept_part(body: BodyForm, protocol: Any, numbers: Mapping[str, int]) -> dict[str, Any]:
     """:raises AgainstTheProtocol: naming the part as well."""
-    try:
+    with naming(body.kind):
         return body.kept(protocol, numbers).model_dump(mode="json")
+
+
+@contextmanager
+def naming(kind: str) -> Iterator[None]:
+    """A refusal from inside also says which part it is about."""
+    try:
+        yield
     except AgainstTheProtocol as refusal:
-        field = f"parts.{body.kind}.{refusal.fields['field']}"
+        field = f"parts.{kind}.{refusal.fields['field']}"
         raise AgainstTheProtocol(field=field, reason=refusal.fields["reason"]) from None

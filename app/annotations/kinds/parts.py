@@ -4,9 +4,11 @@ from typing import Annotated, get_args
 
 from app.annotations.kinds.base import BodyForm
 from app.annotations.kinds.comparison import ComparisonBody
+from app.annotations.kinds.demonstration import DemonstrationForm
 from app.annotations.kinds.questions import QuestionsForm
 from app.annotations.kinds.ranking import RankingForm
 from app.annotations.kinds.rating import RatingForm
+from app.annotations.kinds.rewrite import RewriteForm
 from app.unions import by_kind, tag
 
 Single = (
@@ -14,6 +16,8 @@ Single = (
     | Annotated[QuestionsForm, tag("questions")]
     | Annotated[RankingForm, tag("ranking")]
     | Annotated[RatingForm, tag("rating")]
+    | Annotated[RewriteForm, tag("rewrite")]
+    | Annotated[DemonstrationForm, tag("demonstration")]
 )
 PartBody = Annotated[Single, by_kind()]
 PARTS: dict[str, type[BodyForm]] = {

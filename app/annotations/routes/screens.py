@@ -42,7 +42,9 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
     ids, htmls = {one.number: one.id for one in shown.completions}, {one.number: one.html for one in shown.completions}
     order = sorted(ids)
-    answers = on_screen(shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order])
+    answers = await on_screen(
+        session, protocol, shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order]
+    )
     return asking(protocol, answers, fields_from(shown.draft)) | {
         "mode": "task",
         "address": f"/projects/{access.project}/annotate/{shown.task}",

@@ -19,6 +19,10 @@ class CombinedProtocol(Asked):
     parts: tuple[PartProtocol, ...] = Field(min_length=2, max_length=6)
     name: ClassVar[str] = _("several questions")
 
+    @property
+    def needs_texts(self) -> bool:
+        return any(part.needs_texts for part in self.parts)
+
     @model_validator(mode="before")
     @classmethod
     def number_of_the_parts(cls, given: Any) -> Any:

@@ -3,9 +3,11 @@
 from typing import Annotated
 
 from app.projects.protocols.comparison import ComparisonProtocol
+from app.projects.protocols.demonstration import DemonstrationProtocol
 from app.projects.protocols.questions import QuestionsProtocol
 from app.projects.protocols.ranking import RankingProtocol
 from app.projects.protocols.rating import RatingProtocol
+from app.projects.protocols.rewrite import RewriteProtocol
 from app.unions import by_kind, tag
 
 Single = (
@@ -13,5 +15,7 @@ Single = (
     | Annotated[QuestionsProtocol, tag("questions")]
     | Annotated[RankingProtocol, tag("ranking")]
     | Annotated[RatingProtocol, tag("rating")]
+    | Annotated[RewriteProtocol, tag("rewrite")]
+    | Annotated[DemonstrationProtocol, tag("demonstration")]
 )
 PartProtocol = Annotated[Single, by_kind()]

@@ -127,14 +127,14 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
         for prompt_id, public_id in prompts.items()
         for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{public_id}")
     ]
-    wanted = wanted[: await _room(session, batch)]
+    wanted = wanted[: await room_in(session, batch)]
     await open_tasks(session, project_id, batch_id, wanted, k=batch.k, kind=protocol.kind)
     if wanted:
         await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
     return len(wanted)
 
 
-async def _room(session: AsyncSession, batch: Batch) -> int | None:
+async def room_in(session: AsyncSession, batch: Batch) -> int | None:
     """How many more tasks the batch takes; None: as many as there are.
 
     Where it has a target its makers count one after the other. The lock comes after the grouping, so that they wait for
