@@ -79,7 +79,12 @@ const host = {
   says,
   speak: (words) => (spoken.textContent = words),
   mark: (handle) => {
-    for (const answer of task().querySelectorAll("[data-answer]")) answer.classList.toggle("spoken-of", answer.dataset.answer === handle);
+    for (const answer of task().querySelectorAll("[data-answer]")) {
+      const isIt = answer.dataset.answer === handle;
+      answer.classList.toggle("spoken-of", isIt);
+      const { top, bottom } = answer.getBoundingClientRect();
+      if (isIt && (bottom < 0 || top > form().getBoundingClientRect().top)) answer.scrollIntoView({ block: "start" });
+    }
   },
 };
 
@@ -111,6 +116,7 @@ function turnTo(one) {
     other.element.hidden = other !== one;
     other.tab?.setAttribute("aria-current", other === one ? "step" : "false");
   }
+  for (const beside of form().querySelectorAll("[data-of]")) beside.hidden = beside.dataset.of !== one.element.dataset.kind;
   block.show();
 }
 
@@ -283,7 +289,7 @@ document.addEventListener("keydown", (event) => {
   if (block && armed && asks(event)) return event.preventDefault();
   const now = task();
   const name = CSS.escape(key.toUpperCase());
-  const button = now.querySelector(`[data-press="${name}"], [data-also="${name}"]`);
+  const button = now.querySelector(`button[data-press="${name}"], button[data-also="${name}"]`);
   const does = {
     s: () => now.querySelector("[data-skip]") && choose(now.querySelector("[data-skip]")),
     z: () => now.querySelector("[data-back]") && go(now.querySelector("[data-back]").getAttribute("href")),
@@ -300,7 +306,8 @@ document.addEventListener("keydown", (event) => {
 // Keys of what is asked come before the page's own. On a button or a link, Enter presses that.
 function asks(event) {
   if (event.key === "Enter") return !event.target.matches("a, summary, button:not(.chip):not([data-submit])") && (enter(), true);
-  const toggle = task().querySelector(`[data-toggle="${CSS.escape(event.key.toUpperCase())}"]`);
+  const { kind } = block.element.dataset;
+  const toggle = form().querySelector(`[data-of="${kind}"] [data-toggle="${CSS.escape(event.key.toUpperCase())}"]`);
   if (block.key(event)) return true;
   toggle?.click();
   return Boolean(toggle);

@@ -11,6 +11,7 @@ export function ranking(element, host) {
   const chips = new Map();
   let now = null;
   let isConfirmed = false;
+  let isDrawing = false; // moving an element takes its focus away, giving it back is no word of the hand
   board.hidden = false;
   element.querySelector(".plain-places").hidden = true;
 
@@ -21,7 +22,7 @@ export function ranking(element, host) {
     chip.textContent = place.dataset.place;
     chips.set(place, chip);
     chip.addEventListener("pointerdown", (event) => lift(event, place));
-    chip.addEventListener("focus", () => mark(place));
+    chip.addEventListener("focus", () => isDrawing || now === place || mark(place));
   }
   for (const tier of tiers) tier.addEventListener("click", (event) => event.target.closest(".chip") || put(now, tier.dataset.tier));
   noOrder?.addEventListener("input", () => draw());
@@ -54,6 +55,7 @@ export function ranking(element, host) {
     const isOff = Boolean(noOrder?.checked);
     board.classList.toggle("off", isOff);
     const focused = document.activeElement;
+    isDrawing = true;
     for (const place of places) {
       const chip = chips.get(place);
       const home = tiers.find((tier) => tier.dataset.tier === place.value).querySelector(".chips");
@@ -65,9 +67,11 @@ export function ranking(element, host) {
     }
     for (const tier of tiers) {
       const home = tier.querySelector(".chips");
-      home.append(...[...home.children].sort((one, other) => one.textContent.localeCompare(other.textContent)));
+      const inOrder = [...home.children].sort((one, other) => one.textContent.localeCompare(other.textContent));
+      if (inOrder.some((chip, n) => chip !== home.children[n])) home.append(...inOrder);
     }
     if (focused?.matches?.(".chip") && document.activeElement !== focused) focused.focus({ preventScroll: true });
+    isDrawing = false;
   }
 
   function lift(event, place) {

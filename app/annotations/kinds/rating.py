@@ -33,11 +33,14 @@ class KeptRating(Kept):
     ratings: tuple[KeptRated, ...]
 
     def words(self, letters: Sequence[str], protocol: RatingProtocol) -> str:
-        labels = {one.key: one for one in protocol.criteria}
         flags = {one.key: one.label for one in protocol.flags}
         told = []
         for rated in sorted(self.ratings, key=lambda rated: letters[rated.completion]):
-            said = [f"{labels[key].label} {in_words(labels[key], value)}" for key, value in rated.criteria.items()]
+            said = [
+                f"{asked.label} {in_words(asked, rated.criteria[asked.key])}"
+                for asked in protocol.criteria
+                if asked.key in rated.criteria
+            ]
             told.append(f"{letters[rated.completion]}: " + ", ".join(said + [flags[key] for key in rated.flags]))
         return "; ".join(told)
 
