@@ -7,10 +7,11 @@
 import { own } from "./own.js";
 import { questions } from "./questions.js";
 import { ranking } from "./ranking.js";
+import { rating } from "./rating.js";
 import { rewrite } from "./rewrite.js";
 import { written } from "./written.js";
 
-const kinds = { comparison: questions, questions: own, rating: questions, ranking, rewrite, demonstration: written };
+const kinds = { comparison: questions, questions: own, rating, ranking, rewrite, demonstration: written };
 
 export const blocksIn = (form, host) =>
   [...(form?.querySelectorAll("[data-kind]") || [])].filter((one) => kinds[one.dataset.kind]).map((one) => kinds[one.dataset.kind](one, host));

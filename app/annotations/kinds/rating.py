@@ -5,12 +5,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
+from app.annotations.kinds import spans
 from app.annotations.kinds.base import BodyForm, Fields, Form, Handle, Kept, OnScreen, Schema, number_of, one, refuse
+from app.annotations.kinds.spans import MOST, Span
 from app.projects.protocols import RatingProtocol
 from app.projects.protocols.rating import Criterion
 from app.translation import _
 
-VALUE, FLAG = "value.", "flag."  # value.<handle>.<criterion>=3 and flag.<handle>=<flag> in the browser's form
+# value.<handle>.<criterion>=3, flag.<handle>=<flag> and errors.<handle>=<lines> in the browser's form
+VALUE, FLAG, ERRORS = "value.", "flag.", "errors."
 Named = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 
 
@@ -20,11 +23,12 @@ class RatingSchema(Schema):
 
 
 class KeptRated(Form):
-    """What was said about one completion (its number). Error spans come here, as a field with a default."""
+    """What was said about one completion (its number). errors: in the order of its text."""
 
     completion: int
     criteria: dict[str, int] = Field(default={})
     flags: tuple[str, ...] = ()
+    errors: tuple[Span, ...] = ()
 
 
 class KeptRating(Kept):
@@ -41,7 +45,8 @@ class KeptRating(Kept):
                 for asked in protocol.criteria
                 if asked.key in rated.criteria
             ]
-            told.append(f"{letters[rated.completion]}: " + ", ".join(said + [flags[key] for key in rated.flags]))
+            said += [flags[key] for key in rated.flags] + spans.in_words(rated.errors, protocol.errors)
+            told.append(f"{letters[rated.completion]}: " + (", ".join(said) or _("nothing")))
         return "; ".join(told)
 
     def fields(self, handles: Sequence[str]) -> dict[str, list[str]]:
@@ -50,7 +55,12 @@ class KeptRating(Kept):
             handle = handles[rated.completion]
             said |= {f"{VALUE}{handle}.{key}": [str(value)] for key, value in rated.criteria.items()}
             said[FLAG + handle] = list(rated.flags)
+            said |= {ERRORS + handle: [spans.as_lines(rated.errors)]} if rated.errors else {}
         return said
+
+    def check(self, texts: Sequence[str]) -> None:
+        for rated in self.ratings:
+            spans.check_inside(rated.errors, texts[rated.completion])
 
     def told(self, ids: Sequence[str]) -> dict[str, Any]:
         body = self.model_dump(mode="json")
@@ -59,11 +69,13 @@ class KeptRating(Kept):
 
 
 class Rated(Form):
-    """What is said about one completion. criteria: value by the criterion's key; flags: keys of those that hold."""
+    """What is said about one completion. criteria: value by the criterion's key; flags: keys of those that hold;
+    errors: pieces of its text, `text` as the task was handed out with."""
 
     completion: Handle
     criteria: dict[Named, StrictInt] = Field(default={}, max_length=20)
     flags: tuple[Named, ...] = Field(default=(), max_length=20)
+    errors: tuple[Span, ...] = Field(default=(), max_length=MOST)
 
 
 class RatingForm(BodyForm):
@@ -80,17 +92,26 @@ class RatingForm(BodyForm):
             raise ValueError(_("an answer is rated twice"))
         return self
 
+    def canonical(self) -> dict[str, Any]:
+        said = self.model_dump(mode="json")
+        for rated in said["ratings"]:
+            if not rated["errors"]:
+                del rated["errors"]
+        return said
+
     @classmethod
     def posted(cls, fields: Fields) -> dict[str, Any]:
         rated: dict[str, dict[str, Any]] = {}
         for name, values in fields.items():
             start, _dot, rest = name.partition(".")
             handle, _dot, key = rest.partition(".")
-            if start + "." not in (VALUE, FLAG):
+            if start + "." not in (VALUE, FLAG, ERRORS):
                 continue
-            about = rated.setdefault(handle, {"completion": handle, "criteria": {}, "flags": []})
+            about = rated.setdefault(handle, {"completion": handle, "criteria": {}, "flags": [], "errors": []})
             if start + "." == FLAG:
                 about["flags"] = [value for value in values if value]
+            elif start + "." == ERRORS:
+                about["errors"] = spans.from_lines(values[-1])
             elif values[-1]:
                 about["criteria"][key] = whole(values[-1])
         ratings = list(rated.values())
@@ -109,6 +130,7 @@ class RatingForm(BodyForm):
                 completion=number,
                 criteria={one.key: about.criteria[one.key] for one in protocol.criteria if one.key in about.criteria},
                 flags=tuple(one.key for one in protocol.flags if one.key in about.flags),
+                errors=spans.fitting(about.errors, protocol.errors),
             )
             for number, about in sorted(rated.items())
         )
@@ -116,7 +138,7 @@ class RatingForm(BodyForm):
 
     @classmethod
     def screen(cls, protocol: RatingProtocol, shown: Sequence[OnScreen], *, is_alone: bool) -> dict[str, Any]:
-        one_question = len(shown) * len(protocol.criteria) == 1 and not protocol.flags
+        one_question = len(shown) * len(protocol.criteria) == 1 and not protocol.flags and protocol.errors is None
         title = _("Rate the answer") if len(shown) == 1 else _("Rate each answer")
         return {"title": title, "points": {one.key: points_of(one) for one in protocol.criteria}, "one": one_question}
 

@@ -10,6 +10,7 @@ from app.accounts.permissions import Permission
 from app.annotations.actions import set_aside, withdraw
 from app.annotations.forms import Reason
 from app.annotations.kinds import in_words, read_kept
+from app.annotations.kinds.marked import marked_in
 from app.annotations.queries import everybodys, mine, my_answer, my_answers, versions_of
 from app.annotations.tables import Annotation
 from app.cursors import Cursor, page_of
@@ -58,6 +59,7 @@ async def one_of_mine(request: Request, annotation: UUID, access: Own, session: 
         project=project,
         answer=answer,
         versions=versions,
+        marked=marked_in(answer.annotation.body, answer.annotation.sides, answer.shown, answer.protocol),
         written=read_kept(answer.annotation.body).written(),
     )
 

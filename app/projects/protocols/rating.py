@@ -50,8 +50,28 @@ class Flag(Body):
     label: Label
 
 
+SEVERITIES = (
+    Flag(key="minor", label=_("minor")),
+    Flag(key="major", label=_("major")),
+    Flag(key="critical", label=_("critical")),
+)
+
+
+class Errors(Body):
+    """Pieces of an answer's text may be marked as wrong: each with a category and a severity."""
+
+    categories: tuple[Flag, ...] = Field(min_length=1, max_length=12)
+    severities: tuple[Flag, ...] = Field(default=SEVERITIES, min_length=1, max_length=5)
+
+    @model_validator(mode="after")
+    def keys_are_different(self) -> Self:
+        if twice := repeated([one.key for one in (*self.categories, *self.severities)]):
+            raise ValueError(_("“{key}” is there twice").format(key=twice))
+        return self
+
+
 class RatingProtocol(Asked):
-    """criteria are asked of each answer in this order; flags may be set on each."""
+    """criteria are asked of each answer in this order; flags may be set on each; errors may be marked in its text."""
 
     kind: Literal["rating"] = "rating"
     completions: int = Field(default=1, ge=1, le=MOST)
@@ -59,6 +79,7 @@ class RatingProtocol(Asked):
         default=(Criterion(key="quality", label=_("Quality"), low=_("very bad"), high=_("very good")),), max_length=20
     )
     flags: tuple[Flag, ...] = Field(default=(), max_length=20)
+    errors: Errors | None = None
     name: ClassVar[str] = _("rating")
     _elsewhere: frozenset[str] = PrivateAttr(default=frozenset())  # criteria that this prompt's tags leave out
 
@@ -67,9 +88,13 @@ class RatingProtocol(Asked):
         for named in (self.criteria, self.flags):
             if twice := repeated([one.key for one in named]):
                 raise ValueError(_("“{key}” is there twice").format(key=twice))
-        if not self.criteria and not self.flags:
-            raise ValueError(_("a rating asks for something: name a criterion or a flag"))
+        if not self.criteria and not self.flags and self.errors is None:
+            raise ValueError(_("a rating asks for something: name a criterion, a flag or a category of errors"))
         return self
+
+    @property
+    def needs_texts(self) -> bool:
+        return self.errors is not None
 
     @property
     def elsewhere(self) -> frozenset[str]:
