@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictInt,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from app.annotations.kinds import spans
 from app.annotations.kinds.base import BodyForm, Fields, Form, Handle, Kept, OnScreen, Schema, number_of, one, refuse
@@ -23,12 +30,18 @@ class RatingSchema(Schema):
 
 
 class KeptRated(Form):
-    """What was said about one completion (its number). errors: in the order of its text."""
+    """What was said about one completion (its number). errors: in the order of its text; not there where there are
+    none, as in bodies from before there were any."""
 
     completion: int
     criteria: dict[str, int] = Field(default={})
     flags: tuple[str, ...] = ()
     errors: tuple[Span, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def without_nothing(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = written(self)
+        return said if self.errors else {name: value for name, value in said.items() if name != "errors"}
 
 
 class KeptRating(Kept):

@@ -118,6 +118,12 @@ def test_the_last_character_may_be_wrong_and_a_project_without_errors_takes_none
     assert protocol().needs_texts is True
 
 
+def test_a_rating_without_errors_is_stored_as_before_there_were_any() -> None:
+    body = to_keep(from_fields("rating", {"flag.x": [""], "errors.x": [""]}), protocol(), {"x": 0}, [TEXT])
+    assert body["ratings"] == [{"completion": 0, "criteria": {}, "flags": []}]
+    assert KeptRating.model_validate(body).fields(["x"]) == {"flag.x": []}
+
+
 def test_saying_nothing_about_errors_leaves_the_digest_as_it_was() -> None:
     with_field = from_fields("rating", {"value.x.quality": ["3"], "errors.x": [""]})
     assert with_field.digest() == from_fields("rating", {"value.x.quality": ["3"]}).digest()
