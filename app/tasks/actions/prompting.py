@@ -30,8 +30,9 @@ async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
         wanted = [NewTask(prompt_id, ()) for prompt_id in prompts][: await room_in(session, batch)]
         await open_tasks(session, project_id, batch.id, wanted, k=batch.k, kind=protocol.kind)
         if wanted:
-            told = {"project_id": project_id, "subject": batch.public_id, "tasks": len(wanted)}
-            await events.record(session, "tasks.opened", **told)
+            await events.record(
+                session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted)
+            )
         made += len(wanted)
     return made
 
