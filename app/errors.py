@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 from app.pages import respond
 from app.translation import _
+from app.unions import steps_to
 
 log = logging.getLogger("hone.errors")
 
@@ -135,7 +136,7 @@ def problem_page(request: Request, error: DomainError, details: list[dict[str, s
 def readable(error: RequestValidationError) -> list[dict[str, str]]:
     """Pydantic's findings as field and sentence; what was sent is not repeated."""
     return [
-        {"field": ".".join(str(step) for step in found["loc"][1:]) or str(found["loc"][0]), "reason": found["msg"]}
+        {"field": ".".join(map(str, steps_to(found)[1:])) or str(found["loc"][0]), "reason": found["msg"]}
         for found in error.errors()
     ]
 

@@ -14,7 +14,7 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations.routes import answers, workspace
+from app.annotations.routes import answers, trying, workspace, writing
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -27,7 +27,7 @@ from app.evaluation import routes as evaluation
 from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.projects import api as projects_api
-from app.projects.routes import projects, versions
+from app.projects.routes import projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.settings import get_settings
@@ -40,13 +40,17 @@ from app.version import RELEASE
 # Routes are tried one after the other, so the page that is asked for most comes before its turn.
 PAGES: list[APIRouter] = [
     workspace.router,
+    writing.router,
     sign_in.router,
     invitations.router,
     account.router,
     people.router,
     members.router,
+    starting.router,
+    trying.router,
     projects.router,
     versions.router,
+    protocols.router,
     prompts.router,
     checkpoints.router,
     completions.router,

@@ -1,56 +1,75 @@
 // What was said and is not on the server yet. An entry is kept in this browser before it is sent, stays until the
 // server has answered it, and is sent again under the same key: the server keeps it once, however often it arrives.
 // One that the server fails at again and again is set back: it stays, and the others are sent before it.
+//
+// Each entry is an item of the browser's storage of its own and belongs to one page, which alone sends it: two tabs
+// never overwrite each other's. What a page that is gone has left behind belongs to the next one that looks.
 const LONGEST_WAIT = 15000;
 const FAILURES = 5; // of the server at one entry, before it is set back
 const PATIENCE = 20000;
+const SURELY_SENT = 3 * 60 * 1000; // by a page that lives and is online
 
 export function openOutbox(name, { answered, kept, signedOut, changed }) {
-  let entries = read(name);
+  const watched = new Set(); // other pages with entries
+  let page = newId();
+  let entries = []; // of this page
   let busy = false;
   let again = 0;
   let tries = 0;
 
-  function write() {
+  function write(entry) {
+    entry.page = page;
     try {
-      localStorage.setItem(name, JSON.stringify(entries));
+      localStorage.setItem(`${name}/${entry.id}`, JSON.stringify(entry));
     } catch {
       // full or forbidden: the entry lives as long as this page does
     }
-    tell();
+  }
+
+  function add(entry) {
+    entries = inOrder([...entries, entry]);
+    write(entry);
+  }
+
+  function remove(gone) {
+    entries = entries.filter((one) => one.id !== gone.id);
+    localStorage.removeItem(`${name}/${gone.id}`);
   }
 
   // Changes that the server has refused to take or could not be asked about (what is on its way is not counted), and
   // answers that it fails at.
   function tell() {
     const failing = entries.filter((entry) => entry.kind === "answer" && isSetBack(entry));
-    const waiting = entries.filter((entry) => entry.tries > 0 && !failing.includes(entry));
+    const waiting = entries.filter((entry) => entry.tries > 0 && !entry.isHeld && !failing.includes(entry));
     changed(waiting.reduce((sum, entry) => sum + entry.changes, 0), failing.length);
   }
 
   function put(entry) {
-    const old = entries.find((one) => one.url === entry.url);
     const isLate = entry.kind !== "draft";
-    entries = entries.filter((one) => one.url !== entry.url && !(isLate && one.screen === entry.screen && one.kind === "draft"));
-    const id = `${Date.now()}.${Math.random()}`;
-    entries.push({ ...entry, id, tries: old ? old.tries : 0, changes: (old ? old.changes : 0) + 1, failures: 0 });
-    entries = inOrder(entries);
-    write();
+    const old = entries.find((one) => one.url === entry.url);
+    for (const one of entries) {
+      if (one.url === entry.url || (isLate && one.screen === entry.screen && one.kind === "draft")) remove(one);
+    }
+    add({ ...entry, id: newId(), tries: old ? old.tries : 0, changes: (old ? old.changes : 0) + 1, failures: 0 });
+    tell();
     send();
   }
 
   async function send() {
-    if (busy || !entries.length) return;
+    const entry = entries.find((one) => !one.isHeld);
+    if (busy || !entry) return;
     busy = true;
     clearTimeout(again);
-    const entry = entries[0];
     const outcome = await attempt(entry);
     busy = false;
+    const isCurrent = entries.some((one) => one.id === entry.id); // no newer one has taken its place meanwhile
     if (outcome.wait !== undefined) {
       entry.tries += 1;
       tries += 1;
-      if (outcome.isFailure) fail(entry);
-      write();
+      if (outcome.isFailure) entry.failures = (entry.failures || 0) + 1; // at this entry: once is chance
+      if (isCurrent) write(entry);
+      if (isCurrent && isSetBack(entry)) entries = inOrder([...entries.filter((one) => one !== entry), entry]);
+      tell();
       kept(entry);
       if (outcome.isSignedOut) signedOut();
       if (outcome.isFailure && isSetBack(entry) && !entries.every(isSetBack)) {
@@ -61,30 +80,63 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
       return;
     }
     tries = 0;
-    const isCurrent = entries.some((one) => one.id === entry.id);
-    entries = entries.filter((one) => one.id !== entry.id);
-    write();
-    if (isCurrent) answered(entry, outcome.status, outcome.text);
-    if (entries.length) send();
+    if (isCurrent) remove(entry);
+    tell();
+    if (isCurrent && answered(entry, outcome.status, outcome.text)) add({ ...entry, tries: 0, isHeld: true });
+    send();
   }
 
-  // The server failed at this entry itself. Once is chance; more often, and the others go first.
-  function fail(entry) {
-    entry.failures = (entry.failures || 0) + 1;
-    if (!entries.includes(entry)) return; // a newer one has taken its place meanwhile
-    if (isSetBack(entry)) entries = inOrder([...entries.filter((one) => one !== entry), entry]);
+  // ---- other pages -------------------------------------------------------------------------------------------------
+
+  function live() {
+    page = newId();
+    entries.forEach(write);
+    navigator.locks?.request(`${name}/${page}`, () => new Promise(() => {})).catch(() => {});
   }
 
+  function watch(isFirst = false) {
+    for (const { page: other } of stored(name)) {
+      if (other === page || watched.has(other)) continue;
+      watched.add(other);
+      whenGone(`${name}/${other}`, isFirst, () => {
+        watched.delete(other);
+        takeOver(stored(name).filter((entry) => entry.page === other));
+      });
+    }
+  }
+
+  function takeOver(left) {
+    for (const entry of left) if (!entries.some((one) => one.id === entry.id)) add({ ...entry, isHeld: false });
+    tell();
+    send();
+  }
+
+  addEventListener("pageshow", (event) => event.persisted && live()); // what holds a lock ends when a page is put away
+  addEventListener("storage", (event) => event.key?.startsWith(`${name}/`) && watch());
   addEventListener("online", send);
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && send());
   addEventListener("focus", send);
-  tell();
-  send();
-  return { put, send, of: (screen) => entries.filter((entry) => entry.screen === screen) };
+  live();
+  takeOver(storedAsList(name));
+  watch(true);
+  return { put, send, of: (screen) => everything().filter((entry) => entry.screen === screen) };
+
+  function everything() {
+    return [...entries, ...stored(name).filter((entry) => !entries.some((one) => one.id === entry.id))];
+  }
 }
 
+const newId = () => `${Date.now()}.${Math.random()}`;
 const isSetBack = (entry) => entry.failures >= FAILURES;
 const inOrder = (entries) => [...entries.filter((one) => !isSetBack(one)), ...entries.filter(isSetBack)];
+
+// A page holds a lock as long as it lives. Where browsers offer none (plain http), nobody knows who lives: what is
+// found on arrival is taken over at once, and what appears later when its own page must have sent it. That may send an
+// entry twice, which the server keeps once.
+function whenGone(lock, isFirst, work) {
+  if (navigator.locks) navigator.locks.request(lock, work).catch(() => {});
+  else setTimeout(work, isFirst ? 0 : SURELY_SENT);
+}
 
 async function attempt(entry) {
   try {
@@ -104,10 +156,23 @@ async function attempt(entry) {
   }
 }
 
-function read(name) {
+// All pages' entries, in the order in which they were made.
+function stored(name) {
+  const items = Object.keys(localStorage).filter((item) => item.startsWith(`${name}/`));
+  return items.sort().flatMap((item) => parsed(localStorage.getItem(item)) || []);
+}
+
+// What pages before this one kept in one item for all tabs.
+function storedAsList(name) {
+  const entries = parsed(localStorage.getItem(name)) || [];
+  localStorage.removeItem(name);
+  return entries;
+}
+
+function parsed(item) {
   try {
-    return JSON.parse(localStorage.getItem(name)) || [];
+    return JSON.parse(item);
   } catch {
-    return [];
+    return null;
   }
 }

@@ -1,11 +1,14 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without this
 // module: every choice is an ordinary button of an ordinary form.
+import { openDrafts } from "./annotate-drafts.js";
 import { openOutbox } from "./annotate-outbox.js";
+import { blocksIn } from "./kinds/index.js";
 
 const ARMED_AFTER = 400; // milliseconds after a task is painted, unless the hand has moved before
 const HAND_MOVED = 8; // pixels: more than a hand that only finishes its double click
-const DRAFT_AFTER = 500;
+const TYPING = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
+const BESIDE = ["key", "version", "kind", "parts", "seen"]; // go along with an answer and are no part of it
 const FORM = "application/x-www-form-urlencoded";
 
 const workspace = document.getElementById("workspace");
@@ -20,6 +23,8 @@ let travelled = 0;
 let isPainted = false;
 let hasMoved = false;
 let showing = null; // the element of the task that is on the screen
+let blocks = []; // what is asked besides a choice that one key decides
+let block = null; // the one that the hand is at
 
 const task = () => document.getElementById("task");
 const screenOf = (element) => element?.dataset.key || element?.dataset.annotation || "";
@@ -27,6 +32,14 @@ const form = () => task().querySelector("[data-choices]");
 const seen = () => document.getElementById("guidelines-text")?.dataset.version || 0;
 
 const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept, signedOut, changed });
+const drafts = openDrafts(outbox, {
+  task,
+  form,
+  belongs: (name) => !BESIDE.includes(name),
+  redraw: () => blocks.forEach((one) => one.draw()),
+  tell,
+  says,
+});
 
 // ---- a task arrives ------------------------------------------------------------------------------------------------
 
@@ -38,7 +51,7 @@ function arrive({ isFirst = false } = {}) {
   travelled = 0;
   for (const hidden of now.querySelectorAll("[data-guidelines], [data-keys]")) hidden.hidden = false;
   showGuidelines(guidelinesAreOpen());
-  restoreDraft();
+  arrange();
   if (!isFirst) {
     window.scrollTo(0, 0);
     now.focus({ preventScroll: true });
@@ -60,6 +73,65 @@ document.addEventListener("pointermove", (event) => {
   armed = travelled > HAND_MOVED;
 });
 
+// ---- what is asked (static/kinds) ----------------------------------------------------------------------------------
+
+const host = {
+  says,
+  speak: (words) => (spoken.textContent = words),
+  mark: (handle) => {
+    for (const answer of task().querySelectorAll("[data-answer]")) {
+      const isIt = answer.dataset.answer === handle;
+      answer.classList.toggle("spoken-of", isIt);
+      const { top, bottom } = answer.getBoundingClientRect();
+      if (isIt && (bottom < 0 || top > form().getBoundingClientRect().top)) answer.scrollIntoView({ block: "start" });
+    }
+  },
+};
+
+function arrange() {
+  blocks = blocksIn(form(), host);
+  block = null;
+  drafts.restore();
+  for (const one of blocks) one.draw();
+  if (!blocks.length) return;
+  if (blocks.length > 1) drawTabs();
+  turnTo(blocks[0]);
+}
+
+function drawTabs() {
+  const tabs = document.createElement("div");
+  tabs.className = "part-tabs";
+  for (const one of blocks) {
+    const tab = tabs.appendChild(document.createElement("button"));
+    Object.assign(tab, { type: "button", className: "step", textContent: one.element.dataset.title });
+    tab.addEventListener("click", () => turnTo(one));
+    one.tab = tab;
+  }
+  form().prepend(tabs);
+}
+
+function turnTo(one) {
+  block = one;
+  for (const other of blocks) {
+    other.element.hidden = other !== one;
+    other.tab?.setAttribute("aria-current", other === one ? "step" : "false");
+  }
+  for (const beside of form().querySelectorAll("[data-of]")) beside.hidden = beside.dataset.of !== one.element.dataset.kind;
+  block.show();
+}
+
+// Enter: to the next open question; to the next part; and when nothing is open, away with it.
+function enter() {
+  if (!armed || block.enter()) return;
+  const open = blocks.map((one) => [one, one === block || one.wasSeen ? one.missing() : null]);
+  block.wasSeen = true;
+  const [next, words] = open.find(([one, missing]) => missing !== "") || [];
+  const place = task().querySelector("[data-missing]");
+  place.textContent = words || "";
+  if (!next) return choose(task().querySelector("[data-submit]"));
+  if (next !== block) turnTo(next);
+}
+
 // ---- a person decides ----------------------------------------------------------------------------------------------
 
 function choose(button) {
@@ -72,7 +144,7 @@ function choose(button) {
   for (const other of asked.querySelectorAll(".chosen")) other.classList.remove("chosen");
   button.classList.add("chosen");
   tell(says.saysSending);
-  clearTimeout(draftTimer);
+  drafts.drop();
   const isSkip = "skip" in button.dataset;
   const url = isSkip ? button.getAttribute("formaction") : asked.getAttribute("action");
   outbox.put({ kind: isSkip ? "skip" : "answer", screen: screenOf(task()), url, body: said.toString(), type: FORM });
@@ -80,7 +152,7 @@ function choose(button) {
 
 function answered(entry, status, text) {
   signIn.close();
-  if (entry.kind === "draft") return draftAnswered(entry, status, text);
+  if (entry.kind === "draft") return drafts.answered(entry, status, text);
   const isHere = entry.screen === screenOf(task());
   if (status < 300) {
     if (isHere || task().dataset.mode === "waiting") return swap(task(), text, "outerHTML");
@@ -126,50 +198,19 @@ function tell(words) {
   if (place) place.textContent = words;
 }
 
-// ---- what is typed -------------------------------------------------------------------------------------------------
+// ---- what is typed (annotate-drafts.js) ----------------------------------------------------------------------------
 
-let draftTimer = 0;
-let rev = 0;
-
-document.addEventListener("input", (event) => {
-  if (!event.target.matches("[data-draft]") || task().dataset.mode !== "task") return;
-  clearTimeout(draftTimer);
-  draftTimer = setTimeout(saveDraft, DRAFT_AFTER);
-});
-
-function saveDraft() {
-  const box = task().querySelector("[data-draft]");
-  const { key, mode } = task().dataset;
-  if (!box || mode !== "task") return;
-  rev = Math.max(rev + 1, Date.now());
-  const body = JSON.stringify({ key, rev, body: { justification: box.value } });
-  const url = `${form().getAttribute("action")}/draft`;
-  outbox.put({ kind: "draft", screen: key, url, body, type: "application/json" });
-}
-
-function draftAnswered(entry, status, text) {
-  if (status >= 300 || entry.screen !== screenOf(task())) return;
-  tell(`${says.saysDraft} ${JSON.parse(text).saved}`);
-}
-
-function restoreDraft() {
-  const box = task().querySelector("[data-draft]");
-  const mine = outbox?.of(screenOf(task())).find((entry) => entry.kind === "draft");
-  if (!box || !mine) return;
-  const draft = JSON.parse(mine.body);
-  if (draft.rev <= Number(task().dataset.rev)) return;
-  box.value = draft.body.justification;
-  box.closest("details").open = true;
-}
+document.addEventListener("input", (event) => event.target.closest("[data-choices]") && drafts.touched());
 
 setInterval(() => {
-  if (hasMoved && document.visibilityState === "visible") saveDraft();
+  if (hasMoved && document.visibilityState === "visible") drafts.save();
   hasMoved = false;
 }, AT_WORK);
 
 // ---- going back, and beside the task -------------------------------------------------------------------------------
 
 async function go(address) {
+  drafts.flush();
   const asked = new URL(address, location.href);
   asked.searchParams.set("seen", seen());
   const { annotation } = task().dataset;
@@ -207,14 +248,15 @@ function toggleGuidelines() {
 // ---- hands ---------------------------------------------------------------------------------------------------------
 
 document.addEventListener("click", (event) => {
-  const pressed = event.target.closest("[data-press], [data-skip], [data-back], [data-forward], [data-guidelines], [data-try-now]");
-  if (!pressed) return;
+  const pressed = event.target.closest("[data-press], [data-skip], [data-back], [data-forward], [data-guidelines], [data-try-now], [data-submit]");
+  if (!pressed || pressed.matches("input")) return;
   const does = pressed.dataset;
   if ("guidelines" in does) return toggleGuidelines();
   if ("tryNow" in does) return signIn.close(), outbox.send();
   event.preventDefault();
   if (event.detail > 1) return; // the second half of a double click
   if ("back" in does || "forward" in does) return go(pressed.getAttribute("href"));
+  if ("submit" in does) return enter();
   choose(pressed);
 });
 
@@ -229,18 +271,25 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const { target, key } = event;
-  if (target.matches("input, textarea, select, [contenteditable]")) {
+  if (key === "Enter" && (event.ctrlKey || event.metaKey) && blocks.length && !event.repeat && !signIn.open) {
+    event.preventDefault();
+    return enter();
+  }
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (target.matches(TYPING)) {
     if (key === "Escape") target.blur();
+    const isLine = key === "Enter" && !target.matches("textarea"); // in a text, Enter is a new line
+    if (isLine && block?.element.contains(target)) event.preventDefault(), enter();
     return;
   }
   if (signIn.open) return;
   if (key === "?") return document.getElementById("keys").togglePopover();
   if (document.querySelector(":popover-open")) return;
+  if (block && armed && asks(event)) return event.preventDefault();
   const now = task();
   const name = CSS.escape(key.toUpperCase());
-  const button = now.querySelector(`[data-press="${name}"], [data-also="${name}"]`);
+  const button = now.querySelector(`button[data-press="${name}"], button[data-also="${name}"]`);
   const does = {
     s: () => now.querySelector("[data-skip]") && choose(now.querySelector("[data-skip]")),
     z: () => now.querySelector("[data-back]") && go(now.querySelector("[data-back]").getAttribute("href")),
@@ -253,6 +302,16 @@ document.addEventListener("keydown", (event) => {
   if (button) choose(button);
   else does();
 });
+
+// Keys of what is asked come before the page's own. On a button or a link, Enter presses that.
+function asks(event) {
+  if (event.key === "Enter") return !event.target.matches("a, summary, button:not(.chip):not([data-submit])") && (enter(), true);
+  const { kind } = block.element.dataset;
+  const toggle = form().querySelector(`[data-of="${kind}"] [data-toggle="${CSS.escape(event.key.toUpperCase())}"]`);
+  if (block.key(event)) return true;
+  toggle?.click();
+  return Boolean(toggle);
+}
 
 function openReason() {
   const box = task().querySelector("[data-draft]");

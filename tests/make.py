@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.access import hashed
 from app.accounts.permissions import Role
 from app.accounts.tables import ApiToken, Membership, SignIn, User
-from app.annotations.forms import KeptComparison
+from app.annotations.kinds import KeptComparison
 from app.annotations.tables import Annotation
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.completions.tables import Completion
@@ -29,6 +29,7 @@ PROTOCOL = {
     "kind": "comparison",
     "completions": 2,
     "scale": 7,
+    "choose": "best",
     "ties": True,
     "both_bad": True,
     "neither_valid": False,
@@ -117,11 +118,12 @@ async def task(
     prompt_row: Prompt | None = None,
     completions: list[Completion] | None = None,
     rank: int | None = None,
+    shows: int = 2,
     **values: Any,
 ) -> Task:
-    """An open comparison of two completions with k free slots."""
+    """An open task with k free slots that shows so many completions; a comparison unless `kind` says otherwise."""
     asked = prompt_row or await prompt(session, project)
-    pair = completions or [await completion(session, asked), await completion(session, asked)]
+    pair = completions or [await completion(session, asked) for _ in range(shows)]
     made = await _added(session, Task(project_id=project.id, batch_id=batch.id, prompt_id=asked.id, k=k, **values))
     for number, one in enumerate(pair):
         session.add(TaskCompletion(project_id=project.id, task_id=made.id, number=number, completion_id=one.id))

@@ -13,6 +13,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import Saved, edit, set_aside, submit, withdraw
 from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason
+from app.annotations.kinds import read_kept
 from app.annotations.queries import everybodys, streamed
 from app.annotations.tables import Annotation, AnnotationState
 from app.cursors import Cursor, Limit, page_of
@@ -37,7 +38,7 @@ class SavedView(BaseModel):
 class AnnotationView(BaseModel):
     """One answer. rater: a pseudonym that means the same person throughout this project and nowhere else.
 
-    body.preferred: id of the completion. shown: ids of the completions in the order of the rater's screen.
+    Completions in the body are named by their ids. shown: these ids in the order of the rater's screen.
     fast: given quicker than the texts can be read.
     """
 
@@ -122,7 +123,6 @@ def view(row: Any) -> AnnotationView:
     """A row of `everybodys`: completions are named by their ids instead of their numbers."""
     (_id, public_id, kind, body, state, version, sides, fast, shown_at, submitted_at, task, purpose, prompt) = row[:13]
     (_rendered, completions, rater, protocol, _protocol_id, guidelines) = row[13:]
-    preferred = body.get("preferred")
     return AnnotationView(
         id=public_id,
         task=task,
@@ -130,7 +130,7 @@ def view(row: Any) -> AnnotationView:
         purpose=purpose,
         rater=rater,
         kind=kind,
-        body=body if preferred is None else {**body, "preferred": str(completions[preferred])},
+        body=read_kept(body).told([str(one) for one in completions or ()]),
         shown=[completions[number] for number in sides],
         state=state,
         version=version,

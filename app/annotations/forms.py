@@ -1,121 +1,16 @@
-"""What people and programs may say about a task: a tagged union by `kind`, each with its own rule."""
+"""What may come in about an answer: from programs, from the browser's form, and drafts of either."""
 
-import hashlib
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl
 from uuid import UUID
 
-import orjson
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StringConstraints
 
+from app.annotations.kinds import Body, BodyForm, from_fields
+from app.annotations.kinds.base import Form
 from app.errors import Invalid
 from app.projects.forms import without_nul
-from app.projects.rules import ProtocolBody
 from app.translation import _
-
-Words = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(without_nul)]
-Flag = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(without_nul)]
-OutcomeWord = Literal["preferred", "tie", "both_bad", "neither_valid"]
-
-
-class Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ComparisonBody(Form):
-    """One person's judgement between two completions.
-
-    preferred: the handle under which this task showed the completion; strength: 1 (slightly better) … the protocol's
-    number of levels. Both are given exactly when the outcome is `preferred`.
-    """
-
-    kind: Literal["comparison"] = "comparison"
-    outcome: OutcomeWord = Field(description="preferred, tie, both_bad or neither_valid, as far as the protocol asks")
-    preferred: str | None = Field(default=None, max_length=64, description="handle of the better completion")
-    strength: StrictInt | None = Field(default=None, ge=1, le=9, description="1 = slightly better")
-    justification: Words = ""
-    flags: tuple[Flag, ...] = Field(default=(), max_length=20)
-
-    @model_validator(mode="after")
-    def does_not_contradict_itself(self) -> Self:
-        chosen = self.outcome == "preferred"
-        if chosen and self.preferred is None:
-            raise ValueError(_("the outcome is “preferred”, so `preferred` must name a completion"))
-        if chosen and self.strength is None:
-            raise ValueError(_("the outcome is “preferred”, so `strength` must say how much better"))
-        if not chosen and self.preferred is not None:
-            raise ValueError(
-                _("the outcome is “{outcome}”, so no completion is preferred").format(outcome=self.outcome)
-            )
-        if not chosen and self.strength is not None:
-            raise ValueError(_("the outcome is “{outcome}”, so there is no strength").format(outcome=self.outcome))
-        return self
-
-    def digest(self) -> bytes:
-        """Tells a repeated submission from another one under the same key: SHA-256 of canonical JSON."""
-        return hashlib.sha256(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
-
-
-# Later kinds (ranking, rating, rewrite …) join this union; `kind` tells them apart.
-Body = ComparisonBody
-
-
-class NotOneOfThese(Invalid):
-    code = "not-one-of-these"
-    sentence = _("That answer is not one of this task's answers.")
-
-
-class AgainstTheProtocol(Invalid):
-    code = "against-the-protocol"
-
-
-class KeptSchema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: Literal["hone.comparison"] = "hone.comparison"
-    version: Literal[1] = 1
-
-
-class KeptComparison(BaseModel):
-    """A comparison as it is stored. preferred: number of the completion in its task (`task_completions.number`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True)
-    schema_: KeptSchema = Field(default=KeptSchema(), alias="schema")
-    kind: Literal["comparison"] = "comparison"
-    outcome: Literal["preferred", "tie", "both_bad", "neither_valid"]
-    preferred: int | None = None
-    strength: int | None = None
-    justification: str = ""
-    flags: tuple[str, ...] = ()
-
-
-def kept(body: ComparisonBody, protocol: ProtocolBody, numbers: Mapping[str, int]) -> dict[str, Any]:
-    """The body to store. numbers: completion number by the handle of this slot.
-
-    :raises NotOneOfThese: it prefers a completion that the task did not show.
-    :raises AgainstTheProtocol: an outcome or strength that the protocol does not offer.
-    """
-    allowed = {"tie": protocol.ties, "both_bad": protocol.both_bad, "neither_valid": protocol.neither_valid}
-    if not allowed.get(body.outcome, True):
-        raise AgainstTheProtocol(
-            field="outcome", reason=_("this project does not offer “{outcome}”").format(outcome=body.outcome)
-        )
-    if body.strength is not None and body.strength > protocol.levels:
-        reason = _("{strength} is beyond the {levels} levels of this project's scale")
-        raise AgainstTheProtocol(field="strength", reason=reason.format(strength=body.strength, levels=protocol.levels))
-    if body.preferred is not None and body.preferred not in numbers:
-        raise NotOneOfThese
-    preferred = None if body.preferred is None else numbers[body.preferred]
-    said = body.model_dump(exclude={"kind", "preferred"})
-    return KeptComparison(preferred=preferred, **said).model_dump(mode="json")
 
 
 class NewAnnotation(Form):
@@ -145,25 +40,38 @@ def storable(value: Any) -> Any:
 
 
 class NewDraft(Form):
-    """What was typed so far. rev rises with each change; a late packet never overwrites newer words."""
+    """What was typed so far. rev rises with each change; a late packet never overwrites newer words.
+
+    over: revs of the drafts that these words grew out of. Any other draft that is there was typed elsewhere, and stays.
+    """
 
     key: UUID
     rev: StrictInt = Field(ge=1, le=2**53)
+    over: Annotated[list[Annotated[StrictInt, Field(ge=0, le=2**53)]], Field(max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(storable)]
 
 
-class ChosenForm(Form):
-    """The browser's one-button answer: `tie`, `both_bad`, `neither_valid`, or `<handle>.<strength>` of the better one.
+class PostedForm(Form):
+    """The browser's form: what goes along with an answer, and the fields that its kind reads.
 
     key: of a first answer. version: of the answer that an edit was made from. seen: version of the guidelines that
     stand on the page.
     """
 
-    choice: Annotated[str, StringConstraints(max_length=100)]
-    justification: Words = ""
+    kind: str = "comparison"
     key: UUID | None = None
     version: int | None = None
     seen: int = 0
+    fields: dict[str, list[Annotated[str, StringConstraints(max_length=100_000)]]]
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Self:
+        """:raises ValidationError: naming the field."""
+        fields: dict[str, list[str]] = {}
+        for name, value in parse_qsl(raw.decode(errors="replace"), keep_blank_values=True):
+            fields.setdefault(name, []).append(value)
+        beside = {name: fields.pop(name)[-1] for name in BESIDE if name in fields}
+        return cls.model_validate(beside | {"fields": fields})
 
     def the_key(self) -> UUID:
         """:raises Invalid: it is not there."""
@@ -171,22 +79,12 @@ class ChosenForm(Form):
             raise Invalid(field="key", reason=_("the key that came with the task is missing"))
         return self.key
 
-    def body(self) -> Body:
+    def body(self) -> BodyForm:
         """:raises Invalid: it contradicts itself."""
-        handle, dot, strength = self.choice.rpartition(".")
-        said: dict[str, Any] = {"outcome": self.choice}
-        if dot:
-            said = {
-                "outcome": "preferred",
-                "preferred": handle,
-                "strength": int(strength) if strength.isascii() and strength.isdigit() else 0,
-            }
-        try:
-            return ComparisonBody(justification=self.justification, **said)
-        except ValidationError as wrong:
-            found = wrong.errors()[0]
-            field = ".".join(str(step) for step in found["loc"]) or "body"
-            raise Invalid(field=field, reason=found["msg"]) from None
+        return from_fields(self.kind, self.fields)
+
+
+BESIDE = ("kind", "key", "version", "seen")
 
 
 class Reason(Form):

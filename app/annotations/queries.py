@@ -6,87 +6,54 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, func, select
+from sqlalchemy import Row, Select, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
+from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ProtocolBody
 from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
-from app.tasks.queries import protocol_body
+from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
 from app.tasks.tables import Task, TaskCompletion
-from app.translation import _
-
-LETTERS = "ABCDEFGH"
 
 
-@dataclass(frozen=True, slots=True)
-class OnScreen:
-    """One answer as a person sees it: a letter for its side, a handle made for this slot, and the text."""
-
-    letter: str
-    handle: str
-    html: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One button: what it sends, the key that presses it, its words, and the side it prefers (0, 1 or None)."""
-
-    value: str
-    key: str
-    words: str
-    side: int | None = None
-
-
-def on_screen(slot_id: int, sides: Sequence[int], ids: Sequence[int], htmls: Sequence[str]) -> list[OnScreen]:
+async def on_screen(
+    session: AsyncSession,
+    protocol: ProtocolBody,
+    slot_id: int,
+    sides: Sequence[int],
+    ids: Sequence[int],
+    htmls: Sequence[str],
+) -> list[OnScreen]:
     """Completions in the order of the screen. ids, htmls: in the task's own order."""
     secret = key_for("handles")
+    texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
     return [
-        OnScreen(LETTERS[place], handle_of(secret, slot_id, ids[number]), htmls[number])
+        OnScreen(LETTERS[place], handle_of(secret, slot_id, ids[number]), htmls[number], texts[number])
         for place, number in enumerate(sides)
     ]
 
 
-def scale_of(protocol: ProtocolBody, shown: Sequence[OnScreen]) -> list[Choice]:
-    """The protocol's scale from A's end to B's, one button a point."""
-    choices = []
-    for point in protocol.points:
-        if point.side is None:
-            choices.append(Choice("tie", str(point.number), _("Tie: {words}").format(words=point.words)))
-            continue
-        side = 0 if point.side == "first" else 1
-        choices.append(Choice(f"{shown[side].handle}.{point.strength}", str(point.number), point.words, side))
-    return choices
-
-
-def beside_scale(protocol: ProtocolBody) -> list[Choice]:
-    """What can be said beside the scale: the tie only when the scale has no middle."""
-    offered = (
-        (protocol.ties and not protocol.tie_on_scale, Choice("tie", "0", _("Tie"))),
-        (protocol.both_bad, Choice("both_bad", "X", _("Both bad"))),
-        (protocol.neither_valid, Choice("neither_valid", "N", _("Neither is an answer"))),
-    )
-    return [choice for is_offered, choice in offered if is_offered]
-
-
 @dataclass(frozen=True)
 class MyAnswer:
-    """An answer of one's own, ready to be shown and changed. chosen: the value of the button that says the same."""
+    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same. tags: of the
+    prompt."""
 
     annotation: Annotation
     task: UUID
+    tags: list[str]
     turns: list[tuple[str, str]]
     shown: list[OnScreen]
     protocol: ProtocolBody
-    chosen: str
+    said: dict[str, list[str]]
     words: str
     is_open: bool
 
@@ -107,6 +74,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
         select(
             Annotation,
             Task.public_id.label("task"),
+            Prompt.tags,
             func.jsonb_path_query_array(Prompt.messages, cast("$[*].role", JSONPATH)).label("roles"),
             Prompt.rendered,
             what.c.ids,
@@ -116,7 +84,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Project, Project.id == Annotation.project_id)
-        .join(what, what.c.ids.is_not(None))
+        .join(what, true())  # a task may show no completion
         .where(Annotation.project_id == project_id, Annotation.annotator_id == person_id)
     )
 
@@ -148,41 +116,27 @@ async def mine(
     session: AsyncSession,
     said: Annotation,
     task: UUID,
+    tags: list[str],
     roles: list[str],
     rendered: list[str],
-    ids: list[int],
-    htmls: list[str],
+    ids: list[int] | None,
+    htmls: list[str] | None,
     is_open: bool,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
-    shown = on_screen(said.slot_id or 0, said.sides, ids, htmls)
+    shown = await on_screen(session, protocol, said.slot_id or 0, said.sides, ids or [], htmls or [])
     return MyAnswer(
         annotation=said,
         task=task,
+        tags=tags,
         turns=list(zip(roles, rendered, strict=True)),
         shown=shown,
         protocol=protocol,
-        chosen=chosen_of(said.body, said.sides, shown),
+        said=fields_of(said.body, said.sides, shown),
         words=in_words(said.body, said.sides, protocol),
         is_open=is_open and said.state in (AnnotationState.live, AnnotationState.surplus),
     )
-
-
-def chosen_of(body: dict[str, Any], sides: Sequence[int], shown: Sequence[OnScreen]) -> str:
-    """The value of the button that says what `body` says."""
-    if body["outcome"] != "preferred":
-        return str(body["outcome"])
-    return f"{shown[list(sides).index(body['preferred'])].handle}.{body['strength']}"
-
-
-def in_words(body: dict[str, Any], sides: Sequence[int], protocol: ProtocolBody) -> str:
-    """What was said, as it stood on the screen: “A much better”, “Tie”."""
-    words = {"tie": _("Tie"), "both_bad": _("Both bad"), "neither_valid": _("Neither is an answer")}
-    if body["outcome"] in words:
-        return words[body["outcome"]]
-    letter = LETTERS[list(sides).index(body["preferred"])]
-    return f"{letter} {protocol.words(body['strength'])}"
 
 
 async def my_answer_to(session: AsyncSession, project_id: int, person_id: int, task: UUID) -> MyAnswer | None:
@@ -238,7 +192,7 @@ def everybodys(project_id: int) -> Select[Any]:
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
-        .join(completion, completion.c.public_ids.is_not(None))
+        .join(completion, true())
         .join(Protocol, Protocol.id == Annotation.protocol_id)
         .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
         .outerjoin(

@@ -56,6 +56,22 @@ def completions_of_project(
     return asked
 
 
+async def answered_prompt(
+    session: AsyncSession, project_id: int, completions: int
+) -> tuple[Prompt, Sequence[Completion]] | None:
+    """The newest prompt to be judged that has so many completions (or more), with the first of them."""
+    enough = select(Completion.prompt_id).where(Completion.project_id == project_id, Completion.flaw.is_(None))
+    enough = enough.group_by(Completion.prompt_id).having(func.count() >= completions)
+    asked = select(Prompt).where(Prompt.project_id == project_id, Prompt.use == Use.label, Prompt.retired_at.is_(None))
+    if completions:
+        asked = asked.where(Prompt.id.in_(enough))
+    prompt = (await session.scalars(asked.order_by(Prompt.id.desc()).limit(1))).first()
+    if prompt is None:
+        return None
+    of_it = select(Completion).where(Completion.prompt_id == prompt.id, Completion.flaw.is_(None))
+    return prompt, (await session.scalars(of_it.order_by(Completion.id).limit(completions))).all()
+
+
 async def answers_to(session: AsyncSession, prompt_id: int, most: int = 200) -> Sequence[Row[Completion, Checkpoint]]:
     """(Completion, Checkpoint or None) of one prompt, the newest first."""
     asked = (

@@ -17,14 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from app import events
 from app.datasets.forms import FreezeForm
 from app.datasets.jobs import FreezeDataset, FreezingEnded
-from app.datasets.queries import chosen_answers, folder_of
-from app.datasets.records import SCHEMA_VERSION
-from app.datasets.rules import Tally, sha256_of, split_of
+from app.datasets.lines import lines_of_row
+from app.datasets.queries import chosen_answers, folder_of, protocols_of
+from app.datasets.rules import Tally, sha256_of
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import Invalid
 from app.jobs.queue import enqueue
-from app.preferences.rules import agreement, conclusion, vote_of
-from app.prompts.tables import Use
 from app.translation import _
 from app.version import code_version
 
@@ -57,34 +55,6 @@ async def ask_to_freeze(session: AsyncSession, project_id: int, question: Freeze
     return dataset
 
 
-def line_of(row: Row[Any], named: Votes, question: FreezeForm) -> tuple[dict[str, Any], float] | None:
-    """A dataset line (records.ComparisonRecord) and its agreement; None when it agrees too little for the question.
-
-    named: the row's votes that have a rater.
-    """
-    votes = [
-        vote_of(vote["body"], rater=vote["rater"], sides=vote["sides"], levels=vote["scale"] // 2)
-        for vote in sorted(named, key=lambda vote: str(vote["rater"]))
-    ]
-    agreed = agreement(votes)
-    if agreed < question.minimum_agreement:
-        return None
-    line = {
-        "kind": "comparison",
-        "schema_version": SCHEMA_VERSION,
-        "id": str(row.task),
-        "group": str(row.group),
-        "split": "heldout" if row.use is Use.heldout else split_of(row.component, question.heldout_share),
-        "prompt": row.messages,
-        "a": {"id": str(row.a_id), "checkpoint": row.a_checkpoint and str(row.a_checkpoint), "parts": row.a_parts},
-        "b": {"id": str(row.b_id), "checkpoint": row.b_checkpoint and str(row.b_checkpoint), "parts": row.b_parts},
-        "conclusion": conclusion(votes).value,
-        "votes": [vote.model_dump(mode="json") for vote in votes],
-        "weight": 1.0,
-    }
-    return line, agreed
-
-
 class Written:
     """What `write_lines` found on its way."""
 
@@ -98,12 +68,12 @@ class Written:
         self.versions: dict[str, set[int]] = {"protocol": set(), "guidelines": set()}
         self.checkpoints: set[str] = set()
 
-    def note(self, votes: Votes, line: dict[str, Any], agreed: float) -> None:
+    def note(self, row: Row[Any], votes: Votes, line: dict[str, Any], agreed: float) -> None:
         self.tally.add(line, agreed)
         self.lines += 1
         for name, versions in self.versions.items():
             versions.update(vote[name] for vote in votes if vote[name] is not None)
-        self.checkpoints.update(side["checkpoint"] for side in (line["a"], line["b"]) if side["checkpoint"])
+        self.checkpoints.update(one["checkpoint"] for one in row.answers or () if one["checkpoint"])
 
 
 async def rows_of(connection: AsyncConnection, project_id: int, question: FreezeForm) -> AsyncIterator[Row[Any]]:
@@ -117,7 +87,7 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
     """Write every line the question names to `path`, hashing as it goes. Who retires a prompt wants it out of use, so
     what was said about it stays where it is and comes into no new dataset. A vote needs a pseudonym to stand in a file;
     those of admins who answered before that gave them a place have none, and are counted."""
-    written = Written()
+    written, protocols = Written(), await protocols_of(connection, project_id)
     with path.open("wb") as file:
         async for row in rows_of(connection, project_id, question):
             if row.retired:
@@ -127,14 +97,14 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            told = line_of(row, named, question)
-            if told is None:
-                written.left_out += 1
-                continue
-            raw = orjson.dumps(told[0], option=orjson.OPT_APPEND_NEWLINE)
-            file.write(raw)
-            written.hash.update(raw)
-            written.note(named, *told)
+            for line, agreed in lines_of_row(row, named, protocols, question):
+                if agreed < question.minimum_agreement:
+                    written.left_out += 1
+                    continue
+                raw = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+                file.write(raw)
+                written.hash.update(raw)
+                written.note(row, named, line, agreed)
         file.flush()
         os.fsync(file.fileno())
     return written
@@ -173,10 +143,13 @@ def card_of(manifest: dict[str, Any]) -> str:
     counts = manifest["counts"]
     sizes = "\n".join(f"- {split}: {lines} lines" for split, lines in sorted(counts["lines"].items()))
     return (
-        f"# {manifest['name']}\n\nComparisons of two completions to one prompt, with every vote.\n\n{sizes}\n"
+        f"# {manifest['name']}\n\nWhat people said about completions, with every vote.\n\n{sizes}\n"
+        f"- kinds of lines: {orjson.dumps(counts['kinds']).decode()}\n"
         f"- raters: {len(counts['raters'])} (pseudonyms)\n- outcomes: {orjson.dumps(counts['outcomes']).decode()}\n\n"
         f"Frozen by Hone {manifest['code_version']}; SHA-256 of records.jsonl: `{manifest['sha256']}`.\n"
         "The file manifest.json says how it was made.\n"
+        "Exports as pairs hold comparisons, rankings and choices, the export for supervised fine-tuning holds "
+        "demonstrations; other lines are in the native form alone.\n"
     )
 
 

@@ -16,7 +16,7 @@ from app.database import Session
 from app.datasets.actions import ask_to_freeze
 from app.datasets.forms import FreezeForm
 from app.datasets.queries import dataset_of, datasets_in, lines_of
-from app.datasets.rules import Form, rewritten
+from app.datasets.rules import Form, left_out_of, rewritten
 from app.datasets.tables import Dataset, DatasetState
 from app.settings import get_settings
 
@@ -81,7 +81,9 @@ async def records(
     form: Annotated[Form, Query(description="Shape of a line")] = Form.native,
     split: Annotated[Literal["train", "heldout"] | None, Query(description="One side only")] = None,
 ) -> StreamingResponse:
-    """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only.
+    """The lines as NDJSON, rewritten while they stream. Lines without a preference appear in `native` only; a ranking
+    or a choice among several becomes pairs of one `group`. `trl_demonstrations` holds what people wrote themselves, and
+    nothing else. `X-Dataset-Left-Out` counts lines of kinds that a form has no place for, such as `rating=20`.
 
     A file that no longer holds what was frozen breaks the stream off at its end, so that no client takes it for whole.
     `X-Dataset-Id` names the dataset. `X-Dataset-SHA256` is of the frozen lines, so it comes only with these: native and
@@ -90,6 +92,7 @@ async def records(
     found = await dataset_of(session, access.of_project(), dataset)
     lines: Iterator[bytes] = rewritten(lines_of(get_settings().home, found), found.sha256 or "", form, split)
     headers = {
+        "X-Dataset-Left-Out": ", ".join(f"{kind}={n}" for kind, n in left_out_of(form, found.manifest).items()),
         "Content-Disposition": f'attachment; filename="{found.public_id}.{form}.jsonl"',
         "X-Dataset-Id": str(found.public_id),
     }

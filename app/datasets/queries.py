@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, select, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Select, Uuid, and_, cast, func, select, true, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
@@ -18,6 +18,7 @@ from app.datasets.forms import FreezeForm
 from app.datasets.rules import sha256_of
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import Conflict, NotFound
+from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Protocol
 from app.prompts.tables import Prompt, Root
 from app.tasks.tables import Task, TaskCompletion
@@ -88,63 +89,85 @@ def check_lines(home: Path, dataset: Dataset) -> None:
 
 
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
-    """One row a task, in the order the tasks were made: its prompt, its two completions and all its live votes. A vote
-    of somebody without a place in the project comes without `rater`. component, group: of all that is near to the
-    prompt, by its key and by the outside id of the root that names it."""
+    """One row a task, in the order the tasks were made: its prompt, its completions and all its live votes. A vote of
+    somebody without a place in the project comes without `rater`. component, group: of all that is near to the prompt,
+    by its key and by the outside id of the root that names it."""
     named = aliased(Root)
-    first, second = aliased(TaskCompletion), aliased(TaskCompletion)
-    a, b = aliased(Completion), aliased(Completion)
-    made_a, made_b = aliased(Checkpoint), aliased(Checkpoint)
+    answer = func.jsonb_build_object(
+        "id", Completion.public_id, "checkpoint", Checkpoint.public_id, "parts", Completion.parts
+    )
+    what = (
+        select(
+            type_coerce(func.jsonb_agg(aggregate_order_by(answer, TaskCompletion.number)), JSONB).label("answers"),
+            func.array_agg(Checkpoint.public_id).label("checkpoints"),
+        )
+        .select_from(TaskCompletion)
+        .join(Completion, Completion.id == TaskCompletion.completion_id)
+        .outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
+        .where(TaskCompletion.task_id == Task.id)
+        .lateral("what")
+    )
     vote = func.jsonb_build_object(
         "body", Annotation.body,
         "sides", func.to_jsonb(Annotation.sides),
         "rater", Membership.pseudonym,
-        "scale", Protocol.body["scale"],
         "protocol", Protocol.version,
         "guidelines", Guidelines.version,
     )  # fmt: skip
+    votes = (
+        select(type_coerce(func.jsonb_agg(vote), JSONB).label("votes"), func.count().label("given"))
+        .select_from(Annotation)
+        .join(Protocol, Protocol.id == Annotation.protocol_id)
+        .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
+        .outerjoin(Membership, and_(Membership.user_id == Annotation.annotator_id, Membership.project_id == project_id))
+        .where(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live, *narrowed_votes(question))
+        .lateral("said")
+    )
     return (
         select(
             Task.public_id.label("task"),
             Root.component,
             named.public_id.label("group"),
             Prompt.messages,
+            Prompt.tags,
             Prompt.use,
             Prompt.retired_at.is_not(None).label("retired"),
-            a.public_id.label("a_id"), a.parts.label("a_parts"), made_a.public_id.label("a_checkpoint"),
-            b.public_id.label("b_id"), b.parts.label("b_parts"), made_b.public_id.label("b_checkpoint"),
-            type_coerce(func.jsonb_agg(vote), JSONB).label("votes"),
+            what.c.answers,
+            votes.c.votes,
         )
         .select_from(Task)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Root, Root.id == Prompt.root_id)
         .join(named, and_(named.project_id == Root.project_id, named.key == Root.component))
-        .join(first, and_(first.task_id == Task.id, first.number == 0))
-        .join(second, and_(second.task_id == Task.id, second.number == 1))
-        .join(a, a.id == first.completion_id)
-        .join(b, b.id == second.completion_id)
-        .outerjoin(made_a, made_a.id == a.checkpoint_id)
-        .outerjoin(made_b, made_b.id == b.checkpoint_id)
-        .join(Annotation, and_(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live))
-        .join(Protocol, Protocol.id == Annotation.protocol_id)
-        .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
-        .outerjoin(Membership, and_(Membership.user_id == Annotation.annotator_id, Membership.project_id == project_id))
-        .where(Task.project_id == project_id, Annotation.kind == "comparison", *narrowed(question, made_a, made_b))
-        .group_by(Task.id, Root.id, named.id, Prompt.id, a.id, b.id, made_a.id, made_b.id)
-        .having(func.count(Annotation.id) >= question.minimum_votes)
+        .join(votes, votes.c.given >= question.minimum_votes)
+        .join(what, true())
+        .where(Task.project_id == project_id, *narrowed(question, what.c.checkpoints))
         .order_by(Task.id)
-    )  # fmt: skip
+    )
 
 
-def narrowed(question: FreezeForm, made_a: Any, made_b: Any) -> list[Any]:
-    """The question's conditions, one each."""
+async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int, ProtocolBody]:
+    """Every protocol of a project by its version."""
+    asked = select(Protocol.version, Protocol.body).where(Protocol.project_id == project_id)
+    return {row.version: protocol_of(row.body) for row in await connection.execute(asked)}
+
+
+def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:
+    """The question's conditions on tasks, one each. checkpoints: of a task's completions."""
     conditions: list[Any] = [Task.purpose.in_(question.purposes), Prompt.use.in_(question.uses)]
     if question.batches:
         conditions.append(Task.batch_id.in_(select(Batch.id).where(Batch.public_id.in_(question.batches))))
+    if question.checkpoints:
+        wanted = cast(list(question.checkpoints), ARRAY(Uuid))
+        conditions.append(checkpoints.contained_by(wanted))
+    return conditions
+
+
+def narrowed_votes(question: FreezeForm) -> list[Any]:
+    """The question's conditions on answers, one each."""
+    conditions: list[Any] = []
     if question.protocol_versions:
         conditions.append(Protocol.version.in_(question.protocol_versions))
-    if question.checkpoints:
-        conditions += [made.public_id.in_(question.checkpoints) for made in (made_a, made_b)]
     if question.since:
         conditions.append(Annotation.submitted_at >= question.since)
     if question.until:

@@ -5,22 +5,34 @@ A line carries its own schema name and number, so that an old file stays readabl
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.preferences.votes import Outcome, Vote
+from app.preferences.votes import ChoiceVote, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
 
 SCHEMA_VERSION = 1
 
 __all__ = [
     "Answer",
+    "Asked",
+    "ChoiceRecord",
+    "ChoiceVote",
     "ComparisonRecord",
     "DatasetRecord",
+    "DemonstrationRecord",
+    "MediumPart",
     "Message",
     "Outcome",
     "PromptRecord",
+    "QuestionsRecord",
+    "QuestionsVote",
+    "RankingRecord",
+    "RankingVote",
+    "RatingRecord",
+    "RatingVote",
     "SampleRecord",
+    "Scale",
     "TextPart",
     "Vote",
 ]
@@ -35,15 +47,26 @@ class TextPart(Record):
     text: str
 
 
+class MediumPart(Record):
+    """A picture, sound or film by the SHA-256 of its file, which the project's media hold. alt: it in words."""
+
+    type: Literal["image", "audio", "video"]
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    alt: str = ""
+
+
+Part = Annotated[TextPart | MediumPart, Field(discriminator="type")]
+
+
 class Message(Record):
-    """One turn of a prompt. `parts` is a list so that media can stand beside text later."""
+    """One turn of a prompt. text: what its parts of text say; trainers that read text see no media."""
 
     role: Literal["system", "user", "assistant"]
-    parts: tuple[TextPart, ...] = Field(min_length=1)
+    parts: tuple[Part, ...] = Field(min_length=1)
 
     @property
     def text(self) -> str:
-        return "\n\n".join(part.text for part in self.parts)
+        return "\n\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
 class Answer(Record):
@@ -51,11 +74,11 @@ class Answer(Record):
 
     id: str
     checkpoint: str | None = None
-    parts: tuple[TextPart, ...]
+    parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
-        return "\n\n".join(part.text for part in self.parts)
+        return "\n\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
 class ComparisonRecord(Record):
@@ -80,6 +103,25 @@ class ComparisonRecord(Record):
     weight: float = Field(default=1.0, ge=0)
 
 
+class DemonstrationRecord(Record):
+    """One person's own answer to a prompt; several people's are several lines. group, split, weight as in a comparison.
+
+    writer: pseudonym. rewritten_from: id of the completion that it was made from, None where it was written from
+    nothing. Its `answer.id` is the line's.
+    """
+
+    kind: Literal["demonstration"] = "demonstration"
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    group: str
+    split: Literal["train", "heldout"]
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    answer: Answer
+    writer: str
+    rewritten_from: str | None = None
+    weight: float = Field(default=1.0, ge=0)
+
+
 class PromptRecord(Record):
     """A prompt alone: what PPO practises on, or is looked at with."""
 
@@ -100,5 +142,86 @@ class SampleRecord(Record):
     answer: Answer
 
 
-# Later kinds (ranking, rating, demonstration) join this union; readers dispatch on `kind`.
-DatasetRecord = ComparisonRecord
+class GroupRecord(Record):
+    """Several answers to one prompt, judged together by each rater; votes name answers by their place in `answers`.
+
+    group, split and weight as in a comparison. All pairs that follow from one record belong together.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    group: str
+    split: Literal["train", "heldout"]
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    answers: tuple[Answer, ...] = Field(min_length=1)
+    weight: float = Field(default=1.0, ge=0)
+
+
+class RankingRecord(GroupRecord):
+    """Answers in tiers, best first, as every rater ordered them."""
+
+    kind: Literal["ranking"] = "ranking"
+    votes: tuple[RankingVote, ...] = Field(min_length=1)
+
+
+class ChoiceRecord(GroupRecord):
+    """The best of more than two answers, and the worst where it was asked, as every rater chose."""
+
+    kind: Literal["choice"] = "choice"
+    votes: tuple[ChoiceVote, ...] = Field(min_length=1)
+
+
+class Scale(Record):
+    """A criterion as it was asked: whole numbers from least to most, with words at the ends."""
+
+    key: str
+    label: str
+    scale: str
+    least: int
+    most: int
+    low: str = ""
+    high: str = ""
+
+
+class RatingRecord(GroupRecord):
+    """Each answer by itself, by criteria and flags, as every rater rated it. criteria: as they were asked last.
+
+    flags, error_categories, error_severities: what could be said besides, words by key.
+    """
+
+    kind: Literal["rating"] = "rating"
+    criteria: tuple[Scale, ...]
+    flags: dict[str, str] = {}
+    error_categories: dict[str, str] = {}
+    error_severities: dict[str, str] = {}
+    votes: tuple[RatingVote, ...] = Field(min_length=1)
+
+
+class Asked(Record):
+    """A question of the project's own, and the type of its values.
+
+    type: choice (key of an option), choices (list of keys), number, scale (1 … points), yes_no (true or false), text.
+    about: each answer, or the task as a whole. options: words by key.
+    """
+
+    key: str
+    label: str
+    type: Literal["choice", "choices", "number", "scale", "yes_no", "text"]
+    about: Literal["answer", "task"]
+    options: dict[str, str] = {}
+    points: int | None = None
+    low: str = ""
+    high: str = ""
+
+
+class QuestionsRecord(GroupRecord):
+    """What every rater answered to the project's own questions, as they were asked last. A task may show no answer."""
+
+    kind: Literal["questions"] = "questions"
+    answers: tuple[Answer, ...] = ()
+    questions: tuple[Asked, ...]
+    votes: tuple[QuestionsVote, ...] = Field(min_length=1)
+
+
+# A new kind of record is a line here; readers dispatch on `kind` and leave those alone that they do not know.
+DatasetRecord = ComparisonRecord | RankingRecord | ChoiceRecord | RatingRecord | QuestionsRecord | DemonstrationRecord

@@ -26,6 +26,8 @@ SHAPES = {
     Shape.trl: _("TRL preference, conversational"),
     Shape.trl_standard: _("TRL preference, standard"),
     Shape.hh: _("HH transcripts"),
+    Shape.flat: _("Ratings and questions, a row for each rater and answer"),
+    Shape.trl_demonstrations: _("TRL prompt and completion, conversational"),
 }
 
 

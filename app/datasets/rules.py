@@ -3,12 +3,16 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import orjson
+
+from app.datasets.flat import as_flat
+from app.preferences.groups import concluded_pairs, tiers_of_choice
 
 CHUNK = 1 << 19  # bytes of finished lines handed to the network at once
 
@@ -23,12 +27,17 @@ def split_of(component: str, heldout_share: float) -> Literal["train", "heldout"
 
 
 class Form(StrEnum):
-    """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts."""
+    """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts.
+    flat: ratings and questions, a row for each rater and answer (`datasets.flat`).
+    trl_demonstrations: TRL's conversational prompt-completion type, for supervised fine-tuning.
+    """
 
     native = "native"
     trl = "trl"
     trl_standard = "trl_standard"
     hh = "hh"
+    flat = "flat"
+    trl_demonstrations = "trl_demonstrations"
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
@@ -58,59 +67,120 @@ def signed_strength(votes: Iterable[Mapping[str, Any]]) -> float:
     return math.fsum(leanings) / total if total else 0.0
 
 
-def chosen_and_rejected(line: Line) -> tuple[str, str, float] | None:
-    """Texts of the better and the worse answer and the margin in [0, 1]; None where nothing was preferred.
+@dataclass(frozen=True)
+class Preferred:
+    """Texts of a better and a worse answer to one prompt, and by how much (0 … 1)."""
 
-    The margin is 0 where the fewer votes were so strong that strength leans to the other answer.
-    """
+    chosen: str
+    rejected: str
+    margin: float
+
+
+def preferred_in(line: Line) -> list[Preferred]:
+    """Every pair that a line concludes; none where nothing was preferred, or where the line is of another kind."""
+    return PAIRS[line["kind"]](line) if line["kind"] in PAIRS else []
+
+
+def of_comparison(line: Line) -> list[Preferred]:
+    """The margin is 0 where the fewer votes were so strong that strength leans to the other answer."""
     if line["conclusion"] not in ("a", "b"):
-        return None
+        return []
     leaning = signed_strength(line["votes"])
     better, worse, margin = (
         (line["a"], line["b"], leaning) if line["conclusion"] == "a" else (line["b"], line["a"], -leaning)
     )
-    return text_of(better["parts"]), text_of(worse["parts"]), max(0.0, margin)
+    return [Preferred(text_of(better["parts"]), text_of(worse["parts"]), max(0.0, margin))]
 
 
-def as_trl(line: Line) -> Line | None:
-    """TRL's conversational preference type with an explicit prompt, and the margin its RewardTrainer reads."""
-    pair = chosen_and_rejected(line)
-    if pair is None:
-        return None
-    chosen, rejected, margin = pair
-    return {
-        "prompt": turns(line["prompt"]),
-        "chosen": [{"role": "assistant", "content": chosen}],
-        "rejected": [{"role": "assistant", "content": rejected}],
-        "margin": margin,
-    }
+def of_ranking(line: Line) -> list[Preferred]:
+    return of_orders(line, [(vote["tiers"], vote["weight"]) for vote in line["votes"]])
 
 
-def as_trl_standard(line: Line) -> Line | None:
-    """TRL's standard preference type: three strings and the margin. A longer conversation becomes a transcript."""
-    pair = chosen_and_rejected(line)
-    if pair is None:
-        return None
+def of_choice(line: Line) -> list[Preferred]:
+    answers = len(line["answers"])
+    orders = [
+        ([] if vote["best"] is None else tiers_of_choice(vote["best"], vote["worst"], answers), vote["weight"])
+        for vote in line["votes"]
+    ]
+    return of_orders(line, orders)
+
+
+def of_orders(line: Line, orders: Sequence[tuple[Sequence[Sequence[int]], float]]) -> list[Preferred]:
+    texts = [text_of(answer["parts"]) for answer in line["answers"]]
+    return [Preferred(texts[better], texts[worse], margin) for (better, worse), margin in concluded_pairs(orders)]
+
+
+# Kinds of lines that conclude pairs; exports as pairs leave out all others.
+PAIRS: dict[str, Callable[[Line], list[Preferred]]] = {
+    "comparison": of_comparison,
+    "ranking": of_ranking,
+    "choice": of_choice,
+}
+DEMONSTRATIONS = ("demonstration",)  # kinds of lines that show how it is done
+
+
+def as_trl(line: Line) -> list[Line]:
+    """TRL's conversational preference type with an explicit prompt, and the margin its RewardTrainer reads.
+
+    group: the same for all pairs of one line, so that they can be kept in one batch element and one side of a split.
+    """
+    return [
+        {
+            "prompt": turns(line["prompt"]),
+            "chosen": [{"role": "assistant", "content": pair.chosen}],
+            "rejected": [{"role": "assistant", "content": pair.rejected}],
+            "margin": pair.margin,
+            "group": line["id"],
+        }
+        for pair in preferred_in(line)
+    ]
+
+
+def as_trl_standard(line: Line) -> list[Line]:
+    """TRL's standard preference type: three strings, the margin and the group. A longer conversation becomes a
+    transcript."""
     said = turns(line["prompt"])
     prompt = (
         said[0]["content"] if len(said) == 1 else "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in said)
     )
-    return {"prompt": prompt, "chosen": pair[0], "rejected": pair[1], "margin": pair[2]}
+    return [
+        {
+            "prompt": prompt,
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+            "margin": pair.margin,
+            "group": line["id"],
+        }
+        for pair in preferred_in(line)
+    ]
 
 
-def as_hh(line: Line) -> Line | None:
-    pair = chosen_and_rejected(line)
-    if pair is None:
-        return None
-    return {"chosen": transcript(line["prompt"], pair[0]), "rejected": transcript(line["prompt"], pair[1])}
+def as_hh(line: Line) -> list[Line]:
+    return [
+        {"chosen": transcript(line["prompt"], pair.chosen), "rejected": transcript(line["prompt"], pair.rejected)}
+        for pair in preferred_in(line)
+    ]
 
 
-REWRITES: dict[Form, Callable[[Line], Line | None]] = {
-    Form.native: lambda line: line,
+def as_demonstration(line: Line) -> list[Line]:
+    """TRL's conversational prompt-completion type; lines of other kinds show nothing that a person wrote."""
+    if line["kind"] not in DEMONSTRATIONS:
+        return []
+    written = {"role": "assistant", "content": text_of(line["answer"]["parts"])}
+    return [{"prompt": turns(line["prompt"]), "completion": [written]}]
+
+
+REWRITES: dict[Form, Callable[[Line], list[Line]]] = {
+    Form.native: lambda line: [line],
     Form.trl: as_trl,
     Form.trl_standard: as_trl_standard,
     Form.hh: as_hh,
+    Form.flat: as_flat,
+    Form.trl_demonstrations: as_demonstration,
 }
+
+
+HOLD = {Form.trl_demonstrations: DEMONSTRATIONS, Form.flat: ("rating", "questions")}  # kinds; other forms hold pairs
 
 
 class LinesChanged(Exception):
@@ -167,14 +237,22 @@ def gathered(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(pieces)
 
 
-def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], Line | None], split: str | None) -> Iterator[bytes]:
-    """One line for each that stands on the wanted side of the split and has something to say in the wanted form."""
+def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], list[Line]], split: str | None) -> Iterator[bytes]:
+    """What each line that stands on the wanted side of the split has to say in the wanted form."""
     for raw in file:
         line = orjson.loads(raw)
         if split is None or line["split"] == split:
-            told = rewrite(line)
-            if told is not None:
+            for told in rewrite(line):
                 yield orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def left_out_of(form: Form, manifest: Line) -> dict[str, int]:
+    """Lines that an export in this form leaves out because of their kind: how many of each."""
+    kinds = manifest.get("counts", {}).get("kinds", {})
+    if form is Form.native:
+        return {}
+    taken = HOLD.get(form, tuple(PAIRS))
+    return {kind: lines for kind, lines in kinds.items() if kind not in taken}
 
 
 class Tally:
@@ -182,6 +260,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.lines: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
         self.votes: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.conclusions: Counter[str] = Counter()
@@ -192,13 +271,16 @@ class Tally:
 
     def add(self, line: Line, agreement: float) -> None:
         self.lines[line["split"]] += 1
-        self.votes[line["split"]] += len(line["votes"])
-        self.conclusions[line["conclusion"]] += 1
+        votes = line.get("votes", ())  # a demonstration has a writer and no votes
+        self.votes[line["split"]] += len(votes)
+        self.raters.update([line["writer"]] if "writer" in line else [])
+        self.kinds[line["kind"]] += 1
+        self.conclusions.update([line["conclusion"]] if "conclusion" in line else [])
         self.groups.add(line["group"])
-        for vote in line["votes"]:
-            self.outcomes[vote["outcome"]] += 1
+        for vote in votes:
+            self.outcomes.update([vote["outcome"]] if "outcome" in vote else [])
             self.raters[vote["rater"]] += 1
-        if len(line["votes"]) > 1:
+        if len(votes) > 1 and line["kind"] in PAIRS:
             self.agreement += agreement
             self.shared += 1
 
@@ -206,6 +288,7 @@ class Tally:
         """agreement: mean over lines with several votes, None where there is none."""
         return {
             "lines": dict(self.lines),
+            "kinds": dict(self.kinds),
             "votes": dict(self.votes),
             "outcomes": dict(self.outcomes),
             "conclusions": dict(self.conclusions),

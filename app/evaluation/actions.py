@@ -26,6 +26,7 @@ from app.evaluation.queries import (
 )
 from app.evaluation.rules import Said, Verdict
 from app.evaluation.tables import Evaluation, EvaluationState
+from app.projects.actions import comparison_protocol
 from app.projects.tables import Batch, BatchState
 from app.tasks.actions import NewTask, cancel_tasks, open_tasks
 from app.tasks.tables import Purpose
@@ -47,7 +48,9 @@ async def start_evaluation(
     prompts = await heldout_prompts(session, project_id, form.prompts)
     if not prompts:
         raise Invalid(field="prompts", reason=_("the project has no held-out prompts; import some with use heldout"))
-    batch = Batch(project_id=project_id, name=f"{_('Evaluation')} · {candidate.name}", state=BatchState.open, k=form.k)
+    protocol = await comparison_protocol(session, project_id)
+    name = f"{_('Evaluation')} · {candidate.name}"
+    batch = Batch(project_id=project_id, name=name, state=BatchState.open, k=form.k, protocol_id=protocol.id)
     session.add(batch)
     await session.flush()
     evaluation = Evaluation(

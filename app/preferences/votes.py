@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+Value = StrictBool | StrictInt | StrictFloat | str | tuple[str, ...]  # of a question, in its own type
 
 
 class Outcome(StrEnum):
@@ -42,3 +44,102 @@ class Vote(BaseModel):
         if self.strength is not None and self.strength > self.levels:
             raise ValueError(f"strength {self.strength} is beyond the protocol's {self.levels} levels")
         return self
+
+
+class RankingVote(BaseModel):
+    """One rater's order of a record's answers. tiers: their numbers, best tier first; empty when not rankable.
+
+    shown: the numbers in the order of the rater's screen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    tiers: tuple[tuple[int, ...], ...]
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)
+
+
+class ChoiceVote(BaseModel):
+    """One rater's choice among more than two answers. outcome: chosen, tie, both_bad (all bad) or neither_valid.
+
+    best, worst: numbers of answers; worst None where it was not asked. shown: as in a ranking.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    outcome: Literal["chosen", "tie", "both_bad", "neither_valid"]
+    best: int | None = None
+    worst: int | None = None
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="after")
+    def best_belongs_to_a_choice(self) -> Self:
+        if (self.outcome == "chosen") != (self.best is not None) or (self.best is None and self.worst is not None):
+            raise ValueError("best is given exactly when something was chosen")
+        return self
+
+
+class ErrorSpan(BaseModel):
+    """A piece of an answer's text that is wrong: from code point `start` up to before `end` of its text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: int
+    end: int
+    category: str
+    severity: str
+    note: str = ""
+
+
+class Rated(BaseModel):
+    """What one rater said about one answer: its number, the value of each criterion, the flags that hold.
+
+    score: what the dataset's reward formula comes to; None where it names something that was not said, divides by
+    zero, or where the dataset has no formula.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answer: int
+    criteria: dict[str, int]
+    flags: tuple[str, ...] = ()
+    errors: tuple[ErrorSpan, ...] = ()
+    score: float | None = None
+
+
+class RatingVote(BaseModel):
+    """One rater's ratings of a record's answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    ratings: tuple[Rated, ...]
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)
+
+
+class Answered(BaseModel):
+    """What one rater said about one answer: its number, and a value by each question's key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answer: int
+    said: dict[str, Value]
+
+
+class QuestionsVote(BaseModel):
+    """One rater's answers to a project's own questions. task: those about the task as a whole.
+
+    A question that was not asked, or was left open, is not there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rater: str
+    task: dict[str, Value]
+    answers: tuple[Answered, ...]
+    shown: tuple[int, ...]
+    weight: float = Field(default=1.0, ge=0)

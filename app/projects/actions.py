@@ -13,8 +13,9 @@ from app.accounts.tables import User
 from app.errors import Conflict, NotFound
 from app.markup import render_markdown
 from app.projects.forms import NewProject, ProjectEdit
-from app.projects.queries import default_batch, newest_guidelines, newest_protocol
-from app.projects.rules import ProtocolBody, Recipe, Shares
+from app.projects.protocols import ComparisonProtocol, ProtocolBody, protocol_of
+from app.projects.queries import default_batch, newest_guidelines, newest_protocol, protocol_of_kind
+from app.projects.rules import Entry, Recipe, Shares
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.translation import _
 
@@ -57,7 +58,7 @@ async def create_project(
     await session.flush()
     session.add(_protocol(project.id, 1, form.protocol, actor_id))
     session.add(_guidelines(project.id, 1, form.guidelines, actor_id))
-    recipe = Recipe().as_json()
+    recipe = Recipe(entries=(Entry(same_checkpoint=not form.mixed),)).as_json()
     session.add(Batch(project_id=project.id, name=_("Default"), is_default=True, k=form.k, recipe=recipe))
     await session.flush()
     await events.record(
@@ -108,7 +109,7 @@ async def change_protocol(
     await locked(session, project_id)
     newest = await newest_protocol(session, project_id)
     old, new = newest.body, body.as_json()
-    if old == new:
+    if protocol_of(old) == body:
         return newest
     if seen is not None and seen != newest.version:
         raise EditedMeanwhile([(field, old.get(field), new[field]) for field in new if new[field] != old.get(field)])
@@ -119,6 +120,20 @@ async def change_protocol(
         session, "protocol.changed", actor_id=actor_id, project_id=project_id, subject=changed.version, old=old, new=new
     )
     return changed
+
+
+async def comparison_protocol(session: AsyncSession, project_id: int) -> Protocol:
+    """A protocol to compare two completions under, whatever else the project asks: its newest of that kind.
+
+    A project that never had one gets version 0, which is never its newest.
+    """
+    await locked(session, project_id)
+    found = await protocol_of_kind(session, project_id, "comparison")
+    if found is None:
+        found = _protocol(project_id, 0, ComparisonProtocol(), None)
+        session.add(found)
+        await session.flush()
+    return found
 
 
 async def change_guidelines(

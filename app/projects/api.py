@@ -15,6 +15,7 @@ from app.database import Session
 from app.errors import Invalid
 from app.projects.actions import change_guidelines, change_protocol, create_project, edit_project
 from app.projects.forms import GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
+from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.queries import (
     Progress,
     default_batch,
@@ -24,7 +25,7 @@ from app.projects.queries import (
     newest_protocol,
     progress_of,
 )
-from app.projects.rules import ProtocolBody, Shares
+from app.projects.rules import Shares
 from app.projects.tables import Project, ProjectState
 from app.translation import _
 
@@ -98,7 +99,7 @@ async def view(session: Session, project: Project, access: Access) -> ProjectVie
         k=(await default_batch(session, project.id)).k,
         generation_limit=project.generation_limit,
         split=Shares.model_validate(project.split),
-        protocol=ProtocolView(version=protocol.version, body=ProtocolBody.model_validate(protocol.body)),
+        protocol=ProtocolView(version=protocol.version, body=protocol_of(protocol.body)),
         guidelines=GuidelinesView(version=guidelines.version, markdown=guidelines.markdown),
         created_at=project.created_at,
         **shown,
@@ -147,7 +148,7 @@ async def edit(project: UUID, form: ProjectEdit, access: Editor, session: Sessio
 async def put_protocol(project: UUID, form: ProtocolEdit, access: Editor, session: Session) -> ProtocolView:
     """A new version; answers keep the one they were given under."""
     protocol = await change_protocol(session, access.of_project(), form.body, access.person.id, form.version)
-    return ProtocolView(version=protocol.version, body=ProtocolBody.model_validate(protocol.body))
+    return ProtocolView(version=protocol.version, body=protocol_of(protocol.body))
 
 
 @router.put("/projects/{project}/guidelines")

@@ -4,11 +4,23 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from app.projects.rules import ProtocolBody, Shares, checked_zone
+from app.projects.presets import PRESETS
+from app.projects.protocols import ComparisonProtocol, ProtocolBody
+from app.projects.rules import Shares, checked_zone
 from app.projects.tables import ProjectState
 from app.translation import _
+from app.unions import steps_to
 
 
 def without_nul(text: str) -> str:
@@ -39,9 +51,14 @@ class Form(BaseModel):
 
 
 class NewProject(Form):
-    """A project needs a name; the rest has defaults that work."""
+    """A project needs a name; the rest has defaults that work.
+
+    preset: a published protocol (docs/protocols.md) that stands for protocol, k, mixed and guidelines where these are
+    not given. mixed: answers of different checkpoints face each other, not only samples of one.
+    """
 
     name: Line
+    preset: str | None = None
     description: Text = ""
     zone: Zone = "UTC"
     k: int = Field(default=1, ge=1, le=50)
@@ -51,8 +68,24 @@ class NewProject(Form):
     generation_limit: int = Field(default=2000, ge=0, le=10_000_000)
     split: Shares = Shares()
     checkpoint: UUID | None = None
-    protocol: ProtocolBody = ProtocolBody()
+    protocol: ProtocolBody = ComparisonProtocol()
+    mixed: bool = False
     guidelines: Markdown = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def filled_from_the_preset(cls, given: Any) -> Any:
+        preset = PRESETS.get(str(given.get("preset"))) if isinstance(given, dict) else None
+        if preset is None:
+            return given
+        return {name: getattr(preset, name) for name in ("protocol", "k", "mixed", "guidelines")} | given
+
+    @field_validator("preset")
+    @classmethod
+    def preset_exists(cls, key: str | None) -> str | None:
+        if key is not None and key not in PRESETS:
+            raise ValueError(_("there is no preset “{key}”; there are {all}").format(key=key, all=", ".join(PRESETS)))
+        return key
 
 
 class ProjectEdit(Form):
@@ -90,7 +123,7 @@ def filled(kind: type[F], sent: Mapping[str, Any], texts: Collection[str] = ()) 
     try:
         return kind.model_validate(nested), {}
     except ValidationError as error:
-        return None, {named(found["loc"]): reason(found) for found in reversed(error.errors())}
+        return None, {named(steps_to(found)): reason(found) for found in reversed(error.errors())}
 
 
 def named(place: Sequence[int | str]) -> str:

@@ -12,6 +12,7 @@ from app.accounts.access import Access
 from app.accounts.permissions import Permission, Role
 from app.accounts.tables import Membership
 from app.errors import NotFound
+from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Project, ProjectState, Protocol
 
 # Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
@@ -108,6 +109,25 @@ async def newest_protocol(session: AsyncSession, project_id: int) -> Protocol:
     """The protocol that new tasks are shown under."""
     asked = select(Protocol).where(Protocol.project_id == project_id).order_by(Protocol.version.desc()).limit(1)
     return (await session.scalars(asked)).one()
+
+
+async def protocol_versions(session: AsyncSession, project_id: int) -> list[Protocol]:
+    """All versions that the project has asked under, the newest first. Version 0 is one of evaluations (`actions`)."""
+    asked = select(Protocol).where(Protocol.project_id == project_id, Protocol.version > 0)
+    return list(await session.scalars(asked.order_by(Protocol.version.desc()).limit(100)))
+
+
+async def protocol_of_batch(session: AsyncSession, batch: Batch) -> ProtocolBody:
+    """What new tasks of a batch ask: its own protocol, else the project's newest."""
+    if batch.protocol_id is None:
+        return protocol_of((await newest_protocol(session, batch.project_id)).body)
+    return protocol_of((await session.scalars(select(Protocol.body).where(Protocol.id == batch.protocol_id))).one())
+
+
+async def protocol_of_kind(session: AsyncSession, project_id: int, kind: str) -> Protocol | None:
+    """The project's newest protocol of a kind, if it has ever had one."""
+    of_kind = (Protocol.project_id == project_id, Protocol.body["kind"].astext == kind)
+    return (await session.scalars(select(Protocol).where(*of_kind).order_by(Protocol.version.desc()).limit(1))).first()
 
 
 async def newest_guidelines(session: AsyncSession, project_id: int) -> Guidelines:

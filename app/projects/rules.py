@@ -1,4 +1,4 @@
-"""What a project fixes: its protocol, which answers face which, how prompts are split, and where a day begins."""
+"""What a project fixes beside its protocol: which answers face which, how prompts are split, where a day begins."""
 
 from datetime import date, datetime
 from functools import cache
@@ -19,88 +19,6 @@ class Body(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
-
-
-class ProtocolSchema(Body):
-    name: Literal["hone.protocol"] = "hone.protocol"
-    version: Literal[1] = 1
-
-
-class Point(Body):
-    """One choice on the scale. side: which of the two answers on the screen it prefers; None is the tie.
-
-    strength: 1 (slightly better) … the protocol's `levels` (much better); None for the tie.
-    """
-
-    number: int
-    side: Literal["first", "second"] | None
-    strength: int | None
-    words: str
-
-
-class ProtocolBody(Body):
-    """What is asked of people and on which scale.
-
-    scale: points from "A much better" to "B much better"; the middle of an odd scale is the tie. With an even scale
-    and ties, the tie is a choice beside the scale. both_bad and neither_valid are choices beside it as well.
-    """
-
-    schema_: ProtocolSchema = Field(default=ProtocolSchema(), alias="schema")
-    kind: Literal["comparison"] = "comparison"
-    completions: Literal[2] = 2
-    scale: int = Field(default=7, ge=2, le=9)
-    ties: bool = True
-    both_bad: bool = True
-    neither_valid: bool = False
-
-    @model_validator(mode="after")
-    def the_middle_is_a_tie(self) -> Self:
-        if self.scale % 2 and not self.ties:
-            raise ValueError(_("a scale with an odd number of points has a middle, which is the tie: allow ties"))
-        return self
-
-    @property
-    def levels(self) -> int:
-        """How many strengths a preference can have."""
-        return self.scale // 2
-
-    @property
-    def tie_on_scale(self) -> bool:
-        return bool(self.scale % 2)
-
-    def point(self, number: int) -> Point:
-        """What point `number` (1 on A's end … `scale` on B's end) says.
-
-        :raises ValueError: no such point.
-        """
-        if not 1 <= number <= self.scale:
-            raise ValueError(
-                _("the scale has points 1 to {scale}, not {number}").format(scale=self.scale, number=number)
-            )
-        beyond = number - (self.scale - self.levels)
-        if number <= self.levels:
-            strength = self.levels - number + 1
-            return Point(number=number, side="first", strength=strength, words="A " + self.words(strength))
-        if beyond >= 1:
-            return Point(number=number, side="second", strength=beyond, words="B " + self.words(beyond))
-        return Point(number=number, side=None, strength=None, words=_("about the same"))
-
-    @property
-    def points(self) -> list[Point]:
-        """The scale from A's end to B's."""
-        return [self.point(number) for number in range(1, self.scale + 1)]
-
-    def words(self, strength: int) -> str:
-        """How a preference of this strength is called."""
-        return STRENGTH_WORDS[self.levels][strength - 1]
-
-
-STRENGTH_WORDS = {
-    1: (_("better"),),
-    2: (_("slightly better"), _("much better")),
-    3: (_("slightly better"), _("better"), _("much better")),
-    4: (_("barely better"), _("slightly better"), _("better"), _("much better")),
-}
 
 
 class Sampling(Body):
@@ -138,6 +56,8 @@ class Source(Body):
 class Entry(Body):
     """One line of a recipe: completions of `a` face completions of `b`, `weight` times as often as of weight 1.
 
+    In a task of more than two, each completion is of `a` or of `b`, and both are there.
+
     same_checkpoint: both must come from one checkpoint (two samples of it); imported ones, which have none, may face
     each other whoever wrote them.
     """
@@ -154,12 +74,21 @@ class Entry(Body):
             raise ValueError(_("two different checkpoints cannot be one: set same_checkpoint to false"))
         return self
 
-    def joins(self, one: Origin, other: Origin) -> bool:
-        """Whether these two may face each other, either way round."""
-        if self.same_checkpoint and one.checkpoint != other.checkpoint:
+    def joins(self, *origins: Origin) -> bool:
+        """Whether these may face each other, in any order: with several, both `a` and `b` are there."""
+        if not self.may_join(*origins):
             return False
-        straight = self.a.offers(one) and self.b.offers(other)
-        return straight or (self.a.offers(other) and self.b.offers(one))
+        if len(origins) < 2:
+            return True
+        of_a = [place for place, one in enumerate(origins) if self.a.offers(one)]
+        of_b = [place for place, one in enumerate(origins) if self.b.offers(one)]
+        return any(one != other for one in of_a for other in of_b)
+
+    def may_join(self, *origins: Origin) -> bool:
+        """Whether these may stand in one task with others that are still to come."""
+        if self.same_checkpoint and len({one.checkpoint for one in origins}) > 1:
+            return False
+        return all(self.a.offers(one) or self.b.offers(one) for one in origins)
 
 
 class RecipeSchema(Body):

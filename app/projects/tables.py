@@ -53,7 +53,7 @@ class Project(Base):
 
 
 class Protocol(Base):
-    """What is asked and on which scale (`rules.ProtocolBody`); a change is a new version, answers keep theirs."""
+    """What is asked and on which scale (`protocols.ProtocolBody`); a change is a new version, answers keep theirs."""
 
     __tablename__ = "protocols"
     __table_args__ = (UniqueConstraint("project_id", "version"), UniqueConstraint("project_id", "id"))

@@ -52,6 +52,11 @@ def content_hash(content: object) -> bytes:
     return sha256(canonical(content)).digest()
 
 
+def of_user(text: str) -> list[dict[str, Any]]:
+    """A text as the one turn of a person."""
+    return [{"role": "user", "parts": [{"type": "text", "text": text}]}]
+
+
 def text_of(parts: Iterable[dict[str, Any]]) -> str:
     """The parts' texts with an empty line between them."""
     return "\n\n".join(part["text"] for part in parts)

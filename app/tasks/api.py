@@ -1,7 +1,7 @@
 """REST: take the next task, pass one by; and for those who run a project: see tasks, want more or fewer answers."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -13,7 +13,7 @@ from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.keys import key_for
 from app.projects.forms import without_nul
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ComparisonProtocol, ProtocolBody
 from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, release, skip
 from app.tasks.actions.claiming import Reason
 from app.tasks.queries import counted_tasks, guidelines_html, protocol_body, task_id_of
@@ -29,7 +29,7 @@ Editor = Annotated[Access, may(Permission.task_edit)]
 class AnswerShown(BaseModel):
     """One completion under the name it has in this task and for this person only."""
 
-    handle: str = Field(description="names this completion in the answer: `preferred`")
+    handle: str = Field(description="names this completion in the answer that you give")
     text: str = Field(description="its text parts, joined by blank lines")
     parts: list[dict[str, Any]] = Field(description="its parts: [{type, text}]")
 
@@ -58,11 +58,11 @@ class NextTask(BaseModel):
 
     task: UUID
     key: UUID
-    kind: Literal["comparison"]
+    kind: str = Field(description="kind of the judgement that is asked for: of the protocol, and of the body to send")
     prompt: list[Message]
     answers: list[AnswerShown] = Field(description="in the order drawn for you")
-    protocol: ProtocolBody = Field(description="what may be said: scale, ties and so on")
-    levels: int = Field(description="strengths a preference can have: 1 … levels")
+    protocol: ProtocolBody = Field(description="what is asked about this prompt: scale, ties, questions and so on")
+    levels: int | None = Field(description="comparisons of two: strengths a preference can have, 1 … levels")
     guidelines: Guide | None
     shown_at: datetime
     draft: dict[str, Any] | None
@@ -125,7 +125,7 @@ async def next_task(project: UUID, access: Annotator, session: Session) -> NextT
 
 
 async def handed_out(session: Session, shown: Showing) -> NextTask:
-    protocol = await protocol_body(session, shown.protocol_id)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
     guidelines = None
     if shown.guidelines_id is not None:
         version, html = await guidelines_html(session, shown.guidelines_id)
@@ -134,7 +134,7 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
     return NextTask(
         task=shown.task,
         key=shown.key,
-        kind="comparison",
+        kind=shown.kind,
         prompt=[
             Message(role=one["role"], text=text_of(one["parts"]), parts=one["parts"]) for one in shown.messages or []
         ],
@@ -145,7 +145,7 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
             for one in shown.completions
         ],
         protocol=protocol,
-        levels=protocol.levels,
+        levels=protocol.levels if isinstance(protocol, ComparisonProtocol) else None,
         guidelines=guidelines,
         shown_at=shown.shown_at,
         draft=shown.draft,

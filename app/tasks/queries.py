@@ -8,8 +8,9 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.completions.tables import Completion
 from app.errors import NotFound
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
@@ -24,7 +25,7 @@ async def protocol_body(session: AsyncSession, protocol_id: int) -> ProtocolBody
     kept, key = _kept_of(session), (Protocol, protocol_id)
     if key not in kept:
         body = (await session.scalars(select(Protocol.body).where(Protocol.id == protocol_id))).one()
-        kept[key] = ProtocolBody.model_validate(body)
+        kept[key] = protocol_of(body)
     return cast(ProtocolBody, kept[key])
 
 
@@ -49,6 +50,19 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     """Inside ids of a task's completions, in the task's own order."""
     asked = select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id)
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
+
+
+async def texts_of(session: AsyncSession, completions: Sequence[int]) -> list[str]:
+    """The texts of completions (inside ids) as they were written, in the order given."""
+    asked = select(Completion.id, Completion.parts).where(Completion.id.in_(completions))
+    parts = {row.id: row.parts for row in await session.execute(asked)}
+    return ["\n\n".join(part["text"] for part in parts[one] if part["type"] == "text") for one in completions]
+
+
+async def tags_of(session: AsyncSession, task_id: int) -> list[str]:
+    """Tags of a task's prompt."""
+    asked = select(Prompt.tags).join(Task, Task.prompt_id == Prompt.id).where(Task.id == task_id)
+    return (await session.scalars(asked)).one()
 
 
 async def task_id_of(session: AsyncSession, project_id: int, public_id: UUID) -> int:

@@ -27,29 +27,31 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """first and second: the task's own order (the screen's is drawn per slot). entry: number of the recipe's line."""
+class Group:
+    """members: in the task's own order (the screen's is drawn per slot). entry: number of the recipe's line."""
 
-    first: Candidate
-    second: Candidate
+    members: tuple[Candidate, ...]
     entry: int
 
 
-Joins = Callable[[Candidate, Candidate], bool]
+# Whether answers may stand in one task; `whole` False: whether they may with others that are still to come.
+Joins = Callable[[Sequence[Candidate], bool], bool]
+MOST_TRIES = 20_000  # partial groups that are looked at for one task
 
 
-def pair_up(
+def group_up(
     candidates: Sequence[Candidate],
     joins: Sequence[Joins],
     weights: Sequence[float],
     *,
+    size: int = 2,
     max_similarity: float,
     seed: str,
-) -> list[Pair]:
-    """Disjoint pairs of one prompt's answers; the same seed and answers always give the same pairs.
+) -> list[Group]:
+    """Disjoint groups of `size` answers to one prompt; the same seed and answers always give the same groups.
 
-    joins: for each line of the recipe, whether two answers may face each other under it. Lines are drawn by weight
-    among those that still have a pair. Flawed, identical and too similar answers never face each other.
+    joins: for each line of the recipe, which answers may face each other under it. Lines are drawn by weight among
+    those that still have a group. Flawed answers stand in none; identical and too similar ones never in the same.
     """
     draw = random.Random(seed)  # noqa: S311  (a reproducible draw, not a secret)
     left = sorted((one for one in candidates if not one.flawed), key=lambda one: one.id)
@@ -59,26 +61,49 @@ def pair_up(
         for one, other in combinations(left, 2)
         if one.digest != other.digest and similarity(one.text, other.text) <= max_similarity
     }
-    pairs: list[Pair] = []
-    while found := _offers(left, joins, worth):
+    groups: list[Group] = []
+    while found := _offers(left, joins, worth, size):
         entry = draw.choices(list(found), [weights[line] for line in found])[0]
-        first, second = found[entry]
-        pairs.append(Pair(first, second, entry) if draw.random() < 0.5 else Pair(second, first, entry))
-        left = [one for one in left if one is not first and one is not second]
-    return pairs
+        members = list(found[entry])
+        draw.shuffle(members)
+        groups.append(Group(tuple(members), entry))
+        used = {one.id for one in members}
+        left = [one for one in left if one.id not in used]
+    return groups
 
 
 def _offers(
-    left: Sequence[Candidate], joins: Sequence[Joins], worth: set[tuple[int, int]]
-) -> dict[int, tuple[Candidate, Candidate]]:
-    """For each line of the recipe that still has one: its next pair."""
+    left: Sequence[Candidate], joins: Sequence[Joins], worth: set[tuple[int, int]], size: int
+) -> dict[int, tuple[Candidate, ...]]:
+    """For each line of the recipe that still has one: its next group."""
     offered = {}
     for line, may_join in enumerate(joins):
-        for one, other in combinations(left, 2):
-            if (one.id, other.id) in worth and may_join(one, other):
-                offered[line] = one, other
-                break
+        tries = iter(range(MOST_TRIES))
+        found = next(_grown((), left, may_join, worth, size, tries), None)
+        if found is not None:
+            offered[line] = found
     return offered
+
+
+def _grown(
+    begun: tuple[Candidate, ...],
+    after: Sequence[Candidate],
+    may_join: Joins,
+    worth: set[tuple[int, int]],
+    size: int,
+    tries: Iterator[int],
+) -> Iterator[tuple[Candidate, ...]]:
+    """Groups that begin with `begun` and go on with answers of `after`, in their order."""
+    for place, one in enumerate(after):
+        if next(tries, None) is None:
+            return
+        group = (*begun, one)
+        if any((other.id, one.id) not in worth for other in begun) or not may_join(group, len(group) == size):
+            continue
+        if len(group) == size:
+            yield group
+        else:
+            yield from _grown(group, after[place + 1 :], may_join, worth, size, tries)
 
 
 def similarity(one: str, other: str) -> float:

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access, Person
 from app.accounts.permissions import ROLE_PERMISSIONS, Role
-from app.annotations.forms import ComparisonBody
+from app.annotations.kinds import ComparisonBody
 from app.keys import key_for
-from app.projects.queries import default_batch
+from app.projects.queries import default_batch, newest_protocol
 from app.projects.tables import Project
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.rules import handle_of
@@ -31,7 +31,10 @@ class Scene:
         return self.people[0]
 
 
-async def scene(session: AsyncSession, *, people: int = 1, tasks: int = 1, k: int = 1, **values: object) -> Scene:
+async def scene(
+    session: AsyncSession, *, people: int = 1, tasks: int = 1, k: int = 1, shows: int = 2, **values: object
+) -> Scene:
+    """shows: completions a task. The tasks are of the protocol's kind."""
     project = await make.project(session, k=k, **values)  # type: ignore[arg-type]
     batch = await default_batch(session, project.id)
     members = []
@@ -39,7 +42,10 @@ async def scene(session: AsyncSession, *, people: int = 1, tasks: int = 1, k: in
         person = await make.user(session)
         await make.member(session, project, person)
         members.append(access_of(project, person))
-    made = [(await make.task(session, project, batch, k=k, rank=n + 1)).id for n in range(tasks)]
+    kind = (await newest_protocol(session, project.id)).body["kind"]
+    made = [
+        (await make.task(session, project, batch, k=k, rank=n + 1, shows=shows, kind=kind)).id for n in range(tasks)
+    ]
     return Scene(project, batch.id, members, made)
 
 

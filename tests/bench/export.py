@@ -31,7 +31,7 @@ WORDS = "People read more than one line before they judge, so an answer here goe
 
 
 def line_of(number: int) -> bytes:
-    """A comparison with three votes, different in each line, as `datasets.actions.line_of` writes it."""
+    """A comparison with three votes, different in each line, as `datasets.lines` writes it."""
     said = ("a", "b", "a") if number % 3 else ("b", "b", "tie")
     votes = [
         {"rater": f"rater-{(number + place) % 40}", "outcome": outcome, "levels": 3, "weight": 1.0,

@@ -1,95 +1,35 @@
 """The annotate page in a real browser against a real server on a database that commits."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, expect
 from sqlalchemy import func, select, text
 
 from app import database
 from app.accounts.tables import User
-from app.annotations.tables import Annotation, AnnotationVersion
-from app.main import app
+from app.annotations.tables import AnnotationVersion
 from app.markup import render_markdown
 from app.tasks.tables import Skip
 from tests import make
-from tests.app.scene import Scene, broken, scene
 from tests.app.test_markup import ATTACKS
+from tests.browser.site import ARMED, Site, a_site, chromium, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
-WATCH = """
-window.broken = [];
-document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
-"""
-ARMED = 450  # milliseconds: the page's keys are armed by then
-
-
-@dataclass
-class Site:
-    """A running server, a project on it, and one person's browser."""
-
-    address: str
-    there: Scene
-    context: BrowserContext
-    said: list[str] = field(default_factory=list)
-
-    @property
-    def page_address(self) -> str:
-        return f"{self.address}/projects/{self.there.project.public_id}/annotate"
-
-    async def open(self) -> Page:
-        page = await self.context.new_page()
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        await page.add_init_script(WATCH)
-        await page.goto(self.page_address)
-        await expect(page.locator("#task")).to_be_visible()
-        await page.wait_for_timeout(ARMED)
-        return page
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture
 async def site(committed: str, browser: Browser) -> AsyncIterator[Site]:
-    async with database.transaction() as session:
-        there = await scene(session, people=1, tasks=6, k=1)
-        person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
-        cookie = await make.sign_in(session, person)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
-        await asyncio.sleep(0.02)
-    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    await context.add_cookies([{"name": "hone_session", "value": cookie, "url": address}])
-    site = Site(address, there, context)
-    yield site
-    for page in context.pages:
-        if page.url.startswith(address):
-            site.said += await page.evaluate("window.broken || []")
-    await context.close()
-    server.should_exit = True
-    await serving
-    assert site.said == []
-    async with database.transaction() as session:
-        assert await broken(session) == {}
-
-
-async def stored() -> list[Annotation]:
-    async with database.transaction() as session:
-        return list(await session.scalars(select(Annotation).order_by(Annotation.id)))
+    async with a_site(browser) as site:
+        yield site
 
 
 async def choices_now(page: Page) -> str:

@@ -11,6 +11,7 @@ from app.completions.actions import Answer, Order, note_failure, take_order, top
 from app.completions.jobs import GenerateCompletions
 from app.errors import DomainError
 from app.prompts.jobs import PromptsArrived
+from app.tasks.actions import ask_about_prompts
 from app.tasks.jobs import QueueRanLow
 from workers.handlers.registry import Context, handles
 from workers.sampling.answers import Completed, NotAnswerable, Sampling
@@ -115,9 +116,11 @@ def reason_of(error: Exception) -> str:
 async def ask_for_more(job: QueueRanLow, context: Context) -> None:
     async with context.session() as session:
         await top_up(session, job.project_id)
+        await ask_about_prompts(session, job.project_id)
 
 
 @handles(PromptsArrived)
 async def ask_for_the_first(job: PromptsArrived, context: Context) -> None:
     async with context.session() as session:
         await top_up_if_low(session, job.project_id)
+        await ask_about_prompts(session, job.project_id)

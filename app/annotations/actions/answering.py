@@ -10,14 +10,14 @@ from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.forms import Body, NotOneOfThese, kept
+from app.annotations.kinds import BodyForm, NotOneOfThese, to_keep
 from app.annotations.rules import is_fast
 from app.annotations.tables import AnnotationState
 from app.errors import Conflict
 from app.keys import key_for
-from app.projects.rules import ProtocolBody
+from app.projects.protocols import ProtocolBody
 from app.tasks.actions.hot import ME, PROJECT
-from app.tasks.queries import protocol_body
+from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
 from app.translation import _
 
@@ -72,12 +72,13 @@ VALUES = (
 
 
 async def answer_of(
-    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, key: UUID, body: Body
+    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, key: UUID, body: BodyForm
 ) -> dict[str, Any]:
     """The values to store: the body under its protocol, its handles resolved to completions."""
     if body.kind != found.kind:
         raise NotOneOfThese
-    protocol = await protocol_body(session, shown.protocol_id)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
+    kept = await kept_body(session, body, protocol, [shown.slot_id], found.ids or ())
     return {
         "project": project_id,
         "me": person_id,
@@ -87,16 +88,19 @@ async def answer_of(
         "key": key,
         "hash": body.digest(),
         "kind": body.kind,
-        "body": kept_body(body, protocol, [shown.slot_id], found.ids),
-        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters),
+        "body": kept,
+        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters or 0),
     }
 
 
-def kept_body(body: Body, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]) -> dict[str, Any]:
+async def kept_body(
+    session: AsyncSession, body: BodyForm, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]
+) -> dict[str, Any]:
     """The body to store. slots: those whose handles count; completions: inside ids in the task's order."""
     secret = key_for("handles")
     numbers = {handle_of(secret, slot, one): number for slot in slots for number, one in enumerate(completions)}
-    return kept(body, protocol, numbers)
+    texts = await texts_of(session, completions) if protocol.needs_texts else ()
+    return to_keep(body, protocol, numbers, texts)
 
 
 def saved(said: Any) -> Saved:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.forms import NewDraft
@@ -28,12 +28,12 @@ KEEP = text("""
         SELECT id, :me, :project, :rev, :body FROM shown
         ON CONFLICT (slot_id, annotator_id) DO UPDATE
         SET rev = excluded.rev, body = excluded.body, saved_at = now()
-        WHERE d.rev < excluded.rev
+        WHERE CASE WHEN :over IS NULL THEN d.rev < excluded.rev ELSE d.rev = ANY(:over) END
         RETURNING rev, saved_at
     )
-    SELECT rev, saved_at FROM kept
+    SELECT rev, saved_at, NULL AS body FROM kept
     UNION ALL
-    SELECT d.rev, d.saved_at FROM drafts d JOIN shown ON shown.id = d.slot_id
+    SELECT d.rev, d.saved_at, d.body FROM drafts d JOIN shown ON shown.id = d.slot_id
     WHERE d.annotator_id = :me AND NOT EXISTS (SELECT FROM kept)
 """).bindparams(
     PROJECT,
@@ -41,20 +41,23 @@ KEEP = text("""
     bindparam("task", type_=Uuid),
     bindparam("key", type_=Uuid),
     bindparam("rev", type_=BigInteger),
+    bindparam("over", type_=ARRAY(BigInteger)),
     bindparam("body", type_=JSONB),
 )
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The newest draft that is kept; its rev is higher than the one sent when a later packet came first."""
+    """The draft that is kept. Another rev than the one sent: a later packet came first, or these words were typed
+    elsewhere; body: those words."""
 
     rev: int
     saved_at: datetime
+    body: dict[str, Any] | None
 
 
 async def save_draft(session: AsyncSession, project_id: int, person_id: int, task: UUID, form: NewDraft) -> Draft:
-    """Keep what was typed, unless newer words are there already; and renew the lease.
+    """Keep what was typed, unless newer or other words are there already; and renew the lease.
 
     :raises NotFound: this task was not shown to this person under this key, or is answered.
     """
@@ -63,4 +66,4 @@ async def save_draft(session: AsyncSession, project_id: int, person_id: int, tas
     row = (await session.execute(KEEP, values)).one_or_none()
     if row is None:
         raise NotFound
-    return Draft(row.rev, row.saved_at)
+    return Draft(row.rev, row.saved_at, row.body)

@@ -8,13 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.annotations.actions.answering import Saved, kept_body
-from app.annotations.forms import Body
+from app.annotations.kinds import BodyForm
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.errors import Conflict, NotFound
 from app.projects.tables import Project
 from app.tasks.actions import reopen_slot
 from app.tasks.actions.changing import answers_changed, lock_tasks
-from app.tasks.queries import completions_of, protocol_body
+from app.tasks.queries import completions_of, protocol_body, tags_of
 from app.tasks.tables import Lapse, Slot
 from app.translation import _
 
@@ -43,7 +43,7 @@ class NotToBeChanged(Conflict):
 
 
 async def edit(
-    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, version: int, body: Body
+    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, version: int, body: BodyForm
 ) -> Saved:
     """Replace one's own answer; the old version is kept. version: as it was seen. Repeating an edit changes nothing.
 
@@ -53,9 +53,10 @@ async def edit(
     """
     found = await _mine(session, project_id, person_id, annotation)
     await _still_open(session, found)
-    protocol = await protocol_body(session, found.protocol_id)
+    tags = await tags_of(session, found.task_id)
+    protocol = (await protocol_body(session, found.protocol_id)).of_prompt(tags)
     slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
-    wanted = kept_body(body, protocol, slots, completions)
+    wanted = await kept_body(session, body, protocol, slots, completions)
     if wanted == found.body:
         return await _saved(session, found)
     if version != found.version:

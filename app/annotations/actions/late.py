@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, AlreadyAnswered, Saved, Shown, answer_of, saved
-from app.annotations.forms import Body
+from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.ending import SETTLE, pass_by
@@ -103,7 +103,7 @@ class AnswerTakenOut(AlreadyAnswered):
 
 
 async def submit_late(
-    session: AsyncSession, project_id: int, person_id: int, found: Any, key: UUID, body: Body
+    session: AsyncSession, project_id: int, person_id: int, found: Any, key: UUID, body: BodyForm
 ) -> Saved:
     """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus.
 

@@ -14,18 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, KeyUsed, Saved, Shown, answer_of, saved
 from app.annotations.actions.late import submit_late
-from app.annotations.forms import Body
+from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.hot import ME, PROJECT, hot
 
 LOOK = hot(
     """
-    SELECT t.id AS task_id, t.kind, t.public_id, now() AS now,
+    SELECT t.id AS task_id, t.kind, t.public_id, p.tags, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
            a.id AS annotation_id, a.public_id AS annotation, a.version, a.state AS annotation_state, a.body_hash,
            a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters
     FROM tasks t
+    JOIN prompts p ON p.id = t.prompt_id
     LEFT JOIN slots s ON s.task_id = t.id AND s.annotator_id = :me
     LEFT JOIN annotations a ON a.annotator_id = :me AND a.idempotency_key = :key
     CROSS JOIN LATERAL (
@@ -40,8 +41,8 @@ LOOK = hot(
     ME,
     bindparam("task", type_=Uuid),
     bindparam("key", type_=Uuid),
-    returns="task_id kind public_id now slot_id state shown_key shown_at sides protocol_id guidelines_id annotation_id "
-    "annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
+    returns="task_id kind public_id tags now slot_id state shown_key shown_at sides protocol_id guidelines_id "
+    "annotation_id annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
 )
 
 KEEP = hot(
@@ -79,7 +80,9 @@ KEEP = hot(
 )
 
 
-async def submit(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, body: Body) -> Saved:
+async def submit(
+    session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, body: BodyForm
+) -> Saved:
     """Keep `body` as this person's answer to `task`. key: the one that came with the task when it was shown.
 
     :raises NotFound: no such task here, or it was never shown to this person under this key.
@@ -110,7 +113,7 @@ async def look(session: AsyncSession, project_id: int, person_id: int, task: UUI
     return found
 
 
-def repeated(found: Any, body: Body) -> Saved:
+def repeated(found: Any, body: BodyForm) -> Saved:
     """The first answer under this key, if this is the same one again."""
     if found.annotated_task_id != found.task_id or found.body_hash != body.digest():
         raise KeyUsed

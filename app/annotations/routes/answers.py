@@ -9,7 +9,9 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import set_aside, withdraw
 from app.annotations.forms import Reason
-from app.annotations.queries import everybodys, in_words, mine, my_answer, my_answers, versions_of
+from app.annotations.kinds import in_words, read_kept
+from app.annotations.kinds.marked import marked_in
+from app.annotations.queries import everybodys, mine, my_answer, my_answers, versions_of
 from app.annotations.tables import Annotation
 from app.cursors import Cursor, page_of
 from app.database import Session
@@ -41,10 +43,25 @@ async def one_of_mine(request: Request, annotation: UUID, access: Own, session: 
     project = await get_project(session, access.of_project())
     answer = await my_answer(session, project.id, access.person.id, annotation)
     versions = [
-        (number, in_words(body, answer.annotation.sides, answer.protocol), body.get("justification", ""), at)
+        (
+            number,
+            in_words(body, answer.annotation.sides, answer.protocol),
+            read_kept(body).written(),
+            body.get("justification", ""),
+            at,
+        )
         for number, body, at in await versions_of(session, answer.annotation)
     ]
-    return respond(request, "annotations/one.html", None, project=project, answer=answer, versions=versions)
+    return respond(
+        request,
+        "annotations/one.html",
+        None,
+        project=project,
+        answer=answer,
+        versions=versions,
+        marked=marked_in(answer.annotation.body, answer.annotation.sides, answer.shown, answer.protocol),
+        written=read_kept(answer.annotation.body).written(),
+    )
 
 
 @router.post("/projects/{project}/answers/{annotation}/withdraw")
@@ -65,6 +82,7 @@ async def everybodys_answers(request: Request, access: Reader, session: Session,
             "id": row[1],
             "words": in_words(row[3], row[6], await protocol_body(session, row[17])),
             "justification": row[3].get("justification", ""),
+            "written": read_kept(row[3]).written(),
             "state": row[4],
             "version": row[5],
             "fast": row[7],

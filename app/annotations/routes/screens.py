@@ -11,22 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
-from app.annotations.forms import ChosenForm
-from app.annotations.queries import (
-    MyAnswer,
-    arriving,
-    beside_scale,
-    in_words,
-    my_answer,
-    my_answer_to,
-    on_screen,
-    scale_of,
-)
+from app.annotations.forms import PostedForm
+from app.annotations.kinds import OnScreen, blocks_of, fields_from, in_words
+from app.annotations.queries import MyAnswer, arriving, my_answer, my_answer_to, on_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
+from app.projects.protocols import ProtocolBody
 from app.projects.queries import get_project, newest_guidelines
-from app.projects.rules import ProtocolBody
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.actions.claiming import Reason
 from app.tasks.queries import guidelines_html, protocol_body
@@ -47,16 +39,17 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
 
 
 async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> Screen:
-    protocol = await protocol_body(session, shown.protocol_id)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
     ids, htmls = {one.number: one.id for one in shown.completions}, {one.number: one.html for one in shown.completions}
     order = sorted(ids)
-    answers = on_screen(shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order])
-    return asking(protocol, answers) | {
+    answers = await on_screen(
+        session, protocol, shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order]
+    )
+    return asking(protocol, answers, fields_from(shown.draft)) | {
         "mode": "task",
         "address": f"/projects/{access.project}/annotate/{shown.task}",
         "key": shown.key,
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
-        "typed": (shown.draft or {}).get("justification", ""),
         "rev": shown.draft_rev,
         "guidelines_id": shown.guidelines_id,
         "given": shown.used - 1,
@@ -64,30 +57,36 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     }
 
 
-def asking(protocol: ProtocolBody, answers: list[Any]) -> Screen:
-    """What every screen with two answers on it needs. Words used in loops are translated once."""
+def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
+    """What every screen with a question on it needs. said: values of the form's fields. Words used in loops are
+    translated once."""
+    title, blocks = blocks_of(protocol, answers)
     return {
+        "kind": protocol.kind,
+        "title": title,
+        "blocks": blocks,
         "answers": answers,
-        "scale": scale_of(protocol, answers),
-        "beside": beside_scale(protocol),
-        "chosen": None,
+        "said": said,
+        "typed": last(said, "justification"),
         "answer_word": _("Answer"),
         "tie_word": _("tie"),
         "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},
     }
 
 
+def last(said: dict[str, list[str]], name: str) -> str:
+    return (said.get(name) or [""])[-1]
+
+
 def editing(access: Access, mine: MyAnswer) -> Screen:
     """An answer of one's own, whole, as a form that changes it."""
     said = mine.annotation
-    return asking(mine.protocol, mine.shown) | {
+    return asking(mine.protocol.of_prompt(mine.tags), mine.shown, mine.said) | {
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
         "annotation": said.public_id,
         "version": said.version,
         "turns": mine.turns,
-        "typed": said.body.get("justification", ""),
-        "chosen": mine.chosen,
         "words": mine.words,
         "submitted_at": said.submitted_at,
         "guidelines_id": said.guidelines_id,
@@ -141,7 +140,7 @@ async def refused(
     request: Request,
     session: AsyncSession,
     access: Access,
-    form: ChosenForm,
+    form: PostedForm,
     refusal: DomainError,
     *,
     task: UUID | None = None,
@@ -153,7 +152,8 @@ async def refused(
     if "HX-Request" in request.headers:
         return respond(request, PAGE, "refused", refusal.status, into="refusal", **(blank(access) | context))
     screen = await next_screen(session, access, may_ask_for_more=False)
-    return await whole_page(request, session, access, screen | context | {"typed": form.justification})
+    said = {"said": form.fields, "typed": last(form.fields, "justification")}
+    return await whole_page(request, session, access, screen | context | said)
 
 
 async def _offer(

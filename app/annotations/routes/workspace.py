@@ -5,7 +5,6 @@ that the answer is saved and offers the next task by a click.
 """
 
 from typing import Annotated
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import edit, save_draft, submit
-from app.annotations.forms import ChosenForm, NewDraft, SkipForm
+from app.annotations.forms import NewDraft, PostedForm, SkipForm
 from app.annotations.queries import my_answer, my_last_answer
 from app.annotations.routes.screens import (
     PAGE,
@@ -36,21 +35,20 @@ from app.tasks.actions import release, skip
 router = APIRouter()
 
 
-async def chosen(request: Request) -> ChosenForm:
+async def posted(request: Request) -> PostedForm:
     """The form of the hot path, read in one go: it never holds files."""
-    typed = parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True)
     try:
-        return ChosenForm.model_validate(dict(typed))
+        return PostedForm.from_raw(await request.body())
     except ValidationError as wrong:
         raise RequestValidationError([{**found, "loc": ("body", *found["loc"])} for found in wrong.errors()]) from None
 
 
-Chosen = Annotated[ChosenForm, Depends(chosen)]  # after the access: who may not is told that, whatever was sent
+Posted = Annotated[PostedForm, Depends(posted)]  # after the access: who may not is told that, whatever was sent
 MayAnnotate = Annotated[Access, may(Permission.annotate)]
 
 
 @router.post("/projects/{project}/annotate/{task}")
-async def answer(request: Request, task: UUID, access: MayAnnotate, form: Chosen, session: Session) -> Response:
+async def answer(request: Request, task: UUID, access: MayAnnotate, form: Posted, session: Session) -> Response:
     """Keep the answer; then the next task."""
     try:
         kept = await submit(session, access.of_project(), access.person.id, task, form.the_key(), form.body())
@@ -93,7 +91,7 @@ async def change(request: Request, annotation: UUID, access: MayAnnotate, sessio
 
 @router.post("/projects/{project}/annotate/answers/{annotation}")
 async def change_answer(
-    request: Request, annotation: UUID, access: MayAnnotate, form: Chosen, session: Session
+    request: Request, annotation: UUID, access: MayAnnotate, form: Posted, session: Session
 ) -> Response:
     """Keep the new version; then the task that was left for it."""
     try:
@@ -124,6 +122,8 @@ async def give_back(
 
 @router.post("/projects/{project}/annotate/{task}/draft")
 async def keep_draft(task: UUID, form: NewDraft, access: MayAnnotate, session: Session) -> dict[str, object]:
-    """What was typed so far is safe; `saved` is the server's clock in this person's zone."""
+    """What was typed so far is safe; `saved` is the server's clock in this person's zone. body: of another draft, which
+    is kept instead."""
     draft = await save_draft(session, access.of_project(), access.person.id, task, form)
-    return {"rev": draft.rev, "saved": clock(draft.saved_at, access)}
+    other = {} if draft.rev == form.rev else {"body": draft.body}
+    return {"rev": draft.rev, "saved": clock(draft.saved_at, access)} | other

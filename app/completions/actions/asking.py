@@ -24,13 +24,12 @@ from app.completions.tables import Generation, GenerationState
 from app.errors import Invalid, NotFound
 from app.jobs.queue import enqueue
 from app.projects.actions import locked
-from app.projects.queries import Progress, batch_by_public_id, progress_of
+from app.projects.queries import Progress, batch_by_public_id, default_batch, progress_of, protocol_of_batch
 from app.projects.tables import ProjectState
 from app.prompts.tables import Use
 from app.translation import _
 
 TOP_UP_PROMPTS = 64  # asked by itself at a time
-PAIR = 2
 
 
 class NothingToAsk(Invalid):
@@ -128,10 +127,11 @@ async def top_up_if_low(session: AsyncSession, project_id: int) -> Generation | 
 
 
 async def top_up(session: AsyncSession, project_id: int) -> Generation | None:
-    """Ask for more completions, two each for the label prompts with the fewest, up to the project's limit.
+    """Ask for more completions, as many as a task shows for each of the label prompts with the fewest, up to the
+    project's limit.
 
     None when there is nothing to do: answers to judge are under way already, the limit is reached, the project is
-    not open, nothing answers for it, or it has no prompts.
+    not open, nothing answers for it, it has no prompts, or its tasks show no completions.
     """
     project = await locked(session, project_id)
     checkpoint = await serving(session, project_id)
@@ -139,14 +139,17 @@ async def top_up(session: AsyncSession, project_id: int) -> Generation | None:
         return None
     if await is_collecting(session, project_id):
         return None
+    n = (await protocol_of_batch(session, await default_batch(session, project_id))).completions
+    if not n:
+        return None
     left = project.generation_limit - await asked_automatically(session, project_id)
-    most = min(TOP_UP_PROMPTS, left // PAIR)
+    most = min(TOP_UP_PROMPTS, left // n)
     prompts = await prompts_by_need(session, project_id, Use.label, (), most) if most > 0 else []
     if not prompts:
         return None
     seed = secrets.randbelow(1 << 31)
     return await request_generation(
-        session, project_id, checkpoint, prompts, n=PAIR, sampling=Sampling(), seed=seed, automatic=True
+        session, project_id, checkpoint, prompts, n=n, sampling=Sampling(), seed=seed, automatic=True
     )
 
 

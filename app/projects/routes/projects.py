@@ -9,13 +9,13 @@ from app.accounts.access import Access, anybody, may, signed_in
 from app.accounts.permissions import Permission
 from app.annotations.queries import arriving
 from app.checkpoints.actions import must_answer
-from app.checkpoints.queries import bundled, checkpoint_of, serving, writers_of
+from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.checkpoints.tables import Checkpoint
 from app.completions.queries import count_completions
 from app.database import Session
 from app.pages import redirect, respond
-from app.projects.actions import EditedMeanwhile, create_project, edit_project
-from app.projects.forms import NewProject, ProjectEdit, filled
+from app.projects.actions import EditedMeanwhile, edit_project
+from app.projects.forms import ProjectEdit, filled
 from app.projects.queries import (
     Progress,
     default_batch,
@@ -34,7 +34,6 @@ from app.translation import _
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.project_read)]
 Editor = Annotated[Access, may(Permission.project_edit)]
-Maker = Annotated[Access, may(Permission.project_create)]
 TEXTS = ("description", "guidelines")
 
 
@@ -48,27 +47,6 @@ async def start(request: Request, access: Annotated[Access | None, anybody()], s
 @router.get("/projects")
 async def index(request: Request, access: Annotated[Access, signed_in()], session: Session) -> Response:
     return respond(request, "projects/index.html", "projects", mine=await my_projects(session, access))
-
-
-@router.get("/projects/new")
-async def new(request: Request, access: Maker, session: Session) -> Response:
-    chosen = await bundled(session)
-    values = {"zone": access.person.zone, "checkpoint": chosen.public_id if chosen else ""}
-    return respond(request, "projects/new.html", "start", **await _choices(session, None), values=values, errors={})
-
-
-@router.post("/projects")
-async def create(request: Request, access: Maker, session: Session) -> Response:
-    sent = await _sent(request)
-    form, errors = filled(NewProject, sent, TEXTS)
-    if form is None:
-        choices = await _choices(session, None)
-        return respond(request, "projects/new.html", "start", 422, **choices, values=sent, errors=errors)
-    known = {row.public_id: row.id for row in await writers_of(session, None)}
-    checkpoint_id = known.get(form.checkpoint) if form.checkpoint else None
-    project = await create_project(session, form, access.person.id, checkpoint_id)
-    notice = _("The project is there. Now it needs prompts.")
-    return redirect(request, f"/projects/{project.public_id}", notice)
 
 
 @router.get("/projects/{project}")

@@ -1,25 +1,23 @@
-"""Pages: the guidelines and the protocol of a project, each saved as a new version."""
+"""Pages: the guidelines of a project, each change saved as a new version."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
 from app.markup import render_markdown
 from app.pages import redirect, respond
-from app.projects.actions import EditedMeanwhile, change_guidelines, change_protocol
+from app.projects.actions import EditedMeanwhile, change_guidelines
 from app.projects.forms import GuidelinesEdit, filled
-from app.projects.queries import get_project, newest_guidelines, newest_protocol
-from app.projects.rules import ProtocolBody
+from app.projects.queries import get_project, newest_guidelines
 from app.translation import _
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.project_read)]
 Editor = Annotated[Access, may(Permission.project_edit)]
-SWITCHES = ("ties", "both_bad", "neither_valid")
 
 
 @router.get("/projects/{project}/guidelines")
@@ -60,37 +58,3 @@ async def save_guidelines(request: Request, project: UUID, access: Editor, sessi
 def _guidelines_page(request: Request, status: int = 200, **page: Any) -> Response:
     page = {"errors": {}, "theirs": None, "html": ""} | page
     return respond(request, "projects/edit_guidelines.html", "editor", status, **page)
-
-
-@router.get("/projects/{project}/settings/protocol")
-async def edit_protocol(request: Request, project: UUID, access: Editor, session: Session) -> Response:
-    found = await get_project(session, access.of_project())
-    newest = await newest_protocol(session, found.id)
-    body = ProtocolBody.model_validate(newest.body)
-    return _protocol_page(request, project=found, body=body, values=newest.body | {"version": newest.version})
-
-
-@router.post("/projects/{project}/settings/protocol")
-async def save_protocol(
-    request: Request, project: UUID, access: Editor, session: Session, version: Annotated[int, Form()]
-) -> Response:
-    """A new version, a preview of the scale, or the form again with what is wrong."""
-    sent = {name: str(value) for name, value in (await request.form()).items()}
-    asked = {name: sent.get(name) == "true" for name in SWITCHES} | {"scale": sent.get("scale", "")}
-    body, errors = filled(ProtocolBody, asked)
-    found = await get_project(session, access.of_project())
-    if body is None or "preview" in sent:
-        page: dict[str, Any] = {"project": found, "body": body, "values": asked | {"version": version}}
-        return _protocol_page(request, 200 if body else 422, errors=errors, **page)
-    try:
-        await change_protocol(session, found.id, body, access.person.id, version)
-    except EditedMeanwhile as conflict:
-        newest = await newest_protocol(session, found.id)
-        values = asked | {"version": newest.version}
-        return _protocol_page(request, 409, project=found, body=body, values=values, conflict=conflict)
-    return redirect(request, f"/projects/{project}/settings/protocol", _("Saved as a new version."))
-
-
-def _protocol_page(request: Request, status: int = 200, **page: Any) -> Response:
-    page = {"errors": {}, "conflict": None} | page
-    return respond(request, "projects/edit_protocol.html", "editor", status, **page)

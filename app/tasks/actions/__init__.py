@@ -8,6 +8,7 @@ from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slo
 from app.tasks.actions.claiming import Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
 from app.tasks.actions.making import NewTask, make_tasks, open_tasks
+from app.tasks.actions.prompting import ask_about_prompts
 
 __all__ = [
     "NewTask",
@@ -15,6 +16,7 @@ __all__ = [
     "Showing",
     "ShownCompletion",
     "Waiting",
+    "ask_about_prompts",
     "cancel_tasks",
     "change_k",
     "claim",

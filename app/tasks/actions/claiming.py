@@ -45,7 +45,7 @@ class ShownCompletion:
 class Showing:
     """A task in one person's hands. completions are in the order of the screen; key is the answer's idempotency key.
 
-    roles, rendered: one of each for every message of the prompt.
+    tags: of the prompt. roles, rendered: one of each for every message of it.
     used, most: of the person's quota today, this task included.
     """
 
@@ -58,6 +58,7 @@ class Showing:
     sides: tuple[int, ...]
     protocol_id: int
     guidelines_id: int | None
+    tags: list[str]
     roles: list[str]
     rendered: list[str]
     messages: list[dict[str, Any]] | None
@@ -156,7 +157,8 @@ async def tell_if_low(session: AsyncSession, project_id: int, quota: Any) -> boo
 
 def showing(found: Any, quota: Any) -> Showing:
     """The claim's row as what a person is shown."""
-    parts = found.parts or [None] * len(found.ids)
+    ids, htmls, sides = found.ids or [], found.htmls or [], found.sides or []  # a task may show no completion
+    parts = found.parts or [None] * len(ids)
     return Showing(
         slot_id=found.id,
         task_id=found.task_id,
@@ -164,15 +166,14 @@ def showing(found: Any, quota: Any) -> Showing:
         kind=found.kind,
         key=found.shown_key,
         shown_at=found.shown_at,
-        sides=tuple(found.sides),
+        sides=tuple(sides),
         protocol_id=found.protocol_id,
         guidelines_id=found.guidelines_id,
+        tags=found.tags,
         roles=found.roles,
         rendered=found.rendered,
         messages=found.messages,
-        completions=tuple(
-            ShownCompletion(number, found.ids[number], found.htmls[number], parts[number]) for number in found.sides
-        ),
+        completions=tuple(ShownCompletion(number, ids[number], htmls[number], parts[number]) for number in sides),
         draft=found.draft,
         draft_rev=found.draft_rev or 0,
         used=quota.used + found.is_new,

@@ -89,7 +89,7 @@ CLAIM = hot(
                     LIMIT 1
                 )
                 FOR NO KEY UPDATE OF b SKIP LOCKED
-            ) AS behind
+            ) behind
             UNION ALL
             SELECT * FROM (
                 SELECT f.id, f.rank FROM slots f
@@ -101,9 +101,9 @@ CLAIM = hot(
                 ORDER BY f.rank, f.id
                 LIMIT 1
                 FOR NO KEY UPDATE OF f SKIP LOCKED
-            ) AS ahead
+            ) ahead
             LIMIT 1
-        ) AS found
+        ) found
         WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane BETWEEN 0 AND 32767
         ORDER BY found.rank
         LIMIT 1
@@ -113,7 +113,8 @@ CLAIM = hot(
             shown_key = gen_random_uuid(), shown_at = now(),
             sides = coalesce(s.sides, (SELECT array_agg(number ORDER BY random()) FROM task_completions
                                        WHERE task_id = s.task_id)),
-            protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols WHERE project_id = s.project_id
+            protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols
+                                                   WHERE project_id = s.project_id AND body->>'kind' = t.kind
                                                    ORDER BY version DESC LIMIT 1)),
             guidelines_id = coalesce(b.guidelines_id, (SELECT id FROM guidelines WHERE project_id = s.project_id
                                                        ORDER BY version DESC LIMIT 1))
@@ -136,7 +137,7 @@ CLAIM = hot(
         UNION ALL
         SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, true FROM taken
     )
-    SELECT shown.*, t.public_id, t.kind, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
+    SELECT shown.*, t.public_id, t.kind, p.tags, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
            CASE WHEN :with_texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked)
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
@@ -159,8 +160,8 @@ CLAIM = hot(
     bindparam("may_take", type_=Boolean),
     bindparam("with_texts", type_=Boolean),
     bindparam("day", type_=Date),
-    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind rendered roles messages "
-    "ids htmls parts draft draft_rev claims",
+    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind tags rendered roles "
+    "messages ids htmls parts draft draft_rev claims",
 )
 
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.

@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion, Generation
-from app.projects.rules import Origin, Recipe
+from app.projects.queries import protocol_of_batch
+from app.projects.rules import Entry, Origin, Recipe
 from app.projects.tables import Batch
 from app.prompts.tables import Prompt, Use
-from app.tasks.rules import DEFAULT_BAND, Candidate, Pair, pair_up, rank_of, sides_of
+from app.tasks.rules import DEFAULT_BAND, Candidate, Group, Joins, group_up, rank_of, sides_of
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 
 
@@ -36,12 +37,16 @@ async def open_tasks(
     wanted: Sequence[NewTask],
     *,
     k: int,
+    kind: str = "comparison",
     purpose: Purpose = Purpose.collect,
     evaluation_id: int | None = None,
     lane: int = 0,
     band: int = DEFAULT_BAND,
 ) -> list[int]:
-    """Put questions to people: a task each with k free slots. Returns the tasks' inside ids, in the order given."""
+    """Put questions to people: a task each with k free slots. Returns the tasks' inside ids, in the order given.
+
+    kind: of the protocol that they are answered under; a claim shows a task under the newest protocol of its kind.
+    """
     if not wanted:
         return []
     rows = [
@@ -50,6 +55,7 @@ async def open_tasks(
             "project_id": project_id,
             "batch_id": batch_id,
             "prompt_id": new.prompt_id,
+            "kind": kind,
             "k": k,
             "purpose": purpose,
             "evaluation_id": evaluation_id,
@@ -64,7 +70,8 @@ async def open_tasks(
         for new in wanted
         for number, completion in enumerate(new.completions)
     ]
-    await session.execute(insert(TaskCompletion), shown)
+    if shown:
+        await session.execute(insert(TaskCompletion), shown)
     slots = [
         slot
         for new in wanted
@@ -100,32 +107,37 @@ def slots_of(
 
 
 async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prompt_ids: Sequence[int]) -> int:
-    """Pair the answers to these prompts by the batch's recipe and open a task a pair. Returns how many were made.
+    """Group the answers to these prompts by the batch's recipe and open a task a group. Returns how many were made.
 
-    Safe to repeat: the prompts are locked, and an answer that already stands in a task of this batch is not paired
-    again. Prompts that are not for labelling, and answers made for an evaluation, are left alone. A batch that asks
-    nobody gets no tasks, and none gets more than its target.
+    The protocol says how many answers a group has; one that shows none gets no tasks here. Safe to repeat: the prompts
+    are locked, and an answer that already stands in a task of this batch is not shown in another one. Prompts that are
+    not for labelling, and answers made for an evaluation, are left alone. A batch that asks nobody gets no tasks, and
+    none gets more than its target.
     """
     batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
     prompts = await _lock_prompts(session, project_id, prompt_ids)
-    waiting = await _unpaired(session, batch_id, list(prompts))
+    protocol = await protocol_of_batch(session, batch)
+    size = 1 if protocol.completions is None else protocol.completions
+    if not size:
+        return 0
+    waiting = await _ungrouped(session, batch_id, list(prompts))
     recipe = Recipe.model_validate(batch.recipe or {})
     wanted = [
-        NewTask(prompt_id, (pair.first.id, pair.second.id), _entry(recipe, pair))
+        NewTask(prompt_id, [one.id for one in group.members], _entry(recipe, group))
         for prompt_id, public_id in prompts.items()
-        for pair in _pairs(recipe, waiting[prompt_id], seed=f"{batch.public_id}:{public_id}")
+        for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{public_id}")
     ]
-    wanted = wanted[: await _room(session, batch)]
-    await open_tasks(session, project_id, batch_id, wanted, k=batch.k)
+    wanted = wanted[: await room_in(session, batch)]
+    await open_tasks(session, project_id, batch_id, wanted, k=batch.k, kind=protocol.kind)
     if wanted:
         await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
     return len(wanted)
 
 
-async def _room(session: AsyncSession, batch: Batch) -> int | None:
+async def room_in(session: AsyncSession, batch: Batch) -> int | None:
     """How many more tasks the batch takes; None: as many as there are.
 
-    Where it has a target its makers count one after the other. The lock comes after the pairing, so that they wait for
+    Where it has a target its makers count one after the other. The lock comes after the grouping, so that they wait for
     one another only while tasks are stored.
     """
     if batch.target is not None:
@@ -152,7 +164,7 @@ async def _lock_prompts(session: AsyncSession, project_id: int, prompt_ids: Sequ
     return {row.id: row.public_id for row in await session.execute(asked)}
 
 
-async def _unpaired(session: AsyncSession, batch_id: int, prompt_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
+async def _ungrouped(session: AsyncSession, batch_id: int, prompt_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
     """Completions by prompt that stand in no task of this batch yet."""
     stands = exists().where(
         TaskCompletion.completion_id == Completion.id,
@@ -173,7 +185,7 @@ async def _unpaired(session: AsyncSession, batch_id: int, prompt_ids: Sequence[i
     return by_prompt
 
 
-def _pairs(recipe: Recipe, rows: Sequence[Row[Any]], seed: str) -> list[Pair]:
+def _groups(recipe: Recipe, rows: Sequence[Row[Any]], *, size: int, seed: str) -> list[Group]:
     origins = {
         row.Completion.id: Origin(
             checkpoint=row.checkpoint, author=row.Completion.author, sampling=row.Completion.sampling
@@ -189,12 +201,17 @@ def _pairs(recipe: Recipe, rows: Sequence[Row[Any]], seed: str) -> list[Pair]:
         )
         for row in rows
     ]
-    joins = [
-        lambda one, other, entry=entry: entry.joins(origins[one.id], origins[other.id]) for entry in recipe.entries
-    ]
+    joins = [_joins(entry, origins) for entry in recipe.entries]
     weights = [entry.weight for entry in recipe.entries]
-    return pair_up(candidates, joins, weights, max_similarity=recipe.max_similarity, seed=seed)
+    return group_up(candidates, joins, weights, size=size, max_similarity=recipe.max_similarity, seed=seed)
 
 
-def _entry(recipe: Recipe, pair: Pair) -> dict[str, Any]:
-    return {"line": pair.entry} | recipe.entries[pair.entry].as_json()
+def _joins(entry: Entry, origins: dict[int, Origin]) -> Joins:
+    def may(group: Sequence[Candidate], whole: bool) -> bool:
+        return (entry.joins if whole else entry.may_join)(*(origins[one.id] for one in group))
+
+    return may
+
+
+def _entry(recipe: Recipe, group: Group) -> dict[str, Any]:
+    return {"line": group.entry} | recipe.entries[group.entry].as_json()

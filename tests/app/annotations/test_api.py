@@ -98,7 +98,8 @@ async def test_sending_again_gives_the_same_response_and_another_body_is_409(
         ({"justification": "x" * 100_000}, "body.justification"),
         ({"flags": ["a"] * 100}, "body.flags"),
         ({"flags": "spam"}, "body.flags"),
-        ({"kind": "ranking"}, "body.kind"),
+        ({"kind": "ranking"}, "body.outcome"),
+        ({"kind": "poem"}, "body.kind"),
     ],
 )
 async def test_what_makes_no_sense_is_422_and_named(

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, edit, set_aside, submit, withdraw
-from app.annotations.forms import ComparisonBody
+from app.annotations.kinds import ComparisonBody
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.errors import NotFound
 from app.tasks.actions import Showing, cancel_tasks, change_k, claim, release, run_out, skip, sweep

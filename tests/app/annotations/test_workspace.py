@@ -223,6 +223,26 @@ async def test_a_draft_is_kept_and_a_late_packet_never_overwrites_newer_words(
     assert await session.scalar(text("SELECT count(*) FROM drafts")) == 0
 
 
+async def test_words_that_were_typed_elsewhere_are_told_and_never_overwritten(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene
+) -> None:
+    page = await open_page(client, there)
+
+    async def save(rev: int, over: list[int], words: str) -> dict[str, object]:
+        draft = {"key": page.key, "rev": rev, "over": over, "body": {"justification": words}}
+        response = await client.post(f"{page.address}/draft", json=draft)
+        return {name: found for name, found in response.json().items() if name != "saved"}
+
+    assert await save(900, [0], "by a clock that is ahead") == {"rev": 900}
+    theirs = {"rev": 900, "body": {"justification": "by a clock that is ahead"}}
+    assert await save(950, [0], "newer by its number, and of another device") == theirs
+    assert await save(30, [0, 10, 20], "older by its number") == theirs
+    assert await save(901, [900], "grown out of it") == {"rev": 901}
+    assert await save(901, [900], "grown out of it") == {"rev": 901}  # sent again
+    assert await save(40, [0, 900, 901], "by a clock that is behind") == {"rev": 40}
+    assert await session.scalar(text("SELECT body->>'justification' FROM drafts")) == "by a clock that is behind"
+
+
 async def test_a_draft_that_cannot_be_stored_is_refused_in_words_and_not_with_an_error_of_ours(
     client: httpx.AsyncClient, there: Scene
 ) -> None:

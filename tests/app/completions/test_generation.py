@@ -10,6 +10,7 @@ from app.completions.forms import GenerationForm
 from app.completions.jobs import GenerateCompletions
 from app.completions.rules import Sampling
 from app.completions.tables import Completion, Flaw, Generation, GenerationState
+from app.projects.protocols import RankingProtocol
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Use
 from app.settings import get_settings
@@ -228,3 +229,14 @@ async def test_a_paused_project_asks_for_nothing(session: AsyncSession) -> None:
     project = await make.project(session, checkpoint_id=checkpoint.id, state="paused")
     await make.prompt(session, project)
     assert await top_up(session, project.id) is None
+
+
+async def test_topping_up_asks_for_as_many_answers_a_prompt_as_a_task_shows(session: AsyncSession) -> None:
+    checkpoint = await make.checkpoint(session, place=Place.run, location="checkpoints/one")
+    protocol = RankingProtocol(completions=5).as_json()
+    project = await make.project(session, protocol=protocol, checkpoint_id=checkpoint.id, generation_limit=12)
+    for _ in range(3):
+        await make.prompt(session, project)
+    asked = await top_up(session, project.id)
+    assert asked is not None
+    assert (asked.n, asked.wanted) == (5, 10)  # twelve are allowed: two prompts

@@ -73,8 +73,8 @@ async def test_native_lines_are_our_records(client: httpx.AsyncClient, session: 
 @pytest.mark.parametrize(
     ("form", "keys"),
     [
-        ("trl", {"prompt", "chosen", "rejected", "margin"}),
-        ("trl_standard", {"prompt", "chosen", "rejected", "margin"}),
+        ("trl", {"prompt", "chosen", "rejected", "margin", "group"}),
+        ("trl_standard", {"prompt", "chosen", "rejected", "margin", "group"}),
         ("hh", {"chosen", "rejected"}),
     ],
 )

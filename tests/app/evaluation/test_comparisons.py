@@ -15,6 +15,9 @@ from app.errors import Invalid
 from app.evaluation import actions
 from app.evaluation.queries import standings_of
 from app.evaluation.tables import Evaluation, EvaluationState
+from app.projects.protocols import RankingProtocol
+from app.projects.queries import newest_protocol
+from app.projects.tables import Batch, Protocol
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import make_tasks
 from app.tasks.tables import Purpose, TaskCompletion
@@ -231,3 +234,18 @@ async def test_a_comparison_over_rest(client: httpx.AsyncClient, session: AsyncS
     orphan = await client.post(address, json={"candidate": str(there.baseline.public_id)})
     assert orphan.status_code == 422
     assert "no parent" in orphan.text
+
+
+async def test_a_project_that_asks_for_rankings_compares_checkpoints_all_the_same(session: AsyncSession) -> None:
+    there = await ground(session)
+    protocol = (await session.scalars(select(Protocol).filter_by(project_id=there.project.id))).one()
+    protocol.body = RankingProtocol().as_json()
+    evaluation = await started(session, there, k=1)
+    for checkpoint, word in ((there.candidate, "new"), (there.baseline, "old")):
+        await answer(session, evaluation, checkpoint, [f"{word} {n}" for n in range(4)])
+    await look_after_evaluations(session)
+    assert {task.kind for task in await tasks_of(session, evaluation)} == {"comparison"}
+    batch = (await session.scalars(select(Batch).filter_by(id=evaluation.batch_id))).one()
+    asked = (await session.scalars(select(Protocol).filter_by(id=batch.protocol_id))).one()
+    assert (asked.version, asked.body["kind"]) == (0, "comparison")
+    assert (await newest_protocol(session, there.project.id)).body["kind"] == "ranking"

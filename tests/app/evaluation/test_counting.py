@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.annotations.actions import edit, set_aside, submit, withdraw
-from app.annotations.forms import ComparisonBody
+from app.annotations.kinds import ComparisonBody
 from app.evaluation import actions, queries
 from app.evaluation.actions import cancel_evaluation
 from app.evaluation.tables import Evaluation, EvaluationState

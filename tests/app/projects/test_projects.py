@@ -10,8 +10,9 @@ from app.completions.tables import Generation
 from app.events import Event
 from app.projects.actions import EditedMeanwhile, change_guidelines, change_protocol, create_project, edit_project
 from app.projects.forms import NewProject, ProjectEdit
+from app.projects.protocols import ComparisonProtocol
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol
-from app.projects.rules import ProtocolBody, Recipe
+from app.projects.rules import Recipe
 from app.projects.tables import BatchState
 from tests import make
 from tests.conftest import sign_in
@@ -60,10 +61,10 @@ async def test_fields_that_are_left_out_stay(session: AsyncSession) -> None:
 
 async def test_a_changed_protocol_is_a_new_version_and_the_same_one_is_not(session: AsyncSession) -> None:
     project = await make.project(session)
-    assert (await change_protocol(session, project.id, ProtocolBody(), None)).version == 1
-    assert (await change_protocol(session, project.id, ProtocolBody(scale=5), None, seen=1)).version == 2
+    assert (await change_protocol(session, project.id, ComparisonProtocol(), None)).version == 1
+    assert (await change_protocol(session, project.id, ComparisonProtocol(scale=5), None, seen=1)).version == 2
     with pytest.raises(EditedMeanwhile):
-        await change_protocol(session, project.id, ProtocolBody(scale=4), None, seen=1)
+        await change_protocol(session, project.id, ComparisonProtocol(scale=4), None, seen=1)
 
 
 async def test_guidelines_are_rendered_once_and_versioned(session: AsyncSession) -> None:
@@ -149,19 +150,6 @@ async def test_only_my_projects_are_listed_and_an_annotator_goes_to_the_tasks_fi
 async def test_whoever_is_not_signed_in_is_led_to_the_door(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
-
-
-async def test_an_admin_makes_a_project_in_the_browser(client: httpx.AsyncClient, session: AsyncSession) -> None:
-    await sign_in(client, session, await make.user(session, is_admin=True))
-    assert "autofocus" in (await client.get("/projects/new")).text
-    sent = {"name": " Bright ", "zone": "Europe/Paris", "split.label": "60", "split.heldout": "40", "guidelines": ""}
-    made = await client.post("/projects", data=sent | {"split.train": "0"})
-    assert made.status_code == 303
-    shown = await client.get(made.headers["Location"])
-    assert "Import prompts" in shown.text
-    refused = await client.post("/projects", data=sent | {"split.train": "9"})
-    assert refused.status_code == 422
-    assert "sum to 100" in refused.text
 
 
 async def rest(session: AsyncSession, client: httpx.AsyncClient) -> httpx.AsyncClient:

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.projects.protocols import ComparisonProtocol
 from app.projects.queries import local_day_in_sql
 from app.projects.rules import (
     Entry,
     Origin,
-    ProtocolBody,
     Recipe,
     Sampling,
     Shares,
@@ -24,11 +24,11 @@ from tests import make
 
 
 def test_the_protocol_of_the_factories_reads_and_writes_unchanged() -> None:
-    assert ProtocolBody.model_validate(make.PROTOCOL).as_json() == make.PROTOCOL
+    assert ComparisonProtocol.model_validate(make.PROTOCOL).as_json() == make.PROTOCOL
 
 
 def test_a_scale_of_seven_goes_from_a_much_better_over_the_tie_to_b_much_better() -> None:
-    assert [(point.side, point.strength, point.words) for point in ProtocolBody(scale=7).points] == [
+    assert [(point.side, point.strength, point.words) for point in ComparisonProtocol(scale=7).points] == [
         ("first", 3, "A much better"),
         ("first", 2, "A better"),
         ("first", 1, "A slightly better"),
@@ -40,18 +40,18 @@ def test_a_scale_of_seven_goes_from_a_much_better_over_the_tie_to_b_much_better(
 
 
 def test_a_scale_of_two_only_asks_which_one() -> None:
-    assert [point.words for point in ProtocolBody(scale=2).points] == ["A better", "B better"]
+    assert [point.words for point in ComparisonProtocol(scale=2).points] == ["A better", "B better"]
 
 
 def test_an_odd_scale_needs_ties() -> None:
     with pytest.raises(ValidationError, match="allow ties"):
-        ProtocolBody(scale=5, ties=False)
-    assert ProtocolBody(scale=4, ties=False).levels == 2
+        ComparisonProtocol(scale=5, ties=False)
+    assert ComparisonProtocol(scale=4, ties=False).levels == 2
 
 
 @given(st.integers(2, 9))
 def test_every_scale_is_the_same_from_either_end(scale: int) -> None:
-    points = ProtocolBody(scale=scale).points
+    points = ComparisonProtocol(scale=scale).points
     mirrored = {"first": "second", "second": "first", None: None}
     assert [(mirrored[point.side], point.strength) for point in reversed(points)] == [
         (point.side, point.strength) for point in points
@@ -62,11 +62,11 @@ def test_every_scale_is_the_same_from_either_end(scale: int) -> None:
 @pytest.mark.parametrize("number", [0, 8, -1])
 def test_a_point_off_the_scale_is_refused(number: int) -> None:
     with pytest.raises(ValueError, match="points 1 to 7"):
-        ProtocolBody(scale=7).point(number)
+        ComparisonProtocol(scale=7).point(number)
 
 
 def test_unknown_fields_are_refused_in_all_that_lasts() -> None:
-    for kind in (ProtocolBody, Recipe, Shares, Sampling):
+    for kind in (ComparisonProtocol, Recipe, Shares, Sampling):
         with pytest.raises(ValidationError, match="Extra inputs"):
             kind.model_validate({"surprise": 1})
 

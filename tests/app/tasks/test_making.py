@@ -5,12 +5,14 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoints.tables import Checkpoint
-from app.completions.tables import Flaw
+from app.completions.tables import Completion, Flaw
+from app.projects.protocols import RankingProtocol, RatingProtocol
 from app.projects.queries import default_batch
 from app.projects.rules import Entry, Recipe, Source
 from app.projects.tables import BatchState, Project
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import NewTask, make_tasks, open_tasks
+from app.tasks.queries import completions_of
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 from tests import make
 
@@ -138,3 +140,38 @@ async def test_tasks_can_be_opened_for_a_purpose_of_their_own(session: AsyncSess
         select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id).order_by(TaskCompletion.number)
     )
     assert list(shown) == pair
+
+
+async def test_a_protocol_of_four_makes_tasks_of_four_different_answers_of_its_kind(session: AsyncSession) -> None:
+    project = await make.project(session, protocol=RankingProtocol().as_json())
+    words = ["red fox runs", "blue hen sits", "old oak grows", "red fox runs", "new car waits", "wet day ends"]
+    prompt = await answered(session, project, words, await make.checkpoint(session))
+    assert await made(session, project, prompt) == 1
+    task = (await session.scalars(select(Task))).one()
+    shown = await completions_of(session, task.id)
+    parts = [one.parts[0]["text"] for one in await session.scalars(select(Completion).where(Completion.id.in_(shown)))]
+    assert (task.kind, len(set(parts))) == ("ranking", 4)
+    slot = (await session.scalars(select(Slot))).one()
+    assert sorted(slot.sides or []) == [0, 1, 2, 3]
+
+
+async def test_two_checkpoints_in_a_task_of_four_are_both_there(session: AsyncSession) -> None:
+    project = await make.project(session, protocol=RankingProtocol().as_json())
+    one, other = await make.checkpoint(session), await make.checkpoint(session)
+    prompt = await answered(session, project, ["red fox", "blue hen", "old oak", "new car"], one)
+    for words in ("wet day", "hot tea", "big sea", "far hill"):
+        await make.completion(session, prompt, words, checkpoint_id=other.id)
+    entry = Entry(a=Source(checkpoint=one.public_id), b=Source(checkpoint=other.public_id), same_checkpoint=False)
+    batch = await default_batch(session, project.id)
+    batch.recipe = Recipe(entries=(entry,)).as_json()
+    assert await made(session, project, prompt) >= 1
+    for task in await session.scalars(select(Task)):
+        ids = await completions_of(session, task.id)
+        written = set(await session.scalars(select(Completion.checkpoint_id).where(Completion.id.in_(ids))))
+        assert written == {one.id, other.id}
+
+
+async def test_a_protocol_that_shows_one_answer_makes_a_task_an_answer(session: AsyncSession) -> None:
+    project = await make.project(session, protocol=RatingProtocol().as_json())
+    prompt = await answered(session, project, ["red fox", "blue hen", "old oak"], await make.checkpoint(session))
+    assert await made(session, project, prompt) == 3

@@ -1,19 +1,21 @@
 """Which answers face which, and where tasks stand: by example and by property."""
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tasks.rules import Candidate, handle_of, pair_up, rank_of, sides_of, similarity
+from app.tasks.rules import Candidate, group_up, handle_of, rank_of, sides_of, similarity
 
 VOCABULARY = ("the", "a", "dog", "cat", "runs", "sleeps", "today", "never", "in", "of", "sun", "rain")
 WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=12)
 
 
-def anyone(_one: Candidate, _other: Candidate) -> bool:
+def anyone(_group: Sequence[Candidate], _whole: bool) -> bool:
     return True
 
 
@@ -37,13 +39,13 @@ def test_similarity_is_the_share_of_common_word_triples() -> None:
 def test_identical_flawed_and_too_similar_answers_never_face_each_other() -> None:
     long = "w1 w2 w3 w4 w5 w6 w7 w8 w9 w10"
     texts = ["same", "same", long, long + " w11", "quite another answer", ""]
-    pairs = pair_up(candidates(texts, flawed={5}), [anyone], [1], max_similarity=0.8, seed="s")
-    together = {frozenset((pair.first.id, pair.second.id)) for pair in pairs}
+    pairs = group_up(candidates(texts, flawed={5}), [anyone], [1], max_similarity=0.8, seed="s")
+    together = {frozenset(one.id for one in pair.members) for pair in pairs}
     assert together
     assert frozenset((0, 1)) not in together
     assert frozenset((2, 3)) not in together  # 8 of 9 triples are common
     assert not any(5 in pair for pair in together)
-    allowed = pair_up(candidates(texts[2:4]), [anyone], [1], max_similarity=0.9, seed="s")
+    allowed = group_up(candidates(texts[2:4]), [anyone], [1], max_similarity=0.9, seed="s")
     assert len(allowed) == 1
 
 
@@ -52,19 +54,47 @@ def test_pairs_are_disjoint_and_worth_showing_and_the_same_every_time(
     texts: list[str], seed: str, bound: float
 ) -> None:
     given = candidates(texts)
-    pairs = pair_up(given, [anyone], [1], max_similarity=bound, seed=seed)
-    assert pairs == pair_up(given[::-1], [anyone], [1], max_similarity=bound, seed=seed)
-    used = [one.id for pair in pairs for one in (pair.first, pair.second)]
+    pairs = group_up(given, [anyone], [1], max_similarity=bound, seed=seed)
+    assert pairs == group_up(given[::-1], [anyone], [1], max_similarity=bound, seed=seed)
+    used = [one.id for pair in pairs for one in pair.members]
     assert len(used) == len(set(used))
     for pair in pairs:
-        assert pair.first.digest != pair.second.digest
-        assert similarity(pair.first.text, pair.second.text) <= bound
+        first, second = pair.members
+        assert first.digest != second.digest
+        assert similarity(first.text, second.text) <= bound
+
+
+@given(
+    texts=st.lists(WORDS.map(" ".join), max_size=10),
+    size=st.integers(1, 5),
+    seed=st.text(max_size=5),
+    bound=st.floats(0, 1),
+)
+def test_groups_of_any_size_are_disjoint_and_no_two_in_one_are_alike(
+    texts: list[str], size: int, seed: str, bound: float
+) -> None:
+    given = candidates(texts)
+    groups = group_up(given, [anyone], [1], size=size, max_similarity=bound, seed=seed)
+    assert groups == group_up(given[::-1], [anyone], [1], size=size, max_similarity=bound, seed=seed)
+    used = [one.id for group in groups for one in group.members]
+    assert len(used) == len(set(used))
+    for group in groups:
+        assert len(group.members) == size
+        for one, other in combinations(group.members, 2):
+            assert one.digest != other.digest
+            assert similarity(one.text, other.text) <= bound
+
+
+def test_as_many_groups_as_different_answers_make() -> None:
+    words = ["red fox", "blue hen", "old oak", "new car", "wet day", "hot tea", "big sea", "far hill"]
+    assert len(group_up(candidates(words), [anyone], [1], size=4, max_similarity=0.5, seed="s")) == 2
+    assert group_up(candidates(words[:3] * 2), [anyone], [1], size=4, max_similarity=1, seed="s") == []
 
 
 def test_lines_of_a_recipe_are_drawn_by_weight() -> None:
     drawn: Counter[int] = Counter()
     for n in range(400):
-        pairs = pair_up(
+        pairs = group_up(
             candidates(["one answer here", "another answer there"]),
             [anyone, anyone],
             [3, 1],
@@ -76,10 +106,10 @@ def test_lines_of_a_recipe_are_drawn_by_weight() -> None:
 
 
 def test_a_line_that_nobody_fits_leaves_its_share_to_the_others() -> None:
-    def nobody(_one: Candidate, _other: Candidate) -> bool:
+    def nobody(_group: Sequence[Candidate], _whole: bool) -> bool:
         return False
 
-    pairs = pair_up(candidates(["a b c", "d e f"]), [nobody, anyone], [1000, 1], max_similarity=1, seed="s")
+    pairs = group_up(candidates(["a b c", "d e f"]), [nobody, anyone], [1000, 1], max_similarity=1, seed="s")
     assert [pair.entry for pair in pairs] == [1]
 
 

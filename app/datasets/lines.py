@@ -1,0 +1,160 @@
+"""From what people said about a task to the lines of a dataset: one for each kind of record that it yields."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from app.datasets.forms import FreezeForm
+from app.datasets.records import SCHEMA_VERSION
+from app.datasets.rules import Line, split_of
+from app.preferences.groups import (
+    agreement_of_orders,
+    choice_of,
+    questions_of,
+    ranking_of,
+    rating_of,
+    tiers_of_choice,
+)
+from app.preferences.rules import agreement, conclusion, vote_of
+from app.preferences.votes import Outcome, Vote
+from app.projects.protocols import CombinedProtocol, ProtocolBody
+from app.prompts.tables import Use
+
+
+@dataclass(frozen=True)
+class Said:
+    """One rater's body of one kind, with the protocol that it was given under."""
+
+    body: Mapping[str, Any]
+    rater: str
+    sides: Sequence[int]
+    protocol: Any
+
+
+Told = tuple[Line, float]  # a line and its agreement
+
+
+def lines_of_row(
+    row: Row[Any], votes: Iterable[Mapping[str, Any]], protocols: Mapping[int, ProtocolBody], question: FreezeForm
+) -> Iterator[Told]:
+    """The lines that a task yields. row: of `queries.chosen_answers`; votes: of it, those that have a rater;
+    protocols: by version."""
+    by_kind: dict[str, list[Said]] = defaultdict(list)
+    for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
+        for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
+            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol))
+    is_combined = len(by_kind) > 1
+    for kind, said in by_kind.items():
+        name = f"{row.task}.{kind}" if is_combined else str(row.task)
+        if kind in YIELDS:
+            about, agreed = YIELDS[kind](row, said)
+            yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+        for one in said if kind in YIELDS_EACH else ():
+            mine = f"{name}.{one.rater}"
+            for about in YIELDS_EACH[kind](row, one, mine):
+                yield start_of(row, mine, question) | about | {"weight": 1.0}, 1.0
+
+
+def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapping[str, Any], Any]]:
+    """A body, or the parts of a combined one, each with its protocol."""
+    if not isinstance(protocol, CombinedProtocol):
+        return [(body, protocol)]
+    return list(zip(body["parts"], protocol.parts, strict=True))
+
+
+def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
+    """What every line begins with."""
+    return {
+        "kind": "",
+        "schema_version": SCHEMA_VERSION,
+        "id": name,
+        "group": str(row.group),
+        "split": "heldout" if row.use is Use.heldout else split_of(row.component, question.heldout_share),
+        "prompt": row.messages,
+    }
+
+
+def compared(row: Row[Any], said: Sequence[Said]) -> Told:
+    """A comparison of two; a choice where there are more."""
+    if len(row.answers) > 2:
+        return chosen(row, said)
+    votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
+    a, b = row.answers
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
+    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, agreement(votes)
+
+
+def chosen(row: Row[Any], said: Sequence[Said]) -> Told:
+    votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
+    told = {"kind": "choice", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    return told, agreement_of_orders(orders)
+
+
+def ranked(row: Row[Any], said: Sequence[Said]) -> Told:
+    votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    told = {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    return told, agreement_of_orders([vote.tiers for vote in votes])
+
+
+def rated(row: Row[Any], said: Sequence[Said]) -> Told:
+    """Agreement is not told of ratings: each criterion has its own."""
+    votes = [rating_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    asked = said[-1].protocol.criteria
+    scales = [
+        {name: getattr(one, name) for name in ("key", "label", "scale", "least", "most", "low", "high")}
+        for one in asked
+    ]
+    told = {"kind": "rating", "answers": row.answers, "criteria": scales}
+    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+
+
+def answered(row: Row[Any], said: Sequence[Said]) -> Told:
+    """Columns are all questions that these raters were asked, as they were asked last."""
+    votes = [questions_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    questions = {question.key: question for one in said for question in one.protocol.questions}
+    asked = [
+        {name: getattr(one, name) for name in ("key", "label", "type", "about", "low", "high")}
+        | {"options": {option.key: option.label for option in one.options}}
+        | {"points": one.points if one.type == "scale" else None}
+        for one in questions.values()
+    ]
+    told = {"kind": "questions", "answers": row.answers or [], "questions": asked}
+    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+
+
+def rewritten(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
+    """A demonstration; and as a pair, what was made better over what it was made from, which stood on the screen first.
+
+    A rewrite has one strength of one: that it is better, and not how much.
+    """
+    original = row.answers[one.body["completion"]]
+    mine = answer_by_hand(name, one.body["text"])
+    yield {"kind": "demonstration", "answer": mine, "writer": one.rater, "rewritten_from": original["id"]}
+    vote = Vote(rater=one.rater, outcome=Outcome.a, strength=1, levels=1, shown_first="b")
+    told = {"kind": "comparison", "id": f"{name}.pair", "a": mine, "b": original, "conclusion": Outcome.a.value}
+    yield told | {"votes": [vote.model_dump(mode="json")]}
+
+
+def demonstrated(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
+    yield {"kind": "demonstration", "answer": answer_by_hand(name, one.body["text"]), "writer": one.rater}
+
+
+def answer_by_hand(name: str, text: str) -> Line:
+    return {"id": name, "checkpoint": None, "parts": [{"type": "text", "text": text}]}
+
+
+# What the bodies of one kind about one task yield together, and what each of them yields: a new kind is a line in one.
+YIELDS: dict[str, Callable[[Row[Any], Sequence[Said]], Told]] = {
+    "comparison": compared,
+    "questions": answered,
+    "ranking": ranked,
+    "rating": rated,
+}
+YIELDS_EACH: dict[str, Callable[[Row[Any], Said, str], Iterator[Line]]] = {
+    "rewrite": rewritten,
+    "demonstration": demonstrated,
+}

@@ -1,0 +1,76 @@
+"""What a protocol preset is: the values of a published study, each with the place it was read in."""
+
+from typing import Any
+
+from pydantic import Field
+
+from app.projects.protocols import CombinedProtocol, ComparisonProtocol, ProtocolBody, RankingProtocol, RatingProtocol
+from app.projects.protocols.rating import Criterion
+from app.projects.rules import Body
+
+OURS = "ours: the study does not report it"
+
+
+class Preset(Body):
+    """The practice of one study, as far as the kinds of judgement that exist can ask it.
+
+    k: answers wanted a task (overlap). mixed: answers of different checkpoints face each other.
+    sources: by the name of a value (see `values_of`), where it was read: paper and section.
+    departs: what the study does that this preset does not, and what stands in its place.
+    """
+
+    key: str
+    name: str
+    study: str
+    about: str
+    protocol: ProtocolBody
+    k: int = Field(default=1, ge=1, le=50)
+    mixed: bool = False
+    guidelines: str
+    sources: dict[str, str]
+    departs: tuple[str, ...] = ()
+
+
+def values_of(preset: Preset) -> dict[str, str]:
+    """What a preset sets, in words: one entry for each value that needs a source."""
+    protocol = preset.protocol
+    parts: tuple[Any, ...] = protocol.parts if isinstance(protocol, CombinedProtocol) else (protocol,)
+    said = {"asked": ", then ".join(str(part.kind) for part in parts), "completions": str(protocol.completions)}
+    for part in parts:
+        if isinstance(part, ComparisonProtocol):
+            said |= values_of_comparison(part)
+        elif isinstance(part, RankingProtocol):
+            said["order"] = "tiers, with ties" if part.ties else "without ties"
+        elif isinstance(part, RatingProtocol):
+            said |= values_of_rating(part)
+    said["overlap"] = str(preset.k)
+    said["gold_share"] = f"{protocol.gold_share:.0%}"
+    if preset.mixed:
+        said["pairing"] = "different checkpoints face each other"
+    return said | {"guidelines": "in our words"}
+
+
+def values_of_comparison(part: ComparisonProtocol) -> dict[str, str]:
+    offered = {"tie": part.ties, "both bad": part.both_bad, "neither valid": part.neither_valid}
+    beside = [word for word, is_offered in offered.items() if is_offered]
+    return {"scale": f"{part.scale} points", "outcomes": ", ".join(beside) or "forced choice"}
+
+
+def values_of_rating(part: RatingProtocol) -> dict[str, str]:
+    said = {}
+    if part.criteria:
+        said["criteria"] = ", ".join(f"{one.key} {span_of(one)}" for one in part.criteria)
+    if part.flags:
+        said["flags"] = ", ".join(flag.key for flag in part.flags)
+    return said
+
+
+def span_of(criterion: Criterion) -> str:
+    optional = "" if criterion.required else ", optional"
+    if criterion.scale == "yes_no":
+        return f"(yes/no{optional})"
+    return f"({criterion.least}–{criterion.most}{optional})"
+
+
+UNREPORTED_GOLD = "no share of known answers is reported; 0 until tasks with argued answers are written"
+GUIDELINES = "ours, after the study's"

@@ -1,0 +1,49 @@
+"""Tasks of prompts alone: where people write themselves, no answer has to be there first."""
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.projects.queries import protocol_of_batch
+from app.projects.tables import Batch, BatchState
+from app.prompts.tables import Prompt, Use
+from app.tasks.actions.making import NewTask, open_tasks, room_in
+from app.tasks.tables import Purpose, Task
+
+AT_A_TIME = 200  # tasks; more follow when the queue runs low again
+
+
+async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
+    """Open a task for each prompt for labelling that has none yet, in every round that asks for texts from nothing.
+
+    Returns how many were made: the oldest prompts first, some at a time, and no more than a round's target. Safe to
+    repeat, and makers wait for each other at the round's row.
+    """
+    asking = select(Batch).where(Batch.project_id == project_id, Batch.state.in_([s for s in BatchState if s.asks]))
+    made = 0
+    for batch in (await session.scalars(asking.order_by(Batch.id))).all():
+        protocol = await protocol_of_batch(session, batch)
+        if protocol.completions != 0:
+            continue
+        await session.refresh(batch, with_for_update={"key_share": True})
+        prompts = await _unasked(session, batch)
+        wanted = [NewTask(prompt_id, ()) for prompt_id in prompts][: await room_in(session, batch)]
+        await open_tasks(session, project_id, batch.id, wanted, k=batch.k, kind=protocol.kind)
+        if wanted:
+            await events.record(
+                session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted)
+            )
+        made += len(wanted)
+    return made
+
+
+async def _unasked(session: AsyncSession, batch: Batch) -> list[int]:
+    """Prompts for labelling that no task of this round asks about."""
+    is_asked = exists().where(Task.prompt_id == Prompt.id, Task.batch_id == batch.id, Task.purpose == Purpose.collect)
+    asked = (
+        select(Prompt.id)
+        .where(Prompt.project_id == batch.project_id, Prompt.use == Use.label, Prompt.retired_at.is_(None), ~is_asked)
+        .order_by(Prompt.id)
+        .limit(AT_A_TIME)
+    )
+    return list(await session.scalars(asked))

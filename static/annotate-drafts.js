@@ -1,0 +1,141 @@
+// What is typed and not sent yet: kept on the server as it grows, and put back when its task comes again.
+//
+// A draft says which drafts its words grew out of (`over`), and the server takes it only in their place, whatever the
+// clocks of two devices say. Where it holds others, typed in another tab or on another device, both are offered, and
+// neither is dropped before a person has chosen.
+const SOON = 500; // milliseconds after the last letter
+const GROWN = 30; // how many of one's own may have reached the server while its word on them was lost
+
+// told: whether a field belongs to a draft. redraw: after fields were filled. tell: says a word beside the title.
+export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) {
+  const offer = document.getElementById("other-words");
+  let timer = 0;
+  let over = [0];
+  let known = ""; // the words that the server holds, as far as this page knows
+  let newest = null; // what was typed last on this page
+
+  const isTask = () => Boolean(form()) && task().dataset.mode === "task";
+
+  function touched() {
+    if (!isTask()) return;
+    clearTimeout(timer);
+    timer = setTimeout(save, SOON);
+  }
+
+  function drop() {
+    clearTimeout(timer);
+    timer = 0;
+  }
+
+  // Before the task leaves the screen: what was typed a moment ago is not waited for.
+  function flush() {
+    if (timer) save();
+  }
+
+  function save() {
+    drop();
+    if (!isTask()) return;
+    const { key } = task().dataset;
+    const rev = Math.max(Date.now(), ...over) + 1 + Math.floor(Math.random() * 1000); // never another page's as well
+    newest = { key, rev, over, body: typed() };
+    over = [...over.slice(-GROWN), rev];
+    const url = `${form().getAttribute("action")}/draft`;
+    outbox.put({ kind: "draft", screen: key, url, body: JSON.stringify(newest), type: "application/json" });
+  }
+
+  // What stands in the form's fields, those without a word left out: the same shape that the server's drafts have.
+  function typed() {
+    const said = {};
+    const asked = new FormData(form());
+    for (const name of new Set(asked.keys())) {
+      if (!belongs(name)) continue;
+      const values = asked.getAll(name).filter((value) => value !== "" || name === "justification");
+      if (values.length) said[name] = values.length > 1 ? values : values[0];
+    }
+    return said;
+  }
+
+  function fill(body) {
+    for (const field of form().elements) {
+      if (!field.name || !belongs(field.name) || field.type === "hidden" || field.type === "submit") continue;
+      const said = [body[field.name] ?? []].flat();
+      if (field.type === "radio" || field.type === "checkbox") field.checked = said.includes(field.value);
+      else field.value = said.at(-1) ?? "";
+    }
+    const box = task().querySelector("[data-draft]");
+    if (box) box.closest("details").open = box.value !== "";
+  }
+
+  // A task has arrived with the words that the server holds; those that it does not hold yet take their place.
+  function restore() {
+    drop();
+    offer.hidden = true;
+    if (!isTask()) return;
+    const { key, rev } = task().dataset;
+    const there = Number(rev) || 0;
+    over = [there];
+    known = JSON.stringify(typed());
+    const unsent = outbox.of(key).filter((entry) => entry.kind === "draft").map((entry) => JSON.parse(entry.body));
+    const mine = [...unsent, ...(newest?.key === key ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
+    if (!mine || mine.rev === there) return;
+    const before = mine.over || [];
+    const isOverdue = mine.over ? !before.includes(there) : mine.rev < there;
+    if (isOverdue) return mine.isKept || choose(there, mine.body); // kept: what is there came after it
+    over = [...before, mine.rev, there];
+    fill(mine.body);
+  }
+
+  // The server's word on a draft. Returns whether the words must stay on this computer: others are kept in their place.
+  function answered(entry, status, text) {
+    if (status >= 300) return false;
+    const isHere = isTask() && entry.screen === task().dataset.key;
+    const [kept, sent] = [JSON.parse(text), JSON.parse(entry.body)];
+    if (kept.rev === sent.rev) {
+      if (newest?.rev === sent.rev) newest.isKept = true;
+      if (!isHere) return false;
+      offer.hidden = true;
+      known = JSON.stringify(sent.body);
+      tell(`${says.saysDraft} ${kept.saved}`);
+      return false;
+    }
+    if (!kept.body || (isHere && over.includes(kept.rev))) return false; // newer ones of this page
+    if (!isHere) return true;
+    const now = JSON.stringify(typed());
+    if (now === known || now === JSON.stringify(kept.body)) {
+      accept(kept.rev, kept.body); // nothing was typed here since
+      return false;
+    }
+    choose(kept.rev, kept.body);
+    return true;
+  }
+
+  function accept(rev, body) {
+    newest = null;
+    over = [rev];
+    offer.hidden = true;
+    fill(body);
+    redraw();
+    known = JSON.stringify(typed());
+  }
+
+  // there: of the draft on the server. body: the words that do not stand in the form.
+  function choose(there, body) {
+    const texts = [...form().elements].filter((one) => one.matches("textarea, input[type=text]") && belongs(one.name));
+    const words = texts.flatMap((one) => [body[one.name] ?? []].flat()).filter(Boolean);
+    offer.querySelector("[data-words]").textContent = words.join("\n\n") || says.saysMarks;
+    offer.querySelector("[data-keep]").onclick = () => settle(there);
+    offer.querySelector("[data-take]").onclick = () => settle(there, body);
+    offer.hidden = false;
+  }
+
+  function settle(there, body = null) {
+    offer.hidden = true;
+    over = [there];
+    if (body) fill(body);
+    if (body) redraw();
+    save();
+  }
+
+  document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
+  return { touched, drop, flush, save, restore, answered };
+}

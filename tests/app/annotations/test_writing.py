@@ -1,0 +1,298 @@
+"""Kinds whose judgement is a text: what is refused, what is kept, and what comes of it in datasets and exports."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import database
+from app.accounts.permissions import Role
+from app.accounts.tables import Membership, User
+from app.annotations.tables import Annotation
+from app.completions.tables import Completion
+from app.datasets.records import ComparisonRecord, DemonstrationRecord
+from app.datasets.rules import Form, left_out_of, rewritten, sha256_of
+from app.projects.protocols import protocol_of
+from app.projects.queries import default_batch
+from app.projects.tables import BatchState
+from app.prompts.jobs import PromptsArrived
+from app.prompts.tables import Use
+from app.settings import get_settings
+from app.tasks.actions import ask_about_prompts
+from app.tasks.jobs import QueueRanLow
+from app.tasks.tables import Task
+from tests import make
+from tests.app.datasets.test_freezing import frozen
+from tests.app.scene import Scene, broken, scene
+from workers.handlers.completions import ask_for_more, ask_for_the_first
+from workers.handlers.registry import Context
+
+REWRITE = {"kind": "rewrite", "completions": 2}
+JUDGED_FIRST = {"kind": "combined", "completions": 2, "parts": [{"kind": "comparison"}, {"kind": "rewrite"}]}
+
+
+async def of(session: AsyncSession, protocol: dict[str, Any], **values: Any) -> Scene:
+    return await scene(session, protocol=protocol_of(protocol).as_json(), **values)
+
+
+async def head_of(session: AsyncSession, there: Scene, nth: int = 0) -> dict[str, str]:
+    person = (await session.scalars(select(User).where(User.id == there.people[nth].person.id))).one()
+    return {"Authorization": f"Bearer {await make.api_token(session, person)}"}
+
+
+async def take(client: httpx.AsyncClient, there: Scene, head: dict[str, str]) -> Any:
+    given = await client.post(f"/api/v1/projects/{there.project.public_id}/tasks/next", headers=head)
+    assert given.status_code == 200, given.text
+    return given.json()
+
+
+async def say(client: httpx.AsyncClient, task: Any, head: dict[str, str], **body: Any) -> httpx.Response:
+    said = {"key": task["key"], "body": body}
+    return await client.post(f"/api/v1/tasks/{task['task']}/annotations", json=said, headers=head)
+
+
+async def kept(session: AsyncSession) -> list[dict[str, Any]]:
+    return [one.body for one in await session.scalars(select(Annotation).order_by(Annotation.id))]
+
+
+async def pseudonym(session: AsyncSession, there: Scene) -> str | None:
+    return await session.scalar(select(Membership.pseudonym).where(Membership.user_id == there.me.person.id))
+
+
+def exported(folder: Path, lines: list[Any], form: Form) -> list[Any]:
+    native = folder / "lines.jsonl"
+    native.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return [orjson.loads(line) for line in b"".join(rewritten(native, sha256_of(native), form)).splitlines()]
+
+
+async def test_a_rewrite_is_a_demonstration_and_a_pair(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path
+) -> None:
+    there = await of(session, REWRITE)
+    head = await head_of(session, there)
+    task = await take(client, there, head)
+    original = task["answers"][1]
+    text = original["text"] + "\n\nAnd press the fold."
+    saved = await say(client, task, head, kind="rewrite", completion=original["handle"], text=text)
+    assert saved.status_code == 200, saved.text
+    (body,) = await kept(session)
+    assert (body["schema"]["name"], body["text"]) == ("hone.rewrite", text)
+
+    dataset, lines = await frozen(session, there.project, tmp_path)
+    shown = DemonstrationRecord.model_validate(lines[0])
+    pair = ComparisonRecord.model_validate(lines[1])
+    assert shown.answer.text == pair.a.text == text
+    assert pair.b.text == original["text"]
+    assert shown.rewritten_from == pair.b.id
+    assert (shown.writer, pair.votes[0].rater) == (await pseudonym(session, there),) * 2
+    assert (pair.conclusion, pair.votes[0].strength, pair.votes[0].levels) == ("a", 1, 1)
+    assert len({shown.id, pair.id}) == 2
+    assert shown.group == pair.group
+
+    assert exported(tmp_path, lines, Form.trl_demonstrations) == [
+        {
+            "prompt": [{"role": "user", "content": task["prompt"][0]["text"]}],
+            "completion": [{"role": "assistant", "content": text}],
+        }
+    ]
+    (preferred,) = exported(tmp_path, lines, Form.trl)
+    assert (preferred["chosen"][0]["content"], preferred["rejected"][0]["content"]) == (text, original["text"])
+    assert left_out_of(Form.trl, dataset.manifest) == {"demonstration": 1}
+    assert left_out_of(Form.trl_demonstrations, dataset.manifest) == {"comparison": 1}
+    assert await broken(session) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{original}", "the text is as it was"),
+        ("  {original}\r\n", "the text is as it was"),
+        ("", "nothing is left"),
+        (" \n\t", "nothing is left"),
+        ("x" * 100_001, "body.text"),
+        ("a\0b", "character 2"),
+    ],
+)
+async def test_a_rewrite_that_changes_nothing_is_refused_with_a_sentence(
+    client: httpx.AsyncClient, session: AsyncSession, text: str, named: str
+) -> None:
+    there = await of(session, REWRITE | {"completions": 1}, shows=1)
+    head = await head_of(session, there)
+    task = await take(client, there, head)
+    (original,) = task["answers"]
+    changed = text.replace("{original}", original["text"])
+    refused = await say(client, task, head, kind="rewrite", completion=original["handle"], text=changed)
+    assert refused.status_code == 422
+    assert named in refused.text
+    assert await kept(session) == []
+    ok = await say(
+        client, task, head, kind="rewrite", completion=original["handle"], text="Better: " + original["text"]
+    )
+    assert ok.status_code == 200
+
+
+async def test_twenty_thousand_characters_are_kept_whole(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await of(session, REWRITE)
+    head = await head_of(session, there)
+    task = await take(client, there, head)
+    text = "Földe ein Blatt. 折り紙。\n" * 900
+    handle = task["answers"][0]["handle"]
+    assert (await say(client, task, head, kind="rewrite", completion=handle, text=text)).status_code == 200
+    assert (await kept(session))[0]["text"] == text
+
+
+async def test_what_is_unchanged_in_a_part_is_named_with_its_part(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path
+) -> None:
+    there = await of(session, JUDGED_FIRST)
+    head = await head_of(session, there)
+    task = await take(client, there, head)
+    first, second = task["answers"]
+    better = {"kind": "comparison", "outcome": "preferred", "preferred": second["handle"], "strength": 1}
+    mine = {"kind": "rewrite", "completion": second["handle"], "text": second["text"]}
+    refused = await say(client, task, head, kind="combined", parts=[better, mine])
+    assert refused.status_code == 422
+    assert "parts.rewrite.text" in refused.text
+    mine["text"] = "Fold it twice."
+    assert (await say(client, task, head, kind="combined", parts=[better, mine])).status_code == 200
+    _dataset, lines = await frozen(session, there.project, tmp_path)
+    assert [line["kind"] for line in lines] == ["comparison", "demonstration", "comparison"]
+    assert len({line["id"] for line in lines}) == 3
+    assert {line["group"] for line in lines} == {lines[0]["group"]}
+    assert first["text"] in str(lines[0])
+
+
+async def test_the_page_puts_each_text_into_an_editor_and_takes_the_browser_s_line_breaks(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await of(session, REWRITE)
+    for one in await session.scalars(select(Completion)):
+        one.parts = [{"type": "text", "text": 'First <b>line</b> & "more"\n\nSecond'}]
+    await session.flush()
+    person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+    client.cookies.set("hone_session", await make.sign_in(session, person))
+    page = await client.get(f"/projects/{there.project.public_id}/annotate")
+    assert page.text.count(">\nFirst &lt;b&gt;line&lt;/b&gt; &amp; &#34;more&#34;\n\nSecond</textarea>") == 2
+    task = await take(client, there, await head_of(session, there))
+    one, two = (answer["handle"] for answer in task["answers"])
+    fields = {"key": task["key"], "kind": "rewrite", "of": two, f"text.{one}": "unused", f"text.{two}": "New\r\nlines"}
+    address = f"/projects/{there.project.public_id}/annotate/{task['task']}"
+    origin = {"Origin": str(client.base_url).rstrip("/")}
+    sent = await client.post(address, data=fields, headers=origin | {"HX-Request": "true"})
+    assert sent.status_code == 200, sent.text
+    (said,) = await session.scalars(select(Annotation))
+    assert (said.body["text"], said.body["completion"]) == ("New\nlines", said.sides[1])
+    again = await client.get(f"/projects/{there.project.public_id}/annotate/answers/{said.public_id}")
+    assert ">\nNew\nlines</textarea>" in again.text
+    history = await client.get(f"/projects/{there.project.public_id}/answers/{said.public_id}")
+    assert "New\nlines" in history.text
+
+
+DEMONSTRATION = {"kind": "demonstration"}
+
+
+async def nothing_made(session: AsyncSession, protocol: dict[str, Any], *, people: int = 1, k: int = 1) -> Scene:
+    return await of(session, protocol, people=people, tasks=0, k=k)
+
+
+async def test_a_demonstration_is_asked_of_prompts_alone_and_exported_as_one(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path
+) -> None:
+    there = await nothing_made(session, DEMONSTRATION, people=2, k=2)
+    said = [("system", "Be brief."), ("user", "Hello"), ("assistant", "Good day."), ("user", "How do I fold a crane?")]
+    messages = [{"role": role, "parts": [{"type": "text", "text": text}]} for role, text in said]
+    await make.prompt(session, there.project, messages=messages, rendered=[text for _role, text in said])
+    await make.prompt(session, there.project, use=Use.heldout)
+    await make.prompt(session, there.project, use=Use.train)
+    await make.prompt(session, there.project, retired_at=datetime.now(UTC))
+    assert await ask_about_prompts(session, there.project.id) == 1
+    assert await ask_about_prompts(session, there.project.id) == 0
+    for nth, text in enumerate(("**Fold** it.", "Ask somebody.")):
+        head = await head_of(session, there, nth)
+        task = await take(client, there, head)
+        assert (task["kind"], task["answers"]) == ("demonstration", [])
+        assert (await say(client, task, head, kind="demonstration", text=" \n")).status_code == 422
+        saved = await say(client, task, head, kind="demonstration", text=text)
+        assert saved.status_code == 200, saved.text
+        again = await say(client, task, head, kind="demonstration", text=text)
+        assert again.json() == saved.json()
+    dataset, lines = await frozen(session, there.project, tmp_path)
+    records = [DemonstrationRecord.model_validate(line) for line in lines]
+    assert {record.answer.text for record in records} == {"**Fold** it.", "Ask somebody."}
+    assert len({record.writer for record in records}) == len({record.id for record in records}) == 2
+    assert dataset.manifest["counts"]["raters"] == dict.fromkeys((record.writer for record in records), 1)
+    told = exported(tmp_path, lines, Form.trl_demonstrations)
+    assert [turn["role"] for turn in told[0]["prompt"]] == ["system", "user", "assistant", "user"]
+    assert {one["completion"][0]["content"] for one in told} == {"**Fold** it.", "Ask somebody."}
+    assert exported(tmp_path, lines, Form.trl) == []
+    assert await broken(session) == {}
+
+
+async def test_a_demonstration_stands_in_histories_and_can_be_changed(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await nothing_made(session, DEMONSTRATION)
+    await make.prompt(session, there.project)
+    await ask_about_prompts(session, there.project.id)
+    head = await head_of(session, there)
+    task = await take(client, there, head)
+    saved = await say(client, task, head, kind="demonstration", text="Fold <it>.")
+    address = f"/api/v1/annotations/{saved.json()['id']}"
+    body = {"kind": "demonstration", "text": "Fold <it> twice."}
+    assert (await client.put(address, json={"version": 1, "body": body}, headers=head)).status_code == 200
+    reader = await make.user(session)
+    await make.member(session, there.project, reader, Role.engineer)
+    token = {"Authorization": f"Bearer {await make.api_token(session, reader)}"}
+    listed = await client.get(f"/api/v1/projects/{there.project.public_id}/annotations", headers=token)
+    (one,) = listed.json()["annotations"]
+    assert (one["body"]["text"], one["shown"], one["version"]) == ("Fold <it> twice.", [], 2)
+    person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+    client.cookies.set("hone_session", await make.sign_in(session, person))
+    base = f"/projects/{there.project.public_id}"
+    assert "An answer of 3 words" in (await client.get(f"{base}/answers")).text
+    history = (await client.get(f"{base}/answers/{saved.json()['id']}")).text
+    assert "Fold &lt;it&gt; twice." in history
+    assert "Fold &lt;it&gt;." in history
+    assert "Fold &lt;it&gt; twice.</textarea>" in (await client.get(f"{base}/annotate/back")).text
+
+
+async def test_a_round_is_asked_no_more_than_its_target(session: AsyncSession) -> None:
+    there = await nothing_made(session, DEMONSTRATION)
+    for _number in range(4):
+        await make.prompt(session, there.project)
+    batch = await default_batch(session, there.project.id)
+    batch.target = 3
+    assert await ask_about_prompts(session, there.project.id) == 3
+    batch.target, batch.state = None, BatchState.closed
+    assert await ask_about_prompts(session, there.project.id) == 0
+    batch.state = BatchState.open
+    assert await ask_about_prompts(session, there.project.id) == 1
+
+
+async def test_new_prompts_and_a_queue_that_runs_low_make_tasks(committed: str) -> None:
+    async with database.transaction() as session:
+        there = await nothing_made(session, DEMONSTRATION)
+        await make.prompt(session, there.project)
+    context = Context(get_settings())
+    await ask_for_the_first(PromptsArrived(project_id=there.project.id), context)
+    async with database.transaction() as session:
+        await make.prompt(session, there.project)
+    await ask_for_more(QueueRanLow(project_id=there.project.id), context)
+    async with database.transaction() as session:
+        assert len((await session.scalars(select(Task))).all()) == 2
+
+
+async def test_the_preview_is_the_server_s_own_and_is_safe(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await nothing_made(session, DEMONSTRATION)
+    person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+    client.cookies.set("hone_session", await make.sign_in(session, person))
+    address = f"/projects/{there.project.public_id}/annotate/texts/preview"
+    head = {"Origin": str(client.base_url).rstrip("/"), "HX-Request": "true"}
+    shown = await client.post(address, data={"text": "**bold** <script>alert(1)</script>"}, headers=head)
+    assert "<strong>bold</strong>" in shown.text
+    assert "<script" not in shown.text

@@ -1,0 +1,93 @@
+"""A running server, a project with tasks on it, and one person's browser: what the tests of the annotate page share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from sqlalchemy import select
+
+from app import database
+from app.accounts.tables import User
+from app.annotations.tables import Annotation
+from app.main import app
+from tests import make
+from tests.app.scene import Scene, broken, scene
+
+WATCH = """
+window.broken = [];
+document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
+"""
+ARMED = 450  # milliseconds: the page's keys are armed by then
+
+
+@dataclass
+class Site:
+    """A running server, a project on it, and one person's browser."""
+
+    address: str
+    there: Scene
+    context: BrowserContext
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def page_address(self) -> str:
+        return f"{self.address}/projects/{self.there.project.public_id}/annotate"
+
+    async def open(self) -> Page:
+        page = await self.context.new_page()
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
+        await page.add_init_script(WATCH)
+        await page.goto(self.page_address)
+        await expect(page.locator("#task")).to_be_visible()
+        await page.wait_for_timeout(ARMED)
+        return page
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def a_site(
+    browser: Browser, *, width: int = 1280, height: int = 800, options: dict[str, Any] | None = None, **values: Any
+) -> AsyncIterator[Site]:
+    """values: of the scene. options: of the browser's context. Nothing may break the content policy, and the database
+    is whole afterwards."""
+    async with database.transaction() as session:
+        there = await scene(session, **({"people": 1, "tasks": 6, "k": 1} | values))
+        person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+        cookie = await make.sign_in(session, person)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
+        await asyncio.sleep(0.02)
+    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    context = await browser.new_context(viewport={"width": width, "height": height}, **(options or {}))
+    await context.add_cookies([{"name": "hone_session", "value": cookie, "url": address}])
+    site = Site(address, there, context)
+    try:
+        yield site
+        for page in context.pages:
+            if page.url.startswith(address):
+                site.said += await page.evaluate("window.broken || []")
+    finally:
+        await context.close()
+        server.should_exit = True
+        await serving
+    assert site.said == []
+    async with database.transaction() as session:
+        assert await broken(session) == {}
+
+
+async def stored() -> list[Annotation]:
+    async with database.transaction() as session:
+        return list(await session.scalars(select(Annotation).order_by(Annotation.id)))

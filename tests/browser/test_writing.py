@@ -1,0 +1,268 @@
+"""Rewriting and writing by keys alone, in a real browser: nothing typed is ever lost, and undo is the browser's own."""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from sqlalchemy import select
+
+from app import database
+from app.completions.tables import Completion
+from app.projects.protocols import protocol_of
+from app.prompts.rules import of_user
+from app.tasks.actions import ask_about_prompts
+from tests import make
+from tests.browser.site import ARMED, Site, a_site, chromium, stored
+
+pytestmark = [pytest.mark.browser, pytest.mark.committed]
+PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
+LONG = (
+    "Take a square sheet and lay it flat, the coloured side down. Fold it corner to corner and press the crease with "
+    "your nail; a sharp crease is what makes the next step easy.\n\nOpen it again and turn the sheet by a quarter. "
+    "Fold the other two corners together, so that the creases cross in the middle of the paper.\n\n"
+    "- press each crease twice\n- keep the corners together\n- do not hurry"
+)
+PROTOCOLS: dict[str, tuple[int, dict[str, Any]]] = {
+    "rewrite": (2, {"kind": "rewrite"}),
+    "rewrite_of_one": (1, {"kind": "rewrite", "completions": 1}),
+    "judged_first": (2, {"kind": "combined", "completions": 2, "parts": [{"kind": "comparison"}, {"kind": "rewrite"}]}),
+}
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+TALK = [
+    {"role": "system", "parts": [{"type": "text", "text": "Be brief and friendly."}]},
+    *of_user("Hello! I have never folded anything."),
+    {"role": "assistant", "parts": [{"type": "text", "text": "Then a **boat** is a good first thing."}]},
+    *of_user("How do I fold one that floats?"),
+]
+FROM_NOTHING: dict[str, dict[str, Any]] = {
+    "demonstration": {"kind": "demonstration"},
+}
+
+
+async def ready(site: Site) -> None:
+    """Tasks of prompts alone."""
+    async with database.transaction() as session:
+        project = site.there.project
+        for number in range(2):
+            turns = TALK if number == 0 else of_user("What is a valley fold?")
+            texts = [turn["parts"][0]["text"] for turn in turns]
+            await make.prompt(session, project, messages=turns, rendered=[f"<p>{text}</p>" for text in texts])
+        await ask_about_prompts(session, project.id)
+
+
+def from_nothing(name: str) -> dict[str, Any]:
+    return {"protocol": protocol_of(FROM_NOTHING[name]).as_json(), "tasks": 0}
+
+
+def asking(name: str) -> dict[str, Any]:
+    shows, protocol = PROTOCOLS[name]
+    return {"shows": shows, "protocol": protocol_of(protocol).as_json(), "tasks": 3}
+
+
+async def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        await page.keyboard.press(key)
+
+
+async def key_of(page: Page) -> str:
+    return await page.locator("#task").get_attribute("data-key") or ""
+
+
+async def answered(page: Page, old: str) -> None:
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+    await page.wait_for_timeout(ARMED)
+
+
+async def with_long_texts() -> None:
+    async with database.transaction() as session:
+        for number, one in enumerate(await session.scalars(select(Completion).order_by(Completion.id))):
+            text = LONG if number % 2 else LONG.replace("square", "large")
+            one.parts = [{"type": "text", "text": text}]
+            one.html = "".join(f"<p>{part}</p>" for part in text.split("\n\n"))
+
+
+async def test_the_better_answer_is_rewritten_by_keys_alone(committed: str, browser: Browser) -> None:
+    async with a_site(browser, **asking("rewrite")) as site:
+        await with_long_texts()
+        page = await site.open()
+        old = await key_of(page)
+        await press(page, "Enter")
+        await expect(page.locator("[data-missing]")).to_contain_text("Choose the better answer first")
+        await press(page, "2")
+        await expect(page.locator("textarea:focus")).to_have_count(1)
+        await press(page, "Control+Enter")
+        await expect(page.locator("[data-missing]")).to_contain_text("The text is as it was")
+        await press(page, "Control+Home")
+        await page.keyboard.type("First, wash your hands. Enter 1 and 2: ")  # no key of the page fires while typing
+        await press(page, "Enter", "Control+End", "Enter")
+        await page.keyboard.type("- enjoy")
+        await expect(page.locator("[data-counted]:visible")).to_contain_text("9 words in, 0 out")
+        await expect(page.locator("[data-changes]:visible ins").first).to_have_text(
+            re.compile("^First, wash your hands")
+        )
+        await press(page, "Control+z", "Control+z")
+        await press(page, "Control+Shift+z", "Control+Shift+z")
+        await press(page, "Control+Enter")
+        await answered(page, old)
+        (said,) = await stored()
+        assert said.body["completion"] == said.sides[1]
+        assert said.body["text"].startswith("First, wash your hands. Enter 1 and 2: \nTake a")
+        assert said.body["text"].endswith("- do not hurry\n- enjoy")
+        await press(page, "z")
+        await expect(page.locator("h1")).to_have_text("Change your answer")
+        await expect(page.locator("textarea:visible").first).to_have_value(said.body["text"])
+
+
+async def test_what_was_written_is_there_after_a_reload_for_each_answer(committed: str, browser: Browser) -> None:
+    async with a_site(browser, **asking("rewrite")) as site:
+        page = await site.open()
+        await press(page, "1")
+        await page.keyboard.type("One. ")
+        await press(page, "Escape", "2")
+        await page.keyboard.type("Two. ")
+        await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
+        for cut in (False, True):
+            if cut:  # the server is away: what is typed now stays in the browser's own store
+                await page.route("**/draft", lambda route: route.abort())
+                await page.keyboard.type("More. ")
+                await page.wait_for_timeout(900)
+            await page.reload()
+            await page.wait_for_timeout(ARMED)
+            typed = page.locator("[data-editor]:not([hidden]) textarea")
+            await expect(typed).to_have_value(re.compile(r"^Two\. More\. " if cut else r"^Two\. "))
+            await press(page, "1")
+            await expect(typed).to_have_value(re.compile(r"^One\. "))
+            await press(page, "Escape", "2")
+            await typed.evaluate("box => box.setSelectionRange(5, 5)")
+        await page.unroute("**/draft")
+
+
+async def test_the_preferred_answer_is_the_one_that_is_rewritten(committed: str, browser: Browser) -> None:
+    async with a_site(browser, **asking("judged_first")) as site:
+        page = await site.open()
+        old = await key_of(page)
+        await press(page, "6", "Enter")
+        await expect(page.locator(".part-tabs [aria-current=step]")).to_have_text("Rewrite")
+        await press(page, "e")
+        await page.keyboard.type("Better: ")
+        await press(page, "Control+Enter")
+        await answered(page, old)
+        (said,) = await stored()
+        comparison, rewrite = said.body["parts"]
+        assert comparison["preferred"] == rewrite["completion"] == said.sides[1]
+        assert rewrite["text"].startswith("Better: ")
+
+
+async def test_twenty_thousand_characters_are_typed_on_without_delay(committed: str, browser: Browser) -> None:
+    async with a_site(browser, **asking("rewrite_of_one")) as site:
+        page = await site.open()
+        old = await key_of(page)
+        await press(page, "e")
+        await page.keyboard.insert_text("Words that stand in a long text. " * 606)
+        before = await page.evaluate("performance.now()")
+        await page.keyboard.type("and on")
+        assert await page.evaluate("performance.now()") - before < 1500
+        await press(page, "Control+Enter")
+        await answered(page, old)
+        (said,) = await stored()
+        assert len(said.body["text"]) > 20_000
+        assert "and on" in said.body["text"]
+
+
+async def test_an_answer_is_written_previewed_and_sent_by_keys_alone(committed: str, browser: Browser) -> None:
+    async with a_site(browser, **from_nothing("demonstration")) as site:
+        await ready(site)
+        page = await site.open()
+        old = await key_of(page)
+        await press(page, "Enter")
+        await expect(page.locator("[data-missing]")).to_have_text("Nothing is written yet.")
+        await press(page, "e")
+        await page.keyboard.type("Take a sheet.")
+        await press(page, "Enter", "Enter")
+        await page.keyboard.type("- fold *it* <b>once</b>")
+        where = await page.locator(".sheet").bounding_box()
+        await press(page, "Alt+p")
+        await expect(page.locator("[data-previewed] em")).to_have_text("it")
+        await expect(page.locator("[data-previewed] b")).to_have_count(0)
+        assert await page.locator(".sheet").bounding_box() == where  # nothing has moved
+        await press(page, "Alt+p")
+        await page.keyboard.type(", then again")
+        await page.wait_for_timeout(700)  # a draft of before is told of already
+        await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
+        await page.reload()
+        await page.wait_for_timeout(ARMED)
+        await expect(page.locator("textarea[name=text]")).to_have_value(re.compile("then again$"))
+        await press(page, "e", "Control+Enter")
+        await answered(page, old)
+        (said,) = await stored()
+        assert said.body["text"] == "Take a sheet.\n\n- fold *it* <b>once</b>, then again"
+
+
+@pytest.mark.parametrize("name", FROM_NOTHING)
+async def test_writing_fits_every_window(committed: str, browser: Browser, name: str) -> None:
+    async with a_site(browser, **from_nothing(name)) as site:
+        await ready(site)
+        page = await site.open()
+        await picture(page, f"{name}-0")
+        await press(page, "e")
+        await page.keyboard.insert_text(LONG)
+        await page.wait_for_timeout(900)
+        await fits(page, name)
+        await press(page, "Alt+p")
+        await expect(page.locator("[data-previewed] p").first).to_be_visible()
+        await fits(page, f"{name}-preview")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+async def test_nothing_is_cut_off_and_the_last_row_stays_in_reach(committed: str, browser: Browser, name: str) -> None:
+    async with a_site(browser, **asking(name)) as site:
+        await with_long_texts()
+        page = await site.open()
+        await picture(page, f"{name}-0")
+        await written_on(page, name)
+        await fits(page, name)
+
+
+async def fits(page: Page, name: str) -> None:
+    """Nothing is wider than its window, the last row is in reach, and no text scrolls inside the page."""
+    for width, height in ((1280, 800), (390, 844)):
+        await page.set_viewport_size({"width": width, "height": height})
+        for theme in ("light", "dark"):
+            await page.emulate_media(color_scheme=theme)
+            await page.wait_for_timeout(250 if PICTURES else 0)
+            await picture(page, f"{name}-{width}-{theme}")
+        assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        row = await page.locator(".choices > .beside").bounding_box()
+        assert row
+        assert row["y"] + row["height"] <= height + 1
+        assert row["height"] <= height * 0.25
+        for box in await page.locator("textarea:visible").all():
+            assert await box.evaluate("box => box.scrollHeight <= box.clientHeight + 2"), "a text scrolls inside"
+
+
+async def written_on(page: Page, name: str) -> None:
+    """Something to look at."""
+    if name == "judged_first":
+        await press(page, "6", "Enter")
+    await press(page, "1" if name == "rewrite" else "e")
+    await press(page, "Control+Home")
+    await page.keyboard.type("First of all: ")
+    await press(page, "Control+End", "Control+Shift+ArrowLeft", "Control+Shift+ArrowLeft")
+    await page.keyboard.type("stay calm")
+    await page.wait_for_timeout(300)
+
+
+async def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        await page.screenshot(path=Path(PICTURES) / f"writing-{name}.png")
