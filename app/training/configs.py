@@ -171,7 +171,7 @@ class PPOConfig(Config):
         default=0.0, ge=0, description="Taken off per doubling or halving of the reference's mean length."
     )
     # reward models see few answers that say a thing twice, and pay for their length
-    repetition_penalty: float = Field(
+    repetition_cost: float = Field(
         default=0.0, ge=0, description="Taken off times the share of an answer that it has said before."
     )
     whiten_rewards: bool = Field(default=False, description="Scale rewards to unit variance, their mean kept.")

@@ -227,7 +227,7 @@ def test_saying_a_thing_twice_costs_its_share() -> None:
     rollout = make_rollout(
         [12, 4], answers=[[1, 2, 3, 4, 5, 6] * 2, [1, 1, 1, 1]], scores=Scores(torch.ones(2), torch.zeros(2))
     )
-    config = PPOConfig(repetition_penalty=4, uncertainty=0)
+    config = PPOConfig(repetition_cost=4, uncertainty=0)
     assert shape_scores(rollout, standing(), config).tolist() == [0.0, 1.0]
 
 

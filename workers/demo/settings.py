@@ -21,5 +21,5 @@ def ppo_config() -> PPOConfig:
         kl_target=6.0,
         kl_budget=10.0,
         length_penalty=0.6,
-        repetition_penalty=8.0,
+        repetition_cost=8.0,
     )

@@ -123,7 +123,7 @@ def shape_scores(rollout: Rollout, standing: Standing, config: PPOConfig) -> Ten
         scores = scores.clamp(-config.score_clip, config.score_clip)
     scores = scores - config.missing_eos_penalty * (~rollout.ended).to(scores)
     doublings = (rollout.lengths / standing.reference_length).log2().abs()
-    return scores - config.length_penalty * doublings - config.repetition_penalty * rollout.repetition.to(scores)
+    return scores - config.length_penalty * doublings - config.repetition_cost * rollout.repetition.to(scores)
 
 
 def shape_rewards(rollout: Rollout, scores: Tensor, kl_coef: float, config: PPOConfig) -> Tensor:
