@@ -2,3 +2,5 @@
 import "./theme.js";
 import "./copy.js";
 import "./notices.js";
+import "./prose.js";
+import "./source.js";

@@ -158,12 +158,15 @@ def assert_harmless(fragment: str) -> None:
         assert tag in TAGS, f"<{tag}>"
         assert attributes.keys() <= NAMES, attributes
         assert attributes.get("href", "http://").lower().startswith(("http://", "https://", "mailto:")), attributes
-        assert attributes.get("dir", "auto") == "auto"
+        assert attributes.get("dir", "auto") in {"auto", "ltr", "rtl"}
         assert attributes.get("target", "_blank") == "_blank"
         assert attributes.get("align", "left") in {"left", "center", "right"}
-        if tag != "p" or attributes.get("class") != "plain":
-            assert attributes.get("class", "language-x").startswith("language-")
-            assert " " not in attributes.get("class", "")
+        said = attributes.get("class")
+        if tag == "code" and said is not None:
+            assert said.startswith("language-")
+            assert " " not in said
+        elif said is not None:
+            assert said in markup.CLASSES_OF.get(tag, {"plain"} if tag == "p" else ()), (tag, said)
         if tag == "a":
             assert attributes["rel"] == "noopener noreferrer nofollow ugc"
 
@@ -207,7 +210,7 @@ def test_the_usual_marks_are_drawn() -> None:
     for tag in ("h1", "em", "strong", "s", "code", "ul", "ol", "blockquote", "pre", "table"):
         assert tag in tags
     assert '<code class="language-python">h &lt; i\n</code>' in drawn
-    assert '<ol start="3" dir="auto">' in drawn
+    assert '<ol start="3" dir="ltr">' in drawn
     assert ("td", {"align": "right", "dir": "auto"}) in Seen(drawn).tags
 
 
@@ -238,7 +241,33 @@ def test_a_picture_inside_a_link_leaves_one_link() -> None:
 
 def test_each_block_finds_its_own_direction() -> None:
     drawn = render_markdown("שלום\n\nhello\n\n- مرحبا")
-    assert [tag for tag, attributes in Seen(drawn).tags if attributes.get("dir") == "auto"] == ["p", "p", "ul", "li"]
+    ways = [(tag, attributes["dir"]) for tag, attributes in Seen(drawn).tags]
+    assert ways == [("p", "auto"), ("p", "auto"), ("ul", "rtl"), ("li", "rtl")]
+
+
+def test_code_and_formulas_run_from_left_to_right_in_any_text() -> None:
+    drawn = render_markdown("שלום `a` $x$\n\n```\nb\n```")
+    assert [tag for tag, attributes in Seen(drawn).tags if attributes.get("dir") == "ltr"] == ["code", "span", "pre"]
+
+
+def test_a_table_and_a_block_of_code_stand_in_boxes_of_their_own() -> None:
+    drawn = render_markdown("|a|\n|-|\n|b|\n\n```\nc\n```")
+    boxes = [attributes["class"] for tag, attributes in Seen(drawn).tags if tag == "div"]
+    assert boxes == ["wide", "code"]
+
+
+@pytest.mark.parametrize("language", ["python", "js", "diff", "cobol", "", "c++"])
+def test_every_character_of_code_is_kept(language: str) -> None:
+    code = "\tdef a(b):  # c\r\n    return 'é' \n\n\n"
+    fenced = f"```{language}\n{code}```"
+    assert Seen(render_markdown(fenced)).words.strip("\n") == code.replace("\r\n", "\n").strip("\n")
+
+
+def test_tens_of_thousands_of_words_are_drawn_whole() -> None:
+    text = "Some **words** again, and a few more. " * 4_900
+    drawn = render_markdown(text)
+    assert drawn.count("<strong>") == 4_900
+    assert len(Seen(drawn).words.split()) == 7 * 4_900
 
 
 def test_plain_text_keeps_every_character() -> None:

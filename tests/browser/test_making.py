@@ -50,6 +50,7 @@ async def picture(page: Page, name: str) -> None:
             await page.wait_for_timeout(150)
             await page.screenshot(path=Path(PICTURES) / f"{name}-{scheme}-{width}.png", full_page=True)
     await page.emulate_media(color_scheme="light")
+    await page.evaluate("window.broken = []")  # taking a picture hides the caret by a style of its own
     if size:
         await page.set_viewport_size(size)
 

@@ -15,10 +15,10 @@ def beginning(kind: str, completions: int | None = None) -> Tree:
     """A protocol of this kind as it begins, with so many answers where that is possible."""
     model = KINDS[kind]
     if kind != "combined":
-        tree = model().as_json()
+        tree = model.model_validate({}).as_json()
     else:
         shown = max(completions or 2, 2)
-        parts = [PARTS[part](completions=shown).as_json() for part in FIRST_PARTS]
+        parts = [PARTS[part].model_validate({"completions": shown}).as_json() for part in FIRST_PARTS]
         tree = {"kind": kind, "completions": shown, "parts": parts}
     if completions and tree.get("completions"):
         tree["completions"] = completions
@@ -107,5 +107,5 @@ def plain(value: Any) -> Any:
 
 
 def new_part(kind: str, tree: Mapping[str, Any]) -> Tree:
-    part = (PARTS.get(kind) or PARTS["comparison"])().as_json()
+    part = (PARTS.get(kind) or PARTS["comparison"]).model_validate({}).as_json()
     return part | {"completions": tree.get("completions") or part.get("completions")}

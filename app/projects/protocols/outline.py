@@ -65,7 +65,7 @@ def shape_of(info: FieldInfo) -> Shape | None:
     if found in (int, float):
         least, most = bounds.get(annotated_types.Ge), bounds.get(annotated_types.Le)
         ends = (least.ge if least else None, most.le if most else None)
-        return Shape("number", whole=found is int, may_be_empty=optional, least=ends[0], most=ends[1])  # type: ignore[arg-type]
+        return Shape("number", whole=found is int, may_be_empty=optional, least=ends[0], most=ends[1])
     if found is str:
         return Shape("text")
     if get_origin(found) is tuple:
