@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.annotations.actions import edit, set_aside, submit, withdraw
+from app.direct import driver_of
 from app.errors import DomainError
 from app.tasks.actions import cancel_tasks, change_k, claim, release, run_out, skip, sweep
 from tests.app.scene import Scene, broken, claimed, let_leases_run_out, prefers, scene, sweep_all
@@ -72,7 +73,7 @@ EVERY_DAY = {"submit", "skip", "claim", "claim again", "sweep", "edit"}
 async def statement_by_statement(step: Step, turn: asyncio.Semaphore) -> None:
     """One transaction that lets the other go on before each of its statements."""
     async with database.sessions()() as session:
-        await session.connection()  # connecting takes longer than a turn
+        driver = await driver_of(session)  # connecting takes longer than a turn
 
         def in_turn(do: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
             async def waiting(*given: object, **more: object) -> object:
@@ -82,11 +83,13 @@ async def statement_by_statement(step: Step, turn: asyncio.Semaphore) -> None:
             return waiting
 
         session.execute = in_turn(session.execute)  # type: ignore[method-assign, assignment]
-        session.connection = in_turn(session.connection)  # type: ignore[method-assign, assignment]  # see app/direct.py
+        driver.execute = in_turn(driver.execute)  # type: ignore[method-assign, assignment]  # see app/direct.py
         try:
             await step(session)
         except DomainError:
             await session.rollback()
+        finally:
+            del driver.execute  # it goes back to the pool
         await session.commit()
 
 
