@@ -9,12 +9,13 @@ from app.database import Base
 from app.datasets import tables as datasets
 from app.evaluation import tables as evaluation
 from app.loop import tables as loop
+from app.media import tables as media
 from app.projects import tables as projects
 from app.prompts import tables as prompts
 from app.tasks import tables as tasks
 from app.training import tables as training
 
-CHAPTERS = (accounts, events, projects, prompts, checkpoints, completions, tasks, annotations)
+CHAPTERS = (accounts, events, projects, media, prompts, checkpoints, completions, tasks, annotations)
 LATER_CHAPTERS = (datasets, training, evaluation, loop)
 
 metadata = Base.metadata

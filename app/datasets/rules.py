@@ -39,7 +39,7 @@ class Form(StrEnum):
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
-    return "\n\n".join(part["text"] for part in parts)
+    return "\n\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
 def turns(prompt: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
