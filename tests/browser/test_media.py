@@ -115,7 +115,7 @@ async def test_two_captions_of_a_picture_and_a_sound_are_compared(site: Site) ->
     await ask(site, prompt, [{"type": "text", "text": "A fern in rain."}], [{"type": "text", "text": "A cat."}])
     page = await site.open()
     assert await all_pictures_are_there(page)
-    await page.wait_for_function("document.querySelector('#task audio').duration > 0.9")
+    await page.wait_for_function("() => document.querySelector('#task audio').duration > 0.9")
     assert await page.get_by_alt_text("A fern").count() == 1
     await page.keyboard.press("2")
     await expect(page.locator("[data-state]")).to_contain_text(re.compile("Saved"))

@@ -137,7 +137,7 @@ async def test_a_wide_table_scrolls_in_its_own_box_by_keys_too(browser: Browser,
     assert await box.evaluate("box => box.scrollWidth > box.clientWidth && box.tabIndex === 0")
     await box.focus()
     await page.keyboard.press("ArrowRight")
-    await page.wait_for_function("document.querySelector('.wide').scrollLeft > 0")
+    await page.wait_for_function("() => document.querySelector('.wide').scrollLeft > 0")
     assert await page.evaluate("scrollX") == 0
 
 
