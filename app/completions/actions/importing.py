@@ -73,7 +73,7 @@ async def import_completions(
     record.report = report.model_dump(mode="json")
     await session.flush()
     await _tell_arrived(session, project_id, arrived)
-    counts = report.model_dump(include=set(Outcome))
+    counts = report.model_dump(include={outcome.value for outcome in Outcome})
     await events.record(
         session,
         "completions.imported",

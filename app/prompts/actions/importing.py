@@ -83,7 +83,7 @@ async def import_prompts(
 
 async def _tell(session: AsyncSession, project: Project, record: Import, report: Report, actor_id: int | None) -> None:
     await session.flush()
-    counts = report.model_dump(include=set(Outcome))
+    counts = report.model_dump(include={outcome.value for outcome in Outcome})
     await events.record(
         session,
         "prompts.imported",
