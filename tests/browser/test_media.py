@@ -13,6 +13,12 @@ from sqlalchemy import select
 from app import database
 from app.completions.actions import import_completions
 from app.completions.tables import Completion
+from app.datasets.actions import ask_to_freeze
+from app.datasets.forms import FreezeForm
+from app.datasets.jobs import FreezeDataset
+from app.datasets.queries import folder_of
+from app.datasets.records import ComparisonRecord
+from app.datasets.tables import Dataset
 from app.media.actions import take_upload
 from app.media.jobs import ExamineMedium
 from app.media.tables import Medium
@@ -23,6 +29,7 @@ from app.settings import get_settings
 from tests import make
 from tests.browser.site import ARMED, Site, a_site, chromium, stored
 from tests.workers.media import files
+from workers.handlers.datasets import freeze_dataset
 from workers.handlers.media import examine
 from workers.handlers.registry import Context
 
@@ -73,6 +80,17 @@ async def ask(site: Site, prompt: list[dict[str, Any]], *answers: list[dict[str,
         await make.task(session, project, batch, prompt_row=asked, completions=found)
 
 
+async def frozen(site: Site) -> ComparisonRecord:
+    """The one line of a dataset of what was said, as a trainer reads it."""
+    async with database.transaction() as session:
+        dataset = await ask_to_freeze(session, site.there.project.id, FreezeForm(name="x", heldout_share=0), None)
+    await freeze_dataset(FreezeDataset(dataset_id=dataset.id), Context(get_settings()))
+    async with database.transaction() as session:
+        found = await session.get_one(Dataset, dataset.id)
+    [line] = (folder_of(get_settings().home, str(found.sha256)) / "records.jsonl").read_bytes().splitlines()
+    return ComparisonRecord.model_validate_json(line)
+
+
 async def all_pictures_are_there(page: Page) -> bool:
     return bool(
         await page.evaluate(
@@ -84,9 +102,7 @@ async def all_pictures_are_there(page: Page) -> bool:
 
 @pytest.mark.parametrize("width", [1280, 390])
 async def test_two_pictures_are_judged_against_each_other(site: Site, width: int) -> None:
-    one, other = await kept(
-        site, files.picture("PNG", (900, 700), "teal"), files.picture("JPEG", (700, 900), "orange")
-    )
+    one, other = await kept(site, files.picture("PNG", (900, 700), "teal"), files.picture("JPEG", (700, 900), "orange"))
     picture = {"type": "image"}
     await ask(
         site,
@@ -103,6 +119,10 @@ async def test_two_pictures_are_judged_against_each_other(site: Site, width: int
     await page.keyboard.press("1")
     await expect(page.locator("[data-state]")).to_contain_text(re.compile("Saved"))
     assert [said.body["outcome"] for said in await stored()] == ["preferred"]
+    line = await frozen(site)
+    assert {part.sha256 for part in (*line.a.parts, *line.b.parts)} == {one, other}
+    file = await page.request.get(f"{site.address}/projects/{site.there.project.public_id}/media/{one}")
+    assert (await file.body()).startswith(b"\x89PNG")
 
 
 async def test_two_captions_of_a_picture_and_a_sound_are_compared(site: Site) -> None:

@@ -149,7 +149,7 @@ async def test_formulas_are_set_and_prices_are_not(browser: Browser, address: st
     assert "it costs $5 or $6." in await page.inner_text(".prose")
     assert await page.locator(".katex-error, .katex [style*='--bad']").count() >= 2
     assert await page.locator(".prose :is(a, img)").count() == 0
-    assert await page.evaluate("Math.max(...[...document.querySelectorAll('.rule')].map((e) => e.offsetHeight))") < 600
+    assert await page.evaluate("Math.max(...[...document.querySelectorAll('.rule')].map((e) => e.offsetHeight))") < 250
 
 
 async def test_formulas_that_come_later_are_set_before_they_are_painted(browser: Browser, address: str) -> None:

@@ -15,6 +15,7 @@ from app.completions.actions import import_completions
 from app.completions.actions import take_in_settled as take_in_completions
 from app.completions.tables import Completion
 from app.datasets.records import Answer, Message
+from app.datasets.rules import REWRITES, Form
 from app.media.files import came_at, kept_at
 from app.media.tables import Medium, MediumKind, MediumState
 from app.projects.tables import Project
@@ -206,6 +207,23 @@ async def test_records_hold_media_by_hash_and_trainers_read_the_words() -> None:
     assert message.text == "What?"
     assert message.model_dump(mode="json")["parts"] == parts
     assert Answer(id="a", parts=(message.parts[1],)).text == ""
+
+
+@pytest.mark.parametrize("where", ["prompt", "answer", "nowhere"])
+@pytest.mark.parametrize("form", [Form.trl, Form.trl_standard, Form.hh])
+def test_exports_of_texts_leave_out_what_cannot_be_said_without_its_pictures(form: Form, where: str) -> None:
+    words, shown = {"type": "text", "text": "A fern."}, {"type": "image", "sha256": "a" * 64}
+    vote = {"outcome": "a", "strength": 1, "levels": 3, "weight": 1.0}
+    line = {
+        "kind": "comparison",
+        "id": "x",
+        "conclusion": "a",
+        "votes": [vote],
+        "prompt": [{"role": "user", "parts": [words, *([shown] if where == "prompt" else [])]}],
+        "a": {"parts": [shown if where == "answer" else words]},
+        "b": {"parts": [words]},
+    }
+    assert len(REWRITES[form](line)) == (1 if where == "nowhere" else 0)
 
 
 # ---- files over REST ------------------------------------------------------------------------------------------------
