@@ -26,6 +26,8 @@ from app.evaluation import api as evaluation_api
 from app.evaluation import routes as evaluation
 from app.loop import api as loop_api
 from app.loop import routes as loop
+from app.media import api as media_api
+from app.media import routes as media
 from app.projects import api as projects_api
 from app.projects.routes import projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -51,6 +53,7 @@ PAGES: list[APIRouter] = [
     projects.router,
     versions.router,
     protocols.router,
+    media.router,
     prompts.router,
     checkpoints.router,
     completions.router,
@@ -63,6 +66,7 @@ PAGES: list[APIRouter] = [
 API: list[APIRouter] = [
     accounts_api.router,
     projects_api.router,
+    media_api.router,
     prompts_api.router,
     checkpoints_api.router,
     completions_api.router,

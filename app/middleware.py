@@ -21,8 +21,8 @@ UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HERE = frozenset({b"same-origin", b"none"})  # none: typed, or from a bookmark
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),

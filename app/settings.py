@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     max_checkpoint_gb: int = Field(
         default=40, ge=1, description="Largest checkpoint that is fetched from a hub, in GB."
     )
+    max_media_mb: int = Field(
+        default=64, ge=1, description="Largest picture, sound or film that is fetched from an address, in MiB."
+    )
     lease_minutes: int = Field(default=15, ge=1, le=720, description="How long a shown task is kept for a person.")
 
     @field_validator("trusted_proxies")

@@ -9,6 +9,7 @@ from app.database import Base
 from app.datasets import tables as datasets
 from app.evaluation import tables as evaluation
 from app.loop import tables as loop
+from app.media import tables as media
 from app.projects import tables as projects
 from app.prompts import tables as prompts
 from app.tasks import tables as tasks
@@ -16,7 +17,7 @@ from app.training import tables as training
 
 # named, so that whoever imports this module knows every table
 CHAPTERS = (
-    *(accounts, events, projects, prompts, checkpoints, completions, tasks, annotations),
+    *(accounts, events, projects, media, prompts, checkpoints, completions, tasks, annotations),
     *(datasets, training, evaluation, loop),
 )
 

@@ -1,4 +1,4 @@
-"""Formulas in Markdown (TeX): where each begins and ends, decided once when a text is stored, so money stays money.
+"""Formulas in Markdown (TeX): where each begins and ends, decided once when a text is stored; money stays money.
 
 Four ways of writing are known: `$…$`, `$$…$$`, `\\(…\\)` and `\\[…\\]`, and the environments that stand by themselves.
 A dollar sign is a formula's only where the signs beside it fit and what is between reads as one; brackets with a

@@ -1,7 +1,7 @@
 // What stored prose needs of a browser, in whatever part of a page it arrives: formulas are set, code can be copied,
 // wide boxes can be scrolled by keys. Without this script all of it can still be read.
 const words = document.body.dataset;
-const LIMITS = { throwOnError: false, trust: false, strict: "ignore", maxExpand: 1000, maxSize: 20, errorColor: "var(--bad)" };
+const LIMITS = { throwOnError: false, trust: false, strict: "ignore", maxExpand: 1000, maxSize: 8, errorColor: "var(--bad)" };
 let loading;
 
 /** Dress all prose at or below an element. */

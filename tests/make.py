@@ -16,6 +16,8 @@ from app.annotations.kinds import KeptComparison
 from app.annotations.tables import Annotation
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.completions.tables import Completion
+from app.media.files import folder, keep
+from app.media.tables import Medium, MediumKind, MediumState
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.rules import content_hash
 from app.prompts.tables import Prompt, Root, Use
@@ -80,6 +82,18 @@ async def project(
     await _added(session, Guidelines(project_id=made.id, version=1, markdown="Be fair.", html="<p>Be fair.</p>"))
     await _added(session, Batch(project_id=made.id, name="Default", is_default=True, k=k))
     return made
+
+
+async def medium(session: AsyncSession, project: Project, content: bytes | None = None, **values: Any) -> Medium:
+    """A picture that is ready to be shown; its file lies in its place, whatever its content."""
+    folder().mkdir(parents=True, exist_ok=True)
+    made = folder() / secrets.token_hex(8)
+    made.write_bytes(content if content is not None else secrets.token_bytes(32))
+    sha256, size = keep(made)
+    plain = {"name": "fern.png", "state": MediumState.ready, "kind": MediumKind.image, "media_type": "image/png"}
+    values = plain | values
+    values |= {"sha256": sha256, "source_sha256": values.get("source_sha256", sha256), "size": size}
+    return await _added(session, Medium(project_id=project.id, **values))
 
 
 async def prompt(

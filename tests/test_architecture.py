@@ -18,6 +18,7 @@ STORY = [
     "jobs",
     "accounts",
     "projects",
+    "media",
     "prompts",
     "checkpoints",
     "completions",

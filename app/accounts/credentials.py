@@ -43,6 +43,7 @@ LONGEST = timedelta(days=7)
 LEADS_TO_PROJECT = {
     "project": "projects",
     "batch": "batches",
+    "medium": "media",
     "prompt": "prompts",
     "import": "imports",
     "completion": "completions",

@@ -17,6 +17,7 @@ class Permission(StrEnum):
     member_list = "member.list"  # who is here, as far as the two above show them; else pseudonyms
     prompt_read = "prompt.read"
     prompt_edit = "prompt.edit"  # import, tag, retire
+    media_read = "media.read"  # the files that prompts and completions show
     completion_read = "completion.read"
     completion_edit = "completion.edit"  # generate, import
     checkpoint_read = "checkpoint.read"
@@ -55,7 +56,7 @@ P = Permission
 OF_INSTALLATION = frozenset({P.installation_manage, P.project_create})
 
 _SEES_NUMBERS = {P.project_read, P.progress_read}
-_ANNOTATES = {P.annotate, P.annotation_own}
+_ANNOTATES = {P.annotate, P.annotation_own, P.media_read}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.manager: frozenset(set(P) - OF_INSTALLATION),

@@ -16,10 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app import events
 from app.datasets.forms import FreezeForm
+from app.datasets.formulas import scorer_of, settled
 from app.datasets.jobs import FreezeDataset, FreezingEnded
 from app.datasets.lines import lines_of_row
 from app.datasets.queries import chosen_answers, folder_of, protocols_of
 from app.datasets.rules import Tally, sha256_of
+from app.datasets.scoring import Scorer
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import Invalid
 from app.jobs.queue import enqueue
@@ -41,7 +43,8 @@ class NothingToFreeze(Invalid):
 
 
 async def ask_to_freeze(session: AsyncSession, project_id: int, question: FreezeForm, actor_id: int | None) -> Dataset:
-    """Note the question; a worker writes the lines."""
+    """Note the question; a worker writes the lines. :raises Invalid: the project has no such formula."""
+    question = await settled(session, project_id, question)
     dataset = Dataset(
         project_id=project_id, name=question.name, question=question.model_dump(mode="json"), created_by_id=actor_id
     )
@@ -58,7 +61,8 @@ async def ask_to_freeze(session: AsyncSession, project_id: int, question: Freeze
 class Written:
     """What `write_lines` found on its way."""
 
-    def __init__(self) -> None:
+    def __init__(self, scorer: Scorer | None) -> None:
+        self.scorer = scorer
         self.tally = Tally()
         self.hash = hashlib.sha256()
         self.lines = 0
@@ -87,7 +91,8 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
     """Write every line the question names to `path`, hashing as it goes. Who retires a prompt wants it out of use, so
     what was said about it stays where it is and comes into no new dataset. A vote needs a pseudonym to stand in a file;
     those of admins who answered before that gave them a place have none, and are counted."""
-    written, protocols = Written(), await protocols_of(connection, project_id)
+    written = Written(await scorer_of(connection, project_id, question))
+    protocols = await protocols_of(connection, project_id)
     with path.open("wb") as file:
         async for row in rows_of(connection, project_id, question):
             if row.retired:
@@ -97,7 +102,7 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            for line, agreed in lines_of_row(row, named, protocols, question):
+            for line, agreed in lines_of_row(row, named, protocols, question, written.scorer):
                 if agreed < question.minimum_agreement:
                     written.left_out += 1
                     continue
@@ -132,6 +137,7 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
         },
         "versions": {name: sorted(versions) for name, versions in written.versions.items()},
         "checkpoints": sorted(written.checkpoints),
+        "scores": written.scorer.as_json() if written.scorer else None,
         "lines": written.lines,
         "sha256": written.hash.hexdigest(),
         "code_version": code_version(),

@@ -14,9 +14,11 @@ from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.datasets.actions import ask_to_freeze
-from app.datasets.forms import FreezeForm
+from app.datasets.forms import FreezeForm, NewFormula, TriedFormula
+from app.datasets.formulas import example_of, formulas_of, names_offered, save_formula
 from app.datasets.queries import dataset_of, datasets_in, lines_of
 from app.datasets.rules import Form, left_out_of, rewritten
+from app.datasets.scoring import tried
 from app.datasets.tables import Dataset, DatasetState
 from app.settings import get_settings
 
@@ -99,3 +101,51 @@ async def records(
     if form is Form.native and split is None:
         headers["X-Dataset-SHA256"] = found.sha256 or ""
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+class FormulaView(BaseModel):
+    """One version of a reward formula."""
+
+    model_config = ConfigDict(from_attributes=True)
+    name: str
+    version: int
+    expression: str
+    created_at: datetime
+
+
+class FormulaPage(BaseModel):
+    """names: what a formula of this project may name, with what each stands for."""
+
+    formulas: list[FormulaView]
+    names: dict[str, str]
+
+
+class TriedView(BaseModel):
+    """value, or the sentence that says why there is none; at: the character that is wrong, from 1."""
+
+    model_config = ConfigDict(from_attributes=True)
+    value: float | None
+    sentence: str
+    at: int | None
+
+
+@router.get("/projects/{project}/formulas")
+async def list_formulas(project: UUID, access: Reader, session: Session) -> FormulaPage:
+    """Every version of the project's reward formulas, by name and newest first; and the names they may use."""
+    found = await formulas_of(session, access.of_project())
+    names = await names_offered(session, access.of_project())
+    return FormulaPage(formulas=[FormulaView.model_validate(one) for one in found], names=names)
+
+
+@router.post("/projects/{project}/formulas", status_code=201)
+async def write_formula(project: UUID, form: NewFormula, access: Freezer, session: Session) -> FormulaView:
+    """Keep a formula: new, or the next version of the one with this name. The same expression again changes nothing."""
+    return FormulaView.model_validate(await save_formula(session, access.of_project(), form, access.person.id))
+
+
+@router.post("/projects/{project}/formulas/try")
+async def try_formula(project: UUID, form: TriedFormula, access: Reader, session: Session) -> TriedView:
+    """What a formula comes to on the given values, and on the project's example where a value is left out."""
+    names = await names_offered(session, access.of_project())
+    example = await example_of(session, access.of_project())
+    return TriedView.model_validate(tried(form.expression, names, example | form.values))

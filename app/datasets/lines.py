@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from app.datasets.forms import FreezeForm
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Line, split_of
+from app.datasets.scoring import Scorer
 from app.preferences.groups import (
     agreement_of_orders,
     choice_of,
@@ -20,7 +21,7 @@ from app.preferences.groups import (
 )
 from app.preferences.rules import agreement, conclusion, vote_of
 from app.preferences.votes import Outcome, Vote
-from app.projects.protocols import CombinedProtocol, ProtocolBody
+from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol
 from app.prompts.tables import Use
 
 
@@ -38,10 +39,14 @@ Told = tuple[Line, float]  # a line and its agreement
 
 
 def lines_of_row(
-    row: Row[Any], votes: Iterable[Mapping[str, Any]], protocols: Mapping[int, ProtocolBody], question: FreezeForm
+    row: Row[Any],
+    votes: Iterable[Mapping[str, Any]],
+    protocols: Mapping[int, ProtocolBody],
+    question: FreezeForm,
+    scorer: Scorer | None = None,
 ) -> Iterator[Told]:
     """The lines that a task yields. row: of `queries.chosen_answers`; votes: of it, those that have a rater;
-    protocols: by version."""
+    protocols: by version; scorer: of ratings."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
@@ -51,6 +56,8 @@ def lines_of_row(
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
         if kind in YIELDS:
             about, agreed = YIELDS[kind](row, said)
+            if kind == "rating" and scorer is not None:
+                about = scorer.scored(about, said)
             yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
         for one in said if kind in YIELDS_EACH else ():
             mine = f"{name}.{one.rater}"
@@ -108,8 +115,19 @@ def rated(row: Row[Any], said: Sequence[Said]) -> Told:
         {name: getattr(one, name) for name in ("key", "label", "scale", "least", "most", "low", "high")}
         for one in asked
     ]
-    told = {"kind": "rating", "answers": row.answers, "criteria": scales}
+    told = {"kind": "rating", "answers": row.answers, "criteria": scales} | beside_criteria(said[-1].protocol)
     return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+
+
+def beside_criteria(protocol: RatingProtocol) -> Line:
+    """What could be said about an answer besides: words by key."""
+    errors = protocol.errors
+    offered = {
+        "flags": protocol.flags,
+        "error_categories": errors.categories if errors else (),
+        "error_severities": errors.severities if errors else (),
+    }
+    return {name: {one.key: one.label for one in named} for name, named in offered.items()}
 
 
 def answered(row: Row[Any], said: Sequence[Said]) -> Told:

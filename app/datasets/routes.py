@@ -1,6 +1,6 @@
 """Pages: datasets of a project, one dataset, and the form that freezes one."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -10,10 +10,14 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
 from app.datasets.actions import ask_to_freeze
-from app.datasets.forms import FreezeForm, Name
+from app.datasets.forms import FormulaName, FreezeForm, Name, NewFormula
+from app.datasets.formulas import example_of, formulas_of, names_offered, save_formula
 from app.datasets.queries import dataset_of, datasets_of, rounds_of
 from app.datasets.rules import Form as Shape
+from app.datasets.scoring import numbers_in, tried
+from app.errors import Invalid
 from app.pages import redirect, respond
+from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.translation import _
 
@@ -26,8 +30,8 @@ SHAPES = {
     Shape.trl: _("TRL preference, conversational"),
     Shape.trl_standard: _("TRL preference, standard"),
     Shape.hh: _("HH transcripts"),
-    Shape.flat: _("Ratings and questions, a row for each rater and answer"),
     Shape.trl_demonstrations: _("TRL prompt and completion, conversational"),
+    Shape.flat: _("Ratings and questions, a row for each rater and answer"),
 }
 
 
@@ -39,9 +43,11 @@ class FreezeFields(BaseModel):
     heldout_share: float = Field(default=0.1, ge=0.0, le=0.9)
     minimum_votes: int = Field(default=1, ge=1, le=50)
     batch: UUID | Literal[""] = ""
+    formula: FormulaName | Literal[""] = ""
 
     def as_form(self) -> FreezeForm:
-        return FreezeForm(**self.model_dump(exclude={"batch"}), batches=(self.batch,) if self.batch else ())
+        plain = self.model_dump(exclude={"batch", "formula"})
+        return FreezeForm(**plain, batches=(self.batch,) if self.batch else (), formula=self.formula or None)
 
 
 @router.get("/projects/{project}/datasets")
@@ -49,7 +55,11 @@ async def index(request: Request, project: UUID, access: Reader, session: Sessio
     found = await datasets_of(session, access.of_project())
     shown = await get_project(session, access.of_project())
     rounds = [(str(one.public_id), one.name) for one in await rounds_of(session, access.of_project())]
-    return respond(request, "datasets/index.html", "datasets", project=shown, datasets=found, batches=rounds)
+    names = sorted({one.name for one in await formulas_of(session, access.of_project())})
+    formulas = [("", _("none")), *((name, name) for name in names)] if names else []
+    return respond(
+        request, "datasets/index.html", "datasets", project=shown, datasets=found, batches=rounds, formulas=formulas
+    )
 
 
 @router.post("/projects/{project}/datasets")
@@ -65,3 +75,56 @@ async def show(request: Request, dataset: UUID, access: Reader, session: Session
     found = await dataset_of(session, access.of_project(), dataset)
     shown = await get_project(session, access.of_project())
     return respond(request, "datasets/show.html", "dataset", project=shown, dataset=found, shapes=SHAPES)
+
+
+@router.get("/projects/{project}/formulas")
+async def formulas(request: Request, project: UUID, access: Reader, session: Session) -> Response:
+    """Every reward formula with its versions, the form that writes one, and what it comes to on an example."""
+    return await formula_page(request, access, session, {"name": "", "expression": ""})
+
+
+@router.post("/projects/{project}/formulas")
+async def write_formula(request: Request, project: UUID, access: Freezer, session: Session) -> Response:
+    """A new version; or, while it is typed, what it comes to; or the form again with the character that is wrong."""
+    sent = {name: str(value) for name, value in (await request.form()).items()}
+    wants_only_a_look = sent.pop("look", "") != ""
+    given = {name.removeprefix("value."): value for name, value in sent.items() if name.startswith("value.")}
+    fields = {name: sent.get(name, "") for name in ("name", "expression")}
+    form, errors = filled(NewFormula, fields, ("expression",))
+    if wants_only_a_look:
+        return await formula_page(request, access, session, fields, given, block="tried")
+    if form is not None:
+        try:
+            kept = await save_formula(session, access.of_project(), form, access.person.id)
+        except Invalid as refusal:
+            errors = {"expression": str(refusal.fields["reason"])}
+        else:
+            said = _("“{name}” is kept as version {version}.").format(name=kept.name, version=kept.version)
+            return redirect(request, f"/projects/{project}/formulas", said)
+    return await formula_page(request, access, session, fields, given, errors, status=422)
+
+
+async def formula_page(
+    request: Request,
+    access: Access,
+    session: Session,
+    fields: dict[str, str],
+    given: dict[str, str] | None = None,
+    errors: dict[str, str] | None = None,
+    *,
+    block: str = "formulas",
+    status: int = 200,
+) -> Response:
+    project_id = access.of_project()
+    names, example = await names_offered(session, project_id), await example_of(session, project_id)
+    example |= numbers_in(given or {}, names)
+    page: dict[str, Any] = {
+        "project": await get_project(session, project_id),
+        "formulas": await formulas_of(session, project_id),
+        "names": names,
+        "example": example,
+        "tried": tried(fields["expression"], names, example),
+        "fields": fields,
+        "errors": errors or {},
+    }
+    return respond(request, "datasets/formulas.html", block, status, **page)

@@ -41,7 +41,7 @@ class Form(StrEnum):
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
-    return "\n\n".join(part["text"] for part in parts)
+    return "\n\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
 def turns(prompt: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -77,8 +77,14 @@ class Preferred:
 
 
 def preferred_in(line: Line) -> list[Preferred]:
-    """Every pair that a line concludes; none where nothing was preferred, or where the line is of another kind."""
-    return PAIRS[line["kind"]](line) if line["kind"] in PAIRS else []
+    """Every pair that a line concludes; none where nothing was, or it is of another kind or of media."""
+    return PAIRS[line["kind"]](line) if line["kind"] in PAIRS and not holds_media(line) else []
+
+
+def holds_media(line: Line) -> bool:
+    """Whether a prompt or an answer shows what no text says: without it the line would tell something else."""
+    told = [*line["prompt"], *(line[name] for name in ("a", "b", "answer") if name in line), *line.get("answers", ())]
+    return any(part["type"] != "text" for one in told for part in one["parts"])
 
 
 def of_comparison(line: Line) -> list[Preferred]:
@@ -164,7 +170,7 @@ def as_hh(line: Line) -> list[Line]:
 
 def as_demonstration(line: Line) -> list[Line]:
     """TRL's conversational prompt-completion type; lines of other kinds show nothing that a person wrote."""
-    if line["kind"] not in DEMONSTRATIONS:
+    if line["kind"] not in DEMONSTRATIONS or holds_media(line):
         return []
     written = {"role": "assistant", "content": text_of(line["answer"]["parts"])}
     return [{"prompt": turns(line["prompt"]), "completion": [written]}]

@@ -40,3 +40,17 @@ class Dataset(Base):
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
     frozen_at: Mapped[datetime | None]
+
+
+class Formula(Base):
+    """A reward formula (`preferences.formula`) of a project; a change is a new version under the same name."""
+
+    __tablename__ = "formulas"
+    __table_args__ = (UniqueConstraint("project_id", "name", "version"),)
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    version: Mapped[int]
+    expression: Mapped[str]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()

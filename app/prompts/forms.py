@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.media.forms import KINDS, medium_part
 from app.projects.forms import Form, without_nul
 from app.prompts.tables import Use
 from app.translation import _
@@ -65,7 +66,7 @@ def as_prompt(value: dict[str, Any]) -> NewPrompt:
 
 
 def parts_of(content: object, field: str) -> list[dict[str, Any]]:
-    """Text, or a list of {type: text, text}, as parts.
+    """Text, or a list of {type: text, text} and media (`app.media.forms.medium_part`), as parts.
 
     :raises ValueError: neither, or nothing but space.
     """
@@ -73,14 +74,22 @@ def parts_of(content: object, field: str) -> list[dict[str, Any]]:
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list) or not content:
         raise ValueError(_("{field}: this is not text").format(field=field))
-    for part in content:
-        if not isinstance(part, dict) or set(part) != {"type", "text"} or part["type"] != "text":
-            raise ValueError(_("{field}: only parts of type “text” are read").format(field=field))
-        if not isinstance(part["text"], str):
-            raise ValueError(_("{field}: this is not text").format(field=field))
-    if not any(part["text"].strip() for part in content):
+    parts = [_part(part, f"{field}[{place}]" if len(content) > 1 else field) for place, part in enumerate(content)]
+    if not any(part["type"] != "text" or part["text"].strip() for part in parts):
         raise ValueError(_("{field}: it is empty").format(field=field))
-    return content
+    return parts
+
+
+def _part(part: object, field: str) -> dict[str, Any]:
+    if isinstance(part, dict) and part.get("type") in (*KINDS, "image_url"):
+        return medium_part(part, field)
+    if not isinstance(part, dict) or set(part) != {"type", "text"} or part["type"] != "text":
+        raise ValueError(
+            _("{field}: only parts of type “text”, “image”, “audio” and “video” are read").format(field=field)
+        )
+    if not isinstance(part["text"], str):
+        raise ValueError(_("{field}: this is not text").format(field=field))
+    return part
 
 
 def short_text(value: object, field: str) -> str | None:
@@ -154,6 +163,7 @@ class Outcome(StrEnum):
     identical = "identical"  # here already, word for word
     conflicting = "conflicting"  # the same id or root says something else; what was first is kept
     refused = "refused"
+    waiting = "waiting"  # until its media are here; then it is one of the above
 
 
 class LineReport(BaseModel):
@@ -168,7 +178,7 @@ class LineReport(BaseModel):
 class Report(BaseModel):
     """What became of a file. lines: every line that was not simply new, the first 2000. uses: of the new ones.
 
-    id: where the report is kept; empty for a dry run.
+    id: where the report is kept; empty for a dry run. waiting: lines whose media are still to come; the report grows.
     """
 
     schema_version: Literal[1] = 1
@@ -179,23 +189,33 @@ class Report(BaseModel):
     identical: int = 0
     conflicting: int = 0
     refused: int = 0
+    waiting: int = 0
     uses: dict[str, int] = {}
     lines: list[LineReport] = Field(default_factory=list)
 
     @property
     def total(self) -> int:
-        return self.new + self.identical + self.conflicting + self.refused
+        return self.new + self.identical + self.conflicting + self.refused + self.waiting
 
     @property
     def sentence(self) -> str:
         said = _("{new} new, {identical} identical, {conflicting} conflicting, {refused} refused")
-        return said.format(**self.model_dump(include={"new", "identical", "conflicting", "refused"}))
+        if self.waiting:
+            said = _(
+                "{new} new, {identical} identical, {conflicting} conflicting, {refused} refused, {waiting} waiting"
+            )
+        return said.format(**self.model_dump(include={outcome.value for outcome in Outcome}))
 
     def note(self, line: int, outcome: Outcome, reason: str | None = None, identifier: str | None = None) -> None:
         """Count a line, and keep what there is to say about it."""
         setattr(self, outcome.value, getattr(self, outcome.value) + 1)
         if outcome is not Outcome.new and len(self.lines) < MOST_REPORTED:
             self.lines.append(LineReport(line=line, outcome=outcome, id=identifier, reason=reason))
+
+    def settle(self, numbers: set[int]) -> None:
+        """These lines wait no longer: what became of them is noted anew."""
+        self.waiting -= len(numbers)
+        self.lines = [said for said in self.lines if said.outcome is not Outcome.waiting or said.line not in numbers]
 
 
 class PromptEdit(Form):

@@ -11,10 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
-from app.prompts.rules import Turn, first_user_turn, turn_of, words_of
+from app.prompts.rooting import newcomer
+from app.prompts.rules import NEAR, Turn, first_user_turn, nearness, turn_of, words_of
 from app.prompts.tables import Import, Prompt, Root, Use
 
 HASHED_AT_ONCE = 50  # prompts
+MOST_NEAR = 500  # prompts of near roots that are looked at
 
 
 async def same_prompts(
@@ -46,6 +48,32 @@ async def turns_of_roots(session: AsyncSession, root_ids: list[int]) -> dict[int
 
 def _turns_in(prompts: Iterable[list[dict[str, Any]]]) -> list[Turn]:
     return [turn_of(words_of(first_user_turn(messages))) for messages in prompts]
+
+
+async def near_prompts(session: AsyncSession, project_id: int, text: str, most: int = 5) -> list[Prompt]:
+    """Prompts that an import would put under one root with a prompt of this text, the nearest first."""
+    one = await asyncio.to_thread(newcomer, text, None, None)
+    roots = await roots_near(session, project_id, [one.key], list(one.bands))
+    of_roots = (Prompt.root_id.in_([root.id for root in roots]), Prompt.retired_at.is_(None))
+    asked = select(Prompt).where(*of_roots).order_by(Prompt.id).limit(MOST_NEAR)
+    found = list(await session.scalars(asked))
+    turns = await asyncio.to_thread(_turns_in, [prompt.messages for prompt in found])
+    by_nearness = sorted(
+        ((nearness(one.turn, turn), -prompt.id, prompt) for turn, prompt in zip(turns, found, strict=True)),
+        reverse=True,
+    )
+    return [prompt for near, _age, prompt in by_nearness[:most] if near >= NEAR]
+
+
+async def written_under(session: AsyncSession, project_id: int, start: str) -> list[Prompt]:
+    """Prompts whose id begins so, the oldest first."""
+    named = Prompt.external_id.startswith(start, autoescape=True)
+    return list(await session.scalars(select(Prompt).where(Prompt.project_id == project_id, named).order_by(Prompt.id)))
+
+
+async def card_of(session: AsyncSession, prompt_id: int) -> dict[str, Any] | None:
+    """The card that a prompt (inside id) stands for, if it is one."""
+    return (await session.get_one(Prompt, prompt_id)).extra.get("card")
 
 
 async def prompt_of(session: AsyncSession, project_id: int, public_id: UUID) -> Prompt:

@@ -1,13 +1,16 @@
 """The arithmetic of prompts: one canonical form to hash, and what makes two prompts descend from one root.
 
 Canonical form: the list of messages as JSON with sorted keys, no spaces, no escapes beyond JSON's own, in UTF-8, each
-message {"parts": [{"text": …, "type": "text"}], "role": …}. Texts are taken exactly as they are: no trimming, no
-Unicode normalisation. The content hash is SHA-256 over these bytes.
+message {"parts": [{"text": …, "type": "text"}], "role": …}; a medium is {"alt": …, "sha256": …, "type": "image"}, alt
+only where there is one. Texts are taken exactly as they are: no trimming, no Unicode normalisation. The content hash
+is SHA-256 over these bytes.
 
 Nearness: the sets of words and of word triples of the first user turn, case and punctuation set aside; two turns are
 near when at least 90 % of their words and 70 % of their triples are common (Jaccard). So a rewording of a long prompt
 is near to it, and a short one with another subject ("Tell me about cats", "… dogs") is a prompt of its own; templates
-are kept together by a group key. MinHash bands find candidates (Broder 1997), the sets decide.
+are kept together by a group key. A first turn with media is its media: "What is this?" about two pictures is two
+roots, and all that is asked about one picture stands on one side of a split. MinHash bands find candidates (Broder
+1997), the sets decide.
 """
 
 import json
@@ -58,13 +61,14 @@ def of_user(text: str) -> list[dict[str, Any]]:
 
 
 def text_of(parts: Iterable[dict[str, Any]]) -> str:
-    """The parts' texts with an empty line between them."""
-    return "\n\n".join(part["text"] for part in parts)
+    """The parts' texts with an empty line between them; media say nothing."""
+    return "\n\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
 def first_user_turn(messages: Messages) -> str:
-    """The text that names a prompt's root."""
-    return next(text_of(message["parts"]) for message in messages if message["role"] == "user")
+    """The text that names a prompt's root: of media their hashes."""
+    parts = next(message["parts"] for message in messages if message["role"] == "user")
+    return " ".join(sorted(part["sha256"] for part in parts if part["type"] != "text")) or text_of(parts)
 
 
 def words_of(text: str) -> list[str]:

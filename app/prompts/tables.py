@@ -58,10 +58,28 @@ class Import(Base):
     created_at: Mapped[datetime] = now()
 
 
+class WaitingLine(Base):
+    """A line of an import whose media are still to come. value: the parsed line. media_ids: all that it waits for.
+
+    subject: prompts or completions, as its import's.
+    """
+
+    __tablename__ = "waiting_lines"
+    __table_args__ = (of_project("imports", "import_id"), Index(None, "media_ids", postgresql_using="gin"))
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    import_id: Mapped[int]
+    subject: Mapped[str]
+    number: Mapped[int]
+    value: Mapped[dict[str, Any]]
+    media_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+
+
 class Prompt(Base):
-    """messages: [{role, parts: [{type, text}]}]. rendered: one piece of sanitised HTML a message.
+    """messages: [{role, parts: [{type, text}]}], media by sha256. rendered: one piece of sanitised HTML a message.
 
     content_hash: SHA-256 of the messages in canonical JSON; the same content is stored once in a project.
+    author_id: who wrote it here, as an answer to a card; nothing that leaves the project says it.
     """
 
     __tablename__ = "prompts"
@@ -92,5 +110,6 @@ class Prompt(Base):
     tags: Mapped[list[str]] = mapped_column(server_default="{}", default=list)
     # `metadata` is taken by SQLAlchemy's declarative classes
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}", default=dict)
+    author_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
     retired_at: Mapped[datetime | None]

@@ -11,7 +11,7 @@ import { rating } from "./rating.js";
 import { rewrite } from "./rewrite.js";
 import { written } from "./written.js";
 
-const kinds = { comparison: questions, questions: own, rating, ranking, rewrite, demonstration: written };
+const kinds = { comparison: questions, questions: own, rating, ranking, rewrite, demonstration: written, prompt: written };
 
 export const blocksIn = (form, host) =>
   [...(form?.querySelectorAll("[data-kind]") || [])].filter((one) => kinds[one.dataset.kind]).map((one) => kinds[one.dataset.kind](one, host));

@@ -72,6 +72,11 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/datasets": P.dataset_read,
     "POST /projects/{project}/datasets": P.dataset_edit,
     "GET /datasets/{dataset}": P.dataset_read,
+    "GET /projects/{project}/formulas": P.dataset_read,
+    "POST /projects/{project}/formulas": P.dataset_edit,
+    "GET /api/v1/projects/{project}/formulas": P.dataset_read,
+    "POST /api/v1/projects/{project}/formulas": P.dataset_edit,
+    "POST /api/v1/projects/{project}/formulas/try": P.dataset_read,
     "GET /projects/{project}/runs": P.run_read,
     "GET /projects/{project}/runs/new": P.run_edit,
     "POST /projects/{project}/runs": P.run_edit,
@@ -129,6 +134,15 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/imports/{record}": P.prompt_read,
     "GET /prompts/{prompt}": P.prompt_read,
     "POST /prompts/{prompt}": P.prompt_edit,
+    "GET /projects/{project}/media": P.prompt_read,
+    "POST /projects/{project}/media": P.prompt_edit,
+    "GET /projects/{project}/media/{sha256}": P.media_read,
+    "POST /media/{medium}/again": P.prompt_edit,
+    "GET /api/v1/projects/{project}/media": P.prompt_read,
+    "POST /api/v1/projects/{project}/media": P.prompt_edit,
+    "GET /api/v1/projects/{project}/media/{sha256}": P.media_read,
+    "GET /api/v1/media/{medium}": P.prompt_read,
+    "POST /api/v1/media/{medium}/again": P.prompt_edit,
     "GET /projects/{project}/checkpoints": P.checkpoint_read,
     "GET /projects/{project}/checkpoints/new": P.checkpoint_edit,
     "POST /projects/{project}/checkpoints": P.checkpoint_edit,
@@ -175,6 +189,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}/release": P.annotate,
     "POST /projects/{project}/annotate/{task}/draft": P.annotate,
     "POST /projects/{project}/annotate/texts/preview": P.annotate,
+    "POST /projects/{project}/annotate/texts/near": P.annotate,
     "GET /projects/{project}/answers": P.annotation_own,
     "GET /projects/{project}/answers/{annotation}": P.annotation_own,
     "POST /projects/{project}/answers/{annotation}/withdraw": P.annotation_own,
@@ -264,6 +279,14 @@ async def a_prompt(session: AsyncSession, project: Project, caller: User) -> str
     return str((await make.prompt(session, project)).public_id)
 
 
+async def a_medium(session: AsyncSession, project: Project, caller: User) -> str:
+    return str((await make.medium(session, project)).public_id)
+
+
+async def a_file(session: AsyncSession, project: Project, caller: User) -> str:
+    return str((await make.medium(session, project)).sha256)
+
+
 async def an_import(session: AsyncSession, project: Project, caller: User) -> str:
     return await added(session, Import(project_id=project.id, name="example.jsonl", report={}))
 
@@ -346,6 +369,8 @@ EXAMPLES: dict[str, Example] = {
     "link": a_link,
     "invitation": an_invitation,
     "prompt": a_prompt,
+    "medium": a_medium,
+    "sha256": a_file,
     "import": an_import,
     "record": an_import,
     "checkpoint": a_checkpoint,

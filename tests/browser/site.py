@@ -83,7 +83,7 @@ async def a_site(
         await context.close()
         server.should_exit = True
         await serving
-    assert site.said == []
+    assert site.said == [], site.said
     async with database.transaction() as session:
         assert await broken(session) == {}
 

@@ -93,7 +93,7 @@ async def picture(page: Page, name: str) -> None:
         await page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            await page.screenshot(path=Path(PICTURES) / f"{name}-{width}-{theme}.png")
+            await page.screenshot(path=Path(PICTURES) / f"{name}-{width}-{theme}.png", caret="initial")
     await page.set_viewport_size({"width": 1280, "height": 800})
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from app import database
 from app.completions.tables import Completion
 from app.projects.protocols import protocol_of
+from app.prompts.actions import import_prompts
 from app.prompts.rules import of_user
 from app.tasks.actions import ask_about_prompts
 from tests import make
@@ -45,8 +47,14 @@ TALK = [
     {"role": "assistant", "parts": [{"type": "text", "text": "Then a **boat** is a good first thing."}]},
     *of_user("How do I fold one that floats?"),
 ]
+NEAR = "Please explain in a few short sentences how one folds a large paper boat that does not sink at once"
 FROM_NOTHING: dict[str, dict[str, Any]] = {
     "demonstration": {"kind": "demonstration"},
+    "prompt": {
+        "kind": "prompt",
+        "cards": [{"topic": "Folding paper", "intent": "learn a craft", "difficulty": "easy: one short question"}],
+        "wanted": 3,
+    },
 }
 
 
@@ -58,6 +66,8 @@ async def ready(site: Site) -> None:
             turns = TALK if number == 0 else of_user("What is a valley fold?")
             texts = [turn["parts"][0]["text"] for turn in turns]
             await make.prompt(session, project, messages=turns, rendered=[f"<p>{text}</p>" for text in texts])
+        line = b'{"prompt": "%s", "use": "label"}' % NEAR.encode()
+        await import_prompts(session, project.id, "near.jsonl", BytesIO(line), None)
         await ask_about_prompts(session, project.id)
 
 
@@ -209,6 +219,27 @@ async def test_an_answer_is_written_previewed_and_sent_by_keys_alone(committed: 
         assert said.body["text"] == "Take a sheet.\n\n- fold *it* <b>once</b>, then again"
 
 
+async def test_a_prompt_is_written_from_a_card_beside_what_is_nearly_the_same(committed: str, browser: Browser) -> None:
+    async with a_site(browser, **from_nothing("prompt")) as site:
+        await ready(site)
+        page = await site.open()
+        await expect(page.locator(".question")).to_contain_text("Folding paper")
+        old = await key_of(page)
+        await press(page, "e")
+        await page.keyboard.insert_text(NEAR)
+        await expect(page.locator("[data-near] blockquote")).to_have_text(NEAR)
+        await press(page, "Control+Enter")
+        await expect(page.locator("#refusal")).to_contain_text("this very prompt already")
+        await page.keyboard.type(", and why")
+        await press(page, "Control+a")
+        await page.keyboard.type("Which fold comes first?")
+        await expect(page.locator("[data-near]")).to_contain_text("Nothing here is nearly the same")
+        await page.wait_for_timeout(ARMED)
+        await press(page, "Control+Enter")
+        await answered(page, old)
+        assert [one.body["text"] for one in await stored()] == ["Which fold comes first?"]
+
+
 @pytest.mark.parametrize("name", FROM_NOTHING)
 async def test_writing_fits_every_window(committed: str, browser: Browser, name: str) -> None:
     async with a_site(browser, **from_nothing(name)) as site:
@@ -216,7 +247,7 @@ async def test_writing_fits_every_window(committed: str, browser: Browser, name:
         page = await site.open()
         await picture(page, f"{name}-0")
         await press(page, "e")
-        await page.keyboard.insert_text(LONG)
+        await page.keyboard.insert_text(NEAR if name == "prompt" else LONG)
         await page.wait_for_timeout(900)
         await fits(page, name)
         await press(page, "Alt+p")

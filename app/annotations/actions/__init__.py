@@ -3,6 +3,7 @@
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
 from app.annotations.actions.drafting import Draft, save_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
+from app.annotations.actions.prompting import PromptIsHere, settle_prompt
 from app.annotations.actions.submitting import submit
 
 __all__ = [
@@ -11,10 +12,12 @@ __all__ = [
     "EditWindowOver",
     "EditedMeanwhile",
     "KeyUsed",
+    "PromptIsHere",
     "Saved",
     "edit",
     "save_draft",
     "set_aside",
+    "settle_prompt",
     "submit",
     "withdraw",
 ]

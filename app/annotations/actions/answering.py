@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.annotations.actions.prompting import refuse_known_prompt
 from app.annotations.kinds import BodyForm, NotOneOfThese, to_keep
 from app.annotations.rules import is_fast
 from app.annotations.tables import AnnotationState
@@ -79,6 +80,7 @@ async def answer_of(
         raise NotOneOfThese
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
     kept = await kept_body(session, body, protocol, [shown.slot_id], found.ids or ())
+    await refuse_known_prompt(session, project_id, kept)
     return {
         "project": project_id,
         "me": person_id,

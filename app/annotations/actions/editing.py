@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.annotations.actions.answering import Saved, kept_body
+from app.annotations.actions.prompting import refuse_known_prompt, tell_of_prompt
 from app.annotations.kinds import BodyForm
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.errors import Conflict, NotFound
@@ -61,10 +62,12 @@ async def edit(
         return await _saved(session, found)
     if version != found.version:
         raise EditedMeanwhile(found.version, found.body, wanted)
+    await refuse_known_prompt(session, project_id, wanted, found.public_id)
     old = {"annotation_id": found.id, "version": found.version, "project_id": project_id, "body": found.body}
     await session.execute(insert(AnnotationVersion).values(old | {"by_id": person_id}))
     found.body, found.version = wanted, found.version + 1
     await session.flush()
+    await tell_of_prompt(session, wanted, found.id)
     await _note(session, "annotation.edited", found, person_id, version=found.version)
     return await _saved(session, found)
 
@@ -113,6 +116,7 @@ async def _take_off(
     await session.flush()
     if was_live and found.slot_id is not None:
         await reopen_slot(session, found.slot_id, without=found.annotator_id, reason=state.value)
+    await tell_of_prompt(session, found.body, found.id)
     await _note(session, f"annotation.{state.value}", found, actor_id, reason=reason)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, AlreadyAnswered, Saved, Shown, answer_of, saved
+from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
@@ -129,6 +130,7 @@ async def submit_late(
     state = AnnotationState.live if slot else AnnotationState.surplus
     place = {"slot": slot.id if slot else shown.slot_id, "state": state.value}
     said = (await session.execute(KEEP_LATE, answer | place)).one()
+    await tell_of_prompt(session, answer["body"], said.id)
     if slot is None:
         await pass_by(session, found.task_id, person_id, "surplus")
     else:

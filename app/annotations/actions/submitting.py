@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, KeyUsed, Saved, Shown, answer_of, saved
 from app.annotations.actions.late import submit_late
+from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
@@ -96,6 +97,7 @@ async def submit(
         answer = await answer_of(session, project_id, person_id, found, shown, key, body)
         said = await KEEP.first(session, answer)
         if said is not None:
+            await tell_of_prompt(session, answer["body"], said.id)
             return saved(said)
     if found.annotation_id is None:  # what was seen before the task's lock was given may be over: look again
         found = await look(session, project_id, person_id, task, key)

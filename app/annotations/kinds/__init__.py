@@ -12,6 +12,7 @@ from app.annotations.kinds.base import (
 from app.annotations.kinds.combined import CombinedForm, KeptCombined
 from app.annotations.kinds.comparison import ComparisonBody, KeptComparison
 from app.annotations.kinds.demonstration import DemonstrationForm, KeptDemonstration
+from app.annotations.kinds.prompt import KeptPrompt, PromptForm, prompt_in
 from app.annotations.kinds.questions import KeptQuestions, QuestionsForm
 from app.annotations.kinds.ranking import KeptRanking, RankingForm
 from app.annotations.kinds.rating import KeptRating, RatingForm
@@ -40,12 +41,14 @@ __all__ = [
     "KeptCombined",
     "KeptComparison",
     "KeptDemonstration",
+    "KeptPrompt",
     "KeptQuestions",
     "KeptRanking",
     "KeptRating",
     "KeptRewrite",
     "NotOneOfThese",
     "OnScreen",
+    "PromptForm",
     "QuestionsForm",
     "RankingForm",
     "RatingForm",
@@ -55,6 +58,7 @@ __all__ = [
     "fields_of",
     "from_fields",
     "in_words",
+    "prompt_in",
     "read_kept",
     "to_keep",
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 from app.annotations.kinds.base import BodyForm
 from app.annotations.kinds.comparison import ComparisonBody
 from app.annotations.kinds.demonstration import DemonstrationForm
+from app.annotations.kinds.prompt import PromptForm
 from app.annotations.kinds.questions import QuestionsForm
 from app.annotations.kinds.ranking import RankingForm
 from app.annotations.kinds.rating import RatingForm
@@ -18,6 +19,7 @@ Single = (
     | Annotated[RatingForm, tag("rating")]
     | Annotated[RewriteForm, tag("rewrite")]
     | Annotated[DemonstrationForm, tag("demonstration")]
+    | Annotated[PromptForm, tag("prompt")]
 )
 PartBody = Annotated[Single, by_kind()]
 PARTS: dict[str, type[BodyForm]] = {

@@ -8,7 +8,7 @@ from app.completions.actions.asking import (
     top_up,
     top_up_if_low,
 )
-from app.completions.actions.importing import import_completions
+from app.completions.actions.importing import import_completions, take_in_settled
 from app.completions.actions.writing import Answer, Order, note_failure, take_order, write_answers
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "import_completions",
     "note_failure",
     "request_generation",
+    "take_in_settled",
     "take_order",
     "top_up",
     "top_up_if_low",

@@ -1,7 +1,7 @@
 """Ready-made completions from a file, with the same kind of report as prompts."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
@@ -18,13 +18,20 @@ from app.completions.tables import Completion
 from app.jobs.queue import enqueue
 from app.lines import Row, Unreadable, read_rows
 from app.markup import render_markdown
+from app.media.drawing import draw_parts
+from app.media.rules import CannotStand, Known, filled, has_media, is_medium
 from app.projects.actions import locked
+from app.projects.tables import Project
+from app.prompts.actions.waiting import Illustrated, address_of_media, settled_lines, whose_media_are_here
 from app.prompts.forms import Outcome, Report
 from app.prompts.rules import content_hash, text_of
 from app.prompts.tables import Import, Prompt
 from app.translation import _
 
 CHUNK = 500  # lines read and written at once
+
+
+Line = Illustrated[NewCompletion]
 
 
 @dataclass(frozen=True)
@@ -48,25 +55,25 @@ async def import_completions(
 
     The same answer of the same author to the same prompt is stored once. One transaction.
     """
-    await locked(session, project_id)
+    project = await locked(session, project_id)
     report = Report(name=name, dry_run=dry_run)
     rows, arrived = read_rows(stream), set[int]()
     async with session.begin_nested() as attempt:
+        record = Import(project_id=project_id, name=name, subject="completions", report={}, created_by_id=actor_id)
+        session.add(record)
+        await session.flush()
         while chunk := await asyncio.to_thread(_read_chunk, rows):
-            arrived |= await _take_in(session, project_id, chunk, report)
+            whole = await _with_media(session, project, record, chunk, report)
+            arrived |= await _take_in(session, project_id, whole, report)
         if dry_run:
             await attempt.rollback()
     if dry_run:
         return report
-    record = Import(project_id=project_id, name=name, subject="completions", report={}, created_by_id=actor_id)
-    session.add(record)
-    await session.flush()
     report.id = record.public_id
     record.report = report.model_dump(mode="json")
     await session.flush()
-    for some in in_jobs(sorted(arrived), 64):
-        await enqueue(session, CompletionsArrived(project_id=project_id, prompt_ids=some))
-    counts = report.model_dump(include={"new", "identical", "conflicting", "refused"})
+    await _tell_arrived(session, project_id, arrived)
+    counts = report.model_dump(include={outcome.value for outcome in Outcome})
     await events.record(
         session,
         "completions.imported",
@@ -79,16 +86,57 @@ async def import_completions(
     return report
 
 
-def _read_chunk(rows: Iterator[Row | Unreadable]) -> list[Read | Unreadable]:
+async def take_in_settled(session: AsyncSession, project_id: int, medium_id: int) -> None:
+    """Bring in the lines that waited for this medium last; what became of them goes into their import's report."""
+    project = await locked(session, project_id)
+    for record, lines in await settled_lines(session, project_id, medium_id, "completions"):
+        report = Report.model_validate(record.report)
+        report.settle({line.number for line in lines})
+        read = [Line(line.number, one := NewCompletion.model_validate(line.value), [one.parts]) for line in lines]
+        whole = await _with_media(session, project, record, read, report)
+        arrived = await _take_in(session, project_id, whole, report)
+        record.report = report.model_dump(mode="json")
+        await session.flush()
+        await _tell_arrived(session, project_id, arrived)
+
+
+async def _tell_arrived(session: AsyncSession, project_id: int, prompt_ids: set[int]) -> None:
+    for some in in_jobs(sorted(prompt_ids), 64):
+        await enqueue(session, CompletionsArrived(project_id=project_id, prompt_ids=some))
+
+
+def _read_chunk(rows: Iterator[Row | Unreadable]) -> list[Read | Unreadable | Line]:
     return [row if isinstance(row, Unreadable) else _read(row) for row in islice(rows, CHUNK)]
 
 
-def _read(row: Row) -> Read | Unreadable:
+def _read(row: Row) -> Read | Unreadable | Line:
     try:
         completion = as_completion(row.value)
     except ValueError as error:
         return Unreadable(row.number, str(error))
+    if has_media(completion.parts):
+        return Line(row.number, completion, [completion.parts])
     return Read(row.number, completion, content_hash(completion.parts), render_markdown(text_of(completion.parts)))
+
+
+async def _with_media(
+    session: AsyncSession, project: Project, record: Import, chunk: Sequence[Read | Unreadable | Line], report: Report
+) -> list[Read | Unreadable]:
+    """The chunk with its media filled in, without the lines that have to wait."""
+    held = [line for line in chunk if isinstance(line, Illustrated)]
+    known, ready = await whose_media_are_here(session, record, held, report)
+    address = address_of_media(project)
+    drawn = await asyncio.to_thread(lambda: [_draw(line, known, address) for line in ready])
+    return [line for line in chunk if not isinstance(line, Illustrated)] + drawn
+
+
+def _draw(line: Line, known: dict[str, Known], address: str) -> Read | Unreadable:
+    try:
+        parts = filled(line.value.parts, known)
+    except CannotStand as error:
+        return Unreadable(line.number, str(error))
+    whole = line.value.model_copy(update={"parts": parts})
+    return Read(line.number, whole, content_hash(parts), draw_parts(parts, known, address))
 
 
 async def _take_in(session: AsyncSession, project_id: int, chunk: list[Read | Unreadable], report: Report) -> set[int]:
@@ -117,6 +165,7 @@ async def _take_in(session: AsyncSession, project_id: int, chunk: list[Read | Un
 
 
 def _values(line: Read, prompt: Prompt) -> dict[str, Any]:
+    flaw = flaw_of(text_of(line.completion.parts), text_of(prompt.messages[-1]["parts"]))
     return {
         "project_id": prompt.project_id,
         "prompt_id": prompt.id,
@@ -124,5 +173,5 @@ def _values(line: Read, prompt: Prompt) -> dict[str, Any]:
         "parts": line.completion.parts,
         "html": line.html,
         "content_hash": line.hash,
-        "flaw": flaw_of(text_of(line.completion.parts), text_of(prompt.messages[-1]["parts"])),
+        "flaw": None if any(map(is_medium, line.completion.parts)) else flaw,
     }

@@ -1,12 +1,27 @@
 """What a protocol preset is: the values of a published study, each with the place it was read in."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.projects.protocols import CombinedProtocol, ComparisonProtocol, ProtocolBody, RankingProtocol, RatingProtocol
 from app.projects.protocols.rating import Criterion
 from app.projects.rules import Body
+
+STARTS_ANEW = re.compile(r"\s*([-*>#]|\d+\.)\s")  # a line of Markdown that continues no paragraph
+
+
+def flowing(markdown: str) -> str:
+    """Markdown without the line breaks of this file: each paragraph and each point of a list is one line."""
+    told: list[str] = []
+    for line in markdown.splitlines():
+        if told and told[-1] and line.strip() and not STARTS_ANEW.match(line):
+            told[-1] += " " + line.strip()
+        else:
+            told.append(line)
+    return "\n".join(told) + "\n"
+
 
 OURS = "ours: the study does not report it"
 
@@ -26,7 +41,7 @@ class Preset(Body):
     protocol: ProtocolBody
     k: int = Field(default=1, ge=1, le=50)
     mixed: bool = False
-    guidelines: str
+    guidelines: Annotated[str, AfterValidator(flowing)]
     sources: dict[str, str]
     departs: tuple[str, ...] = ()
 

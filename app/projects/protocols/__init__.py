@@ -3,6 +3,7 @@
 from app.projects.protocols.combined import CombinedProtocol
 from app.projects.protocols.comparison import ComparisonProtocol
 from app.projects.protocols.demonstration import DemonstrationProtocol
+from app.projects.protocols.prompt import Card, PromptProtocol
 from app.projects.protocols.questions import QuestionsProtocol
 from app.projects.protocols.ranking import RankingProtocol
 from app.projects.protocols.rating import RatingProtocol
@@ -10,9 +11,11 @@ from app.projects.protocols.rewrite import RewriteProtocol
 from app.projects.protocols.union import ProtocolBody, protocol_of
 
 __all__ = [
+    "Card",
     "CombinedProtocol",
     "ComparisonProtocol",
     "DemonstrationProtocol",
+    "PromptProtocol",
     "ProtocolBody",
     "QuestionsProtocol",
     "RankingProtocol",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from app.projects.protocols.comparison import ComparisonProtocol
 from app.projects.protocols.demonstration import DemonstrationProtocol
+from app.projects.protocols.prompt import PromptProtocol
 from app.projects.protocols.questions import QuestionsProtocol
 from app.projects.protocols.ranking import RankingProtocol
 from app.projects.protocols.rating import RatingProtocol
@@ -17,5 +18,6 @@ Single = (
     | Annotated[RatingProtocol, tag("rating")]
     | Annotated[RewriteProtocol, tag("rewrite")]
     | Annotated[DemonstrationProtocol, tag("demonstration")]
+    | Annotated[PromptProtocol, tag("prompt")]
 )
 PartProtocol = Annotated[Single, by_kind()]

@@ -65,7 +65,8 @@ def _made(request: Request, started: Started) -> Response:
         return redirect(request, address, " ".join(told))
     origin = str(get_settings().public_url or request.base_url).rstrip("/")
     links = [(one.email, origin + one.path if one.path else None) for one in started.given]
-    return respond(request, "projects/started.html", "start", made=started.project, told=told, links=links)
+    page = {"made": started.project, "told": told, "links": links}
+    return respond(request, "projects/started.html", "content", into="main", **page)
 
 
 def _texts(sent: FormData) -> dict[str, str]:
@@ -88,7 +89,7 @@ async def _page(
     preset, example = found
     writers = await writers_of(session, None)
     page: dict[str, Any] = {
-        "values": values,
+        "values": {"purpose": FIRST} | values,
         "errors": errors or {},
         "choices": choices(),
         "purpose": PURPOSES.get(purpose),

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, exists, func, insert, select
+from sqlalchemy import BigInteger, Row, bindparam, exists, func, insert, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -18,6 +19,15 @@ from app.projects.tables import Batch
 from app.prompts.tables import Prompt, Use
 from app.tasks.rules import DEFAULT_BAND, Candidate, Group, Joins, group_up, rank_of, sides_of
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
+
+# Nobody judges answers to a prompt of their own. Whoever wrote it has passed such tasks by before anybody is asked: the
+# claim looks at what a person passed by anyway, so it costs nothing there, and one row for each such task here. Every
+# task is opened here, whatever for, and who wrote a prompt never changes after it is stored.
+SKIP_OWN = text("""
+    INSERT INTO skips (task_id, annotator_id, project_id, reason)
+    SELECT t.id, p.author_id, t.project_id, 'own prompt' FROM tasks t JOIN prompts p ON p.id = t.prompt_id
+    WHERE t.id = ANY(:tasks) AND p.author_id IS NOT NULL
+""").bindparams(bindparam("tasks", type_=ARRAY(BigInteger)))
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ async def open_tasks(
         )
     ]
     await session.execute(insert(Slot), slots)
+    await session.execute(SKIP_OWN, {"tasks": list(ids.values())})
     return [ids[new.key] for new in wanted]
 
 
@@ -144,10 +155,10 @@ async def room_in(session: AsyncSession, batch: Batch) -> int | None:
         await session.refresh(batch, with_for_update={"key_share": True})
     if not batch.state.asks:
         return 0
-    return None if batch.target is None else max(0, batch.target - await _tasks_in(session, batch.id))
+    return None if batch.target is None else max(0, batch.target - await tasks_in(session, batch.id))
 
 
-async def _tasks_in(session: AsyncSession, batch_id: int) -> int:
+async def tasks_in(session: AsyncSession, batch_id: int) -> int:
     counted = select(func.count()).where(Task.batch_id == batch_id, Task.purpose == Purpose.collect)
     return (await session.scalar(counted)) or 0
 

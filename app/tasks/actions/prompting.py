@@ -4,10 +4,12 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.projects.protocols import CombinedProtocol, PromptProtocol, ProtocolBody
 from app.projects.queries import protocol_of_batch
 from app.projects.tables import Batch, BatchState
+from app.prompts.actions import prompts_of_cards
 from app.prompts.tables import Prompt, Use
-from app.tasks.actions.making import NewTask, open_tasks, room_in
+from app.tasks.actions.making import NewTask, open_tasks, room_in, tasks_in
 from app.tasks.tables import Purpose, Task
 
 AT_A_TIME = 200  # tasks; more follow when the queue runs low again
@@ -26,7 +28,8 @@ async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
         if protocol.completions != 0:
             continue
         await session.refresh(batch, with_for_update={"key_share": True})
-        prompts = await _unasked(session, batch)
+        writing = prompt_part(protocol)
+        prompts = await _drawn(session, batch, writing) if writing else await _unasked(session, batch)
         wanted = [NewTask(prompt_id, ()) for prompt_id in prompts][: await room_in(session, batch)]
         await open_tasks(session, project_id, batch.id, wanted, k=batch.k, kind=protocol.kind)
         if wanted:
@@ -35,6 +38,20 @@ async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
             )
         made += len(wanted)
     return made
+
+
+def prompt_part(protocol: ProtocolBody) -> PromptProtocol | None:
+    """The part of a protocol that has prompts written, if one has."""
+    parts = protocol.parts if isinstance(protocol, CombinedProtocol) else (protocol,)
+    return next((part for part in parts if isinstance(part, PromptProtocol)), None)
+
+
+async def _drawn(session: AsyncSession, batch: Batch, asked: PromptProtocol) -> list[int]:
+    """Prompts of the next cards in turn, as many as the round still wants."""
+    before = await tasks_in(session, batch.id)
+    most = min(AT_A_TIME, max(0, (batch.target or asked.wanted) - before))
+    prompts = await prompts_of_cards(session, batch.project_id, asked.cards)
+    return [prompts[place % len(prompts)] for place in range(before, before + most)]
 
 
 async def _unasked(session: AsyncSession, batch: Batch) -> list[int]:

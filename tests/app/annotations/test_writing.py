@@ -1,6 +1,7 @@
 """Kinds whose judgement is a text: what is refused, what is kept, and what comes of it in datasets and exports."""
 
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import database
 from app.accounts.permissions import Role
 from app.accounts.tables import Membership, User
+from app.annotations.actions import settle_prompt
 from app.annotations.tables import Annotation
 from app.completions.tables import Completion
 from app.datasets.records import ComparisonRecord, DemonstrationRecord
 from app.datasets.rules import Form, left_out_of, rewritten, sha256_of
 from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch
-from app.projects.tables import BatchState
+from app.projects.tables import BatchState, Protocol
+from app.prompts.actions import import_prompts
 from app.prompts.jobs import PromptsArrived
-from app.prompts.tables import Use
+from app.prompts.queries import card_of
+from app.prompts.rules import first_user_turn
+from app.prompts.tables import Prompt, Use
 from app.settings import get_settings
-from app.tasks.actions import ask_about_prompts
+from app.tasks.actions import NewTask, Waiting, ask_about_prompts, cancel_tasks, claim, open_tasks
 from app.tasks.jobs import QueueRanLow
 from app.tasks.tables import Task
 from tests import make
 from tests.app.datasets.test_freezing import frozen
-from tests.app.scene import Scene, broken, scene
+from tests.app.scene import Scene, broken, claimed, scene
+from tests.queue import waiting
 from workers.handlers.completions import ask_for_more, ask_for_the_first
 from workers.handlers.registry import Context
 
@@ -194,6 +200,14 @@ async def test_the_page_puts_each_text_into_an_editor_and_takes_the_browser_s_li
 
 
 DEMONSTRATION = {"kind": "demonstration"}
+CARDS = {
+    "kind": "prompt",
+    "cards": [
+        {"topic": "Folding paper", "intent": "learn a craft", "difficulty": "easy"},
+        {"topic": "Tax law"},
+    ],
+    "wanted": 5,
+}
 
 
 async def nothing_made(session: AsyncSession, protocol: dict[str, Any], *, people: int = 1, k: int = 1) -> Scene:
@@ -296,3 +310,115 @@ async def test_the_preview_is_the_server_s_own_and_is_safe(client: httpx.AsyncCl
     shown = await client.post(address, data={"text": "**bold** <script>alert(1)</script>"}, headers=head)
     assert "<strong>bold</strong>" in shown.text
     assert "<script" not in shown.text
+
+
+async def test_cards_are_drawn_in_turn_and_what_is_written_becomes_a_prompt(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await nothing_made(session, CARDS)
+    assert await ask_about_prompts(session, there.project.id) == 5
+    assert await ask_about_prompts(session, there.project.id) == 0
+    drawn = [await card_of(session, task.prompt_id) for task in await session.scalars(select(Task).order_by(Task.id))]
+    assert [card["topic"] for card in drawn if card] == ["Folding paper", "Tax law"] * 2 + ["Folding paper"]
+    head = await head_of(session, there)
+    task = await take(client, there, head)
+    assert "**Topic:**" in task["prompt"][0]["text"]
+    saved = await say(client, task, head, kind="prompt", text="How do I fold a paper crane with wings that move?\n")
+    assert saved.status_code == 200, saved.text
+    (job,) = await waiting(session, "PromptWritten")
+    for _twice in range(2):
+        await settle_prompt(session, job["annotation_id"])
+    (written,) = await prompts_of(session, there)
+    assert first_user_turn(written.messages) == "How do I fold a paper crane with wings that move?"
+    assert written.author_id == there.me.person.id
+    assert written.extra["card"]["topic"] in ("Folding paper", "Tax law")
+    assert written.external_id == f"written:{saved.json()['id']}:1"
+    assert await broken(session) == {}
+
+
+async def prompts_of(session: AsyncSession, there: Scene) -> list[Prompt]:
+    """What was written, without the cards."""
+    asked = select(Prompt).where(Prompt.project_id == there.project.id, ~Prompt.tags.contains(["card"]))
+    return list(await session.scalars(asked.order_by(Prompt.id).execution_options(populate_existing=True)))
+
+
+async def written(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene, text: str, nth: int = 0
+) -> tuple[Any, dict[str, str]]:
+    head = await head_of(session, there, nth)
+    saved = await say(client, await take(client, there, head), head, kind="prompt", text=text)
+    assert saved.status_code == 200, saved.text
+    await settle_all(session)
+    return saved.json(), head
+
+
+async def settle_all(session: AsyncSession) -> None:
+    for job in await waiting(session, "PromptWritten"):
+        await settle_prompt(session, job["annotation_id"])
+
+
+async def test_the_same_prompt_again_is_refused_and_a_changed_answer_changes_the_prompt(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await nothing_made(session, CARDS, people=2)
+    await ask_about_prompts(session, there.project.id)
+    saved, mine = await written(client, session, there, "Which taxes does a kite maker pay?")
+    head = await head_of(session, there, 1)
+    task = await take(client, there, head)
+    refused = await say(client, task, head, kind="prompt", text="Which taxes does a kite maker pay?")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:hone:prompt-is-here")
+    body = {"kind": "prompt", "text": "Which taxes does a maker of kites pay in Spain?", "justification": "clearer"}
+    address = f"/api/v1/annotations/{saved['id']}"
+    changed = await client.put(address, json={"version": 1, "body": body}, headers=mine)
+    assert changed.status_code == 200, changed.text
+    await settle_all(session)
+    old, new = await prompts_of(session, there)
+    assert (old.retired_at is None, new.retired_at is None) == (False, True)
+    assert first_user_turn(new.messages) == body["text"]
+    assert (await client.delete(address, headers=mine)).status_code == 200
+    await settle_all(session)
+    assert all(one.retired_at for one in await prompts_of(session, there))
+
+
+async def test_nearly_the_same_is_shown_while_writing_but_never_what_is_held_out(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await nothing_made(session, CARDS)
+    open_text = "Please explain in a few short sentences how one folds a large paper boat that does not sink at once"
+    held_text = "Please list the five most important rules that a judge in a chess tournament has to keep in mind today"
+    lines = [{"prompt": open_text, "use": "label"}, {"prompt": held_text, "use": "heldout"}]
+    raw = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+    await import_prompts(session, there.project.id, "some.jsonl", BytesIO(raw), None)
+    other = await make.project(session)
+    await import_prompts(session, other.id, "some.jsonl", BytesIO(raw), None)
+    person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+    client.cookies.set("hone_session", await make.sign_in(session, person))
+    address = f"/projects/{there.project.public_id}/annotate/texts/near"
+    head = {"Origin": str(client.base_url).rstrip("/"), "HX-Request": "true"}
+
+    async def near(text: str) -> str:
+        return (await client.post(address, data={"text": text}, headers=head)).text
+
+    assert (await near(open_text + ", please")).count(open_text) == 1
+    assert "Nothing here is nearly the same" in await near("How do I fold a boat?")
+    held = await near(held_text.replace("judge", "Judge"))
+    assert "kept for measuring" in held
+    assert "chess" not in held
+
+
+async def test_nobody_judges_answers_to_a_prompt_of_their_own(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await nothing_made(session, CARDS, people=2)
+    there.project.split = {"label": 100, "train": 0, "heldout": 0}
+    await ask_about_prompts(session, there.project.id)
+    await written(client, session, there, "What makes a kite fly?")
+    (prompt,) = await prompts_of(session, there)
+    session.add(Protocol(project_id=there.project.id, version=2, body=make.PROTOCOL))
+    await cancel_tasks(
+        session, there.project.id, list(await session.scalars(select(Task.id))), actor_id=there.me.person.id
+    )
+    pair = [(await make.completion(session, prompt)).id for _ in range(2)]
+    batch = await default_batch(session, there.project.id)
+    await open_tasks(session, there.project.id, batch.id, [NewTask(prompt.id, pair)], k=1)
+    assert isinstance(await claim(session, there.people[0]), Waiting)
+    shown = await claimed(session, there.people[1])
+    assert [one.id for one in shown.completions] != []

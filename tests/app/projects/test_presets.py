@@ -8,6 +8,7 @@ from app.annotations.kinds import OnScreen, blocks_of
 from app.projects.actions import change_protocol, create_project
 from app.projects.forms import NewProject
 from app.projects.presets import PRESETS, Preset, values_of
+from app.projects.presets.base import flowing
 from app.projects.presets.table import PAGE, WORDS, with_table
 from app.projects.protocols import CombinedProtocol, ComparisonProtocol, RankingProtocol, RatingProtocol, protocol_of
 from app.projects.purposes import PURPOSES
@@ -84,6 +85,11 @@ def test_what_the_studies_are_known_for() -> None:
     slider = part(PRESETS["prism"], RatingProtocol).criteria[0]
     assert (slider.least, slider.most, slider.low, slider.high) == (1, 100, "terrible", "perfect")
     assert 0.1 <= PRESETS["summarize"].protocol.gold_share <= 0.2
+
+
+def test_a_paragraph_of_guidelines_is_one_line_and_a_list_stays_a_list() -> None:
+    assert flowing("One\ntwo.\n\n- a\n  b\n- c\n1. d\ne\n# f\n") == "One two.\n\n- a b\n- c\n1. d e\n# f\n"
+    assert all(preset.guidelines == flowing(preset.guidelines) for preset in PRESETS.values())
 
 
 def test_the_page_of_presets_is_up_to_date() -> None:

@@ -166,6 +166,15 @@ async def test_a_refusal_stands_beside_its_field_and_keeps_every_word(
     assert (await session.scalar(select(func.count()).select_from(Prompt))) == 0
 
 
+async def test_a_form_with_nothing_in_it_is_the_page_with_what_is_missing(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    await admin(client, session)
+    refused = await client.post("/projects")
+    assert refused.status_code == 422
+    assert refused.text.count('class="field-error"') == 2  # purpose and name; the rest has defaults
+
+
 async def nothing_stored(session: AsyncSession) -> bool:
     counts = [await session.scalar(select(func.count()).select_from(table)) for table in (Annotation, Draft, Task)]
     said = select(func.count()).select_from(Event).where(Event.kind.like("annotation.%"))

@@ -11,7 +11,7 @@ from app.prompts.tables import Use
         ({"prompt": "x", "messages": []}, "either “prompt” or “messages”"),
         ({"prompt": " \n"}, "prompt: it is empty"),
         ({"prompt": None}, "prompt: this is not text"),
-        ({"prompt": [{"type": "image"}]}, "prompt: only parts of type “text”"),
+        ({"prompt": [{"type": "film"}]}, "prompt: only parts of type “text”"),
         ({"messages": []}, "messages: this is not a list"),
         ({"messages": [{"role": "user"}]}, "messages[0]: it needs “role” and “content”"),
         ({"messages": [{"role": "judge", "content": "x"}]}, "messages[0].role: “judge” is none of"),

@@ -1,23 +1,26 @@
-"""What happens to prompts: files of them come in, and single ones are tagged or retired."""
+"""Files of prompts come in: good lines are stored, all others told of, and those with media when these are here."""
 
 import asyncio
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.jobs.queue import enqueue
 from app.lines import Row, Unreadable, read_rows
 from app.markup import render_markdown
+from app.media.drawing import draw_parts
+from app.media.rules import CannotStand, Known, filled, has_media
 from app.projects.actions import locked
 from app.projects.rules import Shares
 from app.projects.tables import Project
+from app.prompts.actions.waiting import Illustrated, address_of_media, settled_lines, whose_media_are_here
 from app.prompts.forms import NewPrompt, Outcome, Report, as_prompt
 from app.prompts.jobs import PromptsArrived
 from app.prompts.queries import roots_near, same_prompts, turns_of_roots
@@ -29,6 +32,9 @@ from app.translation import _
 CHUNK = 500  # lines written at once, and no more than this many letters of prompts:
 CHUNK_LETTERS = 1_000_000
 IN_MEMORY = 16_000_000  # bytes of a file that has been read; more lie on disk until they are written
+
+
+Line = Illustrated[NewPrompt]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ async def import_prompts(
 ) -> Report:
     """Take in a JSONL file or JSON array of prompts; good lines come in, the report speaks of all others.
 
-    stream: seekable bytes. tags: given to every prompt of the file. dry_run: the same report, and nothing is kept.
+    Lines whose media are still to come wait for them, and the report grows as they do. stream: seekable bytes. tags:
+    given to every prompt of the file. dry_run: the same report, and nothing is kept.
     One transaction, so a file that breaks off leaves nothing half done; imports of one project wait for each other.
     The whole file is read before the first statement: long prompts take longer than a transaction may wait for us.
     """
@@ -66,7 +73,8 @@ async def import_prompts(
             session.add(record)
             await session.flush()
             while chunk := await asyncio.to_thread(_next_chunk, lines):
-                await _take_in(session, project, record.id, chunk, report)
+                whole = await _with_media(session, project, record, chunk, report)
+                await _take_in(session, project, record.id, whole, report)
             if dry_run:
                 await attempt.rollback()
     if dry_run:
@@ -79,7 +87,7 @@ async def import_prompts(
 
 async def _tell(session: AsyncSession, project: Project, record: Import, report: Report, actor_id: int | None) -> None:
     await session.flush()
-    counts = report.model_dump(include={"new", "identical", "conflicting", "refused"})
+    counts = report.model_dump(include={outcome.value for outcome in Outcome})
     await events.record(
         session,
         "prompts.imported",
@@ -104,12 +112,12 @@ def _read_all(stream: BinaryIO, tags: tuple[str, ...]) -> IO[bytes]:
     return lines
 
 
-def _in_chunks(lines: Iterable[Read | Unreadable]) -> Iterator[list[Read | Unreadable]]:
-    chunk: list[Read | Unreadable] = []
+def _in_chunks(lines: Iterable[Read | Unreadable | Line]) -> Iterator[list[Read | Unreadable | Line]]:
+    chunk: list[Read | Unreadable | Line] = []
     letters = 0
     for line in lines:
         chunk.append(line)
-        letters += 0 if isinstance(line, Unreadable) else sum(map(len, line.html))
+        letters += sum(map(len, line.html)) if isinstance(line, Read) else 0
         if len(chunk) == CHUNK or letters > CHUNK_LETTERS:
             yield chunk
             chunk, letters = [], 0
@@ -117,7 +125,7 @@ def _in_chunks(lines: Iterable[Read | Unreadable]) -> Iterator[list[Read | Unrea
         yield chunk
 
 
-def _next_chunk(lines: IO[bytes]) -> list[Read | Unreadable]:
+def _next_chunk(lines: IO[bytes]) -> list[Read | Unreadable | Line]:
     """The next chunk of what `_read_all` wrote; empty at the end."""
     try:
         return pickle.load(lines)  # type: ignore[no-any-return]  # noqa: S301  (our own file, and it has no name)
@@ -125,20 +133,73 @@ def _next_chunk(lines: IO[bytes]) -> list[Read | Unreadable]:
         return []
 
 
-def _read(row: Row, tags: tuple[str, ...]) -> Read | Unreadable:
+async def take_in_settled(session: AsyncSession, project_id: int, medium_id: int) -> None:
+    """Bring in the lines that waited for this medium last; what became of them goes into their import's report."""
+    project = await locked(session, project_id)
+    for record, lines in await settled_lines(session, project_id, medium_id, "prompts"):
+        report = Report.model_validate(record.report)
+        report.settle({line.number for line in lines})
+        read = [Line(line.number, prompt := NewPrompt.model_validate(line.value), _parts(prompt)) for line in lines]
+        before = report.uses.get(Use.label, 0)
+        whole = await _with_media(session, project, record, read, report)
+        await _take_in(session, project, record.id, whole, report)
+        record.report = report.model_dump(mode="json")
+        await session.flush()
+        if report.uses.get(Use.label, 0) > before:
+            await enqueue(session, PromptsArrived(project_id=project.id))
+
+
+async def take_in_one(session: AsyncSession, project: Project, value: dict[str, Any]) -> Report:
+    """One prompt of text alone, which no file brought. project: locked."""
+    report = Report()
+    read = _read(Row(1, value), ())
+    await _take_in(session, project, None, [read] if not isinstance(read, Illustrated) else [], report)
+    return report
+
+
+def _read(row: Row, tags: tuple[str, ...]) -> Read | Unreadable | Line:
     try:
         prompt = as_prompt(row.value)
     except ValueError as error:
         return Unreadable(row.number, str(error))
     if tags:
         prompt = prompt.model_copy(update={"tags": tuple(dict.fromkeys((*prompt.tags, *tags)))})
-    html = [render_markdown(text_of(message["parts"])) for message in prompt.messages]
+    if any(map(has_media, _parts(prompt))):
+        return Line(row.number, prompt, _parts(prompt))
+    return _ready(row.number, prompt, [render_markdown(text_of(parts)) for parts in _parts(prompt)])
+
+
+def _parts(prompt: NewPrompt) -> list[list[dict[str, Any]]]:
+    return [message["parts"] for message in prompt.messages]
+
+
+def _ready(number: int, prompt: NewPrompt, html: list[str]) -> Read:
     found = newcomer(first_user_turn(prompt.messages), prompt.group, prompt.use)
-    return Read(row.number, prompt, content_hash(prompt.messages), html, found)
+    return Read(number, prompt, content_hash(prompt.messages), html, found)
+
+
+async def _with_media(
+    session: AsyncSession, project: Project, record: Import, chunk: Sequence[Read | Unreadable | Line], report: Report
+) -> list[Read | Unreadable]:
+    """The chunk with its media filled in, without the lines that have to wait."""
+    held = [line for line in chunk if isinstance(line, Illustrated)]
+    known, ready = await whose_media_are_here(session, record, held, report)
+    address = address_of_media(project)
+    drawn = await asyncio.to_thread(lambda: [_draw(line, known, address) for line in ready])
+    return [line for line in chunk if not isinstance(line, Illustrated)] + drawn
+
+
+def _draw(line: Line, known: dict[str, Known], address: str) -> Read | Unreadable:
+    try:
+        whole = [message | {"parts": filled(message["parts"], known)} for message in line.value.messages]
+    except CannotStand as error:
+        return Unreadable(line.number, str(error))
+    html = [draw_parts(message["parts"], known, address) for message in whole]
+    return _ready(line.number, line.value.model_copy(update={"messages": whole}), html)
 
 
 async def _take_in(
-    session: AsyncSession, project: Project, import_id: int, chunk: list[Read | Unreadable], report: Report
+    session: AsyncSession, project: Project, import_id: int | None, chunk: list[Read | Unreadable], report: Report
 ) -> None:
     """Store what is new in these lines and note what became of each."""
     good = [line for line in chunk if isinstance(line, Read)]
@@ -242,7 +303,7 @@ async def _store_roots(session: AsyncSession, project_id: int, stands: list[Stan
 
 
 async def _store_prompts(
-    session: AsyncSession, project_id: int, import_id: int, placed: list[tuple[Read, Stand]]
+    session: AsyncSession, project_id: int, import_id: int | None, placed: list[tuple[Read, Stand]]
 ) -> None:
     values = [
         {
@@ -260,24 +321,3 @@ async def _store_prompts(
         for line, stand in placed
     ]
     await session.execute(insert(Prompt), values)
-
-
-async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | None, *, retired: bool) -> None:
-    """Take a prompt out of use, or back into it. Its completions and answers stay."""
-    if (prompt.retired_at is not None) == retired:
-        return
-    prompt.retired_at = func.now() if retired else None
-    await session.flush()
-    kind = "prompt.retired" if retired else "prompt.restored"
-    await events.record(session, kind, actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id)
-
-
-async def tag_prompt(session: AsyncSession, prompt: Prompt, tags: list[str], actor_id: int | None) -> None:
-    """Give a prompt exactly these tags."""
-    if prompt.tags == tags:
-        return
-    prompt.tags = tags
-    await session.flush()
-    await events.record(
-        session, "prompt.tagged", actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id, tags=tags
-    )

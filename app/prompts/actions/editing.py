@@ -1,0 +1,28 @@
+"""What may change about a prompt: its tags, and whether it is in use."""
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.prompts.tables import Prompt
+
+
+async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | None, *, retired: bool) -> None:
+    """Take a prompt out of use, or back into it. Its completions and answers stay."""
+    if (prompt.retired_at is not None) == retired:
+        return
+    prompt.retired_at = func.now() if retired else None
+    await session.flush()
+    kind = "prompt.retired" if retired else "prompt.restored"
+    await events.record(session, kind, actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id)
+
+
+async def tag_prompt(session: AsyncSession, prompt: Prompt, tags: list[str], actor_id: int | None) -> None:
+    """Give a prompt exactly these tags."""
+    if prompt.tags == tags:
+        return
+    prompt.tags = tags
+    await session.flush()
+    await events.record(
+        session, "prompt.tagged", actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id, tags=tags
+    )
