@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,16 +50,18 @@ def line_of(number: int) -> bytes:
 
 
 def write(home: Path, rows: int) -> str:
-    """The file of a frozen dataset; the name of its folder."""
-    sha256 = f"{rows:064d}"
-    folder = home / "datasets" / sha256
-    folder.mkdir(parents=True)
-    with (folder / "records.jsonl").open("wb") as file:
+    """The file of a frozen dataset; the name of its folder, which is its hash."""
+    begun = home / "datasets" / f"{rows}"
+    begun.mkdir(parents=True)
+    hashed = sha256()
+    with (begun / "records.jsonl").open("wb") as file:
         for number in range(rows):
             raw = line_of(number)
             assert len(raw) >= 1500, len(raw)
+            hashed.update(raw)
             file.write(raw)
-    return sha256
+    begun.rename(begun.with_name(hashed.hexdigest()))
+    return hashed.hexdigest()
 
 
 async def fill(home: Path, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
