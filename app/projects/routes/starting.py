@@ -65,7 +65,7 @@ def _made(request: Request, started: Started) -> Response:
         return redirect(request, address, " ".join(told))
     origin = str(get_settings().public_url or request.base_url).rstrip("/")
     links = [(one.email, origin + one.path if one.path else None) for one in started.given]
-    page = {"made": started.project, "told": told, "links": links}
+    page: dict[str, Any] = {"made": started.project, "told": told, "links": links}
     return respond(request, "projects/started.html", "content", into="main", **page)
 
 
