@@ -17,7 +17,7 @@ from app.annotations.routes.screens import PAGE, blank, next_screen, whole_page,
 from app.annotations.routes.workspace import posted
 from app.database import Session, next_transaction
 from app.errors import DomainError
-from app.pages import respond
+from app.pages import redirect, respond
 
 router = APIRouter()
 Posted = Annotated[PostedForm, Depends(posted)]
@@ -69,7 +69,7 @@ async def once_more(
 
 async def drawn(request: Request, session: Session, access: Access, task: UUID) -> Response:
     if "HX-Request" not in request.headers:
-        return await whole_page(request, session, access, await next_screen(session, access, may_ask_for_more=False))
+        return redirect(request, f"/projects/{access.project}/annotate")
     talk = await conversation_shown(session, access.of_project(), access.person.id, task)
     address = f"/projects/{access.project}/annotate/{task}"
     context = blank(access) | words_of_page() | {"talk": talk, "address": address, "said": {}}
