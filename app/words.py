@@ -63,7 +63,7 @@ def main() -> None:
             po_file(language).parent.mkdir(parents=True, exist_ok=True)
             written = catalogue_with(language, all_sentences)
             po_file(language).write_bytes(written)
-            missing = [said for said in read_po(BytesIO(written)) if not any(said.string)]
+            missing = [said for said in read_po(BytesIO(written)) if not any(said.string or ())]
             sys.stdout.write(f"{language}: {len(missing)} of {len(all_sentences)} sentences to translate\n")
 
 
