@@ -214,9 +214,9 @@ def state_of(last: Asked | None, asked: ConversationProtocol) -> tuple[str, str]
     if last is None or last.is_answered:
         return "choose", ""
     if last.turn.is_stuck:
-        return "stuck", TROUBLES[last.turn.trouble or Trouble.failing]
+        return "stuck", _(TROUBLES[last.turn.trouble or Trouble.failing])
     if last.turn.trouble is not None:
-        return "waiting", TROUBLES[last.turn.trouble]
+        return "waiting", _(TROUBLES[last.turn.trouble])
     return "waiting", _(
         "This takes longer than usual: the assistant may be busy, or stopped."
     ) if last.age > LATE else ""

@@ -29,6 +29,7 @@ export function conversation(element, host) {
     const now = talk();
     if (!now) return;
     element.querySelector("[data-turns]").value = now.dataset.judged;
+    section.querySelector("[data-missing]")?.replaceChildren();
     const judge = now.querySelector("[data-judge]");
     if (judge) judge.elements.key.value = section.dataset.key || "";
     const rating = judge?.querySelector(".block");

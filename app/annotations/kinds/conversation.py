@@ -14,7 +14,7 @@ from app.annotations.kinds.base import BodyForm, Fields, Form, Kept, OnScreen, S
 from app.annotations.kinds.comparison import ComparisonBody, KeptComparison
 from app.annotations.kinds.rating import KeptRating, RatingForm
 from app.projects.protocols import ConversationProtocol
-from app.translation import _
+from app.translation import _, ngettext
 
 JUDGEMENTS: dict[str, type[ComparisonBody] | type[RatingForm]] = {"comparison": ComparisonBody, "rating": RatingForm}
 
@@ -83,9 +83,8 @@ class KeptConversation(Kept):
         return self.model_copy(update={"root": led.root, "system": led.system, "turns": led.turns})
 
     def words(self, letters: Sequence[str], protocol: ConversationProtocol) -> str:
-        if len(self.turns) == 1:
-            return _("A conversation of one turn")
-        return _("A conversation of {turns} turns").format(turns=len(self.turns))
+        count = len(self.turns)
+        return ngettext("A conversation of {turns} turn", "A conversation of {turns} turns", count).format(turns=count)
 
     def written(self) -> list[str]:
         return [turn.words for turn in self.turns]

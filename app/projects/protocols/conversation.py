@@ -13,6 +13,7 @@ from app.projects.rules import Body, Sampling
 from app.translation import _
 
 Count = Annotated[int, Field(ge=2, le=MOST)]
+SCORE = _("Overall")  # what a score is called in the data, whoever reads it
 Name = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(lambda value: str(UUID(value)))]
 
 
@@ -83,7 +84,7 @@ class ConversationProtocol(Asked):
     def asked_of(self, answers: int) -> ComparisonProtocol | RatingProtocol:
         """What is asked about a turn with so many answers."""
         if self.asks == "scores":
-            score = Criterion(key="score", label=_("Overall"), scale="slider", low=self.low, high=self.high)
+            score = Criterion(key="score", label=SCORE, scale="slider", low=self.low, high=self.high)
             return RatingProtocol(completions=answers, criteria=(score,))
         beside = {"both_bad": self.both_bad, "neither_valid": self.neither_valid}
         return ComparisonProtocol(completions=answers, scale=self.scale, ties=self.ties, **beside)
