@@ -48,7 +48,7 @@ async def test_a_loop_that_is_stopped_ends_the_control_that_it_waits_for(
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     waiting = asyncio.create_task(control.trained(tmp_path))
-    while not (tmp_path / "pid").exists():
+    while not (tmp_path / "pid").exists():  # noqa: ASYNC110  (a file offers no event)
         await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
