@@ -183,7 +183,10 @@ class Skip(Base):
     """A person passed a task by, and is not shown it again."""
 
     __tablename__ = "skips"
-    __table_args__ = (of_project("tasks", "task_id", ondelete="CASCADE"),)
+    __table_args__ = (
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        Index("ix_skips_counted", "project_id", postgresql_where=text("kind IN ('skipped', 'not_known', 'reported')")),
+    )
     task_id: Mapped[int] = mapped_column(primary_key=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     project_id: Mapped[int]

@@ -40,6 +40,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_tasks_prompt_id"), "tasks", ["prompt_id"])
     op.add_column("skips", sa.Column("kind", one_of("passedby", KINDS), server_default="skipped", nullable=False))
     op.execute("UPDATE skips SET kind = 'by_us' WHERE reason IN ('own prompt', 'surplus', 'withdrawn', 'set_aside')")
+    counted = sa.text("kind IN ('skipped', 'not_known', 'reported')")
+    op.create_index(op.f("ix_skips_counted"), "skips", ["project_id"], postgresql_where=counted)
     op.create_table(
         "reports",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -77,6 +79,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("reports")
+    op.drop_index(op.f("ix_skips_counted"), table_name="skips")
     op.drop_column("skips", "kind")
     op.drop_index(op.f("ix_tasks_prompt_id"), table_name="tasks")
     op.drop_index(op.f("ix_prompts_care"), table_name="prompts")

@@ -4,7 +4,7 @@ Every path locks in one order: the task's row (only where its state may change),
 annotation. The claim takes slots with SKIP LOCKED and therefore waits for nobody; the sweep skips whoever is busy.
 """
 
-from app.tasks.actions.caring import categorise, opt, opted
+from app.tasks.actions.caring import categorise, chosen_of, opt, opted, set_care
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
 from app.tasks.actions.claiming import Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
@@ -23,6 +23,7 @@ __all__ = [
     "cancel_tasks",
     "categorise",
     "change_k",
+    "chosen_of",
     "claim",
     "close_report",
     "forget_lapses",
@@ -36,6 +37,7 @@ __all__ = [
     "reorder",
     "report",
     "run_out",
+    "set_care",
     "skip",
     "sweep",
 ]

@@ -4,28 +4,32 @@ A slot's lane repeats what its prompt is sensitive for. Whoever changes the one 
 other has followed, so that no claim ever sees them differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import BigInteger, bindparam, select, text, update
+from sqlalchemy import BigInteger, Select, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.access import Access
 from app.accounts.tables import Membership
+from app.errors import Invalid
 from app.projects.actions import locked
-from app.projects.care import categories_of, members_of
+from app.projects.care import MOST, categories_of, mask_of, members_of
+from app.projects.queries import get_project
+from app.projects.tables import Project
 from app.prompts.actions import note_care_sets
 from app.prompts.tables import Prompt
 from app.tasks.actions.claiming import lock_quota
 from app.tasks.tables import Task
 
+EVERY = (1 << MOST) - 1
 MOST_AT_ONCE = 20_000  # prompts; their slots are walked in one statement
 AT_LENGTH = text("SET LOCAL statement_timeout = '60s'")
 
 FOLLOW = text("""
     UPDATE slots s
-    SET lane = CASE WHEN s.lane < 0 THEN ~(p.care << 6 | ~s.lane & 63) ELSE p.care << 6 | s.lane & 63 END
+    SET lane = CASE WHEN s.lane < 0 THEN ~((p.care << 6) | (~s.lane & 63)) ELSE (p.care << 6) | (s.lane & 63) END
     FROM tasks t JOIN prompts p ON p.id = t.prompt_id
     WHERE s.task_id = t.id AND t.prompt_id = ANY(:prompts)
 """).bindparams(bindparam("prompts", type_=ARRAY(BigInteger)))
@@ -34,13 +38,14 @@ FOLLOW = text("""
 async def categorise(
     session: AsyncSession,
     project_id: int,
-    prompts: Sequence[int],
+    prompts: Sequence[int] | Select[int],
     *,
     add: int = 0,
     remove: int = 0,
     actor_id: int | None = None,
 ) -> int:
-    """Say of prompts (inside ids) that they are sensitive for `add` and not for `remove`. Returns how many changed.
+    """Say of prompts (inside ids) that they are sensitive for `add` and not for `remove`. Returns how many changed:
+    MOST_AT_ONCE and no more, those that are left change when this is asked again.
 
     Their free tasks are only for those who opted in from here on; whoever holds one is asked at their next look.
     """
@@ -92,3 +97,25 @@ async def opt(session: AsyncSession, access: Access, care: int) -> None:
 async def opted(session: AsyncSession, access: Access) -> int:
     """The categories that this person has opted into."""
     return await session.scalar(select(Membership.care).where(Membership.id == access.membership_id)) or 0
+
+
+def chosen_of(project: Project, keys: Iterable[str]) -> int:
+    """The set of these categories.
+
+    :raises Invalid: a key that is none of the project's.
+    """
+    try:
+        return mask_of(keys, categories_of(project.care))
+    except ValueError as wrong:
+        raise Invalid.saying(422, "invalid", str(wrong)) from None
+
+
+async def set_care(session: AsyncSession, prompt: Prompt, keys: Sequence[str], actor_id: int | None) -> None:
+    """Make a prompt sensitive for exactly these categories of its project.
+
+    :raises Invalid: a key that is none of them.
+    """
+    project = await get_project(session, prompt.project_id)
+    care = chosen_of(project, keys)
+    await categorise(session, project.id, [prompt.id], add=care, remove=~care & EVERY, actor_id=actor_id)
+    await session.refresh(prompt)

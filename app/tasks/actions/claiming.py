@@ -101,12 +101,18 @@ class Waiting:
 
 
 async def claim(
-    session: AsyncSession, access: Access, *, with_texts: bool = False, may_ask_for_more: bool = True
+    session: AsyncSession,
+    access: Access,
+    *,
+    with_texts: bool = False,
+    may_ask_for_more: bool = True,
+    may_drop: bool = True,
 ) -> Showing | Waiting:
     """The task this person holds, or the next one for them; or why there is none. In the caller's transaction.
 
     with_texts: also messages and parts, for programs. may_ask_for_more: tell later chapters when the queue is low
-    (pages that only look again leave it).
+    (pages that only look again leave it). may_drop: take a task off their hands that has become sensitive for something
+    they have not opted into.
     """
     project_id, me = access.of_project(), access.person.id
     quota = await lock_quota(session, project_id, me, access.daily_limit)
@@ -122,15 +128,17 @@ async def claim(
         "anew": False,
         "back": random.random(),  # noqa: S311  (where to look, not a secret)
         "may_take": may_take,
-        "with_texts": with_texts,
+        "texts": with_texts,
         "day": quota.day,
     }
     found = await CLAIM.first(session, values)
     if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning
         found = await CLAIM.first(session, values | {"anew": True})
-    if found is not None and found.barred:
-        if await drop(session, found.id, found.task_id, me, found.shown_key):
-            return await claim(session, access, with_texts=with_texts, may_ask_for_more=may_ask_for_more)
+    if found is not None and found.care & ~found.opted:
+        if may_drop and await drop(session, found.id, found.task_id, me, found.shown_key):
+            return await claim(
+                session, access, with_texts=with_texts, may_ask_for_more=may_ask_for_more, may_drop=False
+            )
         found = None  # it is being answered or given back at this moment
     if may_ask_for_more and may_take and (found is None or (found.claims or 0) % COUNTS_EVERY == 1):
         await tell_if_low(session, project_id, quota)

@@ -1,5 +1,6 @@
 """The statements of the hand-out and how hot ones are written down; `claiming` says how they go together."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -33,9 +34,10 @@ def lease_time() -> timedelta:
 def hot(sql: str, *binds: BindParameter[Any], returns: str) -> Direct:
     """A statement that is asked again and again.
 
-    Its indentation is left out, because the driver remembers what it has parsed only up to 4,096 characters.
+    Spaces that only people need are left out, because the driver remembers what it has parsed only up to 4,096
+    characters; none of them stand inside quotes.
     """
-    compact = " ".join(line.strip() for line in sql.splitlines())
+    compact = re.sub(r" ?([,=<>()*/+]) ?", r"\1", " ".join(sql.split()))
     return Direct(text(compact).bindparams(*binds).columns(*(column(name) for name in returns.split())))
 
 
@@ -75,12 +77,12 @@ BEGIN_DAY = text("""
 # moved there are found; at no more than 500 of them, so that it costs the same however far ahead a person is.
 CLAIM = hot(
     """
-    WITH opted AS (
-        SELECT coalesce((SELECT care FROM memberships WHERE project_id = :project AND user_id = :me), 0) AS care
-    ), held AS (
+    WITH held AS (
         UPDATE slots SET lease_until = greatest(lease_until, now() + :lease)
         WHERE project_id = :project AND annotator_id = :me AND state = 1
-        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id
+        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, lane, rank
+    ), opted AS (
+        SELECT coalesce(max(care), 0) AS care FROM memberships WHERE project_id = :project AND user_id = :me
     ), free AS (
         SELECT found.id, found.rank, mine.lane
         FROM unnest(:lanes) AS mine (lane)
@@ -92,7 +94,7 @@ CLAIM = hot(
                     SELECT few.id FROM (
                         SELECT p.id, p.task_id FROM slots p
                         WHERE p.project_id = :project AND p.lane = mine.lane AND p.state = 0
-                          AND p.rank >= CAST(w.rank * :back * (w.claims / 20 % 2) AS bigint)
+                          AND p.rank >= (w.rank * :back * (w.claims / 20 % 2))::bigint
                         ORDER BY p.rank, p.id
                         LIMIT 500
                     ) AS few
@@ -118,7 +120,7 @@ CLAIM = hot(
             LIMIT 1
         ) found
         WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane BETWEEN 0 AND 32767
-          AND (mine.lane < 64 OR (mine.lane >> 6 & ~(SELECT care FROM opted)) = 0)
+          AND (mine.lane >> 6 & ~(SELECT care FROM opted)) = 0
         ORDER BY found.rank
         LIMIT 1
     ), taken AS (
@@ -140,30 +142,30 @@ CLAIM = hot(
         UPDATE quota_days q
         SET used = used + 1,
             care = CASE WHEN lane < 64 THEN care ELSE ARRAY(
-                SELECT coalesce(q.care[n], 0) + (lane >> (n + 5) & 1) FROM generate_series(1, 9) n) END
+                SELECT coalesce(care[n], 0) + (lane >> (n + 5) & 1) FROM generate_series(1, 9) n) END
         FROM taken
         WHERE project_id = :project AND annotator_id = :me AND day = :day
     ), marked AS (
         INSERT INTO watermarks AS w (project_id, annotator_id, lane, rank, claims)
         SELECT :project, :me, lane, rank, 1 FROM taken
-        ON CONFLICT (project_id, annotator_id, lane) DO UPDATE
+        ON CONFLICT ON CONSTRAINT pk_watermarks DO UPDATE
         SET claims = w.claims + 1,
             rank = CASE WHEN :anew THEN excluded.rank ELSE greatest(w.rank, excluded.rank) END
         RETURNING claims
     ), shown AS (
         SELECT *, false AS is_new FROM held
         UNION ALL
-        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, true FROM taken
+        SELECT *, true FROM taken
     )
     SELECT shown.*, t.public_id, t.kind, p.tags, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
-           CASE WHEN :with_texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked),
-           p.care, p.care <> 0 AND (p.care & ~(SELECT care FROM opted)) <> 0
+           CASE WHEN :texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked),
+           p.care, (SELECT care FROM opted)
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
     CROSS JOIN LATERAL (
         SELECT array_agg(c.id ORDER BY tc.number) AS ids, array_agg(c.html ORDER BY tc.number) AS htmls,
-               CASE WHEN :with_texts THEN jsonb_agg(c.parts ORDER BY tc.number) END AS parts
+               CASE WHEN :texts THEN jsonb_agg(c.parts ORDER BY tc.number) END AS parts
         FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
         WHERE tc.task_id = shown.task_id
     ) AS what
@@ -177,10 +179,10 @@ CLAIM = hot(
     bindparam("anew", type_=Boolean),
     bindparam("back", type_=Float),
     bindparam("may_take", type_=Boolean),
-    bindparam("with_texts", type_=Boolean),
+    bindparam("texts", type_=Boolean),
     bindparam("day", type_=Date),
-    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind tags rendered roles "
-    "messages ids htmls parts draft draft_rev claims care barred",
+    returns="id task_id shown_key shown_at sides protocol_id guidelines_id lane rank is_new task kind tags rendered "
+    "roles messages ids htmls parts draft draft_rev claims care opted",
 )
 
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.

@@ -9,12 +9,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.projects.actions import locked
-from app.projects.care import categories_of, mask_of
 from app.prompts.actions import retire_prompt
 from app.prompts.tables import Prompt
-from app.tasks.actions.caring import categorise
+from app.tasks.actions.caring import categorise, chosen_of
 from app.tasks.actions.changing import cancel_tasks, lock_tasks
 from app.tasks.actions.ending import skip
 from app.tasks.tables import PassedBy, Report, Task, Verdict
@@ -77,7 +76,7 @@ async def close_report(
 
     :raises NotFound: no such report here.
     :raises ReportClosed: somebody was quicker.
-    :raises ValueError: a key that is none of the project's categories, or none for `categorised`.
+    :raises Invalid: a key that is none of the project's categories, or none for `categorised`.
     """
     project = await locked(session, project_id)
     here = select(Report).where(Report.project_id == project_id, Report.public_id == report)
@@ -88,9 +87,9 @@ async def close_report(
         raise ReportClosed
     prompt = (await session.scalars(select(Prompt).join(Task).where(Task.id == found.task_id))).one()
     if verdict is Verdict.categorised:
-        mask = mask_of(categories, categories_of(project.care))
+        mask = chosen_of(project, categories)
         if not mask:
-            raise ValueError(_("Choose at least one category."))
+            raise Invalid(field=_("categories"), reason=_("choose at least one"))
         await categorise(session, project_id, [prompt.id], add=mask, actor_id=actor_id)
     elif verdict is Verdict.retired:
         await retire_prompt(session, prompt, actor_id, retired=True)
