@@ -35,14 +35,8 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
         still = await arriving(session, access.of_project()) if shown.reason is Reason.nothing_free else 0
-        return {
-            "mode": "waiting",
-            "reason": shown.reason,
-            "arriving": still,
-            "given": shown.used,
-            "most": shown.most,
-            "used_up": shown.used_up,
-        }
+        figures = {"given": shown.used, "most": shown.most, "used_up": shown.used_up}
+        return {"mode": "waiting", "reason": shown.reason, "arriving": still} | figures
     return await task_screen(session, access, shown)
 
 
