@@ -43,7 +43,7 @@ LINE = {
 
 
 class PromptView(BaseModel):
-    """A prompt. messages: [{role, parts: [{type, text}]}]. root: what splits go by. care: keys of the categories that it
+    """A prompt. messages: [{role, parts: [{type, text}]}]. root: what splits go by. care: keys of categories that it
     is sensitive for."""
 
     id: UUID
