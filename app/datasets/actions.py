@@ -38,7 +38,7 @@ class NothingToFreeze(Invalid):
     code = "nothing-to-freeze"
     sentence = _(
         "No answer fits the question, so there is nothing to freeze "
-        "({left_out} tasks left out for agreement, {retired} because their prompt is retired; "
+        "(tasks left out for agreement: {left_out}, because their prompt is retired: {retired}; "
         "votes given without a place in the project: {nameless})."
     )
 
