@@ -53,7 +53,7 @@ async def save_settings(request: Request, project: UUID, access: Editor, session
 
 def row_of(one: Any) -> dict[str, str]:
     cap = "" if one.daily_cap is None else str(one.daily_cap)
-    return {"key": one.key, "name": one.name, "about": one.about, "tags": ", ".join(one.tags), "daily_cap": cap}
+    return {"key": one.key, "name": _(one.name), "about": _(one.about), "tags": ", ".join(one.tags), "daily_cap": cap}
 
 
 def _as_edit(row: dict[str, str]) -> dict[str, Any]:

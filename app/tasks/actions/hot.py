@@ -164,10 +164,10 @@ CLAIM = hot(
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
     CROSS JOIN LATERAL (
-        SELECT array_agg(c.id ORDER BY tc.number) AS ids, array_agg(c.html ORDER BY tc.number) AS htmls,
-               CASE WHEN :texts THEN jsonb_agg(c.parts ORDER BY tc.number) END AS parts
-        FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
-        WHERE tc.task_id = shown.task_id
+        SELECT array_agg(c.id) AS ids, array_agg(c.html) AS htmls,
+               CASE WHEN :texts THEN jsonb_agg(c.parts) END AS parts
+        FROM (SELECT c.* FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
+              WHERE tc.task_id = shown.task_id ORDER BY tc.number) AS c
     ) AS what
     LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me
     """,
