@@ -211,8 +211,8 @@ async def pass_by(task: UUID, form: SkipForm, access: Annotator, session: Sessio
 @router.post("/tasks/{task}/report", status_code=204)
 async def report_harm(task: UUID, form: NewReport, access: Annotator, session: Session) -> None:
     """Say that this task is harmful: you are not shown it again, and others only when somebody has looked at it."""
-    said = {"category": form.category, "words": form.words}
-    await report(session, access.of_project(), access.person.id, task, form.key, **said)
+    me = access.person.id
+    await report(session, access.of_project(), me, task, form.key, category=form.category, words=form.words)
 
 
 @router.get("/projects/{project}/reports")

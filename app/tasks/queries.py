@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -132,12 +132,12 @@ def counted_tasks(project_id: int, state: TaskState | None, purpose: Purpose | N
 async def shown_today(session: AsyncSession, project_id: int, person_id: int) -> Sequence[int]:
     """Sensitive tasks that a person was shown today, by category in the order of the bits; empty: none."""
     day = select(QuotaDay.care).join(Project, Project.id == QuotaDay.project_id)
-    today = QuotaDay.day == local_day_in_sql(Project.zone)
+    today = QuotaDay.day == local_day_in_sql(cast(ColumnElement[str], Project.zone))
     found = await session.scalar(day.where(Project.id == project_id, QuotaDay.annotator_id == person_id, today))
     return found or []
 
 
-def reports(project_id: int, *, is_open: bool) -> Select[Any]:
+def reports(project_id: int, *, is_open: bool) -> Select[Report, UUID, Prompt, str, str]:
     """Reports with their task's prompt and who made and closed them, by pseudonym."""
     reporter, closer = aliased(Membership), aliased(Membership)
     here = Report.project_id == project_id
@@ -164,8 +164,9 @@ async def report_of(session: AsyncSession, project_id: int, public_id: UUID) -> 
     """
     for is_open in (True, False):
         asked = reports(project_id, is_open=is_open).where(Report.public_id == public_id)
-        if (found := (await session.execute(asked)).one_or_none()) is not None:
-            return found
+        found = (await session.execute(asked)).one_or_none()
+        if found is not None:
+            return cast(Row[Any], found)
     raise NotFound
 
 
@@ -179,17 +180,23 @@ COUNTED = (PassedBy.skipped, PassedBy.not_known, PassedBy.reported)
 
 async def skips_by_prompt(session: AsyncSession, project_id: int, most: int = 10) -> list[SkippedPrompt]:
     """The prompts that people passed by most often, by how; what was returned without a reason is not counted."""
-    how = {kind: func.count().filter(Skip.kind == kind) for kind in COUNTED}
     reasons = func.array_agg(aggregate_order_by(Skip.reason, Skip.at.desc())).filter(func.length(Skip.reason) > 0)
     asked = (
-        select(Task.prompt_id, func.count(), *how.values(), reasons)
+        select(
+            Task.prompt_id,
+            *(func.count().filter(Skip.kind == kind).label(kind.value) for kind in COUNTED),
+            reasons.label("reasons"),
+        )
         .join(Task, Task.id == Skip.task_id)
         .where(Skip.project_id == project_id, Skip.kind.in_(COUNTED))
         .group_by(Task.prompt_id)
         .order_by(func.count().desc(), Task.prompt_id)
         .limit(most)
     )
-    rows = (await session.execute(asked)).all()
-    found = await session.scalars(select(Prompt).where(Prompt.id.in_([row[0] for row in rows])))
+    rows: Sequence[Any] = (await session.execute(asked)).all()
+    found = await session.scalars(select(Prompt).where(Prompt.id.in_([row.prompt_id for row in rows])))
     prompts = {prompt.id: prompt for prompt in found}
-    return [SkippedPrompt(prompts[row[0]], *row[2:-1], tuple((row[-1] or ())[:3])) for row in rows]
+    return [
+        SkippedPrompt(prompts[row.prompt_id], row.skipped, row.not_known, row.reported, tuple((row.reasons or ())[:3]))
+        for row in rows
+    ]

@@ -1,6 +1,6 @@
 """Pages: what people reported as harmful, and what becomes of it; prompts made sensitive many at a time."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -38,7 +38,7 @@ async def index(
     page = await page_of(session, asked, Report.id, cursor=cursor)
     names = {one.key: one.name for one in categories_of(found.care)}
     waiting = await open_reports(session, found.id)
-    told = {"state": state, "names": names, "waiting": waiting, "found": page}
+    told: dict[str, Any] = {"state": state, "names": names, "waiting": waiting, "found": page, "cursor": cursor}
     return respond(request, "tasks/reports.html", "reports", project=found, **told)
 
 

@@ -102,7 +102,7 @@ async def whole_page(request: Request, session: AsyncSession, access: Access, sc
     project = await get_project(session, access.of_project())
     version, html = await _guidelines(session, access, screen)
     page = {"project": project, "guidelines": {"version": version, "html": html}}
-    page["categories"] = offered(categories_of(project.care))
+    page["categories"] = [(one.key, one.name) for one in offered(categories_of(project.care))]
     context = blank(access) | page | screen
     return respond(request, PAGE, None, **context)
 

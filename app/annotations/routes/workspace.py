@@ -117,8 +117,8 @@ async def report_harm(
     request: Request, task: UUID, form: Annotated[ReportForm, Form()], access: MayAnnotate, session: Session
 ) -> Response:
     """This task is harmful: somebody will look at it, and the reporter goes on."""
-    said = {"category": form.category or None, "words": form.words}
-    await report(session, access.of_project(), access.person.id, task, form.key, **said)
+    project_id, me = access.of_project(), access.person.id
+    await report(session, project_id, me, task, form.key, category=form.category or None, words=form.words)
     await next_transaction(session)
     return await next_after(request, session, access, None, form.seen)
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.accounts.access import Access
 from app.accounts.tables import Membership
-from app.errors import Invalid
+from app.errors import DomainError
 from app.projects.actions import locked
 from app.projects.care import MOST, categories_of, mask_of, members_of
 from app.projects.queries import get_project
@@ -102,18 +102,18 @@ async def opted(session: AsyncSession, access: Access) -> int:
 def chosen_of(project: Project, keys: Iterable[str]) -> int:
     """The set of these categories.
 
-    :raises Invalid: a key that is none of the project's.
+    :raises DomainError: a key that is none of the project's.
     """
     try:
         return mask_of(keys, categories_of(project.care))
     except ValueError as wrong:
-        raise Invalid.saying(422, "invalid", str(wrong)) from None
+        raise DomainError.saying(422, "invalid", str(wrong)) from None
 
 
 async def set_care(session: AsyncSession, prompt: Prompt, keys: Sequence[str], actor_id: int | None) -> None:
     """Make a prompt sensitive for exactly these categories of its project.
 
-    :raises Invalid: a key that is none of them.
+    :raises DomainError: a key that is none of them.
     """
     project = await get_project(session, prompt.project_id)
     care = chosen_of(project, keys)

@@ -40,7 +40,7 @@ async def test_a_manager_sets_categories_and_the_help_text(client: httpx.AsyncCl
     }  # fmt: skip
     told = await client.post(address, data={**rows, "version": "1", "help": "Talk to **us**."})
     assert told.status_code == 303
-    await session.refresh(project)
+    project = (await session.scalars(select(Project))).one()
     assert [(one["key"], one["daily_cap"]) for one in project.care] == [("gore", 20), ("rage", None)]
     assert "<strong>us</strong>" in project.help_html
     stale = await client.post(address, data={**rows, "version": "1", "help": ""})
@@ -62,7 +62,7 @@ async def test_a_person_opts_in_and_leaves_again(client: httpx.AsyncClient, sess
 
 
 async def test_prompts_get_categories_from_their_file(client: httpx.AsyncClient, session: AsyncSession) -> None:
-    there, address = await managed(client, session, [])
+    _there, address = await managed(client, session, [])
     lines = [
         {"prompt": "A fight breaks out.", "id": "a", "care": ["violence"]},
         {"prompt": "What is gore?", "id": "b", "tags": ["gore"], "care": "hate"},
@@ -74,9 +74,8 @@ async def test_prompts_get_categories_from_their_file(client: httpx.AsyncClient,
     assert (report["new"], report["refused"]) == (3, 1)
     assert "“rage” is none of this project's categories (violence, hate)" in report["lines"][0]["reason"]
     found = await session.execute(select(Prompt.external_id, Prompt.care).order_by(Prompt.id))
-    assert dict(found.tuples().all()) == {"a": VIOLENCE, "b": VIOLENCE | HATE, "c": 0}
-    await session.refresh(there.project)
-    assert there.project.care_sets == [VIOLENCE, VIOLENCE | HATE]
+    assert {row.external_id: row.care for row in found} == {"a": VIOLENCE, "b": VIOLENCE | HATE, "c": 0}
+    assert await session.scalar(select(Project.care_sets)) == [VIOLENCE, VIOLENCE | HATE]
 
 
 async def test_prompts_get_categories_one_by_one_and_many_at_a_time(
