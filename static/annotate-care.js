@@ -13,7 +13,7 @@ const WHILE_COVERED = new Set(["V", "O", "H", "W", "I", "S", "Z", "G", "?", "ESC
 /** Whether a key has to wait until the task is uncovered. */
 export const waits = (key) => isCovered() && !WHILE_COVERED.has(key.toUpperCase());
 
-export const CARE_KEYS = { V: turnOver, H: () => document.getElementById("help")?.showPopover(), W: openReport };
+export const CARE_KEYS = { v: turnOver, h: () => document.getElementById("help")?.showPopover(), w: openReport };
 
 /** A task has come: its cover is told to those who listen. Returns the words. */
 export function cover(element) {
@@ -30,9 +30,9 @@ function turnOver() {
 function turned() {
   const now = task();
   const again = now.querySelector("[data-cover-again]");
-  if (again) again.hidden = isCovered();
+  again.setAttribute("aria-pressed", isCovered());
   blurred(now);
-  const told = isCovered() ? now.querySelector("#cover-title").textContent : again?.dataset.saysUncovered;
+  const told = isCovered() ? now.querySelector("#cover-title").textContent : again.dataset.saysUncovered;
   document.getElementById("spoken").textContent = told.trim();
   now.focus({ preventScroll: true });
 }
@@ -48,21 +48,25 @@ function blurred(element) {
 
 // ---- reports -------------------------------------------------------------------------------------------------------
 
-// The form beside all tasks speaks of the one on the screen.
+/** Whether a report is being written: the page's keys wait. */
+export const isReporting = () => Boolean(report?.matches(":popover-open"));
+
 function openReport() {
+  if (task().querySelector("[data-report-task]")) report?.showPopover();
+}
+
+// The form beside all tasks speaks of the one on the screen.
+report?.addEventListener("beforetoggle", ({ newState }) => {
   const opener = task().querySelector("[data-report-task]");
-  if (!opener || !report) return;
+  if (newState !== "open" || !opener) return;
   const form = report.querySelector("form");
   form.reset();
   form.action = opener.dataset.reportTask;
   form.elements.key.value = task().dataset.key;
   form.querySelector("[data-skip]").setAttribute("formaction", opener.dataset.reportTask);
-  report.showPopover();
-  form.elements.category.focus();
-}
+});
 
 document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-report-task]")) openReport();
   if (event.target.closest("[data-cover-again]")) turnOver();
   if (event.target.closest("[data-report] [data-skip]")) report.hidePopover(); // sent by the page, as a skip is
 });

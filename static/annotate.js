@@ -1,5 +1,6 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without this
 // module: every choice is an ordinary button of an ordinary form.
+import { CARE_KEYS, cover, isCovered, isReporting, waits } from "./annotate-care.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { openOutbox } from "./annotate-outbox.js";
 import { blocksIn } from "./kinds/index.js";
@@ -52,11 +53,13 @@ function arrive({ isFirst = false } = {}) {
   for (const hidden of now.querySelectorAll("[data-guidelines], [data-keys]")) hidden.hidden = false;
   showGuidelines(guidelinesAreOpen());
   arrange();
+  const covered = cover(now);
   if (!isFirst) {
     window.scrollTo(0, 0);
     now.focus({ preventScroll: true });
     const title = now.querySelector("h1").textContent;
-    spoken.textContent = now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title;
+    const said = now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title;
+    spoken.textContent = covered ? `${said}. ${covered}` : said;
   }
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
@@ -78,6 +81,11 @@ document.addEventListener("pointermove", (event) => {
 const host = {
   says,
   speak: (words) => (spoken.textContent = words),
+  tell,
+  send: (url, body) => {
+    tell(says.saysSending);
+    outbox.put({ kind: "turn", screen: screenOf(task()), url, body, type: FORM });
+  },
   mark: (handle) => {
     for (const answer of task().querySelectorAll("[data-answer]")) {
       const isIt = answer.dataset.answer === handle;
@@ -154,16 +162,29 @@ function answered(entry, status, text) {
   signIn.close();
   if (entry.kind === "draft") return drafts.answered(entry, status, text);
   const isHere = entry.screen === screenOf(task());
+  if (entry.kind === "turn") return isHere && turned(entry, status, text);
   if (status < 300) {
     if (isHere || task().dataset.mode === "waiting") return swap(task(), text, "outerHTML");
     const time = new DOMParser().parseFromString(text, "text/html").querySelector("[data-saved]")?.dataset.saved;
     return tell(`${says.saysSaved} ${time || ""}`);
   }
+  refuse(text);
+  for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
+  armed = true;
+}
+
+function refuse(text) {
   tell("");
   swap(document.getElementById("refusal"), text, "innerHTML");
-  for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
   document.getElementById("refusal").scrollIntoView({ block: "nearest" });
-  armed = true;
+}
+
+// A step of a conversation: only that is drawn anew.
+function turned(entry, status, text) {
+  tell("");
+  if (status >= 300) refuse(text);
+  else document.getElementById("refusal").replaceChildren();
+  blocks.find((one) => one.turned)?.turned(entry, status, text);
 }
 
 // Nothing went through: what was chosen stays marked, and may still be chosen differently.
@@ -271,7 +292,9 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
+  if (isReporting()) return;
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && blocks.length && !event.repeat && !signIn.open) {
+    if (isCovered()) return;
     event.preventDefault();
     return enter();
   }
@@ -279,13 +302,15 @@ document.addEventListener("keydown", (event) => {
   if (target.matches(TYPING)) {
     if (key === "Escape") target.blur();
     const isLine = key === "Enter" && !target.matches("textarea"); // in a text, Enter is a new line
-    if (isLine && block?.element.contains(target)) event.preventDefault(), enter();
+    const isAsked = block?.element.contains(target) || target.closest("[data-judge]");
+    if (isLine && block && isAsked) event.preventDefault(), enter();
     return;
   }
   if (signIn.open) return;
   if (key === "?") return document.getElementById("keys").togglePopover();
   if (document.querySelector(":popover-open")) return;
-  if (block && armed && asks(event)) return event.preventDefault();
+  if (waits(key)) return;
+  if (block && armed && !isCovered() && asks(event)) return event.preventDefault();
   const now = task();
   const name = CSS.escape(key.toUpperCase());
   const button = now.querySelector(`button[data-press="${name}"], button[data-also="${name}"]`);
@@ -295,6 +320,7 @@ document.addEventListener("keydown", (event) => {
     escape: () => now.querySelector("[data-forward]") && go(now.querySelector("[data-forward]").getAttribute("href")),
     g: toggleGuidelines,
     r: openReason,
+    ...CARE_KEYS,
   }[key.toLowerCase()];
   if (!button && !does) return;
   event.preventDefault();
