@@ -84,14 +84,12 @@ async def categorise(
 async def opt(session: AsyncSession, access: Access, care: int) -> None:
     """Be shown tasks of exactly these categories (a set) beside those that are not sensitive.
 
-    Waits for a claim of the same person and is waited for by the next one, so that none is handed out after this.
+    Waits for a claim of the same person and is waited for by the next one, so that none is handed out after this. It
+    leaves no event: nobody is told what somebody would rather not see.
     """
     await lock_quota(session, access.of_project(), access.person.id, access.daily_limit)
     mine = update(Membership).where(Membership.id == access.membership_id).values(care=care)
     await session.execute(mine)
-    await events.record(
-        session, "care.opted", actor_id=access.person.id, project_id=access.project_id, subject=access.membership_id
-    )
 
 
 async def opted(session: AsyncSession, access: Access) -> int:
