@@ -17,7 +17,10 @@ from app.database import Base, key, now, outside_id, word
 
 
 class User(Base):
-    """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once."""
+    """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once.
+
+    is_imported: known from a file of labelled data by a pseudonym alone; disabled from the beginning and for good.
+    """
 
     __tablename__ = "users"
     id: Mapped[int] = key()
@@ -31,6 +34,7 @@ class User(Base):
     preferences: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     created_at: Mapped[datetime] = now()
     disabled_at: Mapped[datetime | None]
+    is_imported: Mapped[bool] = mapped_column(server_default="false", default=False)
     __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
 
 

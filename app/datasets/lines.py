@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Row
 
 from app.datasets.forms import FreezeForm
@@ -27,15 +28,17 @@ from app.prompts.tables import Use
 
 @dataclass(frozen=True)
 class Said:
-    """One rater's body of one kind, with the protocol that it was given under."""
+    """One rater's body of one kind, with the protocol it was given under. beside: what its vote carries besides."""
 
     body: Mapping[str, Any]
     rater: str
     sides: Sequence[int]
     protocol: Any
+    beside: Line
 
 
 Told = tuple[Line, float]  # a line and its agreement
+BESIDE = {"at", "comment", "overall", "flags"}  # fields of votes that `beside` tells, and only where they say something
 
 
 def lines_of_row(
@@ -50,7 +53,7 @@ def lines_of_row(
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
-            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol))
+            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, beside(vote, body)))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
@@ -72,6 +75,20 @@ def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapp
     return list(zip(body["parts"], protocol.parts, strict=True))
 
 
+def beside(vote: Mapping[str, Any], body: Mapping[str, Any]) -> Line:
+    """What stands with every vote; texts and flags only where there are some. body: the whole, or one of its parts."""
+    whole = vote["body"]
+    overall = "" if body is whole else whole.get("justification", "")
+    said = {"comment": body.get("justification", ""), "overall": overall, "flags": body.get("flags", ())}
+    return {"at": vote["at"]} | {name: value for name, value in said.items() if value}
+
+
+def with_beside(votes: Sequence[BaseModel], said: Sequence[Said]) -> list[Line]:
+    """Votes as they stand in a line. said: in their order."""
+    told = (vote.model_dump(mode="json", exclude=BESIDE) for vote in votes)
+    return [vote | one.beside for vote, one in zip(told, said, strict=True)]
+
+
 def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
     """What every line begins with."""
     return {
@@ -80,6 +97,7 @@ def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
         "id": name,
         "group": str(row.group),
         "split": "heldout" if row.use is Use.heldout else split_of(row.component, question.heldout_share),
+        **({"tags": row.tags} if row.tags else {}),
         "prompt": row.messages,
     }
 
@@ -91,19 +109,19 @@ def compared(row: Row[Any], said: Sequence[Said]) -> Told:
     votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
     a, b = row.answers
     told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
-    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, agreement(votes)
+    return told | {"votes": with_beside(votes, said)}, agreement(votes)
 
 
 def chosen(row: Row[Any], said: Sequence[Said]) -> Told:
     votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
-    told = {"kind": "choice", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    told = {"kind": "choice", "answers": row.answers, "votes": with_beside(votes, said)}
     return told, agreement_of_orders(orders)
 
 
 def ranked(row: Row[Any], said: Sequence[Said]) -> Told:
     votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
-    told = {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    told = {"kind": "ranking", "answers": row.answers, "votes": with_beside(votes, said)}
     return told, agreement_of_orders([vote.tiers for vote in votes])
 
 
@@ -116,7 +134,7 @@ def rated(row: Row[Any], said: Sequence[Said]) -> Told:
         for one in asked
     ]
     told = {"kind": "rating", "answers": row.answers, "criteria": scales} | beside_criteria(said[-1].protocol)
-    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+    return told | {"votes": with_beside(votes, said)}, 1.0
 
 
 def beside_criteria(protocol: RatingProtocol) -> Line:
@@ -141,7 +159,7 @@ def answered(row: Row[Any], said: Sequence[Said]) -> Told:
         for one in questions.values()
     ]
     told = {"kind": "questions", "answers": row.answers or [], "questions": asked}
-    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+    return told | {"votes": with_beside(votes, said)}, 1.0
 
 
 def rewritten(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
@@ -151,14 +169,16 @@ def rewritten(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
     """
     original = row.answers[one.body["completion"]]
     mine = answer_by_hand(name, one.body["text"])
-    yield {"kind": "demonstration", "answer": mine, "writer": one.rater, "rewritten_from": original["id"]}
+    told = {"kind": "demonstration", "answer": mine, "writer": one.rater, "rewritten_from": original["id"]}
+    yield told | one.beside
     vote = Vote(rater=one.rater, outcome=Outcome.a, strength=1, levels=1, shown_first="b")
     told = {"kind": "comparison", "id": f"{name}.pair", "a": mine, "b": original, "conclusion": Outcome.a.value}
-    yield told | {"votes": [vote.model_dump(mode="json")]}
+    yield told | {"votes": with_beside([vote], [one])}
 
 
 def demonstrated(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
-    yield {"kind": "demonstration", "answer": answer_by_hand(name, one.body["text"]), "writer": one.rater}
+    told = {"kind": "demonstration", "answer": answer_by_hand(name, one.body["text"]), "writer": one.rater}
+    yield told | one.beside
 
 
 def answer_by_hand(name: str, text: str) -> Line:
