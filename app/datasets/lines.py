@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy import Row
 
+from app.annotations.rules import messages_of
 from app.datasets.forms import FreezeForm
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Line, split_of
@@ -21,8 +23,8 @@ from app.preferences.groups import (
     tiers_of_choice,
 )
 from app.preferences.rules import agreement, conclusion, vote_of
-from app.preferences.votes import Outcome, Vote
-from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol
+from app.preferences.votes import Outcome, RankingVote, Vote
+from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol, protocol_of
 from app.prompts.tables import Use
 
 
@@ -37,8 +39,22 @@ class Said:
     beside: Line
 
 
+@dataclass(frozen=True)
+class TurnRow:
+    """A turn of a conversation as a task of its own: what is asked is the conversation up to it."""
+
+    messages: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+    component: str
+    group: str
+    use: Use
+    tags: tuple[str, ...] = ()
+
+
 Told = tuple[Line, float]  # a line and its agreement
 BESIDE = {"at", "comment", "overall", "flags"}  # fields of votes that `beside` tells, and only where they say something
+Asked = Row[Any] | TurnRow
+Roots = Mapping[str, tuple[Use, str]]  # use and outside id of those that prompts have as well, by key
 
 
 def lines_of_row(
@@ -47,13 +63,16 @@ def lines_of_row(
     protocols: Mapping[int, ProtocolBody],
     question: FreezeForm,
     scorer: Scorer | None = None,
+    roots: Roots | None = None,
 ) -> Iterator[Told]:
     """The lines that a task yields. row: of `queries.chosen_answers`; votes: of it, those that have a rater;
-    protocols: by version; scorer: of ratings."""
+    protocols: by version; scorer: of ratings; roots: that conversations began under."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
-            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, beside(vote, body)))
+            overall = "" if body is vote["body"] else vote["body"].get("justification", "")
+            told = beside(body, vote["at"], overall)
+            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, told))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
@@ -62,6 +81,8 @@ def lines_of_row(
             if kind == "rating" and scorer is not None:
                 about = scorer.scored(about, said)
             yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+        for one in said if kind == "conversation" else ():
+            yield from lines_of_conversation(row, one, name, question, scorer, roots or {})
         for one in said if kind in YIELDS_EACH else ():
             mine = f"{name}.{one.rater}"
             for about in YIELDS_EACH[kind](row, one, mine):
@@ -75,12 +96,11 @@ def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapp
     return list(zip(body["parts"], protocol.parts, strict=True))
 
 
-def beside(vote: Mapping[str, Any], body: Mapping[str, Any]) -> Line:
-    """What stands with every vote; texts and flags only where there are some. body: the whole, or one of its parts."""
-    whole = vote["body"]
-    overall = "" if body is whole else whole.get("justification", "")
+def beside(body: Mapping[str, Any], at: str, overall: str) -> Line:
+    """What stands with every vote; texts and flags only where there are some. overall: what was said about the whole
+    that this body is a part of."""
     said = {"comment": body.get("justification", ""), "overall": overall, "flags": body.get("flags", ())}
-    return {"at": vote["at"]} | {name: value for name, value in said.items() if value}
+    return {"at": at} | {name: value for name, value in said.items() if value}
 
 
 def with_beside(votes: Sequence[BaseModel], said: Sequence[Said]) -> list[Line]:
@@ -89,7 +109,7 @@ def with_beside(votes: Sequence[BaseModel], said: Sequence[Said]) -> list[Line]:
     return [vote | one.beside for vote, one in zip(told, said, strict=True)]
 
 
-def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
+def start_of(row: Asked, name: str, question: FreezeForm) -> Line:
     """What every line begins with."""
     return {
         "kind": "",
@@ -102,7 +122,61 @@ def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
     }
 
 
-def compared(row: Row[Any], said: Sequence[Said]) -> Told:
+def lines_of_conversation(
+    row: Row[Any], one: Said, name: str, question: FreezeForm, scorer: Scorer | None, roots: Roots
+) -> Iterator[Told]:
+    """Each turn as the lines that its judgement yields. A conversation stands on the side of the split on which prompts
+    that begin with its first words stand, and what begins as a held-out prompt does is held out or left alone."""
+    root, told = one.body["root"], []
+    use, group = roots.get(root, (Use.label, root))
+    if use not in question.uses:
+        return
+    for number, turn in enumerate(one.body["turns"], 1):
+        replies = [answer_of_turn(reply) for reply in turn["replies"]]
+        told.append((turn["words"], None if turn["chosen"] is None else turn["replies"][turn["chosen"]]["text"]))
+        if question.checkpoints and not {UUID(reply["checkpoint"]) for reply in replies} <= set(question.checkpoints):
+            continue
+        asked = TurnRow(messages_of(one.body["system"], told), replies, root, group, use)
+        told_beside = beside(turn["said"], one.beside["at"], one.body.get("justification", ""))
+        said = Said(turn["said"], one.rater, turn["sides"], protocol_of(turn["asked"]), told_beside)
+        yield from lines_of_turn(asked, said, f"{name}.{one.rater}.{number}", question, scorer)
+
+
+def lines_of_turn(row: TurnRow, one: Said, name: str, question: FreezeForm, scorer: Scorer | None) -> Iterator[Told]:
+    """Scores are a rating, and the order that they say is a line as well: of two a comparison, of more a ranking."""
+    kind = one.body["kind"]
+    about, agreed = YIELDS[kind](row, [one])
+    if kind != "rating":
+        yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+        return
+    about = about if scorer is None else scorer.scored(about, [one])
+    yield start_of(row, f"{name}.scores", question) | about | {"weight": 1.0}, agreed
+    yield start_of(row, name, question) | ordered(row, one) | {"weight": 1.0}, 1.0
+
+
+def ordered(row: TurnRow, one: Said) -> Line:
+    """Scores from 1 to 100 as an order. The strength between two is how far apart they lie, of 99."""
+    scores = {rated["completion"]: rated["criteria"]["score"] for rated in one.body["ratings"]}
+    if len(row.answers) > 2:
+        worth = sorted(set(scores.values()), reverse=True)
+        tiers = [[number for number in sorted(scores) if scores[number] == value] for value in worth]
+        vote = RankingVote(rater=one.rater, tiers=tuple(map(tuple, tiers)), shown=tuple(one.sides))
+        return {"kind": "ranking", "answers": row.answers, "votes": with_beside([vote], [one])}
+    apart = scores[0] - scores[1]
+    outcome = Outcome.tie if not apart else Outcome.a if apart > 0 else Outcome.b
+    first: Literal["a", "b"] = "a" if one.sides[0] == 0 else "b"
+    two = Vote(rater=one.rater, outcome=outcome, strength=abs(apart) or None, levels=99, shown_first=first)
+    a, b = row.answers
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion([two]).value}
+    return told | {"votes": with_beside([two], [one])}
+
+
+def answer_of_turn(reply: Mapping[str, Any]) -> Line:
+    parts = [{"type": "text", "text": reply["text"]}]
+    return {"id": reply["id"], "checkpoint": reply["checkpoint"], "parts": parts}
+
+
+def compared(row: Asked, said: Sequence[Said]) -> Told:
     """A comparison of two; a choice where there are more."""
     if len(row.answers) > 2:
         return chosen(row, said)
@@ -112,20 +186,20 @@ def compared(row: Row[Any], said: Sequence[Said]) -> Told:
     return told | {"votes": with_beside(votes, said)}, agreement(votes)
 
 
-def chosen(row: Row[Any], said: Sequence[Said]) -> Told:
+def chosen(row: Asked, said: Sequence[Said]) -> Told:
     votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
     told = {"kind": "choice", "answers": row.answers, "votes": with_beside(votes, said)}
     return told, agreement_of_orders(orders)
 
 
-def ranked(row: Row[Any], said: Sequence[Said]) -> Told:
+def ranked(row: Asked, said: Sequence[Said]) -> Told:
     votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     told = {"kind": "ranking", "answers": row.answers, "votes": with_beside(votes, said)}
     return told, agreement_of_orders([vote.tiers for vote in votes])
 
 
-def rated(row: Row[Any], said: Sequence[Said]) -> Told:
+def rated(row: Asked, said: Sequence[Said]) -> Told:
     """Agreement is not told of ratings: each criterion has its own."""
     votes = [rating_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     asked = said[-1].protocol.criteria
@@ -148,7 +222,7 @@ def beside_criteria(protocol: RatingProtocol) -> Line:
     return {name: {one.key: one.label for one in named} for name, named in offered.items()}
 
 
-def answered(row: Row[Any], said: Sequence[Said]) -> Told:
+def answered(row: Asked, said: Sequence[Said]) -> Told:
     """Columns are all questions that these raters were asked, as they were asked last."""
     votes = [questions_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     questions = {question.key: question for one in said for question in one.protocol.questions}
@@ -186,7 +260,7 @@ def answer_by_hand(name: str, text: str) -> Line:
 
 
 # What the bodies of one kind about one task yield together, and what each of them yields: a new kind is a line in one.
-YIELDS: dict[str, Callable[[Row[Any], Sequence[Said]], Told]] = {
+YIELDS: dict[str, Callable[[Asked, Sequence[Said]], Told]] = {
     "comparison": compared,
     "questions": answered,
     "ranking": ranked,

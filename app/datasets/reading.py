@@ -28,6 +28,8 @@ from app.unions import steps_to
 RECORDS: dict[str, Any] = {one.model_fields["kind"].default: one for one in get_args(DatasetRecord)}
 FORM: TypeAdapter[Any] = TypeAdapter(Body)
 TASK = re.compile(r"^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.|$)")  # a task's id begins its lines' ids
+TURN = re.compile(r"\.[0-9]+(?:\.scores)?$")  # ends the ids of what a turn of a conversation yields
+SCORES = ".scores"  # ends the id of a turn's scores, beside which stands the order that they say
 PAIR = ".pair"  # ends the id of the pair that a rewrite yields beside its demonstration
 SIMPLE = {"id", "prompt", "messages", "a", "b", "chosen", "strength", "levels", "rater", "at", "comment"}
 OF_PROMPT = {"group", "split", "use", "tags", "metadata"}
@@ -56,6 +58,10 @@ class Read:
     @property
     def task(self) -> str:
         """What all lines about one task have in common."""
+        if self.record.kind != "demonstration" and TURN.search(self.id):
+            return self.id.removesuffix(
+                SCORES
+            )  # each turn is a task of its own: its prompt is all that was said before
         found = TASK.match(self.id)
         return found[1] if found else self.id.removesuffix(PAIR)
 
@@ -181,8 +187,12 @@ def task_of(lines: Sequence[Read]) -> TaskRead:
     """One task from all its lines, in the order of their numbers."""
     demonstrations = {line.id for line in lines if line.record.kind == "demonstration" and line.record.rewritten_from}
     pairs = {line.id: line for line in lines if line.id.removesuffix(PAIR) in demonstrations - {line.id}}
-    mains = [line for line in lines if line.id not in pairs]
+    ids = {line.id for line in lines}
+    follows = [line for line in lines if line.id + SCORES in ids]
+    mains = [line for line in lines if line.id not in pairs and line.id + SCORES not in ids]
     task = TaskRead(lines[0].task, lines[0].prompt, answers_of(mains, pairs.values()))
+    reason = _("it follows from the scores in another line; of a turn with scores these alone come in")
+    task.noted = [Noted(line.number, Outcome.refused, reason) for line in follows]
     told: Told = {}
     for line in mains:
         pair = pairs.get(line.id + PAIR)

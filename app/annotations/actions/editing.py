@@ -18,6 +18,7 @@ from app.tasks.actions.changing import answers_changed, lock_tasks
 from app.tasks.queries import completions_of, protocol_body, tags_of
 from app.tasks.tables import Lapse, Slot
 from app.translation import _
+from app.wording import duration
 
 CHANGEABLE = (AnnotationState.live, AnnotationState.surplus)
 
@@ -35,7 +36,7 @@ class EditedMeanwhile(Conflict):
 
 class EditWindowOver(Conflict):
     code = "edit-window-over"
-    sentence = _("Answers of this project can be changed for {minutes} minutes, and that time is over for this one.")
+    sentence = _("Answers of this project can be changed for {time}, and that time is over for this one.")
 
 
 class NotToBeChanged(Conflict):
@@ -57,7 +58,8 @@ async def edit(
     tags = await tags_of(session, found.task_id)
     protocol = (await protocol_body(session, found.protocol_id)).of_prompt(tags)
     slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
-    wanted = await kept_body(session, body, protocol, slots, completions)
+    whose = {"task_id": found.task_id, "person_id": person_id}
+    wanted = await kept_body(session, body, protocol, slots, completions, **whose)
     if wanted == found.body:
         return await _saved(session, found)
     if version != found.version:
@@ -160,7 +162,7 @@ async def _still_open(session: AsyncSession, found: Annotation) -> None:
         await session.execute(select(Project.edit_minutes, age).where(Project.id == found.project_id))
     ).one()
     if passed > minutes:
-        raise EditWindowOver(minutes=minutes)
+        raise EditWindowOver(time=duration(60 * minutes))
 
 
 async def _note(session: AsyncSession, kind: str, found: Annotation, actor_id: int, **body: object) -> None:

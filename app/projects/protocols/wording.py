@@ -1,4 +1,7 @@
-"""What the fields of protocols are called in their editor. A field without words here is called by its name."""
+"""What the fields of protocols are called in their editor. A field without words here is called by its name.
+
+The words are marked here and translated when one is asked for.
+"""
 
 from app.projects.protocols.outline import KINDS
 from app.translation import _
@@ -23,6 +26,21 @@ LABELS = {
     "parts": _("Asked one after the other"),
     "cards": _("Cards"),
     "wanted": _("Prompts wanted in all"),
+    "conversation.wanted": _("Conversations wanted in all"),
+    "answers": _("Answers a turn shows"),
+    "conversation.least": _("Turns at least"),
+    "conversation.most": _("Turns at most"),
+    "asks": _("About the answers of a turn"),
+    "conversation.scale": _("Points on the scale, of two answers"),
+    "checkpoints": _("Checkpoints that answer"),
+    "later": _("After the first turn"),
+    "system": _("What the assistant is told first"),
+    "sampling": _("How answers are drawn"),
+    "temperature": _("Temperature"),
+    "top_p": _("Top p"),
+    "max_tokens": _("Tokens at most"),
+    "aim": _("Aim"),
+    "rule": _("Rule to probe"),
     "key": _("Key in the data"),
     "label": _("Words on the page"),
     "hint": _("A sentence beside it"),
@@ -54,6 +72,11 @@ HINTS = {
     "values": _("Keys of options, or yes and no, parted by commas."),
     "completions": _("New tasks; those that are there keep theirs."),
     "gold_share": _("0.1 is one in ten. Kept for when tasks with argued answers are handed out."),
+    "answers": _("Of the first turn, the second and so on, parted by commas; the last number holds for all others."),
+    "checkpoints": _(
+        "Their ids, as in the addresses of their pages, parted by commas; empty: whichever answers for the project."
+    ),
+    "system": _("People who talk do not see it."),
     "low": _("Of yes and no: what no is called."),
     "high": _("Of yes and no: what yes is called."),
 }
@@ -69,6 +92,10 @@ OPTIONS = {
     "number": _("a number"),
     "scale": _("a scale"),
     "text": _("a text"),
+    "preference": _("the best is chosen, of two with a strength"),
+    "scores": _("each gets 1 to 100, and the highest goes on"),
+    "anew": _("checkpoints are drawn anew each turn"),
+    "winner": _("the one whose answer was chosen answers alone"),
     "answer": _("each answer"),
     "task": _("the task as a whole"),
 }
@@ -85,24 +112,25 @@ ONE = {
 
 
 def label_of(own: str, parent: str = "") -> str:
-    return LABELS.get(f"{parent}.{own}") or LABELS.get(own) or plainly(own)
+    found = LABELS.get(f"{parent}.{own}") or LABELS.get(own)
+    return _(found) if found else plainly(own)
 
 
 def hint_of(own: str, parent: str = "") -> str | None:
-    return None if f"{parent}.{own}" in LABELS else HINTS.get(own)
+    return _(HINTS[own]) if own in HINTS and f"{parent}.{own}" not in LABELS else None
 
 
 def option_of(value: str) -> str:
-    return OPTIONS.get(value) or plainly(value)
+    return _(OPTIONS[value]) if value in OPTIONS else plainly(value)
 
 
 def one_of(own: str) -> str:
     """What one row of a list is called."""
-    return ONE.get(own) or plainly(own)
+    return _(ONE[own]) if own in ONE else plainly(own)
 
 
 def kind_name(kind: str) -> str:
-    return KINDS[kind].name if kind in KINDS else plainly(kind)
+    return _(KINDS[kind].name) if kind in KINDS else plainly(kind)
 
 
 def plainly(word: str) -> str:
