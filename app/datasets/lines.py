@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -100,7 +101,7 @@ def beside(body: Mapping[str, Any], at: str, overall: str) -> Line:
     """What stands with every vote; texts and flags only where there are some. overall: what was said about the whole
     that this body is a part of."""
     said = {"comment": body.get("justification", ""), "overall": overall, "flags": body.get("flags", ())}
-    return {"at": at} | {name: value for name, value in said.items() if value}
+    return {"at": datetime.fromisoformat(at).isoformat()} | {name: value for name, value in said.items() if value}
 
 
 def with_beside(votes: Sequence[BaseModel], said: Sequence[Said]) -> list[Line]:

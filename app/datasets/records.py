@@ -5,12 +5,11 @@ A line carries its own schema name and number, so that an old file stays readabl
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.preferences.votes import ChoiceVote, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
+from app.preferences.votes import ChoiceVote, Instant, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
 
 SCHEMA_VERSION = 1
 
@@ -124,7 +123,7 @@ class DemonstrationRecord(Record):
     answer: Answer
     writer: str
     rewritten_from: str | None = None
-    at: datetime | None = None
+    at: Instant | None = None
     comment: str = ""
     overall: str = ""
     weight: float = Field(default=1.0, ge=0)

@@ -2,10 +2,20 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 
+Instant = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 Value = StrictBool | StrictInt | StrictFloat | str | tuple[str, ...]  # of a question, in its own type
 
 
@@ -28,7 +38,7 @@ class Given(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    at: datetime | None = None
+    at: Instant | None = None
     comment: str = ""
     overall: str = ""
 

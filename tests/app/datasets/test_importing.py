@@ -174,7 +174,7 @@ RANKING = {
 @pytest.mark.parametrize(
     ("vote", "reason"),
     [
-        ({"tiers": [[0], [1]], "shown": [0, 1, 2]}, "1 of the answers have no place yet"),
+        ({"tiers": [[0], [1]], "shown": [0, 1, 2]}, "answers without a place yet: 1"),
         ({"tiers": [[0], [1, 1], [2]], "shown": [0, 1, 2]}, "an answer stands in two places"),
         ({"tiers": [[0], [1], [7]], "shown": [0, 1, 2]}, "not one of this task's answers"),
         ({"tiers": [[0], [1], [2]], "shown": [0, 1]}, "does not name each of the 3 answers once"),
