@@ -187,11 +187,11 @@ def task_of(lines: Sequence[Read]) -> TaskRead:
     """One task from all its lines, in the order of their numbers."""
     demonstrations = {line.id for line in lines if line.record.kind == "demonstration" and line.record.rewritten_from}
     pairs = {line.id: line for line in lines if line.id.removesuffix(PAIR) in demonstrations - {line.id}}
-    ids = {line.id for line in lines}
-    follows = [line for line in lines if line.id + SCORES in ids]
-    mains = [line for line in lines if line.id not in pairs and line.id + SCORES not in ids]
+    scored = {line.id.removesuffix(SCORES) for line in lines if line.id.endswith(SCORES)}
+    follows = [line for line in lines if line.id in scored and line.record.kind == "comparison"]
+    mains = [line for line in lines if line.id not in pairs and line not in follows]
     task = TaskRead(lines[0].task, lines[0].prompt, answers_of(mains, pairs.values()))
-    reason = _("it follows from the scores in another line; of a turn with scores these alone come in")
+    reason = _("it follows from the scores in another line, and a strength of 99 levels cannot be said by itself")
     task.noted = [Noted(line.number, Outcome.refused, reason) for line in follows]
     told: Told = {}
     for line in mains:
