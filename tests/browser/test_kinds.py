@@ -193,6 +193,7 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
         assert place
         start = {"x": chip["x"] + 12, "y": chip["y"] + 12}
         end = {"x": place["x"] + 12, "y": place["y"] + 12}
+        await page.wait_for_timeout(ARMED)  # no hand lifts the next one a moment after a tap: that is a double tap
         await finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [start]})
         for share in (0.3, 0.7, 1.0):
             point = {axis: start[axis] + share * (end[axis] - start[axis]) for axis in ("x", "y")}
