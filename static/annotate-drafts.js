@@ -13,11 +13,16 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   let over = [0];
   let known = ""; // the words that the server holds, as far as this page knows
   let newest = null; // what was typed last on this page
+  let of = ""; // the screen that it was typed on
 
-  const isTask = () => Boolean(form()) && task().dataset.mode === "task";
+  const mode = () => (form() ? task().dataset.mode : "");
+  const isOpen = () => ["task", "edit"].includes(mode());
+  // An answer that is opened again has drafts of its own, each of the version of the answer that stands in the form.
+  const screen = () => task().dataset.key || task().dataset.annotation;
+  const version = () => Number(task().dataset.version) || undefined;
 
   function touched() {
-    if (!isTask()) return;
+    if (!isOpen()) return;
     clearTimeout(timer);
     timer = setTimeout(save, SOON);
   }
@@ -32,16 +37,22 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
     if (timer) save();
   }
 
+  // A task that is being read for long is kept for its reader.
+  function stay() {
+    if (mode() === "task") save();
+  }
+
   function save() {
     drop();
-    if (!isTask()) return;
+    if (!isOpen()) return;
     const { key } = task().dataset;
     const rev = Math.max(Date.now(), ...over) + 1 + Math.floor(Math.random() * 1000); // never another page's as well
-    newest = { key, rev, over, body: typed() };
+    newest = { key, version: version(), rev, over, body: typed() };
+    of = screen();
     over = [...over.slice(-GROWN), rev];
     const url = `${form().getAttribute("action")}/draft`;
     const { over: before } = newest;
-    outbox.put({ kind: "draft", screen: key, url, rev, over: before, body: JSON.stringify(newest), type: "application/json" });
+    outbox.put({ kind: "draft", screen: of, url, rev, over: before, body: JSON.stringify(newest), type: "application/json" });
   }
 
   // What stands in the form's fields, those without a word left out: the same shape that the server's drafts have.
@@ -71,16 +82,17 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   function restore() {
     drop();
     offer.hidden = true;
-    if (!isTask()) return;
-    const { key, rev } = task().dataset;
+    if (!isOpen()) return;
+    const { rev, other } = task().dataset;
     const there = Number(rev) || 0;
     over = [there];
     known = same(typed());
-    const unsent = outbox.of(key).filter((entry) => entry.kind === "draft").map((entry) => JSON.parse(entry.body));
-    const mine = [...unsent, ...(newest?.key === key ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
+    const unsent = outbox.of(screen()).filter((entry) => entry.kind === "draft").map((entry) => JSON.parse(entry.body));
+    const mine = [...unsent, ...(of === screen() && newest ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
+    if (!mine && other) return choose(there, JSON.parse(other)); // the answer has moved on from what these were typed over
     if (!mine || mine.rev === there) return;
     const before = mine.over || [];
-    const isOverdue = mine.over ? !before.includes(there) : mine.rev < there;
+    const isOverdue = mine.version !== version() || (mine.over ? !before.includes(there) : mine.rev < there);
     if (isOverdue) return mine.isKept || choose(there, mine); // kept: what is there came after it
     over = [...before, mine.rev, there];
     fill(mine.body);
@@ -89,7 +101,7 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   // The server's word on a draft. Returns whether the words must stay on this computer: others are kept in their place.
   function answered(entry, status, text) {
     if (status >= 300) return false;
-    const isHere = isTask() && entry.screen === task().dataset.key;
+    const isHere = isOpen() && entry.screen === screen();
     const [kept, sent] = [JSON.parse(text), JSON.parse(entry.body)];
     const there = { rev: kept.rev, body: kept.body ?? sent.body };
     const isMine = over.includes(sent.rev); // else a page that is gone had left it behind
@@ -97,7 +109,6 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
       if (newest?.rev === sent.rev) newest.isKept = true;
       if (!isHere) return false;
       if (!isMine) return meet(there) && false;
-      offer.hidden = true;
       known = same(sent.body);
       tell(`${says.saysDraft} ${kept.saved}`);
       return false;
@@ -145,7 +156,7 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   }
 
   document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
-  return { touched, drop, flush, save, restore, answered };
+  return { touched, drop, flush, stay, restore, answered, revs: () => over.join(",") };
 }
 
 // The database keeps no order of names.

@@ -180,6 +180,14 @@ async def test_a_clock_that_is_ahead_never_keeps_the_words_of_another_device_out
     assert await draft() == "from the fast one, and more"
 
 
+async def drafted(page: Page, words: str) -> None:
+    for _ in range(100):
+        if await draft() == words:
+            return
+        await page.wait_for_timeout(50)
+    assert await draft() == words
+
+
 async def with_other_words(site: Site) -> tuple[Page, Page]:
     """Two pages with one task; the second has typed over words that it did not know of."""
     first, second = await site.open(), await site.open()
@@ -204,11 +212,7 @@ async def test_words_of_two_devices_are_both_offered(site: Site, button: str, le
     await expect(second.locator("[data-state]")).to_contain_text("Draft saved")
     assert await draft() == left
     await type_reason(second, ", and on")
-    for _ in range(60):
-        if await draft() == f"{left}, and on":
-            break
-        await second.wait_for_timeout(50)
-    assert await draft() == f"{left}, and on"
+    await drafted(second, f"{left}, and on")
     await press_and_leave(second, left + ", and on")
 
 
@@ -240,12 +244,12 @@ async def test_words_of_a_closed_tab_are_offered_in_the_one_that_is_left(site: S
     await expect(first.locator("#other-words")).to_contain_text("typed on the second")
     await first.bring_to_front()
     await type_reason(first, ", and on")  # whatever is typed before a person has chosen, both stay
-    await expect(first.locator("[data-state]")).to_contain_text("Draft saved")
     await first.reload()
+    await expect(first.locator("[data-draft]")).to_have_value("typed on the first, and on")
     await expect(first.locator("#other-words")).to_contain_text("typed on the second")
     await first.get_by_role("button", name="Take this instead").click()
+    await drafted(first, "typed on the second")
     await expect(first.locator("[data-state]")).to_contain_text("Draft saved")
-    assert await draft() == "typed on the second"
     assert await first.evaluate(UNSENT) == []
 
 

@@ -1,7 +1,7 @@
 """What happens to annotations, by verb."""
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
-from app.annotations.actions.drafting import Draft, save_draft
+from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
 from app.annotations.actions.submitting import submit
@@ -16,6 +16,7 @@ __all__ = [
     "Saved",
     "edit",
     "save_draft",
+    "save_edit_draft",
     "set_aside",
     "settle_prompt",
     "submit",
