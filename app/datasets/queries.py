@@ -154,7 +154,8 @@ async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int
 
 def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:
     """The question's conditions on tasks, one each. checkpoints: of a task's completions."""
-    conditions: list[Any] = [Task.purpose.in_(question.purposes), Prompt.use.in_(question.uses)]
+    of_prompts = (Prompt.use.in_(question.uses), ~Prompt.is_card)  # what is written from a card is a prompt itself
+    conditions: list[Any] = [Task.purpose.in_(question.purposes), *of_prompts]
     if question.batches:
         conditions.append(Task.batch_id.in_(select(Batch.id).where(Batch.public_id.in_(question.batches))))
     if question.checkpoints:
