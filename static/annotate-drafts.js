@@ -51,8 +51,8 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
     of = screen();
     over = [...over.slice(-GROWN), rev];
     const url = `${form().getAttribute("action")}/draft`;
-    const { over: before } = newest;
-    outbox.put({ kind: "draft", screen: of, url, rev, over: before, body: JSON.stringify(newest), type: "application/json" });
+    const body = JSON.stringify(newest);
+    outbox.put({ kind: "draft", screen: of, url, rev, over: newest.over, body, type: "application/json" });
   }
 
   // What stands in the form's fields, those without a word left out: the same shape that the server's drafts have.
@@ -88,8 +88,9 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
     over = [there];
     known = same(typed());
     const unsent = outbox.of(screen()).filter((entry) => entry.kind === "draft").map((entry) => JSON.parse(entry.body));
-    const mine = [...unsent, ...(of === screen() && newest ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
-    if (!mine && other) return choose(there, JSON.parse(other)); // the answer has moved on from what these were typed over
+    const isNewest = newest && of === screen() && newest.version === version();
+    const mine = [...unsent, ...(isNewest ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
+    if (!mine && other) return choose(there, JSON.parse(other)); // the answer has moved on since these were typed
     if (!mine || mine.rev === there) return;
     const before = mine.over || [];
     const isOverdue = mine.version !== version() || (mine.over ? !before.includes(there) : mine.rev < there);

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from app.datasets.records import Answer, MediumPart, SampleRecord, TextPart
+from app.datasets.records import Answer, SampleRecord, TextPart
 from app.training.configs import RewardConfig, RewardRun, RunRefused
 from tests.training.conftest import make_checkpoint
 from tests.training.make import make_comparison, make_comparisons, make_vote, message, planted, write
@@ -145,7 +145,6 @@ def test_which_votes_count() -> None:
 
 def test_what_is_left_out_is_counted(opened: Opened, tmp_path: Path) -> None:
     long = " ".join(["good"] * 60)
-    seen, shown = make_comparison(5, "good", "bad", [make_vote("a")]), MediumPart(type="image", sha256="a" * 64)
     file = write(
         tmp_path / "data.jsonl",
         [
@@ -153,13 +152,12 @@ def test_what_is_left_out_is_counted(opened: Opened, tmp_path: Path) -> None:
             make_comparison(2, "good day", long, [make_vote("a")]),
             make_comparison(3, "same", "same", [make_vote("tie")]),
             make_comparison(4, "good", "bad", [make_vote("neither_valid")]),
-            seen.model_copy(update={"a": seen.a.model_copy(update={"parts": (*seen.a.parts, shown)})}),
         ],
     )
     pairs, left_out = read_pairs(file, opened, RewardConfig(max_tokens=40))
     assert [pair.id for pair in pairs] == ["c1"]
     assert left_out["comparisons_too_long"] == left_out["comparisons_identical"] == 1
-    assert left_out["comparisons_without_votes"] == left_out["comparisons_with_media"] == 1
+    assert left_out["comparisons_without_votes"] == 1
     assert left_out["votes_neither_valid"] == 2
 
 

@@ -125,7 +125,7 @@ def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[P
     longest = min(config.max_tokens, opened.context)
     for record in read_records(file, ComparisonRecord, others):
         pair = encode_pair(record, opened, config)
-        reason = "comparisons_with_media" if holds_media(record) else reason_to_leave(pair, longest)
+        reason = reason_to_leave(pair, longest)
         left_out["votes_neither_valid"] += sum(vote.outcome is Outcome.neither_valid for vote in record.votes)
         left_out["votes_ignored"] += len(record.votes) - len(pair.votes)
         if reason:
@@ -136,12 +136,6 @@ def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[P
         left_out[f"lines_{kind}"] = lines
         log.warning("%s: %d lines of kind %s are left alone: a reward model learns from comparisons", file, lines, kind)
     return pairs, left_out
-
-
-def holds_media(record: ComparisonRecord) -> bool:
-    """Whether people saw what no text says: without its pictures the line would teach something else."""
-    told = (*record.prompt, record.a, record.b)
-    return any(part.type != "text" for one in told for part in one.parts)
 
 
 def reason_to_leave(pair: Pair, longest: int) -> str | None:
