@@ -110,7 +110,7 @@ async def test_answers_to_retired_prompts_stay_out_and_are_counted(session: Asyn
     assert [line["id"] for line in lines] == [str(kept.public_id)]
     assert dataset.manifest["counts"]["left_out_for_retired_prompts"] == 1
     await retire_prompt(session, await session.get_one(Prompt, kept.prompt_id), None, retired=True)
-    with pytest.raises(NothingToFreeze, match="2 because their prompt is retired"):
+    with pytest.raises(NothingToFreeze, match="because their prompt is retired: 2"):
         await frozen(session, project, tmp_path)
     await retire_prompt(session, await session.get_one(Prompt, retired.prompt_id), None, retired=False)
     _dataset, (line,) = await frozen(session, project, tmp_path)
