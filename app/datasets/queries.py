@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, and_, cast, func, select, true, type_coerce
+from sqlalchemy import Select, Uuid, and_, cast, func, or_, select, true, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -131,7 +131,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.messages,
             Prompt.tags,
             Prompt.use,
-            Prompt.retired_at.is_not(None).label("retired"),
+            (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
             what.c.answers,
             votes.c.votes,
         )
@@ -153,14 +153,17 @@ async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int
 
 
 def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:
-    """The question's conditions on tasks, one each. checkpoints: of a task's completions."""
-    of_prompts = (Prompt.use.in_(question.uses), ~Prompt.is_card)  # what is written from a card is a prompt itself
-    conditions: list[Any] = [Task.purpose.in_(question.purposes), *of_prompts]
+    """The question's conditions on tasks, one each. checkpoints: of a task's completions.
+
+    A card is a prompt in name only, of no use and retired; what was said in conversations from it is narrowed turn by
+    turn (`datasets.lines`).
+    """
+    conditions: list[Any] = [Task.purpose.in_(question.purposes), or_(Prompt.use.in_(question.uses), Prompt.is_card)]
     if question.batches:
         conditions.append(Task.batch_id.in_(select(Batch.id).where(Batch.public_id.in_(question.batches))))
     if question.checkpoints:
         wanted = cast(list(question.checkpoints), ARRAY(Uuid))
-        conditions.append(checkpoints.contained_by(wanted))
+        conditions.append(or_(checkpoints.contained_by(wanted), Prompt.is_card))
     return conditions
 
 

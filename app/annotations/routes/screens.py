@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
+from app.annotations.conversations import shown_conversation
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import OnScreen, blocks_of, fields_from, in_words
 from app.annotations.queries import MyAnswer, arriving, my_answer, my_answer_to, on_screen
@@ -45,8 +46,12 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     answers = await on_screen(
         session, protocol, shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order]
     )
+    talk = None
+    if protocol.needs_turns:
+        talk = await shown_conversation(session, shown.task_id, access.person.id, protocol)
     return asking(protocol, answers, fields_from(shown.draft)) | {
         "mode": "task",
+        "talk": talk,
         "address": f"/projects/{access.project}/annotate/{shown.task}",
         "key": shown.key,
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
@@ -58,8 +63,7 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
 
 
 def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
-    """What every screen with a question on it needs. said: values of the form's fields. Words used in loops are
-    translated once."""
+    """What every screen with a question on it needs. said: values of the form's fields."""
     title, blocks = blocks_of(protocol, answers)
     return {
         "kind": protocol.kind,
@@ -68,6 +72,12 @@ def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list
         "answers": answers,
         "said": said,
         "typed": last(said, "justification"),
+    } | words_of_page()
+
+
+def words_of_page() -> Screen:
+    """Words that stand in loops, translated once."""
+    return {
         "answer_word": _("Answer"),
         "tie_word": _("tie"),
         "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},
@@ -78,13 +88,17 @@ def last(said: dict[str, list[str]], name: str) -> str:
     return (said.get(name) or [""])[-1]
 
 
-def editing(access: Access, mine: MyAnswer) -> Screen:
+async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Screen:
     """An answer of one's own, whole, as a form that changes it, with what was typed there and not sent. other: the same
     of a version that the answer has left behind."""
     said, draft = mine.annotation, mine.draft
     is_of_now = draft is not None and draft.version == said.version
     typed = fields_from(draft.body) if draft is not None and is_of_now else mine.said
+    talk = None
+    if mine.protocol.needs_turns:
+        talk = await shown_conversation(session, said.task_id, said.annotator_id, mine.protocol, is_over=True)
     return asking(mine.protocol.of_prompt(mine.tags), mine.shown, typed) | {
+        "talk": talk,
         "rev": draft.rev if draft is not None and is_of_now else 0,
         "other": {"rev": draft.rev, "body": draft.body} if draft is not None and not is_of_now else None,
         "mode": "edit" if mine.is_open else "past",
@@ -117,7 +131,7 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back"))
+    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "talk"))
     return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
 
 
