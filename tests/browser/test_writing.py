@@ -144,7 +144,9 @@ async def test_what_was_written_is_there_after_a_reload_for_each_answer(committe
         await press(page, "Escape", "2")
         await page.keyboard.type("Two. ")
         await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
-        assert await page.locator(".task-top").evaluate("row => row.offsetHeight") == row  # the word had its place before it came
+        assert (
+            await page.locator(".task-top").evaluate("row => row.offsetHeight") == row
+        )  # the word had its place before it came
         for cut in (False, True):
             if cut:  # the server is away: what is typed now stays in the browser's own store
                 await page.route("**/draft", lambda route: route.abort())
