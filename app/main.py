@@ -14,7 +14,7 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations.routes import answers, trying, workspace, writing
+from app.annotations.routes import answers, inbox, reviewing, trying, workspace, writing
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -29,7 +29,7 @@ from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
 from app.projects import api as projects_api
-from app.projects.routes import projects, protocols, starting, versions
+from app.projects.routes import consent, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.settings import get_settings
@@ -52,12 +52,15 @@ PAGES: list[APIRouter] = [
     trying.router,
     projects.router,
     versions.router,
+    consent.router,
     protocols.router,
     media.router,
     prompts.router,
     checkpoints.router,
     completions.router,
     answers.router,
+    inbox.router,
+    reviewing.router,
     datasets.router,
     training.router,
     evaluation.router,

@@ -4,6 +4,7 @@ from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
 from app.annotations.actions.drafting import Draft, save_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
+from app.annotations.actions.returning import answer_back, reply, return_answer
 from app.annotations.actions.submitting import submit
 
 __all__ = [
@@ -14,7 +15,10 @@ __all__ = [
     "KeyUsed",
     "PromptIsHere",
     "Saved",
+    "answer_back",
     "edit",
+    "reply",
+    "return_answer",
     "save_draft",
     "set_aside",
     "settle_prompt",

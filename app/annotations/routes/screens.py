@@ -11,16 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
+from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import OnScreen, blocks_of, fields_from, in_words
-from app.annotations.queries import MyAnswer, arriving, my_answer, my_answer_to, on_screen
+from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
 from app.projects.protocols import ProtocolBody
-from app.projects.queries import get_project, newest_guidelines
+from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
 from app.tasks.actions import Showing, Waiting, claim
-from app.tasks.actions.claiming import Reason
 from app.tasks.queries import guidelines_html, protocol_body
 from app.translation import _
 
@@ -31,10 +31,13 @@ Screen = dict[str, Any]
 
 async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more: bool = True) -> Screen:
     """The task this person holds, or the next one, or why there is none."""
+    if access.lacks_consent:
+        text = await newest_consent(session, access.of_project())
+        return {"mode": "waiting", "why": Why(Cause.consent), "consent": text, "given": 0, "most": 0}
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
-        still = await arriving(session, access.of_project()) if shown.reason is Reason.nothing_free else 0
-        return {"mode": "waiting", "reason": shown.reason, "arriving": still, "given": shown.used, "most": shown.most}
+        why = await why_nothing(session, access, shown)
+        return {"mode": "waiting", "why": why, "given": shown.used, "most": shown.most}
     return await task_screen(session, access, shown)
 
 
@@ -96,8 +99,9 @@ def editing(access: Access, mine: MyAnswer) -> Screen:
 async def whole_page(request: Request, session: AsyncSession, access: Access, screen: Screen) -> Response:
     """The page with its navigation and the guidelines that the task is answered under."""
     project = await get_project(session, access.of_project())
-    version, html = await _guidelines(session, access, screen)
-    context = blank(access) | {"project": project, "guidelines": {"version": version, "html": html}} | screen
+    guidelines = await guidelines_shown(session, access, *await _guidelines(session, access, screen))
+    context = blank(access) | {"project": project, "guidelines": guidelines} | screen
+    context["has_news"] = guidelines["is_new"]
     return respond(request, PAGE, None, **context)
 
 
@@ -106,13 +110,14 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
     if "HX-Request" not in request.headers:
         return await whole_page(request, session, access, screen)
     version, html = await _guidelines(session, access, screen)
-    guidelines = None if version == seen else {"version": version, "html": html}
-    return respond(request, PAGE, "task", **(blank(access) | {"guidelines": guidelines} | screen))
+    guidelines = None if version == seen else await guidelines_shown(session, access, version, html)
+    has_news = bool(html) and (access.guidelines_read or 0) < version
+    return respond(request, PAGE, "task", **(blank(access) | {"guidelines": guidelines, "has_news": has_news} | screen))
 
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back"))
+    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"))
     return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
 
 

@@ -5,12 +5,13 @@ annotation. The claim takes slots with SKIP LOCKED and therefore waits for nobod
 """
 
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
-from app.tasks.actions.claiming import Showing, ShownCompletion, Waiting, claim
+from app.tasks.actions.claiming import ConsentNeeded, Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
 from app.tasks.actions.making import NewTask, make_tasks, open_tasks
 from app.tasks.actions.prompting import ask_about_prompts
 
 __all__ = [
+    "ConsentNeeded",
     "NewTask",
     "Place",
     "Showing",

@@ -21,6 +21,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
+from app.errors import Conflict
 from app.jobs.queue import enqueue
 from app.projects.tables import ProjectState
 from app.settings import get_settings
@@ -88,6 +89,14 @@ WHY = {
 }
 
 
+class ConsentNeeded(Conflict):
+    code = "consent-needed"
+    sentence = _(
+        "This project asks for your consent before your next task: version {version} of its text. Read it at "
+        "GET /api/v1/projects/{project}/consent, and agree by POST to the same address."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     reason: Reason
@@ -102,7 +111,11 @@ async def claim(
 
     with_texts: also messages and parts, for programs. may_ask_for_more: tell later chapters when the queue is low
     (pages that only look again leave it).
+
+    :raises ConsentNeeded: this person has not agreed to the newest version of the project's consent text.
     """
+    if access.lacks_consent:
+        raise ConsentNeeded(version=access.consent_wanted, project=access.project)
     project_id, me = access.of_project(), access.person.id
     quota = await lock_quota(session, project_id, me, access.daily_limit)
     paused = access.paused or quota.state != ProjectState.open
