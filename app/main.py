@@ -32,6 +32,7 @@ from app.projects import api as projects_api
 from app.projects.routes import consent, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
+from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
 from app.training import api as training_api
@@ -61,6 +62,7 @@ PAGES: list[APIRouter] = [
     answers.router,
     inbox.router,
     reviewing.router,
+    quality.router,
     datasets.router,
     training.router,
     evaluation.router,

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
 from app.annotations.forms import Search
@@ -112,7 +113,8 @@ class Talk:
 
 async def my_talks(session: AsyncSession, person_id: int, project_id: int | None, *, most: int = 50) -> list[Talk]:
     """Talks about somebody's answers, returned ones first, then the latest. project_id None: of all projects."""
-    newest = select(func.max(Remark.id)).where(Remark.annotation_id == Annotation.id).scalar_subquery()
+    each = aliased(Remark)
+    newest = select(func.max(each.id)).where(each.annotation_id == Annotation.id).scalar_subquery()
     asked = (
         select(Annotation, Remark, Project.public_id, Project.name)
         .join(Remark, Remark.annotation_id == Annotation.id)

@@ -20,6 +20,7 @@ from app.errors import DomainError
 from app.pages import respond
 from app.projects.protocols import ProtocolBody
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
+from app.quality.queries import lesson_of
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.queries import guidelines_html, protocol_body
 from app.translation import _
@@ -133,12 +134,20 @@ async def next_after(
             "version": kept.version,
         }
     try:
-        screen = await next_screen(session, access)
+        lesson = await lesson_screen(session, access, kept) if kept is not None and kept.is_training else None
+        screen = lesson or await next_screen(session, access)
     except Exception:
         log.exception("the claim after an answer failed; the answer is kept")
         await session.rollback()
         return respond(request, PAGE, "task", **(blank(access) | {"mode": "failed", "saved": saved}))
     return await fragment(request, session, access, screen | {"saved": saved}, seen)
+
+
+async def lesson_screen(session: AsyncSession, access: Access, kept: Saved) -> Screen | None:
+    """How one did on a training task, and why; the next task is a key away."""
+    assert access.project is not None
+    lesson = await lesson_of(session, kept.id, access.project)
+    return None if lesson is None else {"mode": "lesson", "lesson": lesson}
 
 
 async def refused(

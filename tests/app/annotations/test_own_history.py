@@ -28,7 +28,6 @@ async def there(session: AsyncSession) -> Scene:
         kept = await submit(session, made.project.id, me, shown.task, shown.key, body)
         at = {"at": datetime.fromisoformat(moment), "id": kept.id}
         await session.execute(text("UPDATE annotations SET submitted_at = :at WHERE id = :id"), at)
-    session.expire_all()
     return made
 
 

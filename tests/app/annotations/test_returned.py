@@ -22,14 +22,15 @@ from tests import make
 from tests.app.scene import Scene, claimed, prefers, scene
 from tests.conftest import sign_in
 
+FRESH = {"populate_existing": True}
+
 
 async def an_answer(session: AsyncSession, there: Scene) -> Annotation:
     """Given two hours ago, so that the window of an hour is over."""
     shown = await claimed(session, there.me)
-    kept = await submit(session, there.project.id, there.me.person.id, shown.task, shown.key, prefers(shown))
+    await submit(session, there.project.id, there.me.person.id, shown.task, shown.key, prefers(shown))
     await session.execute(text("UPDATE annotations SET submitted_at = now() - interval '2 hours'"))
-    session.expire_all()
-    return (await session.scalars(select(Annotation).where(Annotation.id == kept.id))).one()
+    return await now(session)
 
 
 async def a_reviewer(session: AsyncSession, there: Scene) -> User:
@@ -44,8 +45,7 @@ async def letters(session: AsyncSession, person_id: int) -> list[tuple[str, bool
 
 
 async def now(session: AsyncSession) -> Annotation:
-    session.expire_all()
-    return (await session.scalars(select(Annotation))).one()
+    return (await session.scalars(select(Annotation), execution_options=FRESH)).one()
 
 
 async def changed(session: AsyncSession, there: Scene, said: Annotation) -> None:

@@ -21,8 +21,8 @@ async def person_of(session: AsyncSession, there: Scene, nth: int = 0) -> User:
 
 
 async def place_of(session: AsyncSession, person: User) -> Membership:
-    session.expire_all()
-    return (await session.scalars(select(Membership).where(Membership.user_id == person.id))).one()
+    asked = select(Membership).where(Membership.user_id == person.id)
+    return (await session.scalars(asked, execution_options={"populate_existing": True})).one()
 
 
 async def leases(session: AsyncSession) -> int:
@@ -51,7 +51,10 @@ async def test_the_text_comes_first_and_a_new_version_is_asked_about_before_the_
     assert "data-choices" in page
     await change_consent(session, there.project.id, "We keep answers and times.", None)
     key = page.split('name="key" value="')[1].split('"')[0]
-    address, choice = page.split('action="')[1].split('"')[0], page.split('name="choice" value="')[1].split('"')[0]
+    address, choice = (
+        page.split('" data-choices')[0].split('action="')[-1],
+        page.split('name="choice" value="')[1].split('"')[0],
+    )
     kept = await client.post(address, data={"key": key, "choice": choice, "seen": "1"}, headers=PART)
     assert "We keep answers and times." in kept.text  # what was held is taken; then it is asked anew
     assert len((await session.scalars(select(Annotation))).all()) == 1
@@ -129,12 +132,11 @@ async def test_new_guidelines_are_marked_block_by_block_until_they_are_read(
     there = await scene(session, tasks=2)
     base, person = f"/projects/{there.project.public_id}", await person_of(session, there)
     await sign_in(client, session, person)
-    page = (await client.get(f"{base}/annotate")).text
+    page = (await client.get(f"{base}/guidelines")).text
     assert "You have not said yet that you have read these." in page
     read = await client.post(f"{base}/guidelines/read", data={"version": "1"}, headers=PART)
     assert "Be fair." in read.text
     assert "have read" not in read.text
-    assert "data-news" not in (await client.get(f"{base}/annotate")).text
     await change_guidelines(session, there.project.id, "Be fair.\n\nSay why.", None)
     letters = (await session.scalars(select(InboxItem))).all()
     assert [(one.user_id, one.kind.value, one.subject) for one in letters] == [(person.id, "guidelines", "2")]
@@ -144,8 +146,11 @@ async def test_new_guidelines_are_marked_block_by_block_until_they_are_read(
     assert "Say why, briefly." in marked
     assert "Be fair." not in marked
     assert "data-news" in page
+    assert '<ins class="change">' not in page.split('id="task"')[1].split("</section>")[0]
     await client.post(f"{base}/guidelines/read", data={"version": "9"})  # no further than there are
     assert (await place_of(session, person)).guidelines_read == 3
     unread = select(InboxItem).where(InboxItem.read_at.is_(None))
     assert (await session.scalars(unread)).all() == []  # the letter of version 2 gave way to that of 3, which is read
-    assert '<ins class="change">' not in (await client.get(f"{base}/guidelines")).text
+    page = (await client.get(f"{base}/annotate")).text
+    assert "data-news" not in page
+    assert '<ins class="change">' not in page
