@@ -79,7 +79,7 @@ class Reason(StrEnum):
 
     @property
     def sentence(self) -> str:
-        return WHY[self]
+        return _(WHY[self])
 
 
 WHY = {
