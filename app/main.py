@@ -14,7 +14,7 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations.routes import answers, inbox, reviewing, trying, workspace, writing
+from app.annotations.routes import about_me, answers, inbox, reviewing, trying, workspace, writing
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -60,6 +60,7 @@ PAGES: list[APIRouter] = [
     checkpoints.router,
     completions.router,
     answers.router,
+    about_me.router,
     inbox.router,
     reviewing.router,
     quality.router,

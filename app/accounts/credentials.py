@@ -125,9 +125,14 @@ def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
     is_stale = func.coalesce(entries.c.seen_at < func.now() - STALE, true())
     letters = select(INBOX.c.id).where(INBOX.c.user_id == USERS.c.id, INBOX.c.read_at.is_(None)).correlate(USERS)
     unread = select(func.count()).select_from(letters.limit(literal_column(str(MOST_UNREAD))).subquery("letters"))
-    user.append(unread.scalar_subquery().label("unread"))
     asked = (
-        select(*user, entries.c.id.label("entry_id"), is_stale.label("is_stale"), *brought)
+        select(
+            *user,
+            unread.scalar_subquery().label("unread"),
+            entries.c.id.label("entry_id"),
+            is_stale.label("is_stale"),
+            *brought,
+        )
         .join(entries, entries.c.user_id == USERS.c.id)
         .where(entries.c.token_hash == bindparam("credential"), counts, USERS.c.disabled_at.is_(None))
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, OwnAccount
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
@@ -205,6 +205,17 @@ async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
         .order_by(Project.name, Project.id)
     )
     return list(await session.execute(found))
+
+
+async def about_raters(session: AsyncSession, project_id: int) -> list[Any]:
+    """What people told about themselves, with their pseudonyms, in the order of these."""
+    asked = (
+        select(OwnAccount, Membership.pseudonym)
+        .join(Membership, (Membership.user_id == OwnAccount.user_id) & (Membership.project_id == OwnAccount.project_id))
+        .where(OwnAccount.project_id == project_id)
+        .order_by(Membership.pseudonym)
+    )
+    return list(await session.execute(asked.limit(10_000)))
 
 
 async def arriving(session: AsyncSession, project_id: int) -> int:

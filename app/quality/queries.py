@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.tables import Membership
 from app.annotations.kinds import in_words
 from app.annotations.tables import Annotation, AnnotationState
-from app.projects.queries import local_day_in_sql
 from app.projects.rules import day_begins, last_days
 from app.projects.tables import Project
 from app.quality.rules import hits
@@ -69,7 +68,7 @@ class Quota:
 
 async def my_quotas(session: AsyncSession, person_id: int, project_id: int | None) -> list[Quota]:
     """Of the projects that a person is in, or of one of them."""
-    today = local_day_in_sql(Project.zone)
+    today = cast(func.timezone(Project.zone, func.now()), Date)
     asked = (
         select(
             Project.public_id,

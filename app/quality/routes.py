@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from app.accounts.access import Access, in_person, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.answering import kept_body
+from app.annotations.asking import asking
 from app.annotations.forms import PostedForm
 from app.annotations.history import my_talks
 from app.annotations.kinds import in_words
 from app.annotations.queries import on_screen
-from app.annotations.routes.screens import asking
 from app.database import Session
 from app.errors import DomainError, Invalid, NotFound
 from app.pages import redirect, respond

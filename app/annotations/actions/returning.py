@@ -41,7 +41,7 @@ async def return_answer(
         raise OwnAnswer
     if found.state not in CHANGEABLE:
         raise NotToBeChanged
-    found.returned_at = func.now()  # type: ignore[assignment]
+    found.returned_at = func.now()
     await _say(session, found, reviewer_id, RemarkKind.returned, text)
     await tell(session, [found.annotator_id], project_id, Letter.returned, found.public_id)
     return found

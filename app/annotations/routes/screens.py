@@ -2,7 +2,6 @@
 
 import logging
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,23 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
+from app.annotations.asking import Screen, asking, last
 from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
-from app.annotations.kinds import OnScreen, blocks_of, fields_from, in_words
+from app.annotations.kinds import fields_from, in_words
 from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
-from app.projects.protocols import ProtocolBody
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
 from app.quality.queries import lesson_of
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.queries import guidelines_html, protocol_body
-from app.translation import _
 
 log = logging.getLogger("hone.annotate")
 PAGE = "annotations/annotate.html"
-Screen = dict[str, Any]
 
 
 async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more: bool = True) -> Screen:
@@ -59,27 +56,6 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
         "given": shown.used - 1,
         "most": shown.most,
     }
-
-
-def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
-    """What every screen with a question on it needs. said: values of the form's fields. Words used in loops are
-    translated once."""
-    title, blocks = blocks_of(protocol, answers)
-    return {
-        "kind": protocol.kind,
-        "title": title,
-        "blocks": blocks,
-        "answers": answers,
-        "said": said,
-        "typed": last(said, "justification"),
-        "answer_word": _("Answer"),
-        "tie_word": _("tie"),
-        "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},
-    }
-
-
-def last(said: dict[str, list[str]], name: str) -> str:
-    return (said.get(name) or [""])[-1]
 
 
 def editing(access: Access, mine: MyAnswer) -> Screen:
@@ -118,7 +94,7 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"))
+    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news", "remark"))
     return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
 
 

@@ -26,8 +26,8 @@ async def read_consent(request: Request, access: Own, session: Session) -> Respo
     """The text, and whether and when one agreed to it."""
     project = await get_project(session, access.of_project())
     text = await newest_consent(session, project.id)
-    given = {"given": access.consent_given, "declined": False}
-    return respond(request, "projects/consent.html", None, project=project, text=text, **given)
+    given = access.consent_given
+    return respond(request, "projects/consent.html", None, project=project, text=text, given=given, declined=False)
 
 
 @router.post("/projects/{project}/consent")
