@@ -12,7 +12,7 @@ from app.annotations.asking import asking
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import from_fields, read_kept
 from app.database import Session
-from app.errors import Invalid, NotFound
+from app.errors import Conflict, Invalid
 from app.pages import redirect, respond
 from app.projects.about_you import START, edited, entries_of, form_of
 from app.projects.actions import change_about_you
@@ -27,6 +27,11 @@ Own = Annotated[Access, may(Permission.annotation_own)]
 Editor = Annotated[Access, may(Permission.project_edit)]
 
 
+class NothingAsked(Conflict):
+    code = "nothing-asked"
+    sentence = _("This project asks nothing about you any more. What you wrote was not kept.")
+
+
 @router.get("/projects/{project}/about-me")
 async def show_about_me(request: Request, access: Own, session: Session) -> Response:
     """The project's form with what I said in it; or that there is none."""
@@ -38,7 +43,7 @@ async def save_about_me(request: Request, access: Own, session: Session) -> Resp
     """Kept, if I agree to that; or the page again with what I said."""
     page = await _about_me(session, access)
     if page["form"] is None:
-        raise NotFound
+        raise NothingAsked
     fields = PostedForm.from_raw(await request.body()).fields
     agreed = fields.pop("consent", None)
     refusal = None if agreed else _("It is kept only if you agree to that. Tick the box, or leave everything as it is.")

@@ -23,7 +23,7 @@ async def test_a_form_is_filled_in_part_changed_and_deleted(client: httpx.AsyncC
     person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
     await sign_in(client, session, person)
     assert "asks nothing about you" in (await client.get(f"{base}/about-me")).text
-    assert (await client.post(f"{base}/about-me", data={"consent": "true"})).status_code == 404
+    assert (await client.post(f"{base}/about-me", data={"consent": "true"})).status_code == 409
     await change_about_you(session, there.project.id, form_of(START), None)
     page = (await client.get(f"{base}/about-me")).text
     assert "How old are you?" in page
