@@ -78,6 +78,11 @@ document.addEventListener("pointermove", (event) => {
 const host = {
   says,
   speak: (words) => (spoken.textContent = words),
+  tell,
+  send: (url, body) => {
+    tell(says.saysSending);
+    outbox.put({ kind: "turn", screen: screenOf(task()), url, body, type: FORM });
+  },
   mark: (handle) => {
     for (const answer of task().querySelectorAll("[data-answer]")) {
       const isIt = answer.dataset.answer === handle;
@@ -154,16 +159,29 @@ function answered(entry, status, text) {
   signIn.close();
   if (entry.kind === "draft") return drafts.answered(entry, status, text);
   const isHere = entry.screen === screenOf(task());
+  if (entry.kind === "turn") return isHere && turned(entry, status, text);
   if (status < 300) {
     if (isHere || task().dataset.mode === "waiting") return swap(task(), text, "outerHTML");
     const time = new DOMParser().parseFromString(text, "text/html").querySelector("[data-saved]")?.dataset.saved;
     return tell(`${says.saysSaved} ${time || ""}`);
   }
+  refuse(text);
+  for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
+  armed = true;
+}
+
+function refuse(text) {
   tell("");
   swap(document.getElementById("refusal"), text, "innerHTML");
-  for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
   document.getElementById("refusal").scrollIntoView({ block: "nearest" });
-  armed = true;
+}
+
+// A step of a conversation: only that is drawn anew.
+function turned(entry, status, text) {
+  tell("");
+  if (status >= 300) refuse(text);
+  else document.getElementById("refusal").replaceChildren();
+  blocks.find((one) => one.turned)?.turned(entry, status, text);
 }
 
 // Nothing went through: what was chosen stays marked, and may still be chosen differently.
@@ -279,7 +297,8 @@ document.addEventListener("keydown", (event) => {
   if (target.matches(TYPING)) {
     if (key === "Escape") target.blur();
     const isLine = key === "Enter" && !target.matches("textarea"); // in a text, Enter is a new line
-    if (isLine && block?.element.contains(target)) event.preventDefault(), enter();
+    const isAsked = block?.element.contains(target) || target.closest("[data-judge]");
+    if (isLine && block && isAsked) event.preventDefault(), enter();
     return;
   }
   if (signIn.open) return;

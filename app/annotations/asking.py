@@ -10,8 +10,7 @@ Screen = dict[str, Any]
 
 
 def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
-    """What every screen with a question on it needs. said: values of the form's fields. Words used in loops are
-    translated once."""
+    """What every screen with a question on it needs. said: values of the form's fields."""
     title, blocks = blocks_of(protocol, answers)
     return {
         "kind": protocol.kind,
@@ -20,6 +19,12 @@ def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list
         "answers": answers,
         "said": said,
         "typed": last(said, "justification"),
+    } | words_of_page()
+
+
+def words_of_page() -> Screen:
+    """Words that stand in loops, translated once."""
+    return {
         "answer_word": _("Answer"),
         "tie_word": _("tie"),
         "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},

@@ -65,7 +65,7 @@ async def test_a_returned_answer_is_found_in_the_inbox_changed_by_a_key_and_answ
     await pictured(page, "inbox")
     await page.get_by_role("link", name="A reviewer returned an answer of yours.").focus()
     await page.keyboard.press("Enter")
-    await expect(page.locator(".talk")).to_contain_text("Please look again.")
+    await expect(page.locator(".remarks")).to_contain_text("Please look again.")
     await pictured(page, "returned")
     await page.get_by_role("link", name="Change", exact=True).focus()
     await page.keyboard.press("Enter")
@@ -80,7 +80,7 @@ async def test_a_returned_answer_is_found_in_the_inbox_changed_by_a_key_and_answ
         kinds = [one.kind.value for one in await session.scalars(select(Remark).order_by(Remark.id))]
         assert kinds == ["returned", "changed"]
     await page.goto(f"{site.address}/projects/{site.there.project.public_id}/answers/{said.public_id}")
-    await expect(page.locator(".talk")).to_contain_text("changed the answer")
+    await expect(page.locator(".remarks")).to_contain_text("changed the answer")
     await expect(page.get_by_role("link", name="Inbox 1 unread")).to_be_visible()
 
 

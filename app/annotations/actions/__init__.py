@@ -1,6 +1,7 @@
 """What happens to annotations, by verb."""
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
+from app.annotations.actions.conversing import ask_again, judge_turn, send_message
 from app.annotations.actions.drafting import Draft, save_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
@@ -16,10 +17,13 @@ __all__ = [
     "PromptIsHere",
     "Saved",
     "answer_back",
+    "ask_again",
     "edit",
+    "judge_turn",
     "reply",
     "return_answer",
     "save_draft",
+    "send_message",
     "set_aside",
     "settle_prompt",
     "submit",

@@ -10,6 +10,8 @@ from app.accounts.access import Access, may
 from app.accounts.actions.inbox import mark_read
 from app.accounts.permissions import Permission
 from app.annotations.actions import answer_back, withdraw
+from app.annotations.asking import words_of_page
+from app.annotations.conversations import shown_conversation
 from app.annotations.forms import RemarkForm, Search
 from app.annotations.history import kinds_of, searched, talk_about
 from app.annotations.kinds import in_words, read_kept
@@ -69,12 +71,17 @@ async def shown_whole(session: Session, answer: MyAnswer) -> dict[str, Any]:
         )
         for number, body, at in await versions_of(session, answer.annotation)
     ]
-    return {
+    talk = None
+    if answer.protocol.needs_turns:
+        said, protocol = answer.annotation, answer.protocol
+        talk = await shown_conversation(session, said.task_id, said.annotator_id, protocol, is_over=True)
+    return words_of_page() | {
         "answer": answer,
         "versions": versions,
         "marked": marked_in(answer.annotation.body, answer.annotation.sides, answer.shown, answer.protocol),
         "written": read_kept(answer.annotation.body).written(),
-        "talk": await talk_about(session, answer.annotation),
+        "talk": talk,
+        "remarks": await talk_about(session, answer.annotation),
     }
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
 from app.annotations.asking import Screen, asking, last
+from app.annotations.conversations import shown_conversation
 from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import fields_from, in_words
@@ -46,8 +47,12 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     answers = await on_screen(
         session, protocol, shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order]
     )
+    talk = None
+    if protocol.needs_turns:
+        talk = await shown_conversation(session, shown.task_id, access.person.id, protocol)
     return asking(protocol, answers, fields_from(shown.draft)) | {
         "mode": "task",
+        "talk": talk,
         "address": f"/projects/{access.project}/annotate/{shown.task}",
         "key": shown.key,
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
@@ -58,10 +63,14 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     }
 
 
-def editing(access: Access, mine: MyAnswer) -> Screen:
+async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Screen:
     """An answer of one's own, whole, as a form that changes it."""
     said = mine.annotation
+    talk = None
+    if mine.protocol.needs_turns:
+        talk = await shown_conversation(session, said.task_id, said.annotator_id, mine.protocol, is_over=True)
     return asking(mine.protocol.of_prompt(mine.tags), mine.shown, mine.said) | {
+        "talk": talk,
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
         "annotation": said.public_id,
@@ -94,7 +103,9 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news", "remark"))
+    said_nothing = dict.fromkeys(
+        ("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news", "remark", "talk")
+    )
     return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
 
 
