@@ -81,7 +81,9 @@ async def argue_task(request: Request, task: UUID, access: Reviewer, session: Se
     form, errors = filled(Argument, beside)
     found, protocol = page["found"], page["protocol"]
     try:
-        body = await kept_body(session, posted.body(), protocol, [0], found.ids)
+        body = await kept_body(
+            session, posted.body(), protocol, [0], found.ids, task_id=found.task.id, person_id=access.person.id
+        )
     except DomainError as refusal:
         errors = errors | {"": str(refusal)}
     if form is None or errors:
