@@ -1,5 +1,6 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without this
 // module: every choice is an ordinary button of an ordinary form.
+import { CARE_KEYS, cover, isCovered, isReporting, waits } from "./annotate-care.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { openOutbox } from "./annotate-outbox.js";
 import { blocksIn } from "./kinds/index.js";
@@ -52,11 +53,13 @@ function arrive({ isFirst = false } = {}) {
   for (const hidden of now.querySelectorAll("[data-guidelines], [data-keys]")) hidden.hidden = false;
   showGuidelines(guidelinesAreOpen());
   arrange();
+  const covered = cover(now);
   if (!isFirst) {
     window.scrollTo(0, 0);
     now.focus({ preventScroll: true });
     const title = now.querySelector("h1").textContent;
-    spoken.textContent = now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title;
+    const said = now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title;
+    spoken.textContent = covered ? `${said}. ${covered}` : said;
   }
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
@@ -289,7 +292,9 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
+  if (isReporting()) return;
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && blocks.length && !event.repeat && !signIn.open) {
+    if (isCovered()) return;
     event.preventDefault();
     return enter();
   }
@@ -304,7 +309,8 @@ document.addEventListener("keydown", (event) => {
   if (signIn.open) return;
   if (key === "?") return document.getElementById("keys").togglePopover();
   if (document.querySelector(":popover-open")) return;
-  if (block && armed && asks(event)) return event.preventDefault();
+  if (waits(key)) return;
+  if (block && armed && !isCovered() && asks(event)) return event.preventDefault();
   const now = task();
   const name = CSS.escape(key.toUpperCase());
   const button = now.querySelector(`button[data-press="${name}"], button[data-also="${name}"]`);
@@ -314,6 +320,7 @@ document.addEventListener("keydown", (event) => {
     escape: () => now.querySelector("[data-forward]") && go(now.querySelector("[data-forward]").getAttribute("href")),
     g: toggleGuidelines,
     r: openReason,
+    ...CARE_KEYS,
   }[key.toLowerCase()];
   if (!button && !does) return;
   event.preventDefault();

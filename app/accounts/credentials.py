@@ -55,6 +55,7 @@ LEADS_TO_PROJECT = {
     "run": "runs",
     "evaluation": "evaluations",
     "schedule": "schedules",
+    "report": "reports",
 }
 
 

@@ -105,6 +105,7 @@ class Membership(Base):
     the guidelines that they said they have read; empty: none yet.
 
     pseudonym: the only name that exports and engineers see; it does not join across projects.
+    care: categories of sensitive prompts that they opted into, a set as `projects.care` has them.
     """
 
     __tablename__ = "memberships"
@@ -121,6 +122,7 @@ class Membership(Base):
     pseudonym: Mapped[str]
     lanes: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=text("'{0}'"), default=lambda: [0])
     daily_limit: Mapped[int | None]  # answers a day; empty: the project's own
+    care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()
     paused_at: Mapped[datetime | None]
     consent_at: Mapped[datetime | None]

@@ -45,12 +45,16 @@ async def on_screen(
 
 @dataclass(frozen=True)
 class MyAnswer:
-    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same. tags: of the
-    prompt."""
+    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
+
+    tags, care: of the prompt. categories: of the project, as they are stored.
+    """
 
     annotation: Annotation
     task: UUID
     tags: list[str]
+    care: int
+    categories: list[dict[str, Any]]
     turns: list[tuple[str, str]]
     shown: list[OnScreen]
     protocol: ProtocolBody
@@ -81,6 +85,8 @@ def shown_answers(project_id: int) -> Select[Any]:
             Annotation,
             Task.public_id.label("task"),
             Prompt.tags,
+            Prompt.care,
+            Project.care.label("categories"),
             func.jsonb_path_query_array(Prompt.messages, cast("$[*].role", JSONPATH)).label("roles"),
             Prompt.rendered,
             what.c.ids,
@@ -135,6 +141,8 @@ async def mine(
     said: Annotation,
     task: UUID,
     tags: list[str],
+    care: int,
+    categories: list[dict[str, Any]],
     roles: list[str],
     rendered: list[str],
     ids: list[int] | None,
@@ -148,6 +156,8 @@ async def mine(
         annotation=said,
         task=task,
         tags=tags,
+        care=care,
+        categories=categories,
         turns=list(zip(roles, rendered, strict=True)),
         shown=shown,
         protocol=protocol,

@@ -25,8 +25,7 @@ from app.markup import render_markdown
 from app.projects.protocols import ConversationProtocol
 from app.prompts.queries import near_prompts, root_of
 from app.prompts.rules import turn_key, words_of
-from app.tasks.actions.claiming import lease_time
-from app.tasks.actions.hot import ME, PROJECT
+from app.tasks.actions.hot import ME, PROJECT, lease_time
 from app.tasks.queries import protocol_body
 from app.translation import _
 
@@ -59,7 +58,7 @@ class NotAnsweredYet(Conflict):
 
 class ConversationFull(Conflict):
     code = "conversation-full"
-    sentence = _("A conversation here ends after {most} turns. Finish it.")
+    sentence = _("A conversation here ends after turn {most}. Finish it.")
 
 
 # The slot that this person holds under this key, and a longer lease: whoever talks is at work. One that has run out

@@ -19,6 +19,7 @@ from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
+from app.projects.care import categories_of, members_of, offered
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
 from app.quality.queries import lesson_of
 from app.tasks.actions import Showing, Waiting, claim
@@ -26,6 +27,10 @@ from app.tasks.queries import guidelines_html, protocol_body
 
 log = logging.getLogger("hone.annotate")
 PAGE = "annotations/annotate.html"
+NOTHING_SAID = (
+    *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
+    *("remark", "talk", "care", "used_up"),
+)
 
 
 async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more: bool = True) -> Screen:
@@ -36,7 +41,8 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
         why = await why_nothing(session, access, shown)
-        return {"mode": "waiting", "why": why, "given": shown.used, "most": shown.most}
+        figures = {"given": shown.used, "most": shown.most, "used_up": shown.used_up}
+        return {"mode": "waiting", "why": why} | figures
     return await task_screen(session, access, shown)
 
 
@@ -58,6 +64,7 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
         "rev": shown.draft_rev,
         "guidelines_id": shown.guidelines_id,
+        "care": shown.care,
         "given": shown.used - 1,
         "most": shown.most,
     }
@@ -79,6 +86,7 @@ async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Scre
         "words": mine.words,
         "submitted_at": said.submitted_at,
         "guidelines_id": said.guidelines_id,
+        "care": members_of(mine.care, categories_of(mine.categories)),
     }
 
 
@@ -86,8 +94,9 @@ async def whole_page(request: Request, session: AsyncSession, access: Access, sc
     """The page with its navigation and the guidelines that the task is answered under."""
     project = await get_project(session, access.of_project())
     guidelines = await guidelines_shown(session, access, *await _guidelines(session, access, screen))
-    context = blank(access) | {"project": project, "guidelines": guidelines} | screen
-    context["has_news"] = guidelines["is_new"]
+    page = {"project": project, "guidelines": guidelines, "has_news": guidelines["is_new"]}
+    page["categories"] = [(one.key, one.name) for one in offered(categories_of(project.care))]
+    context = blank(access) | page | screen
     return respond(request, PAGE, None, **context)
 
 
@@ -103,9 +112,7 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(
-        ("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news", "remark", "talk")
-    )
+    said_nothing = dict.fromkeys(NOTHING_SAID)
     return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
 
 

@@ -10,17 +10,20 @@ from app.projects.actions.people import (
     read_guidelines,
 )
 from app.projects.actions.projects import (
+    CategoryInUse,
     EditedMeanwhile,
     change_guidelines,
     change_protocol,
     comparison_protocol,
     count_projects,
     create_project,
+    edit_care,
     edit_project,
     locked,
 )
 
 __all__ = [
+    "CategoryInUse",
     "ConsentChanged",
     "EditedMeanwhile",
     "agree",
@@ -31,6 +34,7 @@ __all__ = [
     "comparison_protocol",
     "count_projects",
     "create_project",
+    "edit_care",
     "edit_project",
     "locked",
     "note_consent",

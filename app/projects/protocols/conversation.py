@@ -68,7 +68,7 @@ class ConversationProtocol(Asked):
     @model_validator(mode="after")
     def can_be_led(self) -> Self:
         if self.least > self.most:
-            raise ValueError(_("a conversation of at least {least} turns cannot end after {most}").format(**vars(self)))
+            raise ValueError(_("turns at least ({least}) are more than turns at most ({most})").format(**vars(self)))
         for answers in set(self.answers):
             self.asked_of(answers)  # its rules are those of the kind that a turn is judged by
         return self
