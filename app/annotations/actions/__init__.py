@@ -2,7 +2,7 @@
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
 from app.annotations.actions.conversing import ask_again, judge_turn, send_message
-from app.annotations.actions.drafting import Draft, save_draft
+from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
 from app.annotations.actions.returning import answer_back, reply, return_answer
@@ -23,6 +23,7 @@ __all__ = [
     "reply",
     "return_answer",
     "save_draft",
+    "save_edit_draft",
     "send_message",
     "set_aside",
     "settle_prompt",
