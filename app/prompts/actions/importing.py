@@ -22,6 +22,7 @@ from app.prompts.forms import NewPrompt, Outcome, Report, as_prompt
 from app.prompts.jobs import PromptsArrived
 from app.prompts.rules import text_of
 from app.prompts.tables import Import, Use
+from app.translation import stored_in_english
 
 CHUNK = 500  # lines written at once, and no more than this many letters of prompts:
 CHUNK_LETTERS = 1_000_000
@@ -31,6 +32,7 @@ IN_MEMORY = 16_000_000  # bytes of a file that has been read; more lie on disk u
 Line = Illustrated[NewPrompt]
 
 
+@stored_in_english
 async def import_prompts(
     session: AsyncSession,
     project_id: int,
