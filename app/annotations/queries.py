@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
@@ -46,7 +46,8 @@ async def on_screen(
 class MyAnswer:
     """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
 
-    tags, care: of the prompt. categories: of the project, as they are stored.
+    tags, care: of the prompt. categories: of the project, as they are stored. draft: what was typed to change it and
+    not sent.
     """
 
     annotation: Annotation
@@ -60,6 +61,7 @@ class MyAnswer:
     said: dict[str, list[str]]
     words: str
     is_open: bool
+    draft: EditDraft | None
 
 
 def my_answers(project_id: int, person_id: int) -> Select[Any]:
@@ -86,11 +88,13 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
             what.c.ids,
             what.c.htmls,
             (age <= Project.edit_minutes).label("is_open"),
+            EditDraft,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Project, Project.id == Annotation.project_id)
         .join(what, true())  # a task may show no completion
+        .outerjoin(EditDraft, EditDraft.annotation_id == Annotation.id)
         .where(Annotation.project_id == project_id, Annotation.annotator_id == person_id)
     )
 
@@ -130,6 +134,7 @@ async def mine(
     ids: list[int] | None,
     htmls: list[str] | None,
     is_open: bool,
+    draft: EditDraft | None,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
@@ -146,6 +151,7 @@ async def mine(
         said=fields_of(said.body, said.sides, shown),
         words=in_words(said.body, said.sides, protocol),
         is_open=is_open and said.state in (AnnotationState.live, AnnotationState.surplus),
+        draft=draft,
     )
 
 
