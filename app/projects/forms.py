@@ -145,6 +145,12 @@ class GuidelinesEdit(Form):
     markdown: Markdown
 
 
+class ConsentGiven(Form):
+    """version: of the text that was read."""
+
+    version: int
+
+
 class ProtocolEdit(Form):
     """version: of the protocol that the editor saw."""
 
