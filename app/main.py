@@ -38,6 +38,7 @@ from app.tasks import api as tasks_api
 from app.tasks import routes as tasks
 from app.training import api as training_api
 from app.training import routes as training
+from app.translation import LANGUAGES, catalogue_of
 from app.version import RELEASE
 
 # Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
@@ -92,6 +93,8 @@ API: list[APIRouter] = [
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     journal.set_up(get_settings().log_level)
+    for language in LANGUAGES:  # now, and not while the first reader of a language waits
+        catalogue_of(language)
     yield
     await database.dispose()
 
