@@ -9,7 +9,7 @@ const ARMED_AFTER = 400; // milliseconds after a task is painted, unless the han
 const HAND_MOVED = 8; // pixels: more than a hand that only finishes its double click
 const TYPING = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
-const BESIDE = ["key", "version", "kind", "parts", "seen"]; // go along with an answer and are no part of it
+const BESIDE = ["key", "version", "kind", "parts", "seen", "over"]; // go along with an answer and are no part of it
 const FORM = "application/x-www-form-urlencoded";
 
 const workspace = document.getElementById("workspace");
@@ -149,6 +149,7 @@ function choose(button) {
   const said = new URLSearchParams(new FormData(asked));
   if (button.name) said.set(button.name, button.value);
   said.set("seen", seen());
+  if (task().dataset.mode === "edit") said.set("over", drafts.revs());
   for (const other of asked.querySelectorAll(".chosen")) other.classList.remove("chosen");
   button.classList.add("chosen");
   tell(says.saysSending);
@@ -223,7 +224,7 @@ function tell(words) {
 document.addEventListener("input", (event) => event.target.closest("[data-choices]") && drafts.touched());
 
 setInterval(() => {
-  if (hasMoved && document.visibilityState === "visible") drafts.save();
+  if (hasMoved && document.visibilityState === "visible") drafts.stay();
   hasMoved = false;
 }, AT_WORK);
 

@@ -1,10 +1,11 @@
 """What may come in about an answer: from programs, from the browser's form, and drafts of either."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictInt, StringConstraints
 
 from app.annotations.kinds import Body, BodyForm, from_fields
 from app.annotations.kinds.base import Form
@@ -43,6 +44,9 @@ def storable(value: Any) -> Any:
     return value
 
 
+Revs = Annotated[list[Annotated[int, Field(ge=0, le=2**53)]], Field(max_length=100)]
+
+
 class NewDraft(Form):
     """What was typed so far. rev rises with each change; a late packet never overwrites newer words.
 
@@ -55,16 +59,26 @@ class NewDraft(Form):
     body: Annotated[dict[str, Any], AfterValidator(storable)]
 
 
+class NewEditDraft(Form):
+    """The same for an answer that is opened again. version: of the answer, as it was seen."""
+
+    version: StrictInt = Field(ge=1, le=2**31)
+    rev: StrictInt = Field(ge=1, le=2**53)
+    over: Revs
+    body: Annotated[dict[str, Any], AfterValidator(storable)]
+
+
 class PostedForm(Form):
     """The browser's form: what goes along with an answer, and the fields that its kind reads.
 
-    key: of a first answer. version: of the answer that an edit was made from. seen: version of the guidelines that
-    stand on the page.
+    key: of a first answer. version: of the answer that an edit was made from. over: revs of the drafts that an edit
+    grew out of, which it ends. seen: version of the guidelines that stand on the page.
     """
 
     kind: str = "comparison"
     key: UUID | None = None
     version: int | None = None
+    over: Annotated[Revs, BeforeValidator(lambda said: said.split(",") if said else [])] = Field(default_factory=list)
     seen: int = 0
     fields: dict[str, list[Annotated[str, StringConstraints(max_length=100_000)]]]
 
@@ -109,11 +123,42 @@ class PostedForm(Form):
         return from_fields(self.kind, self.fields)
 
 
-BESIDE = ("kind", "key", "version", "seen")
+BESIDE = ("kind", "key", "version", "over", "seen")
 
 
 class Reason(Form):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(without_nul)]
+
+
+class RemarkForm(Form):
+    """What is said about an answer afterwards, with its line breaks."""
+
+    text: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000), AfterValidator(without_nul)
+    ]
+
+
+def blank_is_none(value: Any) -> Any:
+    """A browser sends a field that was left empty as an empty text."""
+    return None if value == "" else value
+
+
+class Search(Form):
+    """What is looked for among one's own answers. q: words that all occur in it: in the prompt, in the answers that
+    were judged, in what one wrote, in remarks. since, until: local days. returned: only those that ever were."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(without_nul)] = ""
+    kind: Annotated[str | None, BeforeValidator(blank_is_none)] = None
+    since: Annotated[date | None, BeforeValidator(blank_is_none)] = None
+    until: Annotated[date | None, BeforeValidator(blank_is_none)] = None
+    returned: bool = False
+    cursor: Annotated[str | None, Field(max_length=500)] = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything is looked for at all."""
+        return bool(self.q or self.kind or self.since or self.until or self.returned)
 
 
 class SkipForm(Form):

@@ -6,23 +6,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, func, select, true
+from sqlalchemy import Row, Select, cast, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft, OwnAccount
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
 from app.projects.protocols import ProtocolBody
-from app.projects.tables import Guidelines, Project, Protocol
+from app.projects.tables import Batch, BatchState, Guidelines, Project, ProjectState, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
-from app.tasks.tables import Task, TaskCompletion
+from app.tasks.tables import Skip, Slot, SlotState, Task, TaskCompletion
 
 
 async def on_screen(
@@ -46,7 +47,8 @@ async def on_screen(
 class MyAnswer:
     """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
 
-    tags, care: of the prompt. categories: of the project, as they are stored.
+    tags, care: of the prompt. categories: of the project, as they are stored. draft: what was typed to change it and
+    not sent.
     """
 
     annotation: Annotation
@@ -60,10 +62,16 @@ class MyAnswer:
     said: dict[str, list[str]]
     words: str
     is_open: bool
+    draft: EditDraft | None
 
 
 def my_answers(project_id: int, person_id: int) -> Select[Any]:
     """One's own answers with all that is needed to show them again; order and page are the caller's."""
+    return shown_answers(project_id).where(Annotation.annotator_id == person_id)
+
+
+def shown_answers(project_id: int) -> Select[Any]:
+    """Anybody's answers as `mine` shows them: for a page that asks whose they are."""
     what = (
         select(
             func.array_agg(aggregate_order_by(Completion.id, TaskCompletion.number)).label("ids"),
@@ -85,13 +93,15 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
             Prompt.rendered,
             what.c.ids,
             what.c.htmls,
-            (age <= Project.edit_minutes).label("is_open"),
+            ((age <= Project.edit_minutes) | Annotation.returned_at.is_not(None)).label("is_open"),
+            EditDraft,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Project, Project.id == Annotation.project_id)
         .join(what, true())  # a task may show no completion
-        .where(Annotation.project_id == project_id, Annotation.annotator_id == person_id)
+        .outerjoin(EditDraft, EditDraft.annotation_id == Annotation.id)
+        .where(Annotation.project_id == project_id)
     )
 
 
@@ -118,6 +128,18 @@ async def my_answer(session: AsyncSession, project_id: int, person_id: int, anno
     return await mine(session, *row)
 
 
+async def one_answer(session: AsyncSession, project_id: int, annotation: UUID) -> MyAnswer:
+    """Anybody's answer, for reviewers.
+
+    :raises NotFound: no such answer in this project.
+    """
+    asked = shown_answers(project_id).where(Annotation.public_id == annotation)
+    row = (await session.execute(asked)).one_or_none()
+    if row is None:
+        raise NotFound
+    return await mine(session, *row)
+
+
 async def mine(
     session: AsyncSession,
     said: Annotation,
@@ -130,6 +152,7 @@ async def mine(
     ids: list[int] | None,
     htmls: list[str] | None,
     is_open: bool,
+    draft: EditDraft | None,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
@@ -146,6 +169,7 @@ async def mine(
         said=fields_of(said.body, said.sides, shown),
         words=in_words(said.body, said.sides, protocol),
         is_open=is_open and said.state in (AnnotationState.live, AnnotationState.surplus),
+        draft=draft,
     )
 
 
@@ -156,11 +180,58 @@ async def my_answer_to(session: AsyncSession, project_id: int, person_id: int, t
     return None if row is None else await mine(session, *row)
 
 
+async def pseudonym_of(session: AsyncSession, project_id: int, person_id: int) -> str | None:
+    """The name that others know somebody by in this project."""
+    asked = select(Membership.pseudonym).where(Membership.project_id == project_id, Membership.user_id == person_id)
+    return await session.scalar(asked)
+
+
 async def versions_of(session: AsyncSession, annotation: Annotation) -> list[tuple[int, dict[str, Any], datetime]]:
     """Versions that edits replaced, oldest first: number, body, when it was replaced."""
     asked = select(AnnotationVersion).where(AnnotationVersion.annotation_id == annotation.id)
     found = await session.scalars(asked.order_by(AnnotationVersion.version))
     return [(one.version, one.body, one.at) for one in found]
+
+
+async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
+    """Open projects of this person in which a task waits for them: outside id and name.
+
+    What the hand-out looks at, without its order: a free slot of a lane of theirs, in a round that asks, of a task that
+    they have neither answered nor passed by.
+    """
+    theirs = aliased(Slot)
+    answered = select(theirs.id).where(theirs.task_id == Slot.task_id, theirs.annotator_id == person_id)
+    passed = select(Skip.task_id).where(Skip.task_id == Slot.task_id, Skip.annotator_id == person_id)
+    asks = select(Task.id).join(Batch, Batch.id == Task.batch_id)
+    asks = asks.where(Task.id == Slot.task_id, Batch.state.in_([state for state in BatchState if state.asks]))
+    free = select(Slot.id).where(
+        Slot.project_id == Project.id,
+        Slot.lane == func.any(Membership.lanes),
+        Slot.state == literal_column(str(int(SlotState.free))),
+        ~answered.exists(),
+        ~passed.exists(),
+        asks.exists(),
+    )
+    roles = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
+    found = (
+        select(Project.public_id, Project.name)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.user_id == person_id, Membership.role.in_(roles), Membership.paused_at.is_(None))
+        .where(Project.state == ProjectState.open, free.exists())
+        .order_by(Project.name, Project.id)
+    )
+    return list(await session.execute(found))
+
+
+async def about_raters(session: AsyncSession, project_id: int) -> list[Any]:
+    """What people told about themselves, with their pseudonyms, in the order of these."""
+    asked = (
+        select(OwnAccount, Membership.pseudonym)
+        .join(Membership, (Membership.user_id == OwnAccount.user_id) & (Membership.project_id == OwnAccount.project_id))
+        .where(OwnAccount.project_id == project_id)
+        .order_by(Membership.pseudonym)
+    )
+    return list(await session.execute(asked.limit(10_000)))
 
 
 async def arriving(session: AsyncSession, project_id: int) -> int:

@@ -1,5 +1,6 @@
-"""Arithmetic on single answers, and on the turns of a conversation."""
+"""Arithmetic on single answers, on the turns of a conversation, and on what people wait for."""
 
+import math
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
@@ -11,6 +12,14 @@ SHORTEST, LONGEST = 0.7, 10.0  # seconds
 def is_fast(seconds: float, characters: int) -> bool:
     """Whether an answer came quicker than its texts can be read."""
     return seconds < min(LONGEST, max(SHORTEST, characters / FASTEST_READER))
+
+
+def minutes_left(coming: int, made: int, minutes: float) -> int | None:
+    """About how many minutes until all that is coming is there, if it goes on as it did: `made` in the last `minutes`.
+
+    None: nothing was made, so nobody knows.
+    """
+    return None if made <= 0 or minutes <= 0 else max(1, math.ceil(coming * minutes / made))
 
 
 def messages_of(system: str, exchanges: Iterable[tuple[str, str | None]]) -> list[dict[str, Any]]:

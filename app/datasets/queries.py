@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, and_, cast, func, or_, select, true, type_coerce
+from sqlalchemy import Select, Uuid, and_, cast, func, or_, select, true, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -94,8 +94,11 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     by its key and by the outside id of the root that names it."""
     named = aliased(Root)
     answer = func.jsonb_build_object(
-        "id", Completion.public_id, "checkpoint", Checkpoint.public_id, "parts", Completion.parts
-    )
+        "id", Completion.public_id,
+        "checkpoint", Checkpoint.public_id,
+        "author", func.coalesce(Checkpoint.name, Completion.author),
+        "parts", Completion.parts,
+    )  # fmt: skip
     what = (
         select(
             type_coerce(func.jsonb_agg(aggregate_order_by(answer, TaskCompletion.number)), JSONB).label("answers"),
@@ -111,6 +114,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         "body", Annotation.body,
         "sides", func.to_jsonb(Annotation.sides),
         "rater", Membership.pseudonym,
+        "at", Annotation.submitted_at,
         "protocol", Protocol.version,
         "guidelines", Guidelines.version,
     )  # fmt: skip
@@ -131,7 +135,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.messages,
             Prompt.tags,
             Prompt.use,
-            (Prompt.retired_at.is_not(None) & ~of_card()).label("retired"),
+            (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
             what.c.answers,
             votes.c.votes,
         )
@@ -153,20 +157,18 @@ async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int
 
 
 def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:
-    """The question's conditions on tasks, one each. checkpoints: of a task's completions."""
-    conditions: list[Any] = [Task.purpose.in_(question.purposes), or_(Prompt.use.in_(question.uses), of_card())]
+    """The question's conditions on tasks, one each. checkpoints: of a task's completions.
+
+    A card is a prompt in name only, of no use and retired; what was said in conversations from it is narrowed turn by
+    turn (`datasets.lines`).
+    """
+    conditions: list[Any] = [Task.purpose.in_(question.purposes), or_(Prompt.use.in_(question.uses), Prompt.is_card)]
     if question.batches:
         conditions.append(Task.batch_id.in_(select(Batch.id).where(Batch.public_id.in_(question.batches))))
     if question.checkpoints:
         wanted = cast(list(question.checkpoints), ARRAY(Uuid))
-        conditions.append(or_(checkpoints.contained_by(wanted), of_card()))
+        conditions.append(or_(checkpoints.contained_by(wanted), Prompt.is_card))
     return conditions
-
-
-def of_card() -> ColumnElement[bool]:
-    """Whether a task begins from a card. The card is a prompt in name only, of no use and retired; what was said in
-    conversations from it is narrowed turn by turn (`datasets.lines`)."""
-    return Root.key.startswith("card:")
 
 
 def narrowed_votes(question: FreezeForm) -> list[Any]:

@@ -12,8 +12,9 @@ from app.accounts.access import Access
 from app.accounts.permissions import Permission, Role
 from app.accounts.tables import Membership
 from app.errors import NotFound
+from app.projects.changes import changes
 from app.projects.protocols import ProtocolBody, protocol_of
-from app.projects.tables import Batch, Guidelines, Project, ProjectState, Protocol
+from app.projects.tables import AboutYou, Batch, ConsentText, Guidelines, Project, ProjectState, Protocol
 
 # Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
 SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"))
@@ -112,7 +113,8 @@ async def newest_protocol(session: AsyncSession, project_id: int) -> Protocol:
 
 
 async def protocol_versions(session: AsyncSession, project_id: int) -> list[Protocol]:
-    """All versions that the project has asked under, the newest first. Version 0 is one of evaluations (`actions`)."""
+    """All versions that the project has asked under, the newest first. Version 0 is one of evaluations (`actions`),
+    versions below it are those that imported datasets were made under."""
     asked = select(Protocol).where(Protocol.project_id == project_id, Protocol.version > 0)
     return list(await session.scalars(asked.order_by(Protocol.version.desc()).limit(100)))
 
@@ -125,8 +127,8 @@ async def protocol_of_batch(session: AsyncSession, batch: Batch) -> ProtocolBody
 
 
 async def protocol_of_kind(session: AsyncSession, project_id: int, kind: str) -> Protocol | None:
-    """The project's newest protocol of a kind, if it has ever had one."""
-    of_kind = (Protocol.project_id == project_id, Protocol.body["kind"].astext == kind)
+    """The project's newest protocol of a kind, if it has ever had one; those that files were made under are not its."""
+    of_kind = (Protocol.project_id == project_id, Protocol.version >= 0, Protocol.body["kind"].astext == kind)
     return (await session.scalars(select(Protocol).where(*of_kind).order_by(Protocol.version.desc()).limit(1))).first()
 
 
@@ -134,6 +136,39 @@ async def newest_guidelines(session: AsyncSession, project_id: int) -> Guideline
     """The guidelines that new tasks are shown with."""
     asked = select(Guidelines).where(Guidelines.project_id == project_id).order_by(Guidelines.version.desc()).limit(1)
     return (await session.scalars(asked)).one()
+
+
+async def guidelines_of(session: AsyncSession, project_id: int, version: int) -> Guidelines | None:
+    """The project's guidelines of this version."""
+    asked = select(Guidelines).where(Guidelines.project_id == project_id, Guidelines.version == version)
+    return (await session.scalars(asked)).one_or_none()
+
+
+async def guidelines_shown(session: AsyncSession, access: Access, version: int, html: str) -> dict[str, Any]:
+    """Guidelines as a panel shows them: whether they are new to this person, and what changed since those they read.
+
+    pieces: empty where there is nothing to compare them with.
+    """
+    read = access.guidelines_read
+    is_new = bool(html) and (read or 0) < version
+    shown: dict[str, Any] = {"version": version, "html": html, "pieces": (), "is_new": is_new}
+    if is_new and read is not None:
+        old = await guidelines_of(session, access.of_project(), read)
+        new = await guidelines_of(session, access.of_project(), version)
+        shown["pieces"] = changes(old.markdown, new.markdown) if old and new else ()
+    return shown
+
+
+async def newest_consent(session: AsyncSession, project_id: int) -> ConsentText | None:
+    """The newest consent text, which may be empty; None: there never was one."""
+    asked = select(ConsentText).where(ConsentText.project_id == project_id).order_by(ConsentText.version.desc())
+    return (await session.scalars(asked.limit(1))).one_or_none()
+
+
+async def newest_about_you(session: AsyncSession, project_id: int) -> AboutYou | None:
+    """The newest form about people themselves; None: there never was one."""
+    asked = select(AboutYou).where(AboutYou.project_id == project_id).order_by(AboutYou.version.desc())
+    return (await session.scalars(asked.limit(1))).one_or_none()
 
 
 async def default_batch(session: AsyncSession, project_id: int) -> Batch:

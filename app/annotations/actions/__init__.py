@@ -2,9 +2,10 @@
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
 from app.annotations.actions.conversing import ask_again, judge_turn, send_message
-from app.annotations.actions.drafting import Draft, save_draft
+from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
+from app.annotations.actions.returning import answer_back, reply, return_answer
 from app.annotations.actions.submitting import submit
 
 __all__ = [
@@ -15,10 +16,14 @@ __all__ = [
     "KeyUsed",
     "PromptIsHere",
     "Saved",
+    "answer_back",
     "ask_again",
     "edit",
     "judge_turn",
+    "reply",
+    "return_answer",
     "save_draft",
+    "save_edit_draft",
     "send_message",
     "set_aside",
     "settle_prompt",

@@ -1,16 +1,19 @@
-"""Answers change after they were given: edited in the project's window, withdrawn, or set aside by a reviewer."""
+"""Answers change after they were given: edited in the project's window or when they were returned, withdrawn, or set
+aside by a reviewer."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.annotations.actions.answering import Saved, kept_body
 from app.annotations.actions.prompting import refuse_known_prompt, tell_of_prompt
+from app.annotations.actions.remarking import settle_return
 from app.annotations.kinds import BodyForm
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft
 from app.errors import Conflict, NotFound
 from app.projects.tables import Project
 from app.tasks.actions import reopen_slot
@@ -45,9 +48,18 @@ class NotToBeChanged(Conflict):
 
 
 async def edit(
-    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, version: int, body: BodyForm
+    session: AsyncSession,
+    project_id: int,
+    person_id: int,
+    annotation: UUID,
+    version: int,
+    body: BodyForm,
+    *,
+    over: Sequence[int] = (),
 ) -> Saved:
     """Replace one's own answer; the old version is kept. version: as it was seen. Repeating an edit changes nothing.
+
+    over: revs of the drafts that this edit grew out of. Another draft of it was typed elsewhere, and stays.
 
     :raises NotFound: no such answer of this person.
     :raises EditedMeanwhile: the answer has moved on from `version`.
@@ -61,6 +73,7 @@ async def edit(
     whose = {"task_id": found.task_id, "person_id": person_id}
     wanted = await kept_body(session, body, protocol, slots, completions, **whose)
     if wanted == found.body:
+        await _drop_draft(session, found, over)
         return await _saved(session, found)
     if version != found.version:
         raise EditedMeanwhile(found.version, found.body, wanted)
@@ -68,10 +81,18 @@ async def edit(
     old = {"annotation_id": found.id, "version": found.version, "project_id": project_id, "body": found.body}
     await session.execute(insert(AnnotationVersion).values(old | {"by_id": person_id}))
     found.body, found.version = wanted, found.version + 1
+    await settle_return(session, found)
     await session.flush()
+    await _drop_draft(session, found, over)
     await tell_of_prompt(session, wanted, found.id)
     await _note(session, "annotation.edited", found, person_id, version=found.version)
     return await _saved(session, found)
+
+
+async def _drop_draft(session: AsyncSession, found: Annotation, over: Sequence[int]) -> None:
+    if over:
+        mine = (EditDraft.annotation_id == found.id, EditDraft.rev.in_(over))
+        await session.execute(delete(EditDraft).where(*mine))
 
 
 async def _slots_of(session: AsyncSession, found: Annotation) -> list[int]:
@@ -105,7 +126,7 @@ async def set_aside(session: AsyncSession, project_id: int, annotation: UUID, *,
     :raises NotFound: no such answer in this project.
     """
     await _lock_place_of(session, project_id, annotation)
-    found = await _locked(session, project_id, annotation)
+    found = await locked(session, project_id, annotation)
     if found.state in CHANGEABLE:
         await _take_off(session, found, AnnotationState.set_aside, actor_id, reason)
     return await _saved(session, found)
@@ -114,7 +135,7 @@ async def set_aside(session: AsyncSession, project_id: int, annotation: UUID, *,
 async def _take_off(
     session: AsyncSession, found: Annotation, state: AnnotationState, actor_id: int, reason: str | None
 ) -> None:
-    was_live, found.state = found.state is AnnotationState.live, state
+    was_live, found.state, found.returned_at = found.state is AnnotationState.live, state, None
     await session.flush()
     if was_live and found.slot_id is not None:
         await reopen_slot(session, found.slot_id, without=found.annotator_id, reason=state.value)
@@ -133,7 +154,8 @@ async def _lock_place_of(session: AsyncSession, project_id: int, annotation: UUI
     await session.execute(slot.with_for_update(of=Slot, key_share=True))
 
 
-async def _locked(session: AsyncSession, project_id: int, annotation: UUID) -> Annotation:
+async def locked(session: AsyncSession, project_id: int, annotation: UUID) -> Annotation:
+    """:raises NotFound: no such answer in this project."""
     asked = (
         select(Annotation)
         .where(Annotation.project_id == project_id, Annotation.public_id == annotation)
@@ -147,16 +169,18 @@ async def _locked(session: AsyncSession, project_id: int, annotation: UUID) -> A
 
 
 async def _mine(session: AsyncSession, project_id: int, person_id: int, annotation: UUID) -> Annotation:
-    found = await _locked(session, project_id, annotation)
+    found = await locked(session, project_id, annotation)
     if found.annotator_id != person_id:
         raise NotFound
     return found
 
 
 async def _still_open(session: AsyncSession, found: Annotation) -> None:
-    """Whether its owner may still change an answer, by the database's clock."""
+    """Whether its owner may still change an answer, by the database's clock; one that was returned always."""
     if found.state not in CHANGEABLE:
         raise NotToBeChanged
+    if found.returned_at is not None:
+        return
     age = func.extract("epoch", func.now() - found.submitted_at) / 60
     minutes, passed = (
         await session.execute(select(Project.edit_minutes, age).where(Project.id == found.project_id))

@@ -243,6 +243,39 @@ async def test_words_that_were_typed_elsewhere_are_told_and_never_overwritten(
     assert await session.scalar(text("SELECT body->>'justification' FROM drafts")) == "by a clock that is behind"
 
 
+async def test_what_is_typed_to_change_an_answer_is_kept_with_the_version_it_grew_out_of(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene
+) -> None:
+    first = await open_page(client, there)
+    await press(client, first, first.choices[0], justification="a")
+    back = f"/projects/{there.project.public_id}/annotate/back"
+
+    async def opened() -> Page:
+        return Page((await client.get(back, headers=PART)).text)
+
+    async def typed(rev: int, words: str, version: str, over: list[int]) -> dict[str, object]:
+        draft = {"version": int(version), "rev": rev, "over": over, "body": {"justification": words}}
+        kept: dict[str, object] = (await client.post(f"{page.address}/draft", json=draft)).json()
+        return kept
+
+    page = await opened()
+    assert (await typed(5, "ab", page.version, [0]))["rev"] == 5
+    assert (await typed(9, "on another device", page.version, [0]))["body"] == {"justification": "ab"}
+    assert ">\nab</textarea>" in (await opened()).html
+    await press(client, page, page.choices[0], justification="abc")  # by a page that knew of no draft
+    page = await opened()
+    assert ">\nabc</textarea>" in page.html
+    assert """data-other='{"body": {"justification": "ab"}, "rev": 5}'""" in page.html
+    assert (await typed(7, "abcd", page.version, [0, 5]))["rev"] == 7
+    await press(client, page, page.choices[0], justification="abcd", over="0,5,7")
+    page = await opened()
+    assert "data-other" not in page.html
+    assert await session.scalar(text("SELECT count(*) FROM edit_drafts")) == 0
+    await person_at(client, session, there, 1)
+    refused = await client.post(f"{page.address}/draft", json={"version": 1, "rev": 5, "over": [0], "body": {}})
+    assert refused.status_code == 404
+
+
 async def test_a_draft_that_cannot_be_stored_is_refused_in_words_and_not_with_an_error_of_ours(
     client: httpx.AsyncClient, there: Scene
 ) -> None:
@@ -267,7 +300,9 @@ async def test_a_skipped_task_is_not_shown_again_and_its_slot_is_free(
     assert await broken(session) == {}
 
 
-@pytest.mark.parametrize("state", ["quota", "paused", "arriving", "empty"])
+@pytest.mark.parametrize(
+    "state", ["quota", "paused", "archived", "me", "rounds", "arriving", "others", "done", "empty"]
+)
 async def test_a_page_with_no_task_says_why(
     client: httpx.AsyncClient, session: AsyncSession, there: Scene, state: str
 ) -> None:
@@ -275,7 +310,16 @@ async def test_a_page_with_no_task_says_why(
         "quota": ("UPDATE projects SET daily_limit = 1", "all for today"),
         "paused": ("UPDATE projects SET state = 'paused'", "Work rests"),
         "arriving": ("UPDATE slots SET state = 3", "being written"),
-        "empty": ("UPDATE slots SET state = 3", "answered everything"),
+        "archived": ("UPDATE projects SET state = 'archived'", "project is over"),
+        "me": ("UPDATE memberships SET paused_at = now()", "Your work here rests"),
+        "rounds": ("UPDATE batches SET state = 'closed'", "No round is open"),
+        "others": (
+            "INSERT INTO skips (task_id, annotator_id, project_id) SELECT t.id, m.user_id, t.project_id "
+            "FROM tasks t JOIN memberships m ON m.project_id = t.project_id",
+            "left is with others",
+        ),
+        "done": ("UPDATE slots SET state = 3", "Everything is answered"),
+        "empty": ("TRUNCATE tasks CASCADE", "no task yet"),
     }[state]
     if state == "arriving":
         checkpoint = await make.checkpoint(session)
@@ -290,7 +334,8 @@ async def test_a_page_with_no_task_says_why(
         page = Page((await press(client, page, page.choices[0])).text)
     assert page.mode == "waiting"
     assert words in page.html
-    assert ("hx-trigger" in page.html) == (state in ("arriving", "empty"))
+    looks_again = ("rounds", "arriving", "others", "done", "empty")
+    assert ("hx-trigger" in page.html) == (state in looks_again)
 
 
 async def test_a_paused_person_may_finish_what_they_hold(
