@@ -25,6 +25,7 @@ class AnnotationState(StrEnum):
 class Annotation(Base):
     """body: the newest version, a tagged union by `kind`. sides: the order that was on the screen.
 
+    tags: of the prompt when it was shown, which decided what was asked; empty for what was shown before these were kept.
     idempotency_key was made when the task was shown; body_hash is of the first version that came with it.
     fast: chosen quicker than the texts can be read; taken, but marked. returned_at: a reviewer gave it back, and its
     author has neither changed it nor answered yet.
@@ -61,6 +62,7 @@ class Annotation(Base):
     sides: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     protocol_id: Mapped[int]
     guidelines_id: Mapped[int | None]
+    tags: Mapped[list[str] | None]
     fast: Mapped[bool] = mapped_column(server_default="false", default=False)
     shown_at: Mapped[datetime | None]
     submitted_at: Mapped[datetime] = now()

@@ -116,6 +116,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         "rater", Membership.pseudonym,
         "at", Annotation.submitted_at,
         "protocol", Protocol.version,
+        "tags", func.to_jsonb(func.coalesce(Annotation.tags, Prompt.tags)),
         "guidelines", Guidelines.version,
     )  # fmt: skip
     votes = (
@@ -136,6 +137,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.tags,
             Prompt.use,
             (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
+            is_argued().label("argued"),
             what.c.answers,
             votes.c.votes,
         )
