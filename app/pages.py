@@ -11,13 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 import app.charts as charts
-from app import wording
+from app import shortcuts, wording
 from app.assets import static
 from app.translation import _
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NOTICE = "hone_notice"
 THEMES = ("light", "dark")
+CONTRASTS = {"more": "all", "less": "not all"}  # when contrast.css holds; otherwise as the system asks
 
 
 def attributes(given: dict[str, Any]) -> Markup:
@@ -65,6 +66,7 @@ def build_environment() -> Environment:
         "duration": wording.duration,
         "bytes": wording.byte_size,
         "attributes": attributes,
+        "pressed": shortcuts.pressed,
     }
     env.globals |= {"static": static, "charts": charts}
     # a block drawn alone never runs its page's imports, so the macros are a global
@@ -85,7 +87,8 @@ def respond(
     """
     person = getattr(request.state, "person", None)
     wanted = block if _wants_part(request) else None
-    with wording.reading(getattr(person, "locale", None) or "en", getattr(person, "zone", None) or "UTC"):
+    reading = wording.reading(getattr(person, "locale", None) or "en", getattr(person, "zone", None) or "UTC")
+    with reading, shortcuts.pressing(getattr(person, "preferences", None)):
         html = draw(page, wanted, _shared(request, person) | context)
     headers = {"Vary": "HX-Request", "Cache-Control": "no-store"}
     if wanted and into:
@@ -124,7 +127,7 @@ def _wants_part(request: Request) -> bool:
 
 
 def _shared(request: Request, person: object) -> dict[str, Any]:
-    theme = request.cookies.get("hone_theme")
+    theme, contrast = request.cookies.get("hone_theme"), request.cookies.get("hone_contrast")
     return {
         "request": request,
         "me": person,
@@ -132,6 +135,7 @@ def _shared(request: Request, person: object) -> dict[str, Any]:
         "here": request.url.path,
         "project": None,
         "theme": theme if theme in THEMES else "auto",
+        "contrast": CONTRASTS.get(contrast or "", "(prefers-contrast: more)"),
         "notices": _said(request),
     }
 

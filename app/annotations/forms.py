@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictInt, StringConstraints
 
 from app.annotations.kinds import Body, BodyForm, from_fields
 from app.annotations.kinds.base import Form
@@ -51,17 +51,31 @@ class NewDraft(Form):
     body: Annotated[dict[str, Any], AfterValidator(storable)]
 
 
+def measured(value: Any) -> float | None:
+    """Seconds that a page measured; whatever is no such number was not measured. An answer is not lost for it."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < LONGEST else None
+
+
+LONGEST = 10**7
+Seconds = Annotated[float | None, BeforeValidator(measured)]
+
+
 class PostedForm(Form):
     """The browser's form: what goes along with an answer, and the fields that its kind reads.
 
     key: of a first answer. version: of the answer that an edit was made from. seen: version of the guidelines that
-    stand on the page.
+    stand on the page. active: seconds that the person was at this task, as their page measured them.
     """
 
     kind: str = "comparison"
     key: UUID | None = None
     version: int | None = None
     seen: int = 0
+    active: Seconds = None
     fields: dict[str, list[Annotated[str, StringConstraints(max_length=100_000)]]]
 
     @classmethod
@@ -84,7 +98,7 @@ class PostedForm(Form):
         return from_fields(self.kind, self.fields)
 
 
-BESIDE = ("kind", "key", "version", "seen")
+BESIDE = ("kind", "key", "version", "seen", "active")
 
 
 class Reason(Form):

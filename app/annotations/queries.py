@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, func, select, true
+from sqlalchemy import Row, Select, cast, false, func, select, true, union_all
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -14,15 +14,18 @@ from sqlalchemy.orm import aliased
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.checkpoints.tables import Checkpoint
+from app.completions.blinding import blinded
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
 from app.projects.protocols import ProtocolBody
 from app.projects.tables import Guidelines, Project, Protocol
+from app.prompts.rules import text_of
 from app.prompts.tables import Prompt
 from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
-from app.tasks.tables import Task, TaskCompletion
+from app.tasks.tables import Slot, Task, TaskCompletion
 
 
 async def on_screen(
@@ -30,16 +33,51 @@ async def on_screen(
     protocol: ProtocolBody,
     slot_id: int,
     sides: Sequence[int],
-    ids: Sequence[int],
-    htmls: Sequence[str],
+    completions: Sequence[tuple[int, str, bool]],
 ) -> list[OnScreen]:
-    """Completions in the order of the screen. ids, htmls: in the task's own order."""
+    """Completions in the order of the screen. completions: id, html and whether it stopped at the length limit, in the
+    task's own order."""
     secret = key_for("handles")
+    ids = [completion for completion, _html, _cut_off in completions]
     texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
-    return [
-        OnScreen(LETTERS[place], handle_of(secret, slot_id, ids[number]), htmls[number], texts[number])
-        for place, number in enumerate(sides)
+    shown = []
+    for letter, number in zip(LETTERS, sides, strict=False):
+        completion, html, cut_off = completions[number]
+        shown.append(OnScreen(letter, handle_of(secret, slot_id, completion), html, texts[number], cut_off))
+    return shown
+
+
+async def sources_shown(
+    session: AsyncSession, project_id: int, person_id: int, task: UUID
+) -> tuple[list[str], list[str]]:
+    """The turns of the prompt and the answers of a task that was shown to this person, as they were written but for
+    names that answers introduce themselves by; answers in the order of the screen.
+
+    :raises NotFound: there is no such task, or it was never shown to this person.
+    """
+    here = select(Task.id, Prompt.messages).join(Prompt, Prompt.id == Task.prompt_id)
+    found = (await session.execute(here.where(Task.project_id == project_id, Task.public_id == task))).one_or_none()
+    if found is None:
+        raise NotFound
+    shown = [
+        select(of.sides).where(of.task_id == found.id, of.annotator_id == person_id, of.sides.is_not(None))
+        for of in (Slot, Annotation)
     ]
+    sides = await session.scalar(union_all(*shown).limit(1))
+    if sides is None:
+        raise NotFound
+    asked = (
+        select(Completion.parts, Completion.author, Checkpoint)
+        .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+        .outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
+        .where(TaskCompletion.task_id == found.id)
+        .order_by(TaskCompletion.number)
+    )
+    texts = [
+        blinded(text_of(parts), [author, *(checkpoint.names if checkpoint else ())])
+        for parts, author, checkpoint in await session.execute(asked)
+    ]
+    return [text_of(message["parts"]) for message in found.messages], [texts[number] for number in sides]
 
 
 @dataclass(frozen=True)
@@ -60,10 +98,12 @@ class MyAnswer:
 
 def my_answers(project_id: int, person_id: int) -> Select[Any]:
     """One's own answers with all that is needed to show them again; order and page are the caller's."""
+    is_cut_off = func.coalesce(Completion.finish_reason == "length", false())
     what = (
         select(
             func.array_agg(aggregate_order_by(Completion.id, TaskCompletion.number)).label("ids"),
             func.array_agg(aggregate_order_by(Completion.html, TaskCompletion.number)).label("htmls"),
+            func.array_agg(aggregate_order_by(is_cut_off, TaskCompletion.number)).label("cut"),
         )
         .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
         .where(TaskCompletion.task_id == Annotation.task_id)
@@ -79,6 +119,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
             Prompt.rendered,
             what.c.ids,
             what.c.htmls,
+            what.c.cut,
             (age <= Project.edit_minutes).label("is_open"),
         )
         .join(Task, Task.id == Annotation.task_id)
@@ -121,11 +162,13 @@ async def mine(
     rendered: list[str],
     ids: list[int] | None,
     htmls: list[str] | None,
+    cut: list[bool] | None,
     is_open: bool,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
-    shown = await on_screen(session, protocol, said.slot_id or 0, said.sides, ids or [], htmls or [])
+    completions = list(zip(ids or (), htmls or (), cut or (), strict=True))
+    shown = await on_screen(session, protocol, said.slot_id or 0, said.sides, completions)
     return MyAnswer(
         annotation=said,
         task=task,
@@ -178,6 +221,7 @@ def everybodys(project_id: int) -> Select[Any]:
             Annotation.version,
             Annotation.sides,
             Annotation.fast,
+            Annotation.active_seconds,
             Annotation.shown_at,
             Annotation.submitted_at,
             Task.public_id.label("task"),

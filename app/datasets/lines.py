@@ -90,7 +90,7 @@ def compared(row: Row[Any], said: Sequence[Said]) -> Told:
         return chosen(row, said)
     votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
     a, b = row.answers
-    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value} | points_of_view(said)
     return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, agreement(votes)
 
 
@@ -98,7 +98,13 @@ def chosen(row: Row[Any], said: Sequence[Said]) -> Told:
     votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
     told = {"kind": "choice", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
-    return told, agreement_of_orders(orders)
+    return told | points_of_view(said), agreement_of_orders(orders)
+
+
+def points_of_view(said: Sequence[Said]) -> Line:
+    """Criteria of a comparison that these raters were asked; nothing where they were asked none."""
+    labels = {criterion.key: criterion.label for one in said for criterion in one.protocol.criteria}
+    return {"criteria": [{"key": key, "label": label} for key, label in labels.items()]} if labels else {}
 
 
 def ranked(row: Row[Any], said: Sequence[Said]) -> Told:

@@ -1,6 +1,7 @@
 """What stands on the annotate page: a task, an answer to be changed, or why nothing waits; and how it is sent."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from app.errors import DomainError
 from app.pages import respond
 from app.projects.protocols import ProtocolBody
 from app.projects.queries import get_project, newest_guidelines
+from app.shortcuts import helped, own_keys
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.actions.claiming import Reason
 from app.tasks.queries import guidelines_html, protocol_body
@@ -40,14 +42,14 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
 
 async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> Screen:
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
-    ids, htmls = {one.number: one.id for one in shown.completions}, {one.number: one.html for one in shown.completions}
-    order = sorted(ids)
-    answers = await on_screen(
-        session, protocol, shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order]
-    )
-    return asking(protocol, answers, fields_from(shown.draft)) | {
+    completions = {one.number: (one.id, one.html, one.cut_off) for one in shown.completions}
+    in_order = [completions[number] for number in sorted(completions)]
+    answers = await on_screen(session, protocol, shown.slot_id, shown.sides, in_order)
+    address = f"/projects/{access.project}/annotate/{shown.task}"
+    return asking(protocol, answers, fields_from(shown.draft), access.person.preferences) | {
         "mode": "task",
-        "address": f"/projects/{access.project}/annotate/{shown.task}",
+        "address": address,
+        "source": f"{address}/source",
         "key": shown.key,
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
         "rev": shown.draft_rev,
@@ -57,10 +59,15 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     }
 
 
-def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
-    """What every screen with a question on it needs. said: values of the form's fields. Words used in loops are
-    translated once."""
+def asking(
+    protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]], preferences: Mapping[str, Any]
+) -> Screen:
+    """What every screen with a question on it needs. said: values of the form's fields. preferences: of the person;
+    those who choose first and send with Enter are shown no button that does both. Words used in loops are translated
+    once."""
     title, blocks = blocks_of(protocol, answers)
+    if preferences.get("confirms"):
+        blocks = [block | {"decides": False, "decides_last": False} for block in blocks]
     return {
         "kind": protocol.kind,
         "title": title,
@@ -81,9 +88,11 @@ def last(said: dict[str, list[str]], name: str) -> str:
 def editing(access: Access, mine: MyAnswer) -> Screen:
     """An answer of one's own, whole, as a form that changes it."""
     said = mine.annotation
-    return asking(mine.protocol.of_prompt(mine.tags), mine.shown, mine.said) | {
+    asked = mine.protocol.of_prompt(mine.tags)
+    return asking(asked, mine.shown, mine.said, access.person.preferences) | {
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
+        "source": f"/projects/{access.project}/annotate/{mine.task}/source",
         "annotation": said.public_id,
         "version": said.version,
         "turns": mine.turns,
@@ -112,8 +121,9 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back"))
-    return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
+    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "source"))
+    page = {"base": f"/projects/{access.project}", "person": access.person.public_id}
+    return page | said_nothing | {"own_keys": own_keys(access.person.preferences), "helped": helped}
 
 
 async def next_after(

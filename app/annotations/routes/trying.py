@@ -103,7 +103,7 @@ def trial(
     back: str | None,
 ) -> Screen:
     """What a task needs on the page. back: where the trial ends; None: in a tab of its own, which is closed."""
-    return asking(protocol, answers, {}) | {
+    return asking(protocol, answers, {}, {}) | {
         "protocol": protocol,
         "mode": "task",
         "address": address,

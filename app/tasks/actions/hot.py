@@ -144,6 +144,7 @@ CLAIM = hot(
     JOIN prompts p ON p.id = t.prompt_id
     CROSS JOIN LATERAL (
         SELECT array_agg(c.id ORDER BY tc.number) AS ids, array_agg(c.html ORDER BY tc.number) AS htmls,
+               array_agg(c.finish_reason IS NOT DISTINCT FROM 'length' ORDER BY tc.number) AS cut,
                CASE WHEN :with_texts THEN jsonb_agg(c.parts ORDER BY tc.number) END AS parts
         FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
         WHERE tc.task_id = shown.task_id
@@ -161,7 +162,7 @@ CLAIM = hot(
     bindparam("with_texts", type_=Boolean),
     bindparam("day", type_=Date),
     returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind tags rendered roles "
-    "messages ids htmls parts draft draft_rev claims",
+    "messages ids htmls cut parts draft draft_rev claims",
 )
 
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.
