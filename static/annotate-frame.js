@@ -42,6 +42,8 @@ function fold(wanted) {
   }
   const button = box.querySelector("[data-fold]");
   button.hidden = !canFold;
+  const turns = box.querySelector("[data-turns]");
+  box.classList.toggle("goes-on", !box.classList.contains("folded") && turns.scrollHeight > turns.clientHeight + 2);
   button.setAttribute("aria-expanded", !wanted);
 }
 

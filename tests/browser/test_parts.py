@@ -152,7 +152,7 @@ SURFACE = "getComputedStyle(document.querySelector('.top')).backgroundColor"
 
 async def chosen(page: Page, name: str) -> None:
     await page.get_by_label("Light or dark").click()
-    await page.get_by_role("button", name=name).click()
+    await page.get_by_role("button", name=name, exact=True).click()
     await page.keyboard.press("Escape")
 
 

@@ -86,8 +86,8 @@ async def submit_end_others(request: Request, session: Session, me: Me) -> Respo
 
 @router.get("/keys")
 async def show_keys(request: Request, me: Me) -> Response:
-    chosen = {"chosen": own_keys(me.person.preferences), "confirms": bool(me.person.preferences.get("confirms"))}
-    return keys_page(request, **chosen)
+    kept = me.person.preferences
+    return keys_page(request, chosen=own_keys(kept), confirms=bool(kept.get("confirms")))
 
 
 @router.post("/keys")

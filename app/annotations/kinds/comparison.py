@@ -11,7 +11,8 @@ from app.projects.protocols import ComparisonProtocol
 from app.projects.protocols.asked import is_empty
 from app.translation import _
 
-EQUAL = "equal"
+Ahead = int | Literal["equal"]  # number of a completion
+EQUAL: Literal["equal"] = "equal"
 SIDE = "side."  # side.<criterion>=<handle>, or equal, in the browser's form
 Named = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Flag = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(without_nul)]
@@ -37,7 +38,7 @@ class KeptComparison(Kept):
     worst: int | None = None
     strength: int | None = None
     flags: tuple[str, ...] = ()
-    criteria: dict[str, int | Literal["equal"]] = Field(default={}, exclude_if=is_empty)
+    criteria: dict[str, Ahead] = Field(default={}, exclude_if=is_empty)
 
     def words(self, letters: Sequence[str], protocol: ComparisonProtocol) -> str:
         labels = {one.key: one.label for one in protocol.criteria}
@@ -60,7 +61,7 @@ class KeptComparison(Kept):
     def fields(self, handles: Sequence[str]) -> dict[str, list[str]]:
         sides = {SIDE + key: [EQUAL if side == EQUAL else handles[int(side)]] for key, side in self.criteria.items()}
         if self.preferred is None:
-            return {"choice": [self.outcome]} | sides
+            return {"choice": [str(self.outcome)]} | sides
         best = handles[self.preferred]
         said = {"choice": [best if self.strength is None else f"{best}.{self.strength}"]} | sides
         return said if self.worst is None else said | {"worst": [handles[self.worst]]}
@@ -140,12 +141,12 @@ class ComparisonBody(BodyForm):
         sides = self._sides(protocol, numbers)
         return KeptComparison(preferred=preferred, worst=worst, criteria=sides, **said)
 
-    def _sides(self, protocol: ComparisonProtocol, numbers: Mapping[str, int]) -> dict[str, int | Literal["equal"]]:
+    def _sides(self, protocol: ComparisonProtocol, numbers: Mapping[str, int]) -> dict[str, Ahead]:
         """In the protocol's order. Where no completion is an answer at all, none of them need be ahead."""
         unknown = set(self.criteria) - {one.key for one in protocol.criteria}
         if unknown:
             raise refuse("criteria", _("this project does not ask for “{key}”").format(key=min(unknown)))
-        sides: dict[str, int | Literal["equal"]] = {}
+        sides: dict[str, Ahead] = {}
         for asked in protocol.criteria:
             side = self.criteria.get(asked.key)
             if side is not None:
