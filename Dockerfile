@@ -17,6 +17,7 @@ COPY workers workers
 COPY migrations migrations
 COPY templates templates
 COPY static static
+COPY locale locale
 # once more, without packages to fetch: the first one saw empty folders
 RUN pip install --no-build-isolation --no-deps --editable . \
     && useradd --system --create-home --home-dir /var/lib/hone --shell /usr/sbin/nologin hone \

@@ -15,7 +15,7 @@ TEST := .venv/.test
 
 export TORCH_INDEX
 .DEFAULT_GOAL := help
-.PHONY: help run loop test check bench migrate clean
+.PHONY: help run loop test check bench words migrate clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
@@ -30,14 +30,17 @@ test: $(TEST) ## make what the tests need, Chromium included, and run them (ARGS
 	@sh .ci/chromium
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-check: $(TEST) ## ruff, types, architecture
+check: $(TEST) ## ruff, types, architecture, translations
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_architecture.py
+	@$(BIN)/python -m pytest -q tests/test_architecture.py tests/app/test_words.py
 
 bench: $(TEST) ## measure, print, and write var/bench.json
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+words: $(WEB) ## collect the sentences of the interface for the translators of locale/
+	@exec $(BIN)/python -m app.words
 
 migrate: $(WEB) ## bring the database to the newest schema
 	@exec $(BIN)/python -m app.cli migrate

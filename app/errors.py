@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from app.pages import respond
 from app.translation import _
@@ -98,12 +99,18 @@ class Unavailable(DomainError):
     retry_after = 2
 
 
+def is_rest(scope: Scope) -> bool:
+    """Whether a program asks. It is answered in English unless its Accept-Language says otherwise: what it reads must
+    not change because a person did something to their account."""
+    return str(scope["path"]).startswith("/api/")
+
+
 def show(request: Request, error: DomainError, details: list[dict[str, str]] | None = None) -> Response:
     """The error as problem JSON (RFC 9457) for programs, as a page or fragment for people."""
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if request.url.path.startswith("/api/"):
+    if is_rest(request.scope):
         problem: dict[str, object] = {
             "type": f"urn:hone:{error.code}",
             "title": str(error),

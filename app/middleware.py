@@ -1,7 +1,9 @@
-"""What stands before every route: a number for the request, where it may come from, how large it may be, and the
-headers that every answer carries. Plain ASGI, a few microseconds a request: the annotate path is behind it.
+"""What stands before every route: a number for the request, the language it asks for, where it may come from, how large
+it may be, and the headers that every answer carries. Plain ASGI, a few microseconds a request: the annotate path is
+behind it.
 """
 
+import re
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -11,9 +13,9 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import DomainError, Forbidden, TooLarge, show
+from app.errors import DomainError, Forbidden, TooLarge, is_rest, show
 from app.settings import Settings, get_settings
-from app.translation import _
+from app.translation import LANGUAGES, Reader, _, asked_for, reader, reader_of
 
 MEBIBYTE = 1 << 20
 LARGEST_FORM = 2 * MEBIBYTE
@@ -33,6 +35,7 @@ HEADERS = [
 ]
 CONTENT_POLICY = (b"content-security-policy", POLICY.encode())
 TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
+LANGUAGE = re.compile(rb"(?:^|;)\s*hone_language=([a-z]{2,3})(?:;|$)")
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
@@ -71,6 +74,13 @@ class Gate:
         number = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = number
         send = _with_headers(send, number.encode(), secure=scope["scheme"] == "https")
+        token = reader.set(reader_of_request(scope))
+        try:
+            await self.admit(scope, receive, send)
+        finally:
+            reader.reset(token)
+
+    async def admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in UNSAFE:
             refused, receive = self.examine(scope, receive)
             if refused:
@@ -94,6 +104,20 @@ class Gate:
         is_file = sent.get(b"content-type", b"").startswith(b"multipart/")
         large = is_file or path.startswith("/api/")
         return self.largest_body if large else min(LARGEST_FORM, self.largest_body)
+
+
+def reader_of_request(scope: Scope) -> Reader:
+    """Who reads the answer, as far as the request says: a choice made in this browser, else its Accept-Language."""
+    accept = cookie = b""
+    for name, value in scope["headers"]:
+        if name == b"accept-language":
+            accept = value
+        elif name == b"cookie":
+            cookie = value
+    chosen = LANGUAGE.search(cookie)
+    if chosen and not is_rest(scope) and chosen[1].decode() in LANGUAGES:
+        return reader_of(chosen[1].decode())
+    return reader_of(asked_for(accept[:1000].decode("latin-1")))
 
 
 def may_come_from(sent: dict[bytes, bytes], scheme: str, public: str | None) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 import app.charts as charts
 from app import shortcuts, wording
 from app.assets import static
-from app.translation import _
+from app.translation import LANGUAGES, _, ngettext, reader
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NOTICE = "hone_notice"
@@ -40,8 +41,16 @@ def _translate(sentence: str, **values: object) -> Markup:
     return said % values if "%" in said else said
 
 
-def _translate_plural(one: str, many: str, count: int) -> str:
-    return _(one) if count == 1 else _(many)
+def _translate_plural(one: str, many: str, count: int, **values: object) -> Markup:
+    """`%(num)s` in it is the count as the reader writes numbers, unless `num` is given."""
+    said = Markup(ngettext(one, many, count))  # noqa: S704  our own words
+    return said % ({"num": wording.number(count)} | values)
+
+
+@pass_context  # the compiler works out filters of constants once, for whoever reads first
+def _translate_marked(_context: Context, sentence: str) -> str:
+    """A sentence of ours that was marked where it stands (a module's constant), in the reader's language."""
+    return _(str(sentence))
 
 
 def build_environment() -> Environment:
@@ -56,8 +65,8 @@ def build_environment() -> Environment:
         auto_reload=False,  # a running server never mixes old code with new templates
         cache_size=-1,
     )
-    env.install_gettext_callables(_, _translate_plural, newstyle=True)  # type: ignore[attr-defined]
-    env.globals["_"] = _translate
+    env.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.globals |= {"_": _translate, "gettext": _translate, "ngettext": _translate_plural}
     env.filters |= {
         "number": wording.number,
         "percent": wording.percent,
@@ -65,10 +74,11 @@ def build_environment() -> Environment:
         "day": wording.day,
         "duration": wording.duration,
         "bytes": wording.byte_size,
+        "translated": _translate_marked,
         "attributes": attributes,
         "pressed": shortcuts.pressed,
     }
-    env.globals |= {"static": static, "charts": charts}
+    env.globals |= {"static": static, "charts": charts, "languages": LANGUAGES}
     # a block drawn alone never runs its page's imports, so the macros are a global
     env.globals["ui"] = env.get_template("_macros.html").module
     return env
@@ -87,8 +97,7 @@ def respond(
     """
     person = getattr(request.state, "person", None)
     wanted = block if _wants_part(request) else None
-    reading = wording.reading(getattr(person, "locale", None) or "en", getattr(person, "zone", None) or "UTC")
-    with reading, shortcuts.pressing(getattr(person, "preferences", None)):
+    with shortcuts.pressing(getattr(person, "preferences", None)):
         html = draw(page, wanted, _shared(request, person) | context)
     headers = {"Vary": "HX-Request", "Cache-Control": "no-store"}
     if wanted and into:
@@ -136,6 +145,7 @@ def _shared(request: Request, person: object) -> dict[str, Any]:
         "project": None,
         "theme": theme if theme in THEMES else "auto",
         "contrast": CONTRASTS.get(contrast or "", "(prefers-contrast: more)"),
+        "reader": reader.get(),
         "notices": _said(request),
     }
 

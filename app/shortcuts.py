@@ -16,7 +16,7 @@ Keys = dict[str, str]
 
 NUMBERED = _("choice {number} of what is asked: the point of a scale, the place, the value")
 ACTIONS: dict[str, str] = {
-    **{str(number): NUMBERED.format(number=number) for number in range(1, 10)},
+    **dict.fromkeys("123456789", NUMBERED),
     "0": _("comparing: about the same; otherwise the value 0 or 10"),
     "X": _("comparing: all are bad"),
     "N": _("comparing: none is an answer; ranking: not rankable; a question: no"),
@@ -72,11 +72,21 @@ def pressed(key: str) -> str:
     return (_chosen.get() or {}).get(key, key)
 
 
+def actions() -> Keys:
+    """What each of the page's own keys does, in the reader's words."""
+    return {key: _(words).format(number=key) for key, words in ACTIONS.items()}
+
+
+def fixed() -> list[tuple[Sequence[str], str]]:
+    """Keys that nobody can change, and what they do."""
+    return [([_(key) for key in keys], _(words)) for keys, words in FIXED]
+
+
 def helped() -> list[tuple[Sequence[str], str]]:
     """The list behind `?`: keys and what they do, as this person presses them."""
     numbers = ((pressed("1"), "…", pressed("9")), _("a choice: the point of a scale, the place, the value"))
-    others = [((pressed(key),), words) for key, words in ACTIONS.items() if not ("1" <= key <= "9")]
-    return [numbers, *others, *FIXED]
+    others = [((pressed(key),), words) for key, words in actions().items() if not ("1" <= key <= "9")]
+    return [numbers, *others, *fixed()]
 
 
 def checked(wanted: Mapping[str, str]) -> Keys:
@@ -88,9 +98,10 @@ def checked(wanted: Mapping[str, str]) -> Keys:
     for key in keys.values():
         if len(key) != 1 or category(key)[0] in "CZ":
             raise ValueError(_("“{key}” is not one key: press a letter, digit or sign.").format(key=key))
-    for key, words in ACTIONS.items():
+    told = actions()
+    for key, words in told.items():
         other = next((one for one in ACTIONS if one != key and keys[one] == keys[key]), None)
         if other is not None:
             reason = _("“{key}” would do two things: “{one}” and “{other}”.")
-            raise ValueError(reason.format(key=keys[key], one=words, other=ACTIONS[other]))
+            raise ValueError(reason.format(key=keys[key], one=words, other=told[other]))
     return {key: mine for key, mine in keys.items() if mine != key}

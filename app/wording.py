@@ -1,16 +1,12 @@
 """Numbers, shares, sizes and instants as a reader of a certain language and zone writes them."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from app.translation import _
+from app.translation import _, reader
 
 NOTHING = "–"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -31,28 +27,6 @@ MONTHS = (
     *(_("Jan"), _("Feb"), _("Mar"), _("Apr"), _("May"), _("Jun")),
     *(_("Jul"), _("Aug"), _("Sep"), _("Oct"), _("Nov"), _("Dec")),
 )
-
-
-@dataclass(frozen=True)
-class Reader:
-    """For whom a page is drawn: a language tag such as `de-AT` and an IANA zone."""
-
-    locale: str = "en"
-    zone: str = "UTC"
-
-
-NOBODY = Reader()
-reader: ContextVar[Reader] = ContextVar("reader", default=NOBODY)
-
-
-@contextmanager
-def reading(locale: str, zone: str) -> Iterator[None]:
-    """Everything formatted inside is for this language and zone."""
-    token = reader.set(Reader(locale, zone))
-    try:
-        yield
-    finally:
-        reader.reset(token)
 
 
 def number(value: float | None, digits: int | None = None) -> str:
@@ -118,7 +92,8 @@ def day(value: date | datetime | None) -> str:
     if value is None:
         return NOTHING
     local = _local(value) if isinstance(value, datetime) else value
-    return f"{local.day}\N{NO-BREAK SPACE}{_(MONTHS[local.month - 1])}\N{NO-BREAK SPACE}{local.year}"
+    told = {"day": local.day, "month": _(MONTHS[local.month - 1]), "year": local.year}
+    return _("{day} {month} {year}").format(**told).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def instant(value: datetime | None) -> Markup:
@@ -129,11 +104,10 @@ def instant(value: datetime | None) -> Markup:
     if value is None:
         return Markup("{}").format(NOTHING)
     local = _local(value)
-    return Markup('<time datetime="{}" title="{}">{}, {}</time>').format(
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
         value.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ"),
         f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}",
-        day(value),
-        f"{local:%H:%M}",
+        _("{day}, {time}").format(day=day(value), time=f"{local:%H:%M}"),
     )
 
 

@@ -64,8 +64,7 @@ function answered(entry, status, text) {
 // count: changes that wait for the server. failing: answers that it fails at while it takes others.
 function changed(count, failing) {
   banner.hidden = count === 0 && failing === 0;
-  const changes = count === 1 ? says.saysChange : says.saysChanges.replace("{n}", count);
-  const waiting = count ? says.saysUnsaved.replace("{changes}", changes) : "";
+  const waiting = count > 1 ? says.saysManyUnsaved.replace("{n}", count) : count ? says.saysOneUnsaved : "";
   const failed = failing > 1 ? says.saysManyFailing.replace("{n}", failing) : failing ? says.saysOneFailing : "";
   const words = `${failed} ${waiting}`.trim();
   const place = banner.querySelector("[data-words]");

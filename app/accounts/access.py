@@ -17,8 +17,8 @@ from app.accounts.actions.joining import add_member
 from app.accounts.credentials import Entry, cookie_of, credential_of, granted, hashed, led_by, look_up
 from app.accounts.permissions import Permission, Role
 from app.database import Session
-from app.errors import Forbidden, NotFound, SignInNeeded
-from app.translation import _
+from app.errors import Forbidden, NotFound, SignInNeeded, is_rest
+from app.translation import _, reader, reader_of
 
 __all__ = ["Access", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "signed_in"]
 
@@ -108,8 +108,10 @@ async def with_place(session: AsyncSession, access: Access) -> Access:
 
 
 def introduce(request: Request, access: Access) -> None:
-    """Tell the pages who is here."""
+    """Tell the pages who is here, and speak to them in the language they chose; to programs as they asked."""
     request.state.person, request.state.may, request.state.access = access.person, access.may, access
+    if not is_rest(request.scope):
+        reader.set(reader_of(access.person.locale or reader.get().locale, access.person.zone))
 
 
 def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:

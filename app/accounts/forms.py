@@ -1,7 +1,7 @@
 """What may come in about people. Unknown fields are refused: nobody becomes an admin by a field too many."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from unicodedata import category
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from app.accounts.permissions import Permission, Role
-from app.translation import _
+from app.translation import LANGUAGES, _
 from app.wording import SIGNS
 
 LOCALES = list(SIGNS)
@@ -41,7 +41,8 @@ def known_zone(name: str) -> str:
 
 
 def known_locale(tag: str) -> str:
-    if tag not in LOCALES:
+    """A language, or nothing: as the browser asks."""
+    if tag and tag not in LOCALES:
         raise ValueError(_("{locale} is not a language we write numbers for").format(locale=tag))
     return tag
 
@@ -64,6 +65,13 @@ class Strict(BaseModel):
 class SignInForm(Strict):
     email: Annotated[str, Field(max_length=300)]  # any text: what is no address fits nobody
     password: Password
+    next: Annotated[str, Field(max_length=2000)] = "/"
+
+
+class LanguageForm(Strict):
+    """A browser's choice before anybody is signed in."""
+
+    locale: Literal[tuple(LANGUAGES)]  # type: ignore[valid-type]
     next: Annotated[str, Field(max_length=2000)] = "/"
 
 

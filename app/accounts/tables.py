@@ -17,7 +17,10 @@ from app.database import Base, key, now, outside_id, word
 
 
 class User(Base):
-    """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once."""
+    """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once.
+
+    locale: the language of pages, numbers and mails; empty: as the browser asks.
+    """
 
     __tablename__ = "users"
     id: Mapped[int] = key()
@@ -27,7 +30,7 @@ class User(Base):
     password_hash: Mapped[str | None]
     is_admin: Mapped[bool] = mapped_column(server_default="false", default=False)
     zone: Mapped[str] = mapped_column(server_default="UTC", default="UTC")
-    locale: Mapped[str] = mapped_column(server_default="en", default="en")
+    locale: Mapped[str] = mapped_column(server_default="", default="")
     preferences: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     created_at: Mapped[datetime] = now()
     disabled_at: Mapped[datetime | None]

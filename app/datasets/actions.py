@@ -20,9 +20,10 @@ from app.datasets.formulas import scorer_of, settled
 from app.datasets.jobs import FreezeDataset, FreezingEnded
 from app.datasets.lines import lines_of_row
 from app.datasets.queries import chosen_answers, folder_of, protocols_of
-from app.datasets.rules import Tally, sha256_of
+from app.datasets.rules import sha256_of
 from app.datasets.scoring import Scorer
 from app.datasets.tables import Dataset, DatasetState
+from app.datasets.tally import Tally
 from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.translation import _
@@ -37,7 +38,7 @@ class NothingToFreeze(Invalid):
     code = "nothing-to-freeze"
     sentence = _(
         "No answer fits the question, so there is nothing to freeze "
-        "({left_out} tasks left out for agreement, {retired} because their prompt is retired; "
+        "(tasks left out for agreement: {left_out}, because their prompt is retired: {retired}; "
         "votes given without a place in the project: {nameless})."
     )
 

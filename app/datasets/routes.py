@@ -35,6 +35,10 @@ SHAPES = {
 }
 
 
+def shapes() -> dict[Shape, str]:
+    return {shape: _(words) for shape, words in SHAPES.items()}
+
+
 class FreezeFields(BaseModel):
     """The few choices that the page offers; REST takes them all."""
 
@@ -74,7 +78,7 @@ async def freeze(
 async def show(request: Request, dataset: UUID, access: Reader, session: Session) -> Response:
     found = await dataset_of(session, access.of_project(), dataset)
     shown = await get_project(session, access.of_project())
-    return respond(request, "datasets/show.html", "dataset", project=shown, dataset=found, shapes=SHAPES)
+    return respond(request, "datasets/show.html", "dataset", project=shown, dataset=found, shapes=shapes())
 
 
 @router.get("/projects/{project}/formulas")

@@ -184,7 +184,7 @@ async def why_not(session: AsyncSession, fire: ScheduleFire, schedule: Schedule,
     needed = plan.reward.min_votes
     if practised < needed:
         apart = sum(count for _key, count in by_root) - practised
-        sentence = _("{n} answers for training prefer a side; {needed} are needed ({apart} more are held out).")
+        sentence = _("Answers for training that prefer a side: {n}; needed: {needed}; held out besides: {apart}.")
         return sentence.format(n=practised, needed=needed, apart=apart)
     if not await is_anything_new(session, schedule):
         return _("No new answers since the last time.")

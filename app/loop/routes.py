@@ -19,7 +19,7 @@ from app.loop.tables import Schedule, Trigger
 from app.pages import redirect, respond
 from app.projects.queries import get_project
 from app.projects.tables import Project
-from app.translation import _
+from app.translation import _, ngettext
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.schedule_read)]
@@ -43,13 +43,18 @@ class ScheduleFields(BaseModel):
         return ScheduleForm(name=self.name, trigger=self.trigger, every=self.every, **kept)
 
 
+def weekdays() -> list[tuple[int, str]]:
+    return [(number, _(name)) for number, name in enumerate(WEEKDAYS)]
+
+
 def words_of(schedule: Schedule, project: Project) -> str:
     """The schedule as a sentence."""
     if schedule.trigger is Trigger.answers:
-        return _("Whenever {n} new answers have come in").format(n=schedule.every)
+        words = ngettext("With every new answer", "Whenever {n} new answers have come in", schedule.every or 0)
+        return words.format(n=schedule.every)
     assert schedule.weekday is not None
     return _("Every {day} at {at:%H:%M} ({zone})").format(
-        day=WEEKDAYS[schedule.weekday], at=schedule.at, zone=project.zone
+        day=_(WEEKDAYS[schedule.weekday]), at=schedule.at, zone=project.zone
     )
 
 
@@ -77,7 +82,7 @@ def next_of(schedule: Schedule, project: Project, now: datetime) -> datetime | N
 async def index(request: Request, project: UUID, access: Reader, session: Session) -> Response:
     found = await get_project(session, access.of_project())
     schedules = [await with_history(session, one, found) for one in await schedules_of(session, found.id)]
-    context: dict[str, Any] = {"project": found, "schedules": schedules, "weekdays": list(enumerate(WEEKDAYS))}
+    context: dict[str, Any] = {"project": found, "schedules": schedules, "weekdays": weekdays()}
     return respond(request, "loop/index.html", "schedules", **context)
 
 
@@ -93,7 +98,7 @@ async def create(
 async def edit(request: Request, schedule: UUID, access: Editor, session: Session) -> Response:
     found = await schedule_of(session, access.of_project(), schedule)
     project = await get_project(session, access.of_project())
-    days = list(enumerate(WEEKDAYS))
+    days = weekdays()
     return respond(request, "loop/edit.html", "edit", project=project, schedule=found, weekdays=days)
 
 

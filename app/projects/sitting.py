@@ -56,7 +56,7 @@ def defaults_of(purpose: str) -> dict[str, str]:
     found = start_of(purpose) or start_of(FIRST)
     assert found is not None, "the first purpose is there"
     preset, _example = found
-    name = PURPOSES[purpose].name if purpose in PURPOSES else preset.name
+    name = _(PURPOSES[purpose].name) if purpose in PURPOSES else preset.name
     return {"name": name, "k": str(preset.k), "guidelines": preset.guidelines}
 
 
@@ -80,10 +80,10 @@ def same(one: str, other: str) -> bool:
 def choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """The purposes, each naming the study under it; then the studies as they are."""
     by_purpose = [
-        (one.key, _("{purpose} (after {study})").format(purpose=one.name, study=one.preset.key))
+        (one.key, _("{purpose} (after {study})").format(purpose=_(one.name), study=one.preset.key))
         for one in PURPOSES.values()
     ]
-    studies = [(one.key, f"{one.key}: {one.name}") for one in PRESETS.values()]
+    studies = [(one.key, f"{one.key}: {_(one.name)}") for one in PRESETS.values()]
     return [(_("By purpose"), by_purpose), (_("A study as it was published"), studies)]
 
 

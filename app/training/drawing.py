@@ -113,10 +113,10 @@ def shown_curves(method: Method, curves: Mapping[str, Curve]) -> list[tuple[str,
     """(title, [(name, points)]) for each chart."""
     charts, used = [], set()
     for title, names in TOGETHER[method]:
-        present = [(WORDS.get(name, plain(name)), curves[name]) for name in names if name in curves]
+        present = [(_(WORDS[name]) if name in WORDS else plain(name), curves[name]) for name in names if name in curves]
         used |= {name for name in names if name in curves}
         if present:
-            charts.append((title, present))
+            charts.append((_(title), present))
     return charts + [(plain(name), [(plain(name), points)]) for name, points in curves.items() if name not in used]
 
 

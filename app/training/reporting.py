@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.translation import _
+from app.translation import _, ngettext
+from app.wording import number
 
 Format = Literal["percent", "number", "plain"]
 
@@ -70,7 +71,8 @@ def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
 
 
 def votes_of(measured: Mapping[str, Any]) -> str | None:
-    return _("of {n} votes").format(n=measured["votes"]) if "votes" in measured else None
+    votes = measured.get("votes")
+    return None if votes is None else ngettext("of {n} vote", "of {n} votes", votes).format(n=number(votes))
 
 
 def judged_on(prompts: str | None) -> str:
@@ -83,11 +85,11 @@ def judged_on(prompts: str | None) -> str:
 
 
 def beside(reference: float | None) -> str | None:
-    return None if reference is None else _("the reference has {score:.3g}").format(score=reference)
+    return None if reference is None else _("the reference has {score}").format(score=number(reference))
 
 
 def budget(nats: float | None) -> str | None:
-    return None if nats is None else _("of {nats:g} allowed").format(nats=nats)
+    return None if nats is None else _("of {nats} allowed").format(nats=number(nats))
 
 
 def breakdowns_of(metrics: Mapping[str, Any]) -> list[Breakdown]:

@@ -35,6 +35,7 @@ ROUTES: dict[str, P | str] = {
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
     "POST /sign-out": ANYBODY,
+    "POST /language": ANYBODY,
     "GET /sign-in/{link}": ANYBODY,
     "POST /sign-in/{link}": ANYBODY,
     "GET /forgot": ANYBODY,

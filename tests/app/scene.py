@@ -58,7 +58,7 @@ def access_of(project: Project, person: object, **values: object) -> Access:
         email="",
         is_admin=False,
         zone="UTC",
-        locale="en",
+        locale="",
         preferences={},
     )
     role = ROLE_PERMISSIONS[Role.annotator]

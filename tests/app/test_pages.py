@@ -15,6 +15,7 @@ from jinja2 import UndefinedError
 from app import pages
 from app.assets import FOLDER, digest, static
 from app.pages import NOTICE, TEMPLATES, attributes, redirect, respond
+from app.translation import reading
 from tests.app import guide
 
 ui = pages.env.globals["ui"]
@@ -103,14 +104,15 @@ def test_a_part_can_be_sent_to_another_place() -> None:
 
 
 def test_the_head_knows_who_is_here() -> None:
-    person = SimpleNamespace(name="<Ada>", is_admin=False, zone="Europe/Berlin", locale="de")
-    page = draw(ask(state={"person": person, "may": lambda permission: permission == "run.read"}))
+    person = SimpleNamespace(name="<Ada>", is_admin=False)
+    with reading("de", "Europe/Berlin"):
+        page = draw(ask(state={"person": person, "may": lambda permission: permission == "run.read"}))
     assert "&lt;Ada&gt;" in page
     assert "<Ada>" not in page
     assert "05:12</time>" in page  # 04:12 in UTC
     assert "12.345" in page
-    assert ">Runs<" in page
-    assert ">Datasets<" not in page
+    assert "/runs" in page
+    assert "/datasets" not in page
     assert "/people" not in page
 
 
@@ -121,7 +123,7 @@ def test_a_stranger_sees_no_section_and_a_way_in() -> None:
 
 
 def test_the_theme_is_in_the_page_from_the_first_byte() -> None:
-    assert '<html lang="en" data-theme="dark">' in draw(ask("hone_theme=dark"))
+    assert '<html lang="en" dir="ltr" data-theme="dark">' in draw(ask("hone_theme=dark"))
     assert 'data-theme="auto"' in draw(ask('hone_theme="><script>'))
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from app import wording
-from app.wording import THIN, byte_size, day, duration, instant, number, percent, reading
+from app.translation import NOBODY, reader, reading
+from app.wording import THIN, byte_size, day, duration, instant, number, percent
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_what_is_not_there_is_a_dash() -> None:
 def test_the_reader_is_forgotten_after_a_failure() -> None:
     with pytest.raises(RuntimeError), reading("de", "UTC"):
         raise RuntimeError
-    assert wording.reader.get() == wording.NOBODY
+    assert reader.get() == NOBODY

@@ -21,7 +21,7 @@ async def send_mail(job: SendMail, context: Context) -> None:
     if context.settings.smtp_url is None:
         return
     async with context.session() as session:
-        letter = await write_letter(session, job.link_id)
+        letter = await write_letter(session, job.link_id, job.locale)
     if letter is not None:
         await asyncio.to_thread(send, letter, context.settings)
 

@@ -21,7 +21,7 @@ from app.errors import Conflict, DomainError, Invalid, NotFound
 from app.events import record
 from app.jobs.queue import enqueue
 from app.settings import get_settings
-from app.translation import _
+from app.translation import _, reader
 
 
 class ConsentNeeded(DomainError):
@@ -53,7 +53,7 @@ async def deliver(session: AsyncSession, link: Link, path: str, email: str) -> G
     """Mail a link when mail is set up, else give it back to be handed over."""
     if not mails():
         return Given(email, path)
-    await enqueue(session, SendMail(link_id=link.id))
+    await enqueue(session, SendMail(link_id=link.id, locale=reader.get().locale))
     return Given(email, None)
 
 
@@ -158,7 +158,7 @@ async def forgot(session: AsyncSession, email: str, browser: Browser) -> None:
     await count_attempt(session, email, browser, use="forgot")
     if mails():
         link, _path = await give_link(session, LinkKind.password_reset, email=email)
-        await enqueue(session, SendMail(link_id=link.id))
+        await enqueue(session, SendMail(link_id=link.id, locale=reader.get().locale))
 
 
 async def give_reset_link(session: AsyncSession, outside: object, admin: Person) -> Given:

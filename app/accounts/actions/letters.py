@@ -11,7 +11,7 @@ from app.accounts.actions.sign_in import person_with
 from app.accounts.credentials import hashed
 from app.accounts.tables import Attempt, Link, LinkKind
 from app.settings import address_of, get_settings
-from app.translation import _
+from app.translation import SOURCE, _, reading
 
 PROJECTS = table("projects", column("id"), column("name"))  # a later chapter's: by name
 
@@ -25,8 +25,10 @@ class Letter:
     text: str
 
 
-async def write_letter(session: AsyncSession, link_id: int) -> Letter | None:
+async def write_letter(session: AsyncSession, link_id: int, locale: str = SOURCE) -> Letter | None:
     """The mail for a link, with a new token for it; None when the link is over or has nobody to go to.
+
+    locale: the language of a reader who has not chosen one.
 
     Run again after a failure it makes another token: the mail that was sent last is the one that works.
     """
@@ -39,11 +41,13 @@ async def write_letter(session: AsyncSession, link_id: int) -> Letter | None:
     token = secrets.token_urlsafe(32)
     link.token_hash = hashed(token)
     address = address_of(get_settings()) + PATHS[link.kind] + token
-    if link.kind is LinkKind.password_reset:
-        return Letter(link.email, _("Set a new password for Hone"), reset_text(address))
     place = await session.scalar(select(PROJECTS.c.name).where(PROJECTS.c.id == link.project_id))
-    name = " ".join((place or "Hone").split())  # a subject is one line
-    return Letter(link.email, _("You are invited to {place}").format(place=name), invitation_text(address))
+    person = await person_with(session, link.email)
+    with reading((person and person.locale) or locale):
+        if link.kind is LinkKind.password_reset:
+            return Letter(link.email, _("Set a new password for Hone"), reset_text(address))
+        name = " ".join((place or "Hone").split())  # a subject is one line
+        return Letter(link.email, _("You are invited to {place}").format(place=name), invitation_text(address))
 
 
 async def finds_its_person(session: AsyncSession, link: Link) -> bool:

@@ -22,7 +22,7 @@ class LastAdmin(Conflict):
 
 
 async def edit_profile(session: AsyncSession, person: Person, form: ProfileForm) -> None:
-    """Change one's own name, time zone and language for numbers and dates."""
+    """Change one's own name, time zone and language."""
     user = await session.get_one(User, person.id)
     user.name, user.zone, user.locale = form.name, form.zone, form.locale
 

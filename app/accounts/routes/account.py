@@ -18,11 +18,11 @@ from app.accounts.routes.browsers import browser_of
 from app.accounts.rules import program_of
 from app.database import Session
 from app.pages import redirect, respond
-from app.shortcuts import ACTIONS, FIXED, checked, own_keys
-from app.translation import _
+from app.shortcuts import actions, checked, fixed, own_keys
+from app.translation import LANGUAGES, _
 
-# each in its own words: whoever looks for their language reads that one
-LANGUAGES = {
+# the languages of numbers, each in its own words: whoever looks for theirs reads that one
+NAMES = {
     "en": "English",
     "de": "Deutsch",
     "es": "Español",
@@ -39,6 +39,16 @@ router = APIRouter(prefix="/account")
 Me = Annotated[Access, in_person()]
 
 
+def languages() -> list[tuple[str, str]]:
+    """What may be chosen: the languages of the pages, then those that only numbers are written in."""
+    partly = [
+        (tag, _("{language} (numbers only)").format(language=name))
+        for tag, name in NAMES.items()
+        if tag not in LANGUAGES
+    ]
+    return [("", _("As the browser asks")), *LANGUAGES.items(), *partly]
+
+
 def pairs(words: Iterable[str]) -> list[tuple[str, str]]:
     """Words as options of a choice, each standing for itself."""
     return [(word, word) for word in words]
@@ -51,7 +61,7 @@ async def show_account(request: Request, session: Session, me: Me) -> Response:
         "sign_ins": [(sign_in, program_of(sign_in.user_agent)) for sign_in in sign_ins],
         "current": me.sign_in_id,
         "zones": pairs(sorted(available_timezones())),
-        "locales": list(LANGUAGES.items()),
+        "locales": languages(),
     }
     return respond(request, "accounts/account.html", **told)
 
@@ -105,7 +115,7 @@ async def submit_keys(request: Request, session: Session, me: Me) -> Response:
 
 
 def keys_page(request: Request, status: int = 200, **told: Any) -> Response:
-    page = {"actions": ACTIONS, "fixed": FIXED, "refusal": None} | told
+    page = {"actions": actions(), "fixed": fixed(), "refusal": None} | told
     return respond(request, "accounts/keys.html", "keys", status, **page)
 
 

@@ -32,6 +32,13 @@ def take_cookie(request: Request, response: Response) -> Response:
     return response
 
 
+def keep_language(request: Request, response: Response, language: str) -> Response:
+    """Let the browser keep the language that its pages before sign-in are in (app/middleware.py reads it)."""
+    secure = is_secure(request)
+    response.set_cookie("hone_language", language, max_age=31536000, secure=secure, httponly=True, samesite="lax")
+    return response
+
+
 def inside(address: str) -> str:
     """A path of this site, or the start page: a link must not lead elsewhere after sign-in."""
     parts = urlsplit(address)

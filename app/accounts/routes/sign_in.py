@@ -14,9 +14,9 @@ from app.accounts.actions.sign_in import (
     sign_in_by_link,
     sign_out,
 )
-from app.accounts.forms import FirstVisitForm, ForgotForm, NewPasswordForm, SignInForm
+from app.accounts.forms import FirstVisitForm, ForgotForm, LanguageForm, NewPasswordForm, SignInForm
 from app.accounts.queries import person_behind
-from app.accounts.routes.browsers import browser_of, give_cookie, inside, take_cookie
+from app.accounts.routes.browsers import browser_of, give_cookie, inside, keep_language, take_cookie
 from app.accounts.tables import LinkKind
 from app.database import Session
 from app.errors import TooMany
@@ -52,6 +52,11 @@ async def submit_sign_in(
 async def submit_sign_out(request: Request, session: Session, _visitor: Visitor) -> Response:
     await sign_out(session, cookie_of(request))
     return take_cookie(request, redirect(request, "/sign-in", _("You are signed out.")))
+
+
+@router.post("/language")
+async def submit_language(request: Request, form: Annotated[LanguageForm, Form()], _visitor: Visitor) -> Response:
+    return keep_language(request, redirect(request, inside(form.next)), form.locale)
 
 
 @router.get("/sign-in/{link}")

@@ -18,6 +18,7 @@ from app.tasks.actions.changing import answers_changed, lock_tasks
 from app.tasks.queries import completions_of, protocol_body, tags_of
 from app.tasks.tables import Lapse, Slot
 from app.translation import _
+from app.wording import duration
 
 CHANGEABLE = (AnnotationState.live, AnnotationState.surplus)
 
@@ -35,7 +36,7 @@ class EditedMeanwhile(Conflict):
 
 class EditWindowOver(Conflict):
     code = "edit-window-over"
-    sentence = _("Answers of this project can be changed for {minutes} minutes, and that time is over for this one.")
+    sentence = _("Answers of this project can be changed for {time}, and that time is over for this one.")
 
 
 class NotToBeChanged(Conflict):
@@ -160,7 +161,7 @@ async def _still_open(session: AsyncSession, found: Annotation) -> None:
         await session.execute(select(Project.edit_minutes, age).where(Project.id == found.project_id))
     ).one()
     if passed > minutes:
-        raise EditWindowOver(minutes=minutes)
+        raise EditWindowOver(time=duration(60 * minutes))
 
 
 async def _note(session: AsyncSession, kind: str, found: Annotation, actor_id: int, **body: object) -> None:

@@ -53,7 +53,7 @@ class KeptComparison(Kept):
             return words_beside(len(letters))[self.outcome]
         best = letters[self.preferred]
         if self.strength is not None:
-            return f"{best} {protocol.words(self.strength)}"
+            return _("{letter} {how}").format(letter=best, how=protocol.words(self.strength))
         if self.worst is None:
             return _("{letter} is best").format(letter=best)
         return _("{best} is best, {worst} is worst").format(best=best, worst=letters[self.worst])

@@ -8,7 +8,7 @@ from pydantic import Field
 from app.annotations.kinds.base import BodyForm, Fields, Kept, OnScreen, Schema, one, refuse
 from app.annotations.kinds.writing import Written, counted, is_blank, with_plain_breaks
 from app.projects.protocols import DemonstrationProtocol
-from app.translation import _
+from app.translation import _, ngettext
 
 
 class DemonstrationSchema(Schema):
@@ -24,7 +24,8 @@ class KeptDemonstration(Kept):
     text: str
 
     def words(self, letters: Sequence[str], protocol: DemonstrationProtocol) -> str:
-        return _("An answer of {words} words").format(words=counted(self.text))
+        count = counted(self.text)
+        return ngettext("An answer of {words} word", "An answer of {words} words", count).format(words=count)
 
     def written(self) -> list[str]:
         return [self.text]

@@ -8,7 +8,7 @@ from pydantic import Field
 from app.annotations.kinds.base import BodyForm, Fields, Kept, OnScreen, Schema, one, refuse
 from app.annotations.kinds.writing import Written, counted, is_blank, with_plain_breaks
 from app.projects.protocols import PromptProtocol
-from app.translation import _
+from app.translation import _, ngettext
 
 
 class PromptSchema(Schema):
@@ -22,7 +22,8 @@ class KeptPrompt(Kept):
     text: str
 
     def words(self, letters: Sequence[str], protocol: PromptProtocol) -> str:
-        return _("A prompt of {words} words").format(words=counted(self.text))
+        count = counted(self.text)
+        return ngettext("A prompt of {words} word", "A prompt of {words} words", count).format(words=count)
 
     def written(self) -> list[str]:
         return [self.text]

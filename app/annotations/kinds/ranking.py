@@ -82,7 +82,7 @@ class RankingForm(BodyForm):
             raise refuse("tiers", _("an answer stands in two places"))
         if tiers and set(named) != set(numbers.values()):
             missing = len(set(numbers.values()) - set(named))
-            raise refuse("tiers", _("{missing} of the answers have no place yet").format(missing=missing))
+            raise refuse("tiers", _("answers without a place yet: {missing}").format(missing=missing))
         if not protocol.ties and any(len(tier) > 1 for tier in tiers):
             raise refuse("tiers", _("this project asks for an order without ties"))
         return KeptRanking(outcome=self.outcome, tiers=tiers, justification=self.justification)

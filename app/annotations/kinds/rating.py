@@ -135,7 +135,7 @@ class RatingForm(BodyForm):
         if len(rated) < len(self.ratings):
             raise refuse("ratings", _("an answer is rated twice"))
         if missing := set(numbers.values()) - set(rated):
-            raise refuse("ratings", _("{missing} of the answers are not rated yet").format(missing=len(missing)))
+            raise refuse("ratings", _("answers not rated yet: {missing}").format(missing=len(missing)))
         for about in rated.values():
             fits(about, protocol)
         ratings = tuple(

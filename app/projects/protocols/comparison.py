@@ -93,9 +93,19 @@ class ComparisonProtocol(Asked):
         beyond = number - (self.scale - self.levels)
         if number <= self.levels:
             strength = self.levels - number + 1
-            return Point(number=number, side="first", strength=strength, words="A " + self.words(strength))
+            return Point(
+                number=number,
+                side="first",
+                strength=strength,
+                words=_("{letter} {how}").format(letter="A", how=self.words(strength)),
+            )
         if beyond >= 1:
-            return Point(number=number, side="second", strength=beyond, words="B " + self.words(beyond))
+            return Point(
+                number=number,
+                side="second",
+                strength=beyond,
+                words=_("{letter} {how}").format(letter="B", how=self.words(beyond)),
+            )
         return Point(number=number, side=None, strength=None, words=_("about the same"))
 
     @property
@@ -105,7 +115,7 @@ class ComparisonProtocol(Asked):
 
     def words(self, strength: int) -> str:
         """How a preference of this strength is called."""
-        return STRENGTH_WORDS[self.levels][strength - 1]
+        return _(STRENGTH_WORDS[self.levels][strength - 1])
 
 
 STRENGTH_WORDS = {

@@ -1,4 +1,7 @@
-"""What the fields of protocols are called in their editor. A field without words here is called by its name."""
+"""What the fields of protocols are called in their editor. A field without words here is called by its name.
+
+The words are marked here and translated when one is asked for.
+"""
 
 from app.projects.protocols.outline import KINDS
 from app.translation import _
@@ -85,24 +88,25 @@ ONE = {
 
 
 def label_of(own: str, parent: str = "") -> str:
-    return LABELS.get(f"{parent}.{own}") or LABELS.get(own) or plainly(own)
+    found = LABELS.get(f"{parent}.{own}") or LABELS.get(own)
+    return _(found) if found else plainly(own)
 
 
 def hint_of(own: str, parent: str = "") -> str | None:
-    return None if f"{parent}.{own}" in LABELS else HINTS.get(own)
+    return _(HINTS[own]) if own in HINTS and f"{parent}.{own}" not in LABELS else None
 
 
 def option_of(value: str) -> str:
-    return OPTIONS.get(value) or plainly(value)
+    return _(OPTIONS[value]) if value in OPTIONS else plainly(value)
 
 
 def one_of(own: str) -> str:
     """What one row of a list is called."""
-    return ONE.get(own) or plainly(own)
+    return _(ONE[own]) if own in ONE else plainly(own)
 
 
 def kind_name(kind: str) -> str:
-    return KINDS[kind].name if kind in KINDS else plainly(kind)
+    return _(KINDS[kind].name) if kind in KINDS else plainly(kind)
 
 
 def plainly(word: str) -> str:

@@ -1,5 +1,7 @@
 """What a project can be for: a protocol on a study's preset, guidelines, and an example to try it with."""
 
+from typing import Any
+
 from app.projects.presets import PRESETS, Preset
 from app.projects.protocols import CombinedProtocol, ComparisonProtocol, RatingProtocol
 from app.projects.protocols.rating import Criterion
@@ -15,6 +17,8 @@ from app.projects.purposes.examples import (
 )
 from app.projects.rules import Body
 from app.translation import _
+
+FOR_PEOPLE = frozenset(("label", "low", "high", "hint", "topic", "intent"))
 
 
 class Purpose(Body):
@@ -125,10 +129,28 @@ PURPOSES: dict[str, Purpose] = {
 
 
 def start_of(key: str) -> tuple[Preset, Example] | None:
-    """What a project for this purpose begins with; or on this preset as it stands, with an example of another kind."""
+    """What a project for this purpose begins with; or on this preset as it stands, with an example of another kind.
+
+    Its words are in the language of whoever asks: from then on they are the project's own.
+    """
     if key in PURPOSES:
-        return PURPOSES[key].preset, PURPOSES[key].example
+        return spoken(PURPOSES[key].preset), PURPOSES[key].example
     if key not in PRESETS:
         return None
     kin = next((one.example for one in PURPOSES.values() if one.preset.key == key), SUPPORT)
-    return PRESETS[key], kin
+    return spoken(PRESETS[key]), kin
+
+
+def spoken(preset: Preset) -> Preset:
+    """A preset with what it says to people in the reader's language. Guidelines stay in that of the examples."""
+    told = {"name": _(preset.name), "about": _(preset.about)}
+    return Preset.model_validate(preset.model_dump() | told | {"protocol": in_words(preset.protocol.model_dump())})
+
+
+def in_words(tree: Any, key: str = "") -> Any:
+    """A protocol's JSON with its labels translated; keys, kinds and values are not for people."""
+    if isinstance(tree, dict):
+        return {name: in_words(value, name) for name, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [in_words(value) for value in tree]
+    return _(tree) if isinstance(tree, str) and tree and key in FOR_PEOPLE else tree

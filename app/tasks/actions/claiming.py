@@ -80,7 +80,7 @@ class Reason(StrEnum):
 
     @property
     def sentence(self) -> str:
-        return WHY[self]
+        return _(WHY[self])
 
 
 WHY = {

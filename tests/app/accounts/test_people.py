@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts import passwords, rules
 from app.accounts.forms import LOCALES
 from app.accounts.permissions import Role
-from app.accounts.routes.account import LANGUAGES
+from app.accounts.routes.account import NAMES
 from app.accounts.tables import ApiToken, Membership, SignIn, User
 from tests import make
 
@@ -161,7 +161,7 @@ def test_a_program_is_called_as_people_call_it() -> None:
 
 
 def test_every_language_has_its_name() -> None:
-    assert list(LANGUAGES) == LOCALES
+    assert list(NAMES) == LOCALES
 
 
 async def test_a_profile_is_checked_field_by_field(client: httpx.AsyncClient, session: AsyncSession) -> None:

@@ -386,7 +386,7 @@ async def test_too_few_preferences_skip_with_the_count_that_is_needed(session: A
     (fire,) = await fires(session)
     assert (fire.state, fire.reason) == (
         FireState.skipped,
-        "3 answers for training prefer a side; 4 are needed (0 more are held out).",
+        "Answers for training that prefer a side: 3; needed: 4; held out besides: 0.",
     )
     assert await waiting(session, "FreezeDataset") == []
 
@@ -402,7 +402,7 @@ async def test_preferences_that_are_held_out_do_not_make_a_training(session: Asy
     (fire,) = await fires(session)
     assert fire.state is FireState.skipped
     assert fire.reason == (
-        f"{practised} answers for training prefer a side; 4 are needed ({12 - practised} more are held out)."
+        f"Answers for training that prefer a side: {practised}; needed: 4; held out besides: {12 - practised}."
     )
 
 
@@ -647,4 +647,4 @@ async def test_the_page_makes_changes_and_switches_schedules_and_says_what_happe
     await answered(session, project, 3, outcome="tie", at=later)
     await tick(session)
     page = (await client.get(home)).text
-    assert "2 answers for training prefer a side; 20 are needed" in page
+    assert "Answers for training that prefer a side: 2; needed: 20" in page

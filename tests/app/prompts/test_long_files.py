@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.accounts.permissions import Role
-from app.prompts import actions, queries
-from app.prompts.actions import import_prompts
+from app.prompts import queries
+from app.prompts.actions import import_prompts, importing, placing
 from app.prompts.tables import Prompt
 from tests import make
 from tests.app.prompts.test_import import bring, jsonl
@@ -33,8 +33,8 @@ async def test_a_file_that_takes_longer_to_read_than_a_transaction_may_wait_come
 ) -> None:
     async with database.transaction() as session:
         project = await make.project(session)
-    read = actions._read
-    monkeypatch.setattr(actions, "_read", lambda *given: time.sleep(0.05) or read(*given))
+    read = importing._read
+    monkeypatch.setattr(importing, "_read", lambda *given: time.sleep(0.05) or read(*given))
     rows = jsonl(*[{"prompt": f"What is {n}?"} for n in range(20)])
     async with database.sessions()() as session:
         await session.execute(text("SET idle_in_transaction_session_timeout = '400ms'"))
@@ -52,13 +52,13 @@ async def test_no_transaction_is_open_while_an_uploaded_file_is_read(
     project, person = await make.project(session), await make.user(session)
     await make.member(session, project, person, Role.manager)
     await sign_in(client, session, person)
-    read, was_open = actions._read, []
+    read, was_open = importing._read, []
 
     def noting(*given: Any) -> object:
         was_open.append(session.in_transaction())
         return read(*given)
 
-    monkeypatch.setattr(actions, "_read", noting)
+    monkeypatch.setattr(importing, "_read", noting)
     rows = jsonl({"prompt": "How deep is the sea?"})
     sent = {"file": ("deep.jsonl", rows)}
     page = await client.post(f"/projects/{project.public_id}/prompts/import", files=sent, data={"confirm": "1"})
@@ -85,9 +85,14 @@ async def test_long_prompts_are_written_a_few_at_a_time_and_never_hashed_where_r
 
         monkeypatch.setattr(module, name, noted)
 
-    for module, name in ((actions, "place"), (actions, "newcomer"), (actions, "render_markdown"), (queries, "turn_of")):
+    for module, name in (
+        (placing, "place"),
+        (placing, "newcomer"),
+        (importing, "render_markdown"),
+        (queries, "turn_of"),
+    ):
         noting(module, name)
-    monkeypatch.setattr(actions, "CHUNK_LETTERS", 40_000)
+    monkeypatch.setattr(importing, "CHUNK_LETTERS", 40_000)
     content = long_prompts(25, letters=4_000)
     assert (await bring(session, project, content)).new == 25
     assert max(sizes) <= 12
