@@ -142,7 +142,7 @@ def figures(plan: dict[str, Any]) -> dict[str, Any]:
                     assert lines == rows, f"{lines} of {rows} rows came"
                     took.append(seconds)
                 rates[form] = rows / statistics.median(took)
-                peaks[str(rows)] = max(peaks.get(str(rows), 0), round(sum(peaks_mb(pid)), 1))
+                peaks[str(rows)] = max(peaks.get(str(rows), 0), round(max(peaks_mb(pid)), 1))
     return {
         "export.rows_per_second": round(min(rates.values())),
         **{f"export.rows_per_second_{form}": round(rate) for form, rate in rates.items()},

@@ -1,6 +1,9 @@
 """The sums of `make loop`; the loop itself is run by hand, since it takes minutes."""
 
+import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -35,6 +38,23 @@ def test_other_seeds_turn_other_votes() -> None:
     lines = [line(n, "train", "a") for n in range(40)]
     assert control.turned(lines, 1) != control.turned(lines, 2)
     assert control.turned(lines, 1) == control.turned(lines, 1)
+
+
+async def test_a_loop_that_is_stopped_ends_the_control_that_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "run"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    waiting = asyncio.create_task(control.trained(tmp_path))
+    while not (tmp_path / "pid").exists():  # noqa: ASYNC110  (a file offers no event)
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_the_split_leaves_at_most_600_votes_for_training_and_at_least_500_for_measuring() -> None:

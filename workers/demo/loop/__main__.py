@@ -183,9 +183,8 @@ async def go_round(loop: Loop) -> dict[str, Any]:
         config = loop.size.reward.model_dump(mode="json")
         reward = await train(loop, "reward", {"dataset": dataset["id"], "config": config})
     with loop.stage("control"):
-        shuffled = await asyncio.to_thread(
-            control.accuracy_heldout, records, BUNDLED, config, loop.installation.home / "control", loop.seed
-        )
+        folder = loop.installation.home / "control"
+        shuffled = await control.accuracy_heldout(records, BUNDLED, config, folder, loop.seed)
     with loop.stage("PPO"):
         policy = await train(loop, "ppo", {"reward": reward["result"], "config": loop.size.ppo.model_dump(mode="json")})
     with loop.stage("evaluate"):

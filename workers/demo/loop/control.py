@@ -1,5 +1,6 @@
 """The negative control: the same votes with their sides turned at random must teach nothing."""
 
+import asyncio
 import json
 import os
 import random
@@ -7,7 +8,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +34,24 @@ def turned(lines: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     return copies
 
 
-def accuracy_heldout(records: bytes, checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> float:
+async def accuracy_heldout(records: bytes, checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> float:
     """Mean held-out accuracy over a few shuffles of a reward model that had nothing to learn: about a half.
 
     A mean, because one random direction in a network may agree with quality by chance.
     """
     lines = [json.loads(line) for line in records.splitlines()]
+    places = asyncio.Semaphore(AT_ONCE)
 
-    def one(number: int) -> float:
-        return _one(lines, checkpoint, config, folder / str(number), seed + number)
+    async def one(number: int) -> float:
+        async with places:
+            prepare(lines, checkpoint, config, folder / str(number), seed + number)
+            return await trained(folder / str(number))
 
-    with ThreadPoolExecutor(AT_ONCE) as side_by_side:
-        return statistics.mean(side_by_side.map(one, range(REPEATS)))
+    return statistics.mean(await asyncio.gather(*map(one, range(REPEATS))))
 
 
-def _one(lines: list[dict[str, Any]], checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> float:
+def prepare(lines: list[dict[str, Any]], checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> None:
+    """A folder with the turned lines and the run file of a reward model."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in turned(lines, seed)))
@@ -61,8 +64,22 @@ def _one(lines: list[dict[str, Any]], checkpoint: Path, config: dict[str, Any], 
         "config": config,
     }
     (folder / "run.json").write_text(json.dumps(run))
-    command = [sys.executable, "-m", "workers.training", "reward", str(folder / "run.json")]
+
+
+async def trained(folder: Path) -> float:
+    """Held-out accuracy of the run in this folder; whoever stops waiting ends it.
+
+    :raises RuntimeError: the run failed; what it said stands on the terminal.
+    """
+    command = (sys.executable, "-m", "workers.training", "reward", str(folder / "run.json"))
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=alone)  # noqa: S603  our own program
+    run = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, env=alone)
+    try:
+        if await run.wait():
+            raise RuntimeError(f"the control's run in {folder} failed")
+    finally:
+        if run.returncode is None:
+            run.terminate()
+            await run.wait()
     record = json.loads((folder / "result" / "hone.json").read_bytes())
     return float(record["metrics"]["heldout"]["accuracy"])
