@@ -15,9 +15,8 @@ let isFolded = false;
 let isByHand = false; // until the next task, scrolling folds nothing
 
 /** A task has come. */
-export function frame(element) {
+export function frame() {
   isByHand = false;
-  for (const hidden of element.querySelectorAll("[data-needs-script]")) hidden.hidden = false;
   fold(false);
   showGuidelines(guidelinesAreOpen());
   scrollTogether(kept("together", "yes") === "yes");
@@ -33,11 +32,11 @@ function fold(wanted) {
   if (!box) return;
   box.style.marginBottom = "";
   box.classList.remove("folded");
-  const whole = box.offsetHeight;
+  const whole = heightOf(box);
   const canFold = whole > ONE_LINE;
   if (wanted && canFold) {
     box.classList.add("folded");
-    box.style.marginBottom = `${whole - box.offsetHeight}px`;
+    box.style.marginBottom = `${whole - heightOf(box)}px`;
     showLastTurn(box);
   }
   const button = box.querySelector("[data-fold]");
@@ -46,6 +45,8 @@ function fold(wanted) {
   box.classList.toggle("goes-on", !box.classList.contains("folded") && turns.scrollHeight > turns.clientHeight + 2);
   button.setAttribute("aria-expanded", !wanted);
 }
+
+const heightOf = (box) => box.getBoundingClientRect().height;
 
 function showLastTurn(box) {
   const turns = box.querySelector("[data-turns]");

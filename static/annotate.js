@@ -9,6 +9,7 @@ import { frame, FRAME_KEYS } from "./annotate-frame.js";
 import { openKeys } from "./annotate-keys.js";
 import { openOutbox } from "./annotate-outbox.js";
 import { form, says, screenOf, seen, speak, task, tell } from "./annotate-page.js";
+import { prepareFormulas } from "./prose.js";
 
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
 const BESIDE = ["key", "version", "kind", "parts", "seen", "active"]; // go along with an answer and are no part of it
@@ -30,7 +31,7 @@ function arrive({ isFirst = false } = {}) {
   if (now === showing) return;
   showing = now;
   begin(screenOf(now));
-  frame(now);
+  frame();
   arrange(drafts.restore);
   if (!isFirst) {
     window.scrollTo(0, 0);
@@ -151,3 +152,4 @@ function openReason() {
 }
 
 arrive({ isFirst: true });
+prepareFormulas();

@@ -40,5 +40,4 @@ document.addEventListener("click", (event) => {
   else choose(button.dataset.themeChoice);
 });
 system.addEventListener("change", draw);
-for (const button of document.querySelectorAll("[data-needs-theme]")) button.hidden = false;
 draw();

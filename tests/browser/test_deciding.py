@@ -109,6 +109,6 @@ async def test_what_is_chosen_shows_without_colours(committed: str, browser: Bro
         await prefers(site, confirms=True)
         page = await site.open()
         await page.keyboard.press("1")
-        widths = "(all) => all.map((one) => getComputedStyle(one).outlineWidth)"
-        styles = await page.locator(".point").evaluate_all(widths)
-        assert [style == "3px" for style in styles] == [True, *[False] * (len(styles) - 1)]
+        drawn = "(all) => all.map((one) => getComputedStyle(one).outlineStyle)"
+        styles = await page.locator(".point").evaluate_all(drawn)
+        assert [style == "solid" for style in styles] == [True, *[False] * (len(styles) - 1)]
