@@ -14,7 +14,7 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations.routes import answers, trying, workspace, writing
+from app.annotations.routes import answers, conversing, trying, workspace, writing
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -43,6 +43,7 @@ from app.version import RELEASE
 PAGES: list[APIRouter] = [
     workspace.router,
     writing.router,
+    conversing.router,
     sign_in.router,
     invitations.router,
     account.router,

@@ -1,6 +1,6 @@
 // What is asked besides a choice that one key decides: blocks of static/kinds, one at a time, and Enter that leads on.
 import { isArmed } from "./annotate-arming.js";
-import { answers, form, says, speak, task } from "./annotate-page.js";
+import { answers, form, says, speak, task, tell } from "./annotate-page.js";
 import { blocksIn } from "./kinds/index.js";
 
 let blocks = [];
@@ -9,7 +9,9 @@ let block = null; // the one that the hand is at
 const host = {
   says,
   speak,
+  tell,
   decide: () => enter(),
+  send: (url, body) => page.send(url, body),
   mark: (handle) => {
     for (const answer of answers()) {
       const isIt = answer.dataset.answer === handle;
@@ -20,10 +22,13 @@ const host = {
   },
 };
 
-let submit = () => {};
+let page = {};
 
-/** What Enter comes to when nothing is open. */
-export const whenDone = (work) => (submit = work);
+/** submit(button): what Enter comes to when nothing is open. send(url, body): a step that a block takes by the outbox. */
+export const connect = (deeds) => (page = deeds);
+
+/** The server's word on such a step. */
+export const turned = (...word) => blocks.find((one) => one.turned)?.turned(...word);
 
 /** Whether Enter submits here. */
 export const isAsking = () => blocks.length > 0;
@@ -71,7 +76,7 @@ export function enter() {
   const [next, words] = open.find(([one, missing]) => missing !== "") || [];
   const place = task().querySelector("[data-missing]");
   place.textContent = words || "";
-  if (!next) return submit(task().querySelector("[data-submit]"));
+  if (!next) return page.submit(task().querySelector("[data-submit]"));
   if (next !== block) turnTo(next);
 }
 
@@ -87,4 +92,4 @@ export function asks(event) {
 }
 
 /** Whether a field belongs to the question at hand. */
-export const isOfBlock = (target) => Boolean(block?.element.contains(target));
+export const isOfBlock = (target) => Boolean(block && (block.element.contains(target) || target.closest("[data-judge]")));

@@ -16,6 +16,12 @@ export function openDeciding({ outbox, drafts, swap }) {
     outbox.put({ kind, screen: screenOf(task()), url, body: said.toString(), type: FORM });
   }
 
+  /** A step of a conversation, which is no answer yet. */
+  function sendTurn(url, body) {
+    tell(says.saysSending);
+    outbox.put({ kind: "turn", screen: screenOf(task()), url, body, type: FORM });
+  }
+
   /** Press a button of the form: a choice, Submit, or Skip. */
   function choose(button) {
     if (!isArmed()) return;
@@ -35,12 +41,16 @@ export function openDeciding({ outbox, drafts, swap }) {
       const time = new DOMParser().parseFromString(text, "text/html").querySelector("[data-saved]")?.dataset.saved;
       return tell(`${says.saysSaved} ${time || ""}`);
     }
+    refuse(text);
+    for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
+    arm();
+  }
+
+  function refuse(text) {
     tell("");
     const place = document.getElementById("refusal");
     swap(place, text, "innerHTML");
-    for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
     place.scrollIntoView({ block: "nearest" });
-    arm();
   }
 
   /** Nothing went through: what was chosen stays marked, and may still be chosen differently. */
@@ -57,5 +67,5 @@ export function openDeciding({ outbox, drafts, swap }) {
     send("answer", event.target);
   });
 
-  return { choose, answered, kept };
+  return { choose, sendTurn, answered, refuse, kept };
 }

@@ -2,7 +2,7 @@
 // modules: every choice is an ordinary button of an ordinary form.
 import { begin, wasHere } from "./annotate-active.js";
 import { armSoon, isArmed } from "./annotate-arming.js";
-import { arrange, asks, enter, isAsking, isOfBlock, redraw, whenDone } from "./annotate-asking.js";
+import { arrange, asks, connect, enter, isAsking, isOfBlock, redraw, turned } from "./annotate-asking.js";
 import { openDeciding } from "./annotate-deciding.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { frame, FRAME_KEYS } from "./annotate-frame.js";
@@ -22,7 +22,7 @@ let showing = null; // the element of the task that is on the screen
 const deciding = openDeciding({ outbox: { put: (entry) => outbox.put(entry) }, drafts: () => drafts, swap });
 const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept: deciding.kept, signedOut, changed });
 const drafts = openDrafts(outbox, { task, form, belongs: (name) => !BESIDE.includes(name), redraw, tell, says });
-whenDone(deciding.choose);
+connect({ submit: deciding.choose, send: deciding.sendTurn });
 
 // ---- a task arrives ------------------------------------------------------------------------------------------------
 
@@ -59,7 +59,13 @@ document.addEventListener("htmx:afterSwap", () => arrive());
 
 function answered(entry, status, text) {
   signIn.close();
-  return entry.kind === "draft" ? drafts.answered(entry, status, text) : deciding.answered(entry, status, text);
+  if (entry.kind === "draft") return drafts.answered(entry, status, text);
+  if (entry.kind !== "turn") return deciding.answered(entry, status, text);
+  if (entry.screen !== screenOf(task())) return;
+  tell("");
+  if (status >= 300) deciding.refuse(text);
+  else document.getElementById("refusal").replaceChildren();
+  turned(entry, status, text); // a step of a conversation: only that is drawn anew
 }
 
 // count: changes that wait for the server. failing: answers that it fails at while it takes others.

@@ -30,6 +30,7 @@ log = logging.getLogger("hone.workers")
 ROUND = 10.0  # seconds between two looks for jobs of dead workers
 
 
+BESIDE = 8  # jobs of a second queue at once
 LONGEST_WAIT = 60  # seconds between two tries of a job
 
 
@@ -119,10 +120,14 @@ async def give_back_stalled(queue: procrastinate.App) -> None:
             log.exception("job %s (%s) was not given back", job.id, job.task_name)
 
 
-async def work(queue_name: Queue, *, concurrency: int, engine: "Engine | None" = None) -> None:
-    """Do the jobs of one queue until told to stop."""
+async def work(
+    queue_name: Queue, *, concurrency: int, engine: "Engine | None" = None, also: Queue | None = None
+) -> None:
+    """Do the jobs of one queue until told to stop. also: another queue whose jobs wait for none of the first."""
     queue = build_queue(engine)
     beside: list[Coroutine[Any, Any, None]] = []
+    if also is not None:
+        beside = [work_beside(queue, also)]
     if queue_name is Queue.light:
         beside = [tick_for_ever(tick, seconds) for tick, seconds in TICKS.items()] + [give_back_for_ever(queue)]
     async with queue.open_async(), asyncio.TaskGroup() as group:
@@ -138,3 +143,16 @@ async def work(queue_name: Queue, *, concurrency: int, engine: "Engine | None" =
         for one in running:
             one.cancel()
     await database.dispose()
+
+
+async def work_beside(queue: procrastinate.App, also: Queue) -> None:
+    """The jobs of a second queue, until the worker of the first has ended and cancels this one: signals are its."""
+    await queue.run_worker_async(
+        queues=[also],
+        name=f"hone-{also}",
+        concurrency=BESIDE,
+        fetch_job_polling_interval=2.0,
+        shutdown_graceful_timeout=8.0,
+        delete_jobs="successful",
+        install_signal_handlers=False,
+    )

@@ -21,7 +21,7 @@ async def serve(settings: Settings) -> None:
     server = door_server(make_door(engine, folder_of, names, door_token(settings.home)), settings.sampler_port)
     door = asyncio.create_task(server.serve())
     try:
-        await work(Queue.sampling, concurrency=4, engine=engine)
+        await work(Queue.sampling, concurrency=4, engine=engine, also=Queue.talking)
     finally:
         server.should_exit = True
         await door

@@ -5,24 +5,36 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
-from app.annotations.actions import Saved, edit, set_aside, submit, withdraw
-from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason
-from app.annotations.kinds import read_kept
+from app.annotations.actions import (
+    Saved,
+    ask_again,
+    edit,
+    judge_turn,
+    send_message,
+    set_aside,
+    submit,
+    withdraw,
+)
+from app.annotations.conversations import ShownConversation, conversation_shown
+from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason, Spoken
+from app.annotations.kinds import Body, read_kept
 from app.annotations.queries import everybodys, streamed
 from app.annotations.tables import Annotation, AnnotationState
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session, snapshot
+from app.projects.protocols import ProtocolBody
 from app.tasks.tables import Purpose
 
 router = APIRouter(tags=["annotations"])
 Annotator = Annotated[Access, may(Permission.annotate)]
 Reader = Annotated[Access, may(Permission.annotation_read)]
+TurnNumber = Annotated[int, Path(ge=1, le=1000)]
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
 
 
@@ -67,6 +79,63 @@ class AnnotationPage(BaseModel):
     next: str | None
 
 
+class ReplyView(BaseModel):
+    """One answer under the name it has in this conversation."""
+
+    handle: str = Field(description="names this answer in the judgement that you give")
+    text: str
+
+
+class TurnView(BaseModel):
+    """One turn. answers: in the order drawn for you, once all of them are there. chosen: handle of the answer that went
+    on; null while nothing is said about them, and where none was good."""
+
+    number: int
+    words: str
+    wanted: int = Field(description="how many answers it shows")
+    answers: list[ReplyView]
+    is_judged: bool
+    chosen: str | None
+
+
+class ConversationView(BaseModel):
+    """Your conversation about a task. state: `write`, send the message `number`; `waiting`, answers are on their way
+    (ask again in a second); `choose`, judge the turn `number`; `stuck`, nobody asks for its answers any more before you
+    do; `full`, it has all its turns. trouble: what is the matter, as a sentence. judged: send it as `turns` when you
+    finish, which may be done from `least` on. asked: what is asked about the answers of the turn in `choose`."""
+
+    state: str
+    number: int
+    judged: int
+    least: int
+    most: int
+    trouble: str
+    asked: ProtocolBody | None
+    turns: list[TurnView]
+
+
+class Message(BaseModel):
+    """key: the one that came with the task. number: of the turn, which makes sending it again harmless."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: UUID
+    number: StrictInt = Field(ge=1, le=1000)
+    words: Spoken
+
+
+class TurnJudgement(BaseModel):
+    """body: a comparison or a rating, as the conversation's `asked` says; it names the turn's answers by handle."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: UUID
+    body: Body
+
+
+class TaskKey(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: UUID
+
+
 def kept(saved: Saved) -> SavedView:
     return SavedView(id=saved.public_id, version=saved.version, state=saved.state, saved_at=saved.at)
 
@@ -76,6 +145,58 @@ async def answer(task: UUID, form: NewAnnotation, access: Annotator, session: Se
     """Answer a task that was handed to you. Sending the same again gives the same response; another body under the
     same key is refused and the first one stays."""
     return kept(await submit(session, access.of_project(), access.person.id, task, form.key, form.body))
+
+
+@router.get("/tasks/{task}/conversation")
+async def conversation(task: UUID, access: Annotator, session: Session) -> ConversationView:
+    """Your conversation about a task of that kind, as it stands."""
+    shown = await conversation_shown(session, access.of_project(), access.person.id, task)
+    return conversation_view(shown)
+
+
+@router.post("/tasks/{task}/turns")
+async def say(task: UUID, form: Message, access: Annotator, session: Session) -> ConversationView:
+    """Send a message; its answers are written meanwhile. A conversation is finished as any task is answered."""
+    who = (access.of_project(), access.person.id, task)
+    await send_message(session, *who, form.key, form.number, form.words)
+    return conversation_view(await conversation_shown(session, *who))
+
+
+@router.post("/tasks/{task}/turns/{number}/judgement")
+async def judge(
+    task: UUID, number: TurnNumber, form: TurnJudgement, access: Annotator, session: Session
+) -> ConversationView:
+    """Say which answer of a turn is the best, or what each is worth. The conversation goes on with the best one."""
+    who = (access.of_project(), access.person.id, task)
+    await judge_turn(session, *who, form.key, number, form.body)
+    return conversation_view(await conversation_shown(session, *who))
+
+
+@router.post("/tasks/{task}/turns/{number}/again")
+async def once_more(
+    task: UUID, number: TurnNumber, form: TaskKey, access: Annotator, session: Session
+) -> ConversationView:
+    """Ask for the answers of a turn that have not come."""
+    who = (access.of_project(), access.person.id, task)
+    await ask_again(session, *who, form.key, number)
+    return conversation_view(await conversation_shown(session, *who))
+
+
+def conversation_view(shown: ShownConversation) -> ConversationView:
+    counted = ("state", "number", "judged", "least", "most", "trouble")
+    turns = [
+        TurnView(
+            number=turn.number,
+            words=turn.words,
+            wanted=turn.wanted,
+            answers=[ReplyView(handle=one.handle, text=one.text) for one in turn.answers],
+            is_judged=turn.said != "",
+            chosen=None if turn.chosen is None else turn.answers[turn.chosen].handle,
+        )
+        for turn in shown.turns
+    ]
+    asked = shown.block["protocol"] if shown.block else None
+    return ConversationView(asked=asked, turns=turns, **{name: getattr(shown, name) for name in counted})
 
 
 @router.put("/annotations/{annotation}")

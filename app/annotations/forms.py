@@ -12,6 +12,9 @@ from app.errors import Invalid
 from app.projects.forms import without_nul
 from app.translation import _
 
+MOST_SPOKEN = 20_000  # characters of one message
+Spoken = Annotated[str, StringConstraints(max_length=MOST_SPOKEN), AfterValidator(without_nul)]
+
 
 class NewAnnotation(Form):
     """An answer. key: the one that came with the task; sending it again with the same body changes nothing."""
@@ -86,6 +89,27 @@ class PostedForm(Form):
             fields.setdefault(name, []).append(value)
         beside = {name: fields.pop(name)[-1] for name in BESIDE if name in fields}
         return cls.model_validate(beside | {"fields": fields})
+
+    def number(self) -> int:
+        """Of the turn that a message is.
+
+        :raises Invalid: it is none.
+        """
+        number = (self.fields.get("number") or [""])[-1]
+        if not (number.isascii() and number.isdigit() and len(number) < 5):
+            raise Invalid(field="number", reason=_("it is the number of a turn"))
+        return int(number)
+
+    def message(self) -> str:
+        """What is said in a conversation.
+
+        :raises Invalid: it is too long.
+        """
+        words = (self.fields.get("words") or [""])[-1]
+        if len(words) > MOST_SPOKEN:
+            reason = _("a message holds {most} characters, not {length}")
+            raise Invalid(field="words", reason=reason.format(most=MOST_SPOKEN, length=len(words)))
+        return without_nul(words)
 
     def the_key(self) -> UUID:
         """:raises Invalid: it is not there."""

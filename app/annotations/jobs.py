@@ -1,9 +1,19 @@
 """What the annotations chapter asks of workers."""
 
-from app.jobs.queue import Job
+from typing import ClassVar
+
+from app.jobs.queue import Job, Queue
 
 
 class PromptWritten(Job):
     """Somebody wrote a prompt, changed it or took it back: the project's prompts are to say the same."""
 
     annotation_id: int
+
+
+class TurnAsked(Job):
+    """Somebody who leads a conversation waits for answers: the sampler takes these before anything else."""
+
+    queue: ClassVar[Queue] = Queue.talking
+    is_given_up: ClassVar[bool] = False  # its handler tries longer than others, and says when it stops
+    turn_id: int

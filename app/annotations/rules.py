@@ -1,4 +1,8 @@
-"""Arithmetic on single answers."""
+"""Arithmetic on single answers, and on the turns of a conversation."""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Any
 
 FASTEST_READER = 120.0  # characters a second: about twice what skimming for a known word reaches
 SHORTEST, LONGEST = 0.7, 10.0  # seconds
@@ -15,3 +19,21 @@ def active_of(measured: float | None, seconds: float) -> float | None:
 def is_fast(seconds: float, characters: int) -> bool:
     """Whether an answer came quicker than its texts can be read. seconds: active ones where they were measured."""
     return seconds < min(LONGEST, max(SHORTEST, characters / FASTEST_READER))
+
+
+def messages_of(system: str, exchanges: Iterable[tuple[str, str | None]]) -> list[dict[str, Any]]:
+    """A conversation so far as a prompt's messages. exchanges: a person's words, and the answer that went on.
+
+    What has no such answer is left out, as if it had never been said; the words that are to be answered come last.
+    """
+    *past, (words, _answer) = exchanges
+    told = [("system", system)] if system else []
+    for said, answer in past:
+        told += [("user", said), ("assistant", answer)] if answer is not None else []
+    return [{"role": role, "parts": [{"type": "text", "text": text}]} for role, text in [*told, ("user", words)]]
+
+
+def seats(pool: Sequence[int], answers: int, draw: Random) -> list[int]:
+    """Who writes each answer of a turn: as many different ones of the pool as there are, in no order."""
+    order = draw.sample(pool, len(pool))
+    return [order[place % len(order)] for place in range(answers)]

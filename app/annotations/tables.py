@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import SmallInteger
 
-from app.database import Base, key, now, of_project, outside_id, word
+from app.database import Base, Told, key, now, of_project, outside_id, word
 
 
 class AnnotationState(StrEnum):
@@ -90,3 +90,79 @@ class Draft(Base):
     rev: Mapped[int]
     body: Mapped[dict[str, Any]]
     saved_at: Mapped[datetime] = now()
+
+
+class Trouble(StrEnum):
+    """Why the answers of a turn have not come, as far as the person who waits is told."""
+
+    nobody = "nobody"  # no checkpoint answers
+    unreachable = "unreachable"
+    slow = "slow"
+    busy = "busy"
+    failing = "failing"
+    unanswerable = "unanswerable"  # as it stands: longer than what the checkpoint reads
+
+
+class Turn(Base):
+    """One turn of a person's conversation about a task: what they wrote, and what they said about the answers.
+
+    number: 1, 2 … of this conversation; with task and person it is the key that makes sending safe to repeat.
+    protocol_id: that it is judged under. root: of the first turn, the component that its words belong to, by its key.
+    sides: the order of the answers on the screen. body: the judgement as its kind keeps it. chosen: number of the
+    answer that goes on; none while nothing is said, and where none was good.
+    trouble, reason: of the latest try that failed. is_stuck: it is not tried again by itself.
+    """
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        UniqueConstraint("task_id", "annotator_id", "number"),
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        of_project("protocols", "protocol_id"),
+        CheckConstraint("number >= 1", name="number"),
+        CheckConstraint("body IS NOT NULL OR chosen IS NULL", name="chosen_by_a_judgement"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    task_id: Mapped[int]
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    protocol_id: Mapped[int]
+    number: Mapped[int] = mapped_column(SmallInteger)
+    root: Mapped[str | None]
+    words: Mapped[str]
+    html: Mapped[str]
+    wanted: Mapped[int] = mapped_column(SmallInteger)
+    sides: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    body: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    chosen: Mapped[int | None] = mapped_column(SmallInteger)
+    trouble: Mapped[Trouble | None] = mapped_column(word(Trouble))
+    reason: Mapped[str | None] = mapped_column(Told)
+    is_stuck: Mapped[bool] = mapped_column(server_default="false", default=False)
+    asked_at: Mapped[datetime] = now()
+    created_at: Mapped[datetime] = now()
+    judged_at: Mapped[datetime | None]
+
+
+class TurnAnswer(Base):
+    """One answer to a turn: who is asked for it and how, and once it has come (parts), what it says.
+
+    sample: its number among those that its checkpoint writes with this seed, which makes it reproducible.
+    """
+
+    __tablename__ = "turn_answers"
+    __table_args__ = (of_project("turns", "turn_id", ondelete="CASCADE"),)
+    turn_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    sampling: Mapped[dict[str, Any]]
+    seed: Mapped[int]
+    sample: Mapped[int] = mapped_column(SmallInteger)
+    parts: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    html: Mapped[str | None]
+    token_count: Mapped[int | None]
+    finish_reason: Mapped[str | None]
+    logprob_sum: Mapped[float | None]
+    answered_at: Mapped[datetime | None]

@@ -15,6 +15,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app import events
+from app.annotations.conversations import roots_of_conversations
 from app.datasets.forms import FreezeForm
 from app.datasets.formulas import scorer_of, settled
 from app.datasets.jobs import FreezeDataset, FreezingEnded
@@ -78,7 +79,8 @@ class Written:
         self.lines += 1
         for name, versions in self.versions.items():
             versions.update(vote[name] for vote in votes if vote[name] is not None)
-        self.checkpoints.update(one["checkpoint"] for one in row.answers or () if one["checkpoint"])
+        told = row.answers or line.get("answers") or [line[name] for name in ("a", "b") if name in line]
+        self.checkpoints.update(one["checkpoint"] for one in told if one["checkpoint"])
 
 
 async def rows_of(connection: AsyncConnection, project_id: int, question: FreezeForm) -> AsyncIterator[Row[Any]]:
@@ -94,6 +96,7 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
     those of admins who answered before that gave them a place have none, and are counted."""
     written = Written(await scorer_of(connection, project_id, question))
     protocols = await protocols_of(connection, project_id)
+    roots = await roots_of_conversations(connection, project_id)
     with path.open("wb") as file:
         async for row in rows_of(connection, project_id, question):
             if row.retired:
@@ -103,7 +106,7 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            for line, agreed in lines_of_row(row, named, protocols, question, written.scorer):
+            for line, agreed in lines_of_row(row, named, protocols, question, written.scorer, roots):
                 if agreed < question.minimum_agreement:
                     written.left_out += 1
                     continue

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 from sqlalchemy import Row
 
+from app.annotations.rules import messages_of
 from app.datasets.forms import FreezeForm
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Line, split_of
@@ -20,8 +22,8 @@ from app.preferences.groups import (
     tiers_of_choice,
 )
 from app.preferences.rules import agreement, conclusion, vote_of
-from app.preferences.votes import Outcome, Vote
-from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol
+from app.preferences.votes import Outcome, RankingVote, Vote
+from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol, protocol_of
 from app.prompts.tables import Use
 
 
@@ -35,7 +37,20 @@ class Said:
     protocol: Any
 
 
+@dataclass(frozen=True)
+class TurnRow:
+    """A turn of a conversation as a task of its own: what is asked is the conversation up to it."""
+
+    messages: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+    component: str
+    group: str
+    use: Use
+
+
 Told = tuple[Line, float]  # a line and its agreement
+Asked = Row[Any] | TurnRow
+Roots = Mapping[str, tuple[Use, str]]  # use and outside id of those that prompts have as well, by key
 
 
 def lines_of_row(
@@ -44,9 +59,10 @@ def lines_of_row(
     protocols: Mapping[int, ProtocolBody],
     question: FreezeForm,
     scorer: Scorer | None = None,
+    roots: Roots | None = None,
 ) -> Iterator[Told]:
     """The lines that a task yields. row: of `queries.chosen_answers`; votes: of it, those that have a rater;
-    protocols: by version; scorer: of ratings."""
+    protocols: by version; scorer: of ratings; roots: that conversations began under."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
@@ -59,6 +75,8 @@ def lines_of_row(
             if kind == "rating" and scorer is not None:
                 about = scorer.scored(about, said)
             yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+        for one in said if kind == "conversation" else ():
+            yield from lines_of_conversation(row, one, name, question, scorer, roots or {})
         for one in said if kind in YIELDS_EACH else ():
             mine = f"{name}.{one.rater}"
             for about in YIELDS_EACH[kind](row, one, mine):
@@ -72,7 +90,7 @@ def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapp
     return list(zip(body["parts"], protocol.parts, strict=True))
 
 
-def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
+def start_of(row: Asked, name: str, question: FreezeForm) -> Line:
     """What every line begins with."""
     return {
         "kind": "",
@@ -84,7 +102,60 @@ def start_of(row: Row[Any], name: str, question: FreezeForm) -> Line:
     }
 
 
-def compared(row: Row[Any], said: Sequence[Said]) -> Told:
+def lines_of_conversation(
+    row: Row[Any], one: Said, name: str, question: FreezeForm, scorer: Scorer | None, roots: Roots
+) -> Iterator[Told]:
+    """Each turn as the lines that its judgement yields. A conversation stands on the side of the split on which prompts
+    that begin with its first words stand, and what begins as a held-out prompt does is held out or left alone."""
+    root, told = one.body["root"], []
+    use, group = roots.get(root, (Use.label, root))
+    if use not in question.uses:
+        return
+    for number, turn in enumerate(one.body["turns"], 1):
+        replies = [answer_of_turn(reply) for reply in turn["replies"]]
+        told.append((turn["words"], None if turn["chosen"] is None else turn["replies"][turn["chosen"]]["text"]))
+        if question.checkpoints and not {UUID(reply["checkpoint"]) for reply in replies} <= set(question.checkpoints):
+            continue
+        asked = TurnRow(messages_of(one.body["system"], told), replies, root, group, use)
+        said = Said(turn["said"], one.rater, turn["sides"], protocol_of(turn["asked"]))
+        yield from lines_of_turn(asked, said, f"{name}.{one.rater}.{number}", question, scorer)
+
+
+def lines_of_turn(row: TurnRow, one: Said, name: str, question: FreezeForm, scorer: Scorer | None) -> Iterator[Told]:
+    """Scores are a rating, and the order that they say is a line as well: of two a comparison, of more a ranking."""
+    kind = one.body["kind"]
+    about, agreed = YIELDS[kind](row, [one])
+    if kind != "rating":
+        yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+        return
+    about = about if scorer is None else scorer.scored(about, [one])
+    yield start_of(row, f"{name}.scores", question) | about | {"weight": 1.0}, agreed
+    yield start_of(row, name, question) | ordered(row, one) | {"weight": 1.0}, 1.0
+
+
+def ordered(row: TurnRow, one: Said) -> Line:
+    """Scores from 1 to 100 as an order. The strength between two is how far apart they lie, of 99."""
+    scores = {rated["completion"]: rated["criteria"]["score"] for rated in one.body["ratings"]}
+    if len(row.answers) > 2:
+        worth = sorted(set(scores.values()), reverse=True)
+        tiers = [[number for number in sorted(scores) if scores[number] == value] for value in worth]
+        vote = RankingVote(rater=one.rater, tiers=tuple(map(tuple, tiers)), shown=tuple(one.sides))
+        return {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json")]}
+    apart = scores[0] - scores[1]
+    outcome = Outcome.tie if not apart else Outcome.a if apart > 0 else Outcome.b
+    first: Literal["a", "b"] = "a" if one.sides[0] == 0 else "b"
+    two = Vote(rater=one.rater, outcome=outcome, strength=abs(apart) or None, levels=99, shown_first=first)
+    a, b = row.answers
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion([two]).value}
+    return told | {"votes": [two.model_dump(mode="json")]}
+
+
+def answer_of_turn(reply: Mapping[str, Any]) -> Line:
+    parts = [{"type": "text", "text": reply["text"]}]
+    return {"id": reply["id"], "checkpoint": reply["checkpoint"], "parts": parts}
+
+
+def compared(row: Asked, said: Sequence[Said]) -> Told:
     """A comparison of two; a choice where there are more."""
     if len(row.answers) > 2:
         return chosen(row, said)
@@ -94,7 +165,7 @@ def compared(row: Row[Any], said: Sequence[Said]) -> Told:
     return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, agreement(votes)
 
 
-def chosen(row: Row[Any], said: Sequence[Said]) -> Told:
+def chosen(row: Asked, said: Sequence[Said]) -> Told:
     votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
     told = {"kind": "choice", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
@@ -107,13 +178,13 @@ def points_of_view(said: Sequence[Said]) -> Line:
     return {"criteria": [{"key": key, "label": label} for key, label in labels.items()]} if labels else {}
 
 
-def ranked(row: Row[Any], said: Sequence[Said]) -> Told:
+def ranked(row: Asked, said: Sequence[Said]) -> Told:
     votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     told = {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
     return told, agreement_of_orders([vote.tiers for vote in votes])
 
 
-def rated(row: Row[Any], said: Sequence[Said]) -> Told:
+def rated(row: Asked, said: Sequence[Said]) -> Told:
     """Agreement is not told of ratings: each criterion has its own."""
     votes = [rating_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     asked = said[-1].protocol.criteria
@@ -136,7 +207,7 @@ def beside_criteria(protocol: RatingProtocol) -> Line:
     return {name: {one.key: one.label for one in named} for name, named in offered.items()}
 
 
-def answered(row: Row[Any], said: Sequence[Said]) -> Told:
+def answered(row: Asked, said: Sequence[Said]) -> Told:
     """Columns are all questions that these raters were asked, as they were asked last."""
     votes = [questions_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     questions = {question.key: question for one in said for question in one.protocol.questions}
@@ -172,7 +243,7 @@ def answer_by_hand(name: str, text: str) -> Line:
 
 
 # What the bodies of one kind about one task yield together, and what each of them yields: a new kind is a line in one.
-YIELDS: dict[str, Callable[[Row[Any], Sequence[Said]], Told]] = {
+YIELDS: dict[str, Callable[[Asked, Sequence[Said]], Told]] = {
     "comparison": compared,
     "questions": answered,
     "ranking": ranked,

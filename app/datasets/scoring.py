@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.preferences.formula import FormulaWrong, NoScore, checked, parsed, value_of
-from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol
+from app.projects.protocols import CombinedProtocol, ConversationProtocol, ProtocolBody, RatingProtocol
 from app.projects.protocols.rating import Errors
 from app.translation import _
 
@@ -19,7 +19,8 @@ ALL = "errors"
 def ratings_in(protocol: ProtocolBody) -> list[RatingProtocol]:
     """What a protocol asks about each answer by itself."""
     parts = protocol.parts if isinstance(protocol, CombinedProtocol) else [protocol]
-    return [part for part in parts if isinstance(part, RatingProtocol)]
+    of_turns = [part.asked_of(2) for part in parts if isinstance(part, ConversationProtocol)]
+    return [part for part in (*parts, *of_turns) if isinstance(part, RatingProtocol)]
 
 
 def names_of(protocols: Iterable[ProtocolBody]) -> dict[str, str]:

@@ -15,6 +15,7 @@ class Queue(StrEnum):
 
     light = "light"  # seconds, no torch: `workers tidy`
     sampling = "sampling"  # `workers sample`
+    talking = "talking"  # `workers sample`, beside the former: a person waits for each of these
     training = "training"  # `workers train`
 
 

@@ -194,6 +194,10 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}/draft": P.annotate,
     "POST /projects/{project}/annotate/texts/preview": P.annotate,
     "POST /projects/{project}/annotate/texts/near": P.annotate,
+    "GET /projects/{project}/annotate/{task}/turns": P.annotate,
+    "POST /projects/{project}/annotate/{task}/turns": P.annotate,
+    "POST /projects/{project}/annotate/{task}/turns/{number}": P.annotate,
+    "POST /projects/{project}/annotate/{task}/turns/{number}/again": P.annotate,
     "GET /projects/{project}/answers": P.annotation_own,
     "GET /projects/{project}/answers/{annotation}": P.annotation_own,
     "POST /projects/{project}/answers/{annotation}/withdraw": P.annotation_own,
@@ -208,6 +212,10 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/tasks/{task}/annotations": P.annotate,
     "PUT /api/v1/annotations/{annotation}": P.annotate,
     "DELETE /api/v1/annotations/{annotation}": P.annotate,
+    "GET /api/v1/tasks/{task}/conversation": P.annotate,
+    "POST /api/v1/tasks/{task}/turns": P.annotate,
+    "POST /api/v1/tasks/{task}/turns/{number}/judgement": P.annotate,
+    "POST /api/v1/tasks/{task}/turns/{number}/again": P.annotate,
     "POST /api/v1/annotations/{annotation}/set-aside": P.annotation_review,
     "GET /api/v1/projects/{project}/annotations": P.annotation_read,
     "GET /api/v1/projects/{project}/annotations.jsonl": P.annotation_read,
@@ -217,6 +225,8 @@ ROUTES: dict[str, P | str] = {
 # must be in a certain state first. Allowed callers may get 404 here; the reason stands beside.
 MAY_BE_ABSENT: dict[str, str] = {
     "POST /people/invitations/{invitation}/withdraw": "the example is an invitation to a project, not to all",
+    "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
+    "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",
 }
 
 # GET routes that write on purpose.
@@ -334,6 +344,10 @@ async def an_annotation(session: AsyncSession, project: Project, caller: User) -
     return await added(session, Annotation(project_id=project.id, **values))
 
 
+async def a_number(session: AsyncSession, project: Project, caller: User) -> str:
+    return "1"
+
+
 async def a_dataset(session: AsyncSession, project: Project, caller: User) -> str:
     return await added(session, Dataset(project_id=project.id, name="example", question={}))
 
@@ -382,6 +396,7 @@ EXAMPLES: dict[str, Example] = {
     "generation": a_generation,
     "task": a_task,
     "annotation": an_annotation,
+    "number": a_number,
     "dataset": a_dataset,
     "run": a_run,
     "evaluation": an_evaluation,

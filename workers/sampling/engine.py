@@ -56,15 +56,24 @@ class Engine:
         return len(self._line)
 
     async def complete(
-        self, where: Path | str, conversations: Sequence[Conversation], sampling: Sampling, n: int, seeds: Sequence[int]
+        self,
+        where: Path | str,
+        conversations: Sequence[Conversation],
+        sampling: Sampling,
+        n: int,
+        seeds: Sequence[int],
+        *,
+        is_awaited: bool = False,
     ) -> list[list[Completed]]:
-        """n answers to each conversation, in order. `seeds` has one number per conversation.
+        """n answers to each conversation, in order. `seeds` has one number per conversation. `is_awaited`: a person
+        waits for them, so they go before others.
 
         A conversation's answers depend on the checkpoint, its messages, its seed and the sampling, not on its company.
         Empty answers come back like others and say so (`Completed.empty`). Raises CheckpointRefused, NotAnswerable
         (names the conversation and the field), EngineClosed.
         """
         order = self._order(where, conversations, sampling, n, seeds)
+        order.is_awaited = is_awaited
         if not conversations:
             return []
         try:

@@ -17,6 +17,7 @@ class EngineClosed(Exception):
     """The engine was closed before the request was answered."""
 
     sentence = "The sampler is stopping; ask again later."
+    cause = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Order:
     loop: asyncio.AbstractEventLoop
     answered: asyncio.Future[list[list[Completed]]]
     pieces: asyncio.Queue[Piece | None] | None = None  # None ends them; only for streams
+    is_awaited: bool = False  # by a person who looks at the page
     abandoned: bool = False  # nobody waits for the answer any more
     prompts: list[list[int]] = field(default_factory=list)  # token ids
     readers: dict[tuple[int, int], Reader] = field(default_factory=dict)  # by prompt and sample
@@ -74,7 +76,7 @@ class Order:
 
 
 class Line:
-    """Where orders wait. Streams go first: somebody is looking at them."""
+    """Where orders wait. Streams and what is awaited go first: somebody is looking at them."""
 
     def __init__(self, most_prompts: int) -> None:
         self.most_prompts = most_prompts
@@ -99,7 +101,8 @@ class Line:
                 self._changed.wait()
             if self._closed:
                 return []
-            first = next((order for order in self._orders if order.pieces is not None), self._orders[0])
+            watched = (order for order in self._orders if order.pieces is not None or order.is_awaited)
+            first = next(watched, self._orders[0])
             taken, prompts = [first], len(first.conversations)
             for order in self._orders:
                 prompts += len(order.conversations)

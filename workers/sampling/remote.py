@@ -13,7 +13,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -22,14 +22,17 @@ from workers.sampling.answers import Completed, Conversation, Sampling, turns
 MOST_BYTES = 1_000_000  # of one response: some thousand tokens are a few kilobytes
 LONGEST_PAUSE = 30.0  # seconds, also when an endpoint asks for more
 
+Cause = Literal["unreachable", "slow", "busy", "failing"]
 Pause = Callable[[float], Awaitable[None]]
 
 
 class EndpointFailed(Exception):
-    """No answer. `retryable`: the same request may succeed later. `pause`: seconds the endpoint asked us to wait."""
+    """No answer. `retryable`: the same request may succeed later. `pause`: seconds the endpoint asked us to wait.
+    `cause`: in one word, for those who need not know which endpoint it was."""
 
-    def __init__(self, sentence: str, *, retryable: bool, pause: float | None = None) -> None:
+    def __init__(self, sentence: str, *, retryable: bool, pause: float | None = None, cause: Cause = "failing") -> None:
         super().__init__(sentence)
+        self.cause = cause
         self.sentence = sentence
         self.retryable = retryable
         self.pause = pause
@@ -140,9 +143,11 @@ class Remote:
             async with asyncio.timeout(self.timeout):
                 status, headers, content = await self._post(endpoint, body)
         except (TimeoutError, httpx.TimeoutException):
-            raise EndpointFailed(f"{place} did not answer within {self.timeout:g} s.", retryable=True) from None
+            raise EndpointFailed(
+                f"{place} did not answer within {self.timeout:g} s.", retryable=True, cause="slow"
+            ) from None
         except httpx.ConnectError as error:
-            raise EndpointFailed(f"{place} cannot be reached: {error}.", retryable=True) from None
+            raise EndpointFailed(f"{place} cannot be reached: {error}.", retryable=True, cause="unreachable") from None
         except httpx.RequestError:  # cut off, reset, or compressed wrongly
             raise EndpointFailed(f"{place} broke off in the middle of its answer.", retryable=True) from None
         if status != 200:
@@ -191,7 +196,9 @@ def _refusal(endpoint: Endpoint, place: str, status: int, headers: httpx.Headers
             f"{place} does not know {endpoint.name!r} at this address ({status}){said}.", retryable=False
         )
     if status == 429:
-        return EndpointFailed(f"{place} is asked too often (429){said}.", retryable=True, pause=_retry_after(headers))
+        return EndpointFailed(
+            f"{place} is asked too often (429){said}.", retryable=True, pause=_retry_after(headers), cause="busy"
+        )
     if status >= 500 or status == 408:
         return EndpointFailed(f"{place} failed ({status}){said}.", retryable=True, pause=_retry_after(headers))
     if 300 <= status < 400:

@@ -1,6 +1,7 @@
 """What happens to annotations, by verb."""
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
+from app.annotations.actions.conversing import ask_again, judge_turn, send_message
 from app.annotations.actions.drafting import Draft, save_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
@@ -14,8 +15,11 @@ __all__ = [
     "KeyUsed",
     "PromptIsHere",
     "Saved",
+    "ask_again",
     "edit",
+    "judge_turn",
     "save_draft",
+    "send_message",
     "set_aside",
     "settle_prompt",
     "submit",

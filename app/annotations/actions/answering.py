@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.prompting import refuse_known_prompt
+from app.annotations.conversations import led_by
 from app.annotations.kinds import BodyForm, NotOneOfThese, to_keep
 from app.annotations.rules import active_of, is_fast
 from app.annotations.tables import AnnotationState
@@ -90,7 +91,9 @@ async def answer_of(
     if body.kind != found.kind:
         raise NotOneOfThese
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
-    kept = await kept_body(session, body, protocol, [shown.slot_id], found.ids or ())
+    kept = await kept_body(
+        session, body, protocol, [shown.slot_id], found.ids or (), task_id=found.task_id, person_id=person_id
+    )
     await refuse_known_prompt(session, project_id, kept)
     seconds = (found.now - shown.shown_at).total_seconds()
     active = active_of(said.active_seconds, seconds)
@@ -110,13 +113,21 @@ async def answer_of(
 
 
 async def kept_body(
-    session: AsyncSession, body: BodyForm, protocol: ProtocolBody, slots: Collection[int], completions: Sequence[int]
+    session: AsyncSession,
+    body: BodyForm,
+    protocol: ProtocolBody,
+    slots: Collection[int],
+    completions: Sequence[int],
+    *,
+    task_id: int,
+    person_id: int,
 ) -> dict[str, Any]:
     """The body to store. slots: those whose handles count; completions: inside ids in the task's order."""
     secret = key_for("handles")
     numbers = {handle_of(secret, slot, one): number for slot in slots for number, one in enumerate(completions)}
     texts = await texts_of(session, completions) if protocol.needs_texts else ()
-    return to_keep(body, protocol, numbers, texts)
+    led = await led_by(session, task_id, person_id, protocol) if protocol.needs_turns else None
+    return to_keep(body, protocol, numbers, texts, led)
 
 
 def saved(said: Any) -> Saved:

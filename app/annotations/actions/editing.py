@@ -58,7 +58,8 @@ async def edit(
     tags = await tags_of(session, found.task_id)
     protocol = (await protocol_body(session, found.protocol_id)).of_prompt(tags)
     slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
-    wanted = await kept_body(session, body, protocol, slots, completions)
+    whose = {"task_id": found.task_id, "person_id": person_id}
+    wanted = await kept_body(session, body, protocol, slots, completions, **whose)
     if wanted == found.body:
         return await _saved(session, found)
     if version != found.version:

@@ -11,6 +11,7 @@ from app.annotations.kinds.base import (
 )
 from app.annotations.kinds.combined import CombinedForm, KeptCombined
 from app.annotations.kinds.comparison import ComparisonBody, KeptComparison
+from app.annotations.kinds.conversation import ConversationForm, KeptConversation, KeptReply, KeptTurn, Led
 from app.annotations.kinds.demonstration import DemonstrationForm, KeptDemonstration
 from app.annotations.kinds.prompt import KeptPrompt, PromptForm, prompt_in
 from app.annotations.kinds.questions import KeptQuestions, QuestionsForm
@@ -36,16 +37,21 @@ __all__ = [
     "Choice",
     "CombinedForm",
     "ComparisonBody",
+    "ConversationForm",
     "DemonstrationForm",
     "Fields",
     "KeptCombined",
     "KeptComparison",
+    "KeptConversation",
     "KeptDemonstration",
     "KeptPrompt",
     "KeptQuestions",
     "KeptRanking",
     "KeptRating",
+    "KeptReply",
     "KeptRewrite",
+    "KeptTurn",
+    "Led",
     "NotOneOfThese",
     "OnScreen",
     "PromptForm",

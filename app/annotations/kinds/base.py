@@ -89,6 +89,14 @@ class Kept(BaseModel):
         :raises AgainstTheProtocol: what is said does not fit the texts.
         """
 
+    def with_turns(self, protocol: Any, led: Any) -> Self:
+        """The same with the turns of a conversation (`kinds.conversation.Led`) where it is one, if the protocol
+        `needs_turns`.
+
+        :raises AgainstTheProtocol: it cannot end yet.
+        """
+        return self
+
     def written(self) -> list[str]:
         """Texts of the person's own that are the answer, for the history."""
         return []

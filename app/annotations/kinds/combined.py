@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from app.annotations.kinds.base import AgainstTheProtocol, BodyForm, Fields, Kept, OnScreen, Schema, one, refuse
 from app.annotations.kinds.parts import PARTS, PartBody
@@ -23,6 +23,7 @@ class KeptCombined(Kept):
     schema_: CombinedSchema = Field(default=CombinedSchema(), alias="schema")
     kind: Literal["combined"] = "combined"
     parts: tuple[dict[str, Any], ...]
+    _said: tuple[Kept, ...] = PrivateAttr(default=())  # the same before it was JSON
 
     def read(self) -> list[Kept]:
         """The parts as what they are."""
@@ -32,6 +33,13 @@ class KeptCombined(Kept):
         for part in self.read():
             with naming(part.kind):
                 part.check(texts)
+
+    def with_turns(self, protocol: CombinedProtocol, led: Any) -> Self:
+        said: list[dict[str, Any]] = []
+        for part, given, asked in zip(self._said, self.parts, protocol.parts, strict=True):
+            with naming(part.kind):
+                said.append(part.with_turns(asked, led).model_dump(mode="json") if asked.needs_turns else given)
+        return self.model_copy(update={"parts": tuple(said)})
 
     def written(self) -> list[str]:
         return [text for part in self.read() for text in part.written()]
@@ -70,20 +78,23 @@ class CombinedForm(BodyForm):
         if asked != said:
             reason = _("this project asks for {asked}, in this order").format(asked=", ".join(asked))
             raise refuse("parts", reason)
-        return KeptCombined(
-            parts=tuple(kept_part(body, part, numbers) for body, part in zip(self.parts, protocol.parts, strict=True)),
-            justification=self.justification,
-        )
+        parts = tuple(kept_part(body, part, numbers) for body, part in zip(self.parts, protocol.parts, strict=True))
+        told = tuple(part.model_dump(mode="json") for part in parts)
+        kept = KeptCombined(parts=told, justification=self.justification)
+        kept._said = parts
+        return kept
 
     @classmethod
     def screen(cls, protocol: CombinedProtocol, shown: Sequence[OnScreen], *, is_alone: bool) -> dict[str, Any]:
+        if protocol.needs_turns:
+            return {"title": _("Talk with the assistant")}
         return {"title": _("Judge the answers") if len(shown) > 1 else _("Judge the answer")}
 
 
-def kept_part(body: BodyForm, protocol: Any, numbers: Mapping[str, int]) -> dict[str, Any]:
+def kept_part(body: BodyForm, protocol: Any, numbers: Mapping[str, int]) -> Kept:
     """:raises AgainstTheProtocol: naming the part as well."""
     with naming(body.kind):
-        return body.kept(protocol, numbers).model_dump(mode="json")
+        return body.kept(protocol, numbers)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import Annotated, get_args
 
 from app.annotations.kinds.base import BodyForm
 from app.annotations.kinds.comparison import ComparisonBody
+from app.annotations.kinds.conversation import ConversationForm
 from app.annotations.kinds.demonstration import DemonstrationForm
 from app.annotations.kinds.prompt import PromptForm
 from app.annotations.kinds.questions import QuestionsForm
@@ -20,6 +21,7 @@ Single = (
     | Annotated[RewriteForm, tag("rewrite")]
     | Annotated[DemonstrationForm, tag("demonstration")]
     | Annotated[PromptForm, tag("prompt")]
+    | Annotated[ConversationForm, tag("conversation")]
 )
 PartBody = Annotated[Single, by_kind()]
 PARTS: dict[str, type[BodyForm]] = {

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from app.annotations.conversations import ShownConversation, ShownTurn, block_of_answers, conversation_in
 from app.annotations.kinds.base import LETTERS, OnScreen
+from app.annotations.kinds.conversation import KeptTurn, Led
 from app.annotations.kinds.union import blocks_of
 from app.markup import render_markdown
 from app.projects.protocols import ProtocolBody
@@ -28,4 +30,29 @@ def sample(protocol: ProtocolBody, example: Example) -> dict[str, Any]:
         "said": {},
         "answer_word": _("Answer"),
         "tie_word": _("tie"),
+        "roles": {"user": _("Person"), "assistant": _("Assistant")},
+        "talk": sample_conversation(protocol, example),
     }
+
+
+def sample_conversation(protocol: ProtocolBody, example: Example) -> ShownConversation | None:
+    """A first turn whose answers are to be judged, where the protocol is a conversation."""
+    asked = conversation_in(protocol)
+    if asked is None:
+        return None
+    texts = example.some(asked.answers_at(1))
+    answers = [OnScreen(LETTERS[n], str(n), render_markdown(text), text) for n, text in enumerate(texts)]
+    html = render_markdown(example.prompt)
+    turn = ShownTurn(1, example.prompt, html, len(answers), answers, [False] * len(answers), None, "")
+    block = block_of_answers(asked, answers)
+    return ShownConversation("choose", 1, asked.least, asked.least, asked.most, [turn], block=block)
+
+
+def sample_led(protocol: ProtocolBody) -> Led | None:
+    """What such a conversation would have come to, for trying the form that ends it."""
+    asked = conversation_in(protocol)
+    if asked is None:
+        return None
+    said = {"kind": "comparison", "outcome": "tie"}
+    turn = KeptTurn(id="", words="", replies=(), sides=(), asked={}, said=said, chosen=None)
+    return Led(root="", system="", turns=(turn,) * asked.least, is_open=False)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from app.annotations.kinds.base import LETTERS, BodyForm, Fields, Kept, NotOneOfThese, OnScreen
 from app.annotations.kinds.combined import CombinedForm
+from app.annotations.kinds.conversation import Led
 from app.annotations.kinds.parts import PARTS, Single
 from app.errors import Invalid
 from app.projects.protocols import CombinedProtocol, ProtocolBody
@@ -33,10 +34,14 @@ def from_fields(kind: str, fields: Fields) -> BodyForm:
 
 
 def to_keep(
-    body: BodyForm, protocol: ProtocolBody, numbers: Mapping[str, int], texts: Sequence[str] = ()
+    body: BodyForm,
+    protocol: ProtocolBody,
+    numbers: Mapping[str, int],
+    texts: Sequence[str] = (),
+    led: Led | None = None,
 ) -> dict[str, Any]:
     """The body to store. numbers: completion number by the handle of this slot. texts: of each completion, by its
-    number, where the protocol `needs_texts`.
+    number, where the protocol `needs_texts`. led: the conversation, where it `needs_turns`.
 
     :raises NotOneOfThese: it is of another kind, or names a completion that the task did not show.
     :raises AgainstTheProtocol: it says what the protocol does not offer, or what does not fit the texts.
@@ -46,6 +51,8 @@ def to_keep(
     kept = body.kept(protocol, numbers)
     if protocol.needs_texts:
         kept.check(texts)
+    if protocol.needs_turns:
+        kept = kept.with_turns(protocol, led)
     return kept.model_dump(mode="json")
 
 

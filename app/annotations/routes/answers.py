@@ -8,10 +8,12 @@ from fastapi import APIRouter, Form, Request, Response
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import set_aside, withdraw
+from app.annotations.conversations import shown_conversation
 from app.annotations.forms import Reason
 from app.annotations.kinds import in_words, read_kept
 from app.annotations.kinds.marked import marked_in
 from app.annotations.queries import everybodys, mine, my_answer, my_answers, versions_of
+from app.annotations.routes.screens import words_of_page
 from app.annotations.tables import Annotation
 from app.cursors import Cursor, page_of
 from app.database import Session
@@ -52,10 +54,16 @@ async def one_of_mine(request: Request, annotation: UUID, access: Own, session: 
         )
         for number, body, at in await versions_of(session, answer.annotation)
     ]
+    talk = None
+    if answer.protocol.needs_turns:
+        protocol, task_id = answer.protocol, answer.annotation.task_id
+        talk = await shown_conversation(session, task_id, access.person.id, protocol, is_over=True)
     return respond(
         request,
         "annotations/one.html",
         None,
+        **words_of_page(),
+        talk=talk,
         project=project,
         answer=answer,
         versions=versions,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
+from app.annotations.conversations import shown_conversation
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import OnScreen, blocks_of, fields_from, in_words
 from app.annotations.queries import MyAnswer, arriving, my_answer, my_answer_to, on_screen
@@ -45,9 +46,13 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     completions = {one.number: (one.id, one.html, one.cut_off) for one in shown.completions}
     in_order = [completions[number] for number in sorted(completions)]
     answers = await on_screen(session, protocol, shown.slot_id, shown.sides, in_order)
+    talk = None
+    if protocol.needs_turns:
+        talk = await shown_conversation(session, shown.task_id, access.person.id, protocol)
     address = f"/projects/{access.project}/annotate/{shown.task}"
     return asking(protocol, answers, fields_from(shown.draft), access.person.preferences) | {
         "mode": "task",
+        "talk": talk,
         "address": address,
         "source": f"{address}/source",
         "key": shown.key,
@@ -63,8 +68,7 @@ def asking(
     protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]], preferences: Mapping[str, Any]
 ) -> Screen:
     """What every screen with a question on it needs. said: values of the form's fields. preferences: of the person;
-    those who choose first and send with Enter are shown no button that does both. Words used in loops are translated
-    once."""
+    those who choose first and send with Enter are shown no button that does both."""
     title, blocks = blocks_of(protocol, answers)
     if preferences.get("confirms"):
         blocks = [block | {"decides": False, "decides_last": False} for block in blocks]
@@ -75,6 +79,12 @@ def asking(
         "answers": answers,
         "said": said,
         "typed": last(said, "justification"),
+    } | words_of_page()
+
+
+def words_of_page() -> Screen:
+    """Words that stand in loops, translated once."""
+    return {
         "answer_word": _("Answer"),
         "tie_word": _("tie"),
         "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},
@@ -85,11 +95,15 @@ def last(said: dict[str, list[str]], name: str) -> str:
     return (said.get(name) or [""])[-1]
 
 
-def editing(access: Access, mine: MyAnswer) -> Screen:
+async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Screen:
     """An answer of one's own, whole, as a form that changes it."""
     said = mine.annotation
+    talk = None
+    if mine.protocol.needs_turns:
+        talk = await shown_conversation(session, said.task_id, said.annotator_id, mine.protocol, is_over=True)
     asked = mine.protocol.of_prompt(mine.tags)
     return asking(asked, mine.shown, mine.said, access.person.preferences) | {
+        "talk": talk,
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
         "source": f"/projects/{access.project}/annotate/{mine.task}/source",
@@ -121,7 +135,7 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "source"))
+    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "source", "talk"))
     page = {"base": f"/projects/{access.project}", "person": access.person.public_id}
     return page | said_nothing | {"own_keys": own_keys(access.person.preferences), "helped": helped}
 

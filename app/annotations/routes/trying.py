@@ -13,7 +13,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import LETTERS, OnScreen, in_words, to_keep
-from app.annotations.kinds.samples import sample_answers
+from app.annotations.kinds.samples import sample_answers, sample_conversation, sample_led
 from app.annotations.routes.screens import PAGE, Screen, asking, blank
 from app.annotations.routes.workspace import posted
 from app.completions.queries import answered_prompt
@@ -67,7 +67,7 @@ def of_purpose(purpose: str) -> Screen:
     }
     made_up = sample_answers(preset.protocol, example)
     address = f"/projects/new/try?purpose={purpose}"
-    return page | trial(preset.protocol, address, made_up_turns(example), made_up, is_made_up=True, back=None)
+    return page | trial(preset.protocol, example, address, made_up_turns(example), made_up, is_made_up=True, back=None)
 
 
 async def of_project(session: Session, access: Access) -> Screen:
@@ -86,7 +86,7 @@ async def of_project(session: Session, access: Access) -> Screen:
             for n, one in enumerate(own[1])
         ]
     page = {"project": await get_project(session, project_id), "guidelines": guidelines}
-    return page | trial(protocol, base + "/try", turns, answers, is_made_up=own is None, back=base)
+    return page | trial(protocol, found[1], base + "/try", turns, answers, is_made_up=own is None, back=base)
 
 
 def made_up_turns(example: Example) -> list[tuple[str, str]]:
@@ -95,6 +95,7 @@ def made_up_turns(example: Example) -> list[tuple[str, str]]:
 
 def trial(
     protocol: ProtocolBody,
+    example: Example,
     address: str,
     turns: list[tuple[str, str]],
     answers: list[OnScreen],
@@ -105,6 +106,7 @@ def trial(
     """What a task needs on the page. back: where the trial ends; None: in a tab of its own, which is closed."""
     return asking(protocol, answers, {}, {}) | {
         "protocol": protocol,
+        "talk": sample_conversation(protocol, example),
         "mode": "task",
         "address": address,
         "key": uuid4(),
@@ -124,7 +126,8 @@ def answered(request: Request, access: Access, screen: Screen, form: PostedForm)
     numbers = {answer.handle: n for n, answer in enumerate(answers)}
     is_part = "HX-Request" in request.headers
     try:
-        kept = to_keep(form.body(), protocol, numbers, [answer.text for answer in answers])
+        texts = [answer.text for answer in answers]
+        kept = to_keep(form.body(), protocol, numbers, texts, sample_led(protocol))
     except Invalid as refusal:
         told = {"refusal": refusal, "offer": None, "form": form}
         if is_part:

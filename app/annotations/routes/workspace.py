@@ -87,7 +87,7 @@ async def back(
     """My last answer, whole, to be changed; or the one before it."""
     last = await my_last_answer(session, access.of_project(), access.person.id, before)
     if last is not None:
-        return await fragment(request, session, access, editing(access, last), seen)
+        return await fragment(request, session, access, await editing(session, access, last), seen)
     screen = await next_screen(session, access, may_ask_for_more=False)
     return await fragment(request, session, access, screen | {"no_way_back": True}, seen)
 
@@ -96,7 +96,7 @@ async def back(
 async def change(request: Request, annotation: UUID, access: MayAnnotate, session: Session, seen: int = 0) -> Response:
     """One answer of mine, to be changed."""
     mine = await my_answer(session, access.of_project(), access.person.id, annotation)
-    return await fragment(request, session, access, editing(access, mine), seen)
+    return await fragment(request, session, access, await editing(session, access, mine), seen)
 
 
 @router.post("/projects/{project}/annotate/answers/{annotation}")

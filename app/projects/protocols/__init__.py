@@ -2,6 +2,7 @@
 
 from app.projects.protocols.combined import CombinedProtocol
 from app.projects.protocols.comparison import ComparisonProtocol
+from app.projects.protocols.conversation import ConversationProtocol, Opening
 from app.projects.protocols.demonstration import DemonstrationProtocol
 from app.projects.protocols.prompt import Card, PromptProtocol
 from app.projects.protocols.questions import QuestionsProtocol
@@ -14,7 +15,9 @@ __all__ = [
     "Card",
     "CombinedProtocol",
     "ComparisonProtocol",
+    "ConversationProtocol",
     "DemonstrationProtocol",
+    "Opening",
     "PromptProtocol",
     "ProtocolBody",
     "QuestionsProtocol",

@@ -40,6 +40,11 @@ class Asked(Body):
         """Whether the screen and the rule ask for the answers' texts as they were written, not only as HTML."""
         return False
 
+    @property
+    def needs_turns(self) -> bool:
+        """Whether what is judged came about in turns between the person and a checkpoint, kept by themselves."""
+        return False
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         """What is asked about a prompt that carries these tags: questions that are limited to other tags are left out.
         What it asks and what an answer must hold are decided under this one; words are read under the whole."""

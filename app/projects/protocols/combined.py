@@ -23,6 +23,10 @@ class CombinedProtocol(Asked):
     def needs_texts(self) -> bool:
         return any(part.needs_texts for part in self.parts)
 
+    @property
+    def needs_turns(self) -> bool:
+        return any(part.needs_turns for part in self.parts)
+
     @model_validator(mode="before")
     @classmethod
     def number_of_the_parts(cls, given: Any) -> Any:

@@ -70,7 +70,7 @@ def shape_of(info: FieldInfo) -> Shape | None:
         return Shape("text")
     if get_origin(found) is tuple:
         inner, _optional = bare(get_args(found)[0])
-        if inner is str:
+        if inner in (str, int):
             return Shape("words")
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             return Shape("items", of=inner)
@@ -122,7 +122,7 @@ def default_of(model: type[BaseModel], own: str, shape: Shape) -> Any:
 def entry_of(name: str, own: str, shape: Shape, value: Any) -> Entry:
     entry = Entry(name, own, shape, value)
     if shape.looks == "words":
-        return replace(entry, value=", ".join(value or ()))
+        return replace(entry, value=", ".join(map(str, value or ())))
     if shape.looks == "group":
         assert shape.of is not None, "a group has a class"
         inside = outline(shape.of, value, f"{name}.") if isinstance(value, Mapping) else []

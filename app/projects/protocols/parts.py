@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from app.projects.protocols.comparison import ComparisonProtocol
+from app.projects.protocols.conversation import ConversationProtocol
 from app.projects.protocols.demonstration import DemonstrationProtocol
 from app.projects.protocols.prompt import PromptProtocol
 from app.projects.protocols.questions import QuestionsProtocol
@@ -19,5 +20,6 @@ Single = (
     | Annotated[RewriteProtocol, tag("rewrite")]
     | Annotated[DemonstrationProtocol, tag("demonstration")]
     | Annotated[PromptProtocol, tag("prompt")]
+    | Annotated[ConversationProtocol, tag("conversation")]
 )
 PartProtocol = Annotated[Single, by_kind()]

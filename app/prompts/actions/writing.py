@@ -10,7 +10,7 @@ from app import events
 from app.jobs.queue import enqueue
 from app.markup import render_markdown
 from app.projects.actions import locked
-from app.projects.protocols import Card
+from app.projects.protocols import Card, Opening
 from app.prompts.actions.importing import take_in_one
 from app.prompts.jobs import PromptsArrived
 from app.prompts.queries import same_prompts
@@ -37,7 +37,7 @@ async def keep_written(
     return prompt
 
 
-async def prompts_of_cards(session: AsyncSession, project_id: int, cards: Sequence[Card]) -> list[int]:
+async def prompts_of_cards(session: AsyncSession, project_id: int, cards: Sequence[Card | Opening]) -> list[int]:
     """Inside ids of the prompts that stand for these cards, in their order; stored when they are first drawn.
 
     A card is shown as a prompt is, so it is one: of no use and retired from the beginning, so that no checkpoint ever
@@ -51,7 +51,7 @@ async def prompts_of_cards(session: AsyncSession, project_id: int, cards: Sequen
     return [ids[content_hash(of_user(card.markdown))] for card in cards]
 
 
-async def _store_card(session: AsyncSession, project_id: int, card: Card, digest: bytes) -> int:
+async def _store_card(session: AsyncSession, project_id: int, card: Card | Opening, digest: bytes) -> int:
     root = Root(project_id=project_id, key=f"card:{digest.hex()}", use=Use.train)
     session.add(root)
     await session.flush()

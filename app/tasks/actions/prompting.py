@@ -4,7 +4,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
-from app.projects.protocols import CombinedProtocol, PromptProtocol, ProtocolBody
+from app.projects.protocols import CombinedProtocol, ConversationProtocol, PromptProtocol, ProtocolBody
 from app.projects.queries import protocol_of_batch
 from app.projects.tables import Batch, BatchState
 from app.prompts.actions import prompts_of_cards
@@ -28,8 +28,8 @@ async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
         if protocol.completions != 0:
             continue
         await session.refresh(batch, with_for_update={"key_share": True})
-        writing = prompt_part(protocol)
-        prompts = await _drawn(session, batch, writing) if writing else await _unasked(session, batch)
+        drawing = part_with_cards(protocol)
+        prompts = await _drawn(session, batch, drawing) if drawing else await _unasked(session, batch)
         wanted = [NewTask(prompt_id, ()) for prompt_id in prompts][: await room_in(session, batch)]
         await open_tasks(session, project_id, batch.id, wanted, k=batch.k, kind=protocol.kind)
         if wanted:
@@ -40,13 +40,13 @@ async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
     return made
 
 
-def prompt_part(protocol: ProtocolBody) -> PromptProtocol | None:
-    """The part of a protocol that has prompts written, if one has."""
+def part_with_cards(protocol: ProtocolBody) -> PromptProtocol | ConversationProtocol | None:
+    """The part of a protocol that people begin from a card, if one is so: prompts that are written, conversations."""
     parts = protocol.parts if isinstance(protocol, CombinedProtocol) else (protocol,)
-    return next((part for part in parts if isinstance(part, PromptProtocol)), None)
+    return next((part for part in parts if isinstance(part, PromptProtocol | ConversationProtocol)), None)
 
 
-async def _drawn(session: AsyncSession, batch: Batch, asked: PromptProtocol) -> list[int]:
+async def _drawn(session: AsyncSession, batch: Batch, asked: PromptProtocol | ConversationProtocol) -> list[int]:
     """Prompts of the next cards in turn, as many as the round still wants."""
     before = await tasks_in(session, batch.id)
     most = min(AT_A_TIME, max(0, (batch.target or asked.wanted) - before))
