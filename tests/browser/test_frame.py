@@ -61,6 +61,8 @@ async def test_ten_tasks_come_and_nothing_jumps(committed: str, browser: Browser
         await texts_are([prose(30, 3), MATHS + prose(700, 5), "Yes.", prose(2000, 2)], prose(200, 4))
         await site.context.add_init_script(SHIFTS)
         page = await site.open()
+        await page.wait_for_timeout(500)  # the page itself has come: KaTeX and its letters too
+        await page.evaluate("window.shifts.length = 0")
         places = [await page.evaluate(PLACE)]
         for n in range(10):
             await page.mouse.wheel(0, 500 * (n % 3))

@@ -199,7 +199,7 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
             await finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         await finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         old = await key_of(page)
-        await page.wait_for_timeout(ARMED)  # a tap right behind a made-up drag is taken for its second half
+        await page.wait_for_timeout(3 * ARMED)  # a tap right behind a made-up drag is taken for its second half
         await page.locator("[data-submit]").tap()
         await answered(page, old)
         a, b, c, d = await numbers_on_screen()
