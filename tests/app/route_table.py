@@ -224,6 +224,7 @@ ROUTES: dict[str, P | str] = {
 # Routes that see only what is committed (a stream's own snapshot), so a test's row is not there for them; or whose row
 # must be in a certain state first. Allowed callers may get 404 here; the reason stands beside.
 MAY_BE_ABSENT: dict[str, str] = {
+    "GET /projects/{project}/annotate/{task}/source": "the example was not shown to the caller",
     "POST /people/invitations/{invitation}/withdraw": "the example is an invitation to a project, not to all",
     "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
     "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",
