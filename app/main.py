@@ -29,11 +29,12 @@ from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
 from app.projects import api as projects_api
-from app.projects.routes import projects, protocols, starting, versions
+from app.projects.routes import care, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.settings import get_settings
 from app.tasks import api as tasks_api
+from app.tasks import routes as tasks
 from app.training import api as training_api
 from app.training import routes as training
 from app.version import RELEASE
@@ -54,10 +55,12 @@ PAGES: list[APIRouter] = [
     projects.router,
     versions.router,
     protocols.router,
+    care.router,
     media.router,
     prompts.router,
     checkpoints.router,
     completions.router,
+    tasks.router,
     answers.router,
     datasets.router,
     training.router,

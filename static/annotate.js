@@ -3,6 +3,7 @@
 import { begin, wasHere } from "./annotate-active.js";
 import { armSoon, isArmed } from "./annotate-arming.js";
 import { arrange, asks, connect, enter, isAsking, isOfBlock, redraw, turned } from "./annotate-asking.js";
+import { CARE_KEYS, cover, isCovered, isReporting, waits } from "./annotate-care.js";
 import { openDeciding } from "./annotate-deciding.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { frame, FRAME_KEYS } from "./annotate-frame.js";
@@ -33,11 +34,13 @@ function arrive({ isFirst = false } = {}) {
   begin(screenOf(now));
   frame();
   arrange(drafts.restore);
+  const covered = cover(now);
   if (!isFirst) {
     window.scrollTo(0, 0);
     now.focus({ preventScroll: true });
     const title = now.querySelector("h1").textContent;
-    speak(now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title);
+    const said = now.dataset.saved ? `${says.saysSaved} ${now.dataset.saved}. ${title}` : title;
+    speak(covered ? `${said}. ${covered}` : said);
   }
   armSoon(now);
 }
@@ -129,14 +132,16 @@ const KEYS = {
   ESCAPE: () => go(task().querySelector("[data-forward]")),
   R: openReason,
   ...FRAME_KEYS,
+  ...CARE_KEYS,
 };
 
 openKeys({
-  isOff: () => signIn.open,
+  isOff: () => signIn.open || isReporting(),
   isOurs: isOfBlock,
-  submit: () => isAsking() && (enter(), true),
+  submit: () => isAsking() && !isCovered() && (enter(), true),
   press: (event) => {
-    if (isArmed() && asks(event)) return true;
+    if (waits(event.key)) return false;
+    if (isArmed() && !isCovered() && asks(event)) return true;
     const name = event.key.toUpperCase();
     const button = name && task().querySelector(`button[data-press="${CSS.escape(name)}"], button[data-also="${CSS.escape(name)}"]`);
     if (button) deciding.choose(button);

@@ -143,7 +143,7 @@ async def task(
         session.add(TaskCompletion(project_id=project.id, task_id=made.id, number=number, completion_id=one.id))
     for number in range(k):
         place = rank if rank is not None else next(numbers)
-        session.add(Slot(project_id=project.id, task_id=made.id, number=number, rank=place))
+        session.add(Slot(project_id=project.id, task_id=made.id, number=number, rank=place, lane=asked.care << 6))
     await session.flush()
     return made
 

@@ -54,6 +54,7 @@ LEADS_TO_PROJECT = {
     "run": "runs",
     "evaluation": "evaluations",
     "schedule": "schedules",
+    "report": "reports",
 }
 
 

@@ -102,6 +102,7 @@ class Membership(Base):
     """A person's place in a project. lanes: classes of slots they may take (0 = everyone's), few by design.
 
     pseudonym: the only name that exports and engineers see; it does not join across projects.
+    care: categories of sensitive prompts that they opted into, a set as `projects.care` has them.
     """
 
     __tablename__ = "memberships"
@@ -118,6 +119,7 @@ class Membership(Base):
     pseudonym: Mapped[str]
     lanes: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=text("'{0}'"), default=lambda: [0])
     daily_limit: Mapped[int | None]  # answers a day; empty: the project's own
+    care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()
     paused_at: Mapped[datetime | None]
     consent_at: Mapped[datetime | None]

@@ -1,6 +1,6 @@
 """What may come in about an answer: from programs, from the browser's form, and drafts of either."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from app.annotations.kinds import Body, BodyForm, from_fields
 from app.annotations.kinds.base import Form
 from app.errors import Invalid
 from app.projects.forms import without_nul
+from app.tasks.tables import PassedBy
 from app.translation import _
 
 MOST_SPOKEN = 20_000  # characters of one message
@@ -130,9 +131,20 @@ class Reason(Form):
 
 
 class SkipForm(Form):
-    """Comes from the same form as an answer; what was typed there is left alone."""
+    """Comes from the same form as an answer. What was typed there as a reason is the reason of the skip."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     key: UUID
     seen: int = 0
-    reason: Annotated[str, StringConstraints(max_length=500), AfterValidator(without_nul)] | None = None
+    why: Literal[PassedBy.skipped, PassedBy.not_known, PassedBy.not_this_one] = PassedBy.skipped
+    justification: Annotated[str, StringConstraints(max_length=20_000), AfterValidator(without_nul)] = ""
+
+
+class ReportForm(Form):
+    """category: a key of the project's; empty for something else."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    key: UUID
+    seen: int = 0
+    category: Annotated[str, StringConstraints(max_length=40), AfterValidator(without_nul)] = ""
+    words: Annotated[str, StringConstraints(max_length=2000), AfterValidator(without_nul)] = ""

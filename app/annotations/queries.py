@@ -82,12 +82,16 @@ async def sources_shown(
 
 @dataclass(frozen=True)
 class MyAnswer:
-    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same. tags: of the
-    prompt."""
+    """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
+
+    tags, care: of the prompt. categories: of the project, as they are stored.
+    """
 
     annotation: Annotation
     task: UUID
     tags: list[str]
+    care: int
+    categories: list[dict[str, Any]]
     turns: list[tuple[str, str]]
     shown: list[OnScreen]
     protocol: ProtocolBody
@@ -115,6 +119,8 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
             Annotation,
             Task.public_id.label("task"),
             Prompt.tags,
+            Prompt.care,
+            Project.care.label("categories"),
             func.jsonb_path_query_array(Prompt.messages, cast("$[*].role", JSONPATH)).label("roles"),
             Prompt.rendered,
             what.c.ids,
@@ -158,6 +164,8 @@ async def mine(
     said: Annotation,
     task: UUID,
     tags: list[str],
+    care: int,
+    categories: list[dict[str, Any]],
     roles: list[str],
     rendered: list[str],
     ids: list[int] | None,
@@ -173,6 +181,8 @@ async def mine(
         annotation=said,
         task=task,
         tags=tags,
+        care=care,
+        categories=categories,
         turns=list(zip(roles, rendered, strict=True)),
         shown=shown,
         protocol=protocol,

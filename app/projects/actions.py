@@ -3,15 +3,16 @@
 import secrets
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.actions.joining import add_member
 from app.accounts.permissions import Role
-from app.accounts.tables import User
+from app.accounts.tables import Membership, User
 from app.errors import Conflict, NotFound
 from app.markup import render_markdown
+from app.projects.care import CareEdit, categories_of, members_of, merged, offered
 from app.projects.forms import NewProject, ProjectEdit
 from app.projects.protocols import ComparisonProtocol, ProtocolBody, protocol_of
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol, protocol_of_kind
@@ -35,6 +36,11 @@ class EditedMeanwhile(Conflict):
             for field, theirs, mine in differences
         )
         super().__init__(difference=" ".join(named))
+
+
+class CategoryInUse(Conflict):
+    code = "category-in-use"
+    sentence = _("There are prompts of the category “{name}”. Take it off them before you take it away.")
 
 
 async def create_project(
@@ -156,6 +162,38 @@ async def change_guidelines(
         session, "guidelines.changed", actor_id=actor_id, project_id=project_id, subject=changed.version
     )
     return changed
+
+
+async def edit_care(session: AsyncSession, project_id: int, form: CareEdit, actor_id: int | None) -> Project:
+    """Change the categories of sensitive prompts, and where people find help.
+
+    A category keeps its bit. One that is left out is taken away from whoever opted into it, and its bit is free.
+
+    :raises EditedMeanwhile: the project has moved on from the version that the editor saw.
+    :raises CategoryInUse: prompts carry a category that is left out.
+    """
+    project = await locked(session, project_id)
+    before = categories_of(project.care)
+    after = merged(before, form.categories)
+    stored = [one.model_dump(mode="json") for one in after]
+    if stored == project.care and form.help == project.help:
+        return project
+    if form.version != project.version:
+        raise EditedMeanwhile([(_("version"), project.version, form.version)])
+    gone = sum(1 << bit for bit, one in enumerate(after) if one.retired)
+    carried = [mask for mask in project.care_sets if mask & gone]
+    if carried:
+        raise CategoryInUse(name=members_of(carried[0] & gone, before)[0].name)
+    mine = update(Membership).where(Membership.project_id == project_id, Membership.care.bitwise_and(gone) != 0)
+    await session.execute(mine.values(care=Membership.care.bitwise_and(~gone)))
+    project.care, project.help, project.help_html = stored, form.help, render_markdown(form.help)
+    project.version += 1
+    await session.flush()
+    keys = [one.key for one in offered(after)]
+    await events.record(
+        session, "care.edited", actor_id=actor_id, project_id=project_id, subject=project.public_id, categories=keys
+    )
+    return project
 
 
 async def locked(session: AsyncSession, project_id: int) -> Project:

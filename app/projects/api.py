@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may, signed_in
 from app.accounts.permissions import Permission, Role
@@ -13,7 +13,8 @@ from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.database import Session
 from app.errors import Invalid
-from app.projects.actions import change_guidelines, change_protocol, create_project, edit_project
+from app.projects.actions import change_guidelines, change_protocol, create_project, edit_care, edit_project
+from app.projects.care import CareEdit, categories_of, members_of, offered
 from app.projects.forms import GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.queries import (
@@ -27,12 +28,14 @@ from app.projects.queries import (
 )
 from app.projects.rules import Shares
 from app.projects.tables import Project, ProjectState
+from app.tasks.actions import chosen_of, opt, opted
 from app.translation import _
 
 router = APIRouter(tags=["projects"])
 Reader = Annotated[Access, may(Permission.project_read)]
 Maker = Annotated[Access, may(Permission.project_create)]
 Editor = Annotated[Access, may(Permission.project_edit)]
+Annotator = Annotated[Access, may(Permission.annotate)]
 
 
 class ProjectLine(BaseModel):
@@ -106,6 +109,30 @@ async def view(session: Session, project: Project, access: Access) -> ProjectVie
     )
 
 
+class CategoryView(BaseModel):
+    """daily_cap: tasks of it that one person is shown on one day. tags: imported prompts that carry one are of it."""
+
+    key: str
+    name: str
+    about: str
+    tags: list[str]
+    daily_cap: int | None
+
+
+class CareView(BaseModel):
+    """version: of the project. mine: keys that the caller opted into. help: in Markdown."""
+
+    version: int
+    categories: list[CategoryView]
+    mine: list[str]
+    help: str
+
+
+class MyCare(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    categories: list[Annotated[str, Field(max_length=40)]] = Field(max_length=9)
+
+
 @router.get("/projects")
 async def list_projects(access: Annotated[Access, signed_in()], session: Session) -> list[ProjectLine]:
     """Projects that the caller has a part in, newest first; an admin sees all."""
@@ -149,6 +176,37 @@ async def put_protocol(project: UUID, form: ProtocolEdit, access: Editor, sessio
     """A new version; answers keep the one they were given under."""
     protocol = await change_protocol(session, access.of_project(), form.body, access.person.id, form.version)
     return ProtocolView(version=protocol.version, body=protocol_of(protocol.body))
+
+
+@router.get("/projects/{project}/care")
+async def show_care(project: UUID, access: Annotator, session: Session) -> CareView:
+    """What prompts here may be sensitive for, where to find help, and what you opted into."""
+    return await care_view(session, await get_project(session, access.of_project()), access)
+
+
+@router.put("/projects/{project}/care")
+async def put_care(project: UUID, form: CareEdit, access: Editor, session: Session) -> CareView:
+    """All categories, and the help text. Those left out are taken away; 409 while prompts carry one of them."""
+    return await care_view(session, await edit_care(session, access.of_project(), form, access.person.id), access)
+
+
+@router.put("/projects/{project}/care/mine")
+async def put_my_care(project: UUID, form: MyCare, access: Annotator, session: Session) -> CareView:
+    """Be shown tasks of exactly these categories beside those that are not sensitive; none of them: leave all."""
+    found = await get_project(session, access.of_project())
+    await opt(session, access, chosen_of(found, form.categories))
+    return await care_view(session, found, access)
+
+
+async def care_view(session: Session, project: Project, access: Access) -> CareView:
+    categories = categories_of(project.care)
+    mine = members_of(await opted(session, access), categories)
+    return CareView(
+        version=project.version,
+        categories=[CategoryView(**one.model_dump(exclude={"retired"})) for one in offered(categories)],
+        mine=[one.key for one in mine],
+        help=project.help,
+    )
 
 
 @router.put("/projects/{project}/guidelines")

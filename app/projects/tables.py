@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
@@ -25,6 +26,8 @@ class Project(Base):
 
     low_water: when fewer tasks than this are free, more completions are asked for.
     generation_limit: completions that may be asked for automatically, in all. split: `rules.Shares` of new prompts.
+    care: categories of sensitive prompts (`care.Category`), a category's place is its bit; care_sets: the sets of them
+    that its prompts carry. help: where people find help, in Markdown; help_html is rendered once, when stored.
     """
 
     __tablename__ = "projects"
@@ -47,6 +50,10 @@ class Project(Base):
     split: Mapped[dict[str, Any]] = mapped_column(
         server_default=DEFAULT_SPLIT, default=lambda: json.loads(DEFAULT_SPLIT)
     )
+    care: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
+    care_sets: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}", default=list)
+    help: Mapped[str] = mapped_column(server_default="", default="")
+    help_html: Mapped[str] = mapped_column(server_default="", default="")
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()

@@ -13,7 +13,7 @@ from app.translation import _
 
 LONGEST_ID = 500
 MOST_REPORTED = 2000  # lines spoken of one by one; the counts are always complete
-OURS = {"prompt", "messages", "id", "split", "use", "group", "tags", "metadata"}
+OURS = {"prompt", "messages", "id", "split", "use", "group", "tags", "care", "metadata"}
 ROLES = ("system", "user", "assistant")
 USES = {
     "label": Use.label,
@@ -28,7 +28,10 @@ USES = {
 
 
 class NewPrompt(BaseModel):
-    """A prompt as it will be stored. messages: [{role, parts: [{type, text}]}], the last one a user's."""
+    """A prompt as it will be stored. messages: [{role, parts: [{type, text}]}], the last one a user's.
+
+    care: keys of the project's categories, beside those that its tags stand for.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,6 +40,7 @@ class NewPrompt(BaseModel):
     use: Use | None = None
     group: str | None = None
     tags: tuple[str, ...] = ()
+    care: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
 
 
@@ -60,7 +64,8 @@ def as_prompt(value: dict[str, Any]) -> NewPrompt:
         external_id=short_text(value.get("id"), "id"),
         use=_use(value),
         group=short_text(value.get("group"), "group"),
-        tags=_tags(value.get("tags")),
+        tags=_words(value.get("tags"), "tags"),
+        care=_words(value.get("care"), "care"),
         metadata=unknown | metadata,
     )
 
@@ -146,15 +151,15 @@ def _use(value: dict[str, Any]) -> Use | None:
     return uses.pop() if uses else None
 
 
-def _tags(value: object) -> tuple[str, ...]:
+def _words(value: object, field: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(tag, str) and 1 <= len(tag) <= 100 for tag in value):
-        raise ValueError(_("tags: this is not a list of short texts"))
+        raise ValueError(_("{field}: this is not a list of short texts").format(field=field))
     if len(value) > 50:
-        raise ValueError(_("tags: at most 50 of them"))
+        raise ValueError(_("{field}: at most 50 of them").format(field=field))
     return tuple(dict.fromkeys(value))
 
 
@@ -224,4 +229,5 @@ class PromptEdit(Form):
     tags: list[Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_nul)]] | None = Field(
         default=None, max_length=50
     )
+    care: list[Annotated[str, Field(max_length=40)]] | None = Field(default=None, max_length=50)
     retired: bool | None = None

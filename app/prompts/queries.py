@@ -126,6 +126,11 @@ def prompts_like(project_id: int, wanted: Filter) -> Select[Prompt]:
     return asked
 
 
+def ids_like(project_id: int, wanted: Filter) -> Select[int]:
+    """Inside ids of the prompts that the filter lets through."""
+    return prompts_like(project_id, wanted).with_only_columns(Prompt.id)
+
+
 def _texts() -> Any:
     """The texts of all messages, without the names of JSON's fields."""
     return cast(func.jsonb_path_query_array(Prompt.messages, cast("$[*].parts[*].text", JSONPATH)), Text)

@@ -12,12 +12,14 @@ from app.cursors import Cursor, page_of
 from app.database import Session, between_transactions
 from app.errors import Invalid
 from app.pages import redirect, respond
+from app.projects.care import categories_of, members_of, offered
 from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.prompts.actions import import_prompts, retire_prompt, tag_prompt
 from app.prompts.forms import PromptEdit, Report
 from app.prompts.queries import Filter, counts_by_use, import_of, imports_of, prompt_of, prompts_like, root_of, tags_of
 from app.prompts.tables import Prompt, Use
+from app.tasks.actions import set_care
 from app.translation import _
 
 router = APIRouter()
@@ -42,15 +44,17 @@ async def index(
     wanted = Filter(
         words.replace("\0", ""), None if retired or not use else Use(use), tag.replace("\0", ""), retired, root
     )
-    found = await page_of(session, prompts_like(access.of_project(), wanted), Prompt.id, cursor=cursor)
+    here = await get_project(session, access.of_project())
+    found = await page_of(session, prompts_like(here.id, wanted), Prompt.id, cursor=cursor)
     return respond(
         request,
         "prompts/index.html",
         "prompts",
-        project=await get_project(session, access.of_project()),
+        project=here,
         found=found,
         answers=await count_by_prompt(session, [prompt.id for prompt in found.rows]),
         counts=await counts_by_use(session, access.of_project()),
+        categories=[(one.key, one.name) for one in offered(categories_of(here.care))],
         tag_options=[(one, one) for one in await tags_of(session, access.of_project())],
         wanted={"words": words, "use": use, "tag": tag, "root": root or ""},
         cursor=cursor,
@@ -104,13 +108,17 @@ async def show_import(request: Request, project: UUID, record: UUID, access: Rea
 @router.get("/prompts/{prompt}")
 async def show(request: Request, prompt: UUID, access: Reader, session: Session) -> Response:
     found = await prompt_of(session, access.of_project(), prompt)
+    project = await get_project(session, access.of_project())
+    categories = categories_of(project.care)
     return respond(
         request,
         "prompts/show.html",
         "prompt",
-        project=await get_project(session, access.of_project()),
+        project=project,
         prompt=found,
         root=await root_of(session, found),
+        categories=categories,
+        carried=members_of(found.care, categories),
         answers=await answers_to(session, found.id) if access.may(Permission.completion_read) else [],
     )
 
@@ -123,7 +131,10 @@ async def edit(
     session: Session,
     tags: Annotated[str | None, Form(max_length=5000)] = None,
     retired: Annotated[bool | None, Form()] = None,
+    care: Annotated[list[str] | None, Form()] = None,
+    of_care: Annotated[bool, Form()] = False,
 ) -> Response:
+    """of_care: the form is the one of the categories; none of them may be chosen."""
     found = await prompt_of(session, access.of_project(), prompt)
     if tags is not None:
         named = [tag.strip() for tag in tags.replace("\0", "").split(",") if tag.strip()]
@@ -133,4 +144,6 @@ async def edit(
         await tag_prompt(session, found, form.tags or [], access.person.id)
     if retired is not None:
         await retire_prompt(session, found, access.person.id, retired=retired)
+    if of_care:
+        await set_care(session, found, care or (), access.person.id)
     return redirect(request, f"/prompts/{prompt}", _("Saved."))

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, SmallInteger, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -80,6 +80,7 @@ class Prompt(Base):
 
     content_hash: SHA-256 of the messages in canonical JSON; the same content is stored once in a project.
     author_id: who wrote it here, as an answer to a card; nothing that leaves the project says it.
+    care: what it is sensitive for, a set of the project's categories (`projects.care`); 0 for most.
     """
 
     __tablename__ = "prompts"
@@ -96,6 +97,7 @@ class Prompt(Base):
         of_project("roots", "root_id"),
         of_project("imports", "import_id"),
         Index(None, "project_id", "use", "id"),
+        Index("ix_prompts_care", "project_id", "care", postgresql_where=text("care <> 0")),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -111,5 +113,6 @@ class Prompt(Base):
     # `metadata` is taken by SQLAlchemy's declarative classes
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}", default=dict)
     author_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()
     retired_at: Mapped[datetime | None]

@@ -1,7 +1,7 @@
 """REST: take the next task, pass one by; and for those who run a project: see tasks, want more or fewer answers."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -14,16 +14,17 @@ from app.database import Session
 from app.keys import key_for
 from app.projects.forms import without_nul
 from app.projects.protocols import ComparisonProtocol, ProtocolBody
-from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, release, skip
+from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, close_report, release, report, skip
 from app.tasks.actions.claiming import Reason
-from app.tasks.queries import counted_tasks, guidelines_html, protocol_body, task_id_of
+from app.tasks.queries import counted_tasks, guidelines_html, protocol_body, report_of, reports, task_id_of
 from app.tasks.rules import handle_of
-from app.tasks.tables import Purpose, Task, TaskState
+from app.tasks.tables import PassedBy, Purpose, Report, Task, TaskState, Verdict
 
 router = APIRouter(tags=["tasks"])
 Annotator = Annotated[Access, may(Permission.annotate)]
 Reader = Annotated[Access, may(Permission.task_read)]
 Editor = Annotated[Access, may(Permission.task_edit)]
+Reviewer = Annotated[Access, may(Permission.annotation_review)]
 
 
 class AnswerShown(BaseModel):
@@ -59,6 +60,7 @@ class NextTask(BaseModel):
     task: UUID
     key: UUID
     kind: str = Field(description="kind of the judgement that is asked for: of the protocol, and of the body to send")
+    care: list[str] = Field(description="keys of what the prompt is sensitive for; you opted into all of them")
     prompt: list[Message]
     answers: list[AnswerShown] = Field(description="in the order drawn for you")
     protocol: ProtocolBody = Field(description="what is asked about this prompt: scale, ties, questions and so on")
@@ -84,6 +86,48 @@ class SkipForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
     key: UUID
     reason: Annotated[str, Field(max_length=500), AfterValidator(without_nul)] | None = None
+    why: Literal[PassedBy.skipped, PassedBy.not_known, PassedBy.not_this_one] = Field(
+        default=PassedBy.skipped,
+        description="`not_known`: I know too little about this. `not_this_one`: of a sensitive task, without a reason; "
+        "it is counted nowhere",
+    )
+
+
+class NewReport(BaseModel):
+    """key: the one that came with the task. category: a key of the project's, or none for something else."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: UUID
+    category: Annotated[str, Field(max_length=40), AfterValidator(without_nul)] | None = None
+    words: Annotated[str, Field(max_length=2000), AfterValidator(without_nul)] = ""
+
+
+class ReportView(BaseModel):
+    """A report of harmful content. rater, closed_by: pseudonyms. verdict: empty while it is open."""
+
+    id: UUID
+    task: UUID
+    prompt: UUID
+    rater: str | None
+    category: str | None
+    words: str
+    at: datetime
+    verdict: Verdict | None
+    closed_by: str | None
+    closed_at: datetime | None
+
+
+class ReportPage(BaseModel):
+    rows: list[ReportView]
+    next: str | None
+
+
+class Decision(BaseModel):
+    """categories: keys that the prompt gets, with the verdict `categorised`."""
+
+    model_config = ConfigDict(extra="forbid")
+    verdict: Verdict
+    categories: list[Annotated[str, Field(max_length=40)]] = Field(default=[], max_length=9)
 
 
 class TaskView(BaseModel):
@@ -135,6 +179,7 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
         task=shown.task,
         key=shown.key,
         kind=shown.kind,
+        care=[one.key for one in shown.care],
         prompt=[
             Message(role=one["role"], text=text_of(one["parts"]), parts=one["parts"]) for one in shown.messages or []
         ],
@@ -160,7 +205,38 @@ def text_of(parts: list[dict[str, Any]]) -> str:
 @router.post("/tasks/{task}/skip", status_code=204)
 async def pass_by(task: UUID, form: SkipForm, access: Annotator, session: Session) -> None:
     """Leave this task to others; you are not shown it again."""
-    await skip(session, access.of_project(), access.person.id, task, form.key, form.reason)
+    await skip(session, access.of_project(), access.person.id, task, form.key, form.reason, form.why)
+
+
+@router.post("/tasks/{task}/report", status_code=204)
+async def report_harm(task: UUID, form: NewReport, access: Annotator, session: Session) -> None:
+    """Say that this task is harmful: you are not shown it again, and others only when somebody has looked at it."""
+    me = access.person.id
+    await report(session, access.of_project(), me, task, form.key, category=form.category, words=form.words)
+
+
+@router.get("/projects/{project}/reports")
+async def list_reports(
+    project: UUID, access: Reviewer, session: Session, closed: bool = False, cursor: Cursor = None, limit: Limit = 50
+) -> ReportPage:
+    """Reports of harmful content, newest first: the open ones, or those that are closed."""
+    asked = reports(access.of_project(), is_open=not closed)
+    page = await page_of(session, asked, Report.id, cursor=cursor, limit=limit)
+    return ReportPage(rows=[report_view(row) for row in page.rows], next=page.next)
+
+
+@router.post("/reports/{report}/close")
+async def decide(report: UUID, form: Decision, access: Reviewer, session: Session) -> ReportView:
+    """Close a report: the task is harmless and asked again, its prompt becomes sensitive, or it is retired."""
+    me = access.person.id
+    await close_report(session, access.of_project(), report, form.verdict, me, categories=form.categories)
+    return report_view(await report_of(session, access.of_project(), report))
+
+
+def report_view(row: Any) -> ReportView:
+    said, task, prompt, reporter, closer = row
+    plain = {name: getattr(said, name) for name in ("category", "words", "at", "verdict", "closed_at")}
+    return ReportView(id=said.public_id, task=task, prompt=prompt.public_id, rater=reporter, closed_by=closer, **plain)
 
 
 @router.post("/tasks/{task}/release", status_code=204)

@@ -1,23 +1,50 @@
 """Questions about tasks and about what is shown with them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
+from app.accounts.tables import Membership
 from app.completions.tables import Completion
 from app.errors import NotFound
 from app.projects.protocols import ProtocolBody, protocol_of
-from app.projects.tables import Batch, Guidelines, Protocol
+from app.projects.queries import local_day_in_sql
+from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
-from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
+from app.tasks.tables import (
+    PassedBy,
+    Purpose,
+    QuotaDay,
+    Report,
+    Skip,
+    Slot,
+    SlotState,
+    Task,
+    TaskCompletion,
+    TaskState,
+)
 
 # Rows of these two never change, so each web process reads one once. The bound keeps a long life small.
 MOST_KEPT = 500
 _kept: WeakKeyDictionary[Engine, dict[tuple[type, int], Any]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class SkippedPrompt:
+    """How often a prompt's tasks were passed by, and the last reasons given."""
+
+    prompt: Prompt
+    skipped: int
+    not_known: int
+    reported: int
+    reasons: tuple[str, ...]
 
 
 async def protocol_body(session: AsyncSession, protocol_id: int) -> ProtocolBody:
@@ -50,6 +77,12 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     """Inside ids of a task's completions, in the task's own order."""
     asked = select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id)
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
+
+
+async def answers_of(session: AsyncSession, task_id: int) -> Sequence[str]:
+    """A task's completions as people are shown them, in the task's own order."""
+    asked = select(Completion.html).join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+    return (await session.scalars(asked.where(TaskCompletion.task_id == task_id).order_by(TaskCompletion.number))).all()
 
 
 async def texts_of(session: AsyncSession, completions: Sequence[int]) -> list[str]:
@@ -94,3 +127,76 @@ def counted_tasks(project_id: int, state: TaskState | None, purpose: Purpose | N
     if state is not None:
         asked = asked.where(Task.state == state)
     return asked if purpose is None else asked.where(Task.purpose == purpose)
+
+
+async def shown_today(session: AsyncSession, project_id: int, person_id: int) -> Sequence[int]:
+    """Sensitive tasks that a person was shown today, by category in the order of the bits; empty: none."""
+    day = select(QuotaDay.care).join(Project, Project.id == QuotaDay.project_id)
+    today = QuotaDay.day == local_day_in_sql(cast(ColumnElement[str], Project.zone))
+    found = await session.scalar(day.where(Project.id == project_id, QuotaDay.annotator_id == person_id, today))
+    return found or []
+
+
+def reports(project_id: int, *, is_open: bool) -> Select[Report, UUID, Prompt, str, str]:
+    """Reports with their task's prompt and who made and closed them, by pseudonym."""
+    reporter, closer = aliased(Membership), aliased(Membership)
+    here = Report.project_id == project_id
+    return (
+        select(
+            Report,
+            Task.public_id.label("task"),
+            Prompt,
+            reporter.pseudonym.label("reporter"),
+            closer.pseudonym.label("closer"),
+        )
+        .join(Task, Task.id == Report.task_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
+        .outerjoin(reporter, (reporter.user_id == Report.annotator_id) & (reporter.project_id == project_id))
+        .outerjoin(closer, (closer.user_id == Report.closed_by_id) & (closer.project_id == project_id))
+        .where(here, Report.closed_at.is_(None) if is_open else Report.closed_at.is_not(None))
+    )
+
+
+async def report_of(session: AsyncSession, project_id: int, public_id: UUID) -> Row[Any]:
+    """A row of `reports`, whether open or closed.
+
+    :raises NotFound: no such report here.
+    """
+    for is_open in (True, False):
+        asked = reports(project_id, is_open=is_open).where(Report.public_id == public_id)
+        found = (await session.execute(asked)).one_or_none()
+        if found is not None:
+            return cast(Row[Any], found)
+    raise NotFound
+
+
+async def open_reports(session: AsyncSession, project_id: int) -> int:
+    waits = (Report.project_id == project_id, Report.closed_at.is_(None))
+    return (await session.scalar(select(func.count()).select_from(Report).where(*waits))) or 0
+
+
+COUNTED = (PassedBy.skipped, PassedBy.not_known, PassedBy.reported)
+
+
+async def skips_by_prompt(session: AsyncSession, project_id: int, most: int = 10) -> list[SkippedPrompt]:
+    """The prompts that people passed by most often, by how; what was returned without a reason is not counted."""
+    reasons = func.array_agg(aggregate_order_by(Skip.reason, Skip.at.desc())).filter(func.length(Skip.reason) > 0)
+    asked = (
+        select(
+            Task.prompt_id,
+            *(func.count().filter(Skip.kind == kind).label(kind.value) for kind in COUNTED),
+            reasons.label("reasons"),
+        )
+        .join(Task, Task.id == Skip.task_id)
+        .where(Skip.project_id == project_id, Skip.kind.in_(COUNTED))
+        .group_by(Task.prompt_id)
+        .order_by(func.count().desc(), Task.prompt_id)
+        .limit(most)
+    )
+    rows: Sequence[Any] = (await session.execute(asked)).all()
+    found = await session.scalars(select(Prompt).where(Prompt.id.in_([row.prompt_id for row in rows])))
+    prompts = {prompt.id: prompt for prompt in found}
+    return [
+        SkippedPrompt(prompts[row.prompt_id], row.skipped, row.not_known, row.reported, tuple((row.reasons or ())[:3]))
+        for row in rows
+    ]

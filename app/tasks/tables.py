@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, SmallInteger, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -50,6 +50,7 @@ class Task(Base):
         Index(None, "project_id", "state"),
         Index(None, "batch_id"),
         Index(None, "evaluation_id"),
+        Index(None, "prompt_id"),
         CheckConstraint("k BETWEEN 1 AND 50", name="k"),
     )
     id: Mapped[int] = key()
@@ -90,7 +91,10 @@ class SlotState(IntEnum):
 
 
 class Slot(Base):
-    """One wanted answer. lane: who may take it (0 = everyone). rank: hashed inside a priority band.
+    """One wanted answer. rank: hashed inside a priority band.
+
+    lane: who may take it: a class of people (0 = everyone), and above it what its prompt is sensitive for
+    (`projects.care`). A lane below zero, ~lane, is nobody's: the task is held back until a report is looked at.
 
     lease and shown_key are made when the task is shown: the lease says who holds it, shown_key is the idempotency
     key of the answer. sides: the order on the screen, numbers of task_completions, drawn once. protocol and
@@ -136,7 +140,10 @@ class Slot(Base):
 
 
 class QuotaDay(Base):
-    """What one person used up on one local day of the project: leases held plus answers given."""
+    """What one person used up on one local day of the project: leases held plus answers given.
+
+    care: sensitive tasks that they were shown, by category in the order of the bits; whatever became of these.
+    """
 
     __tablename__ = "quota_days"
     __table_args__ = (
@@ -147,6 +154,7 @@ class QuotaDay(Base):
     annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     used: Mapped[int] = mapped_column(server_default="0", default=0)
+    care: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default="{}", default=list)
 
 
 class Watermark(Base):
@@ -161,16 +169,63 @@ class Watermark(Base):
     claims: Mapped[int] = mapped_column(server_default="0", default=0)
 
 
+class PassedBy(StrEnum):
+    """How a task came to be passed by. Only the first three say something about it and are ever counted."""
+
+    skipped = "skipped"
+    not_known = "not_known"  # I know too little about this
+    reported = "reported"
+    not_this_one = "not_this_one"  # a sensitive task, returned without a reason
+    by_us = "by_us"  # their own prompt, or their answer is kept elsewhere or was taken out
+
+
 class Skip(Base):
     """A person passed a task by, and is not shown it again."""
 
     __tablename__ = "skips"
-    __table_args__ = (of_project("tasks", "task_id", ondelete="CASCADE"),)
+    __table_args__ = (
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        Index("ix_skips_counted", "project_id", postgresql_where=text("kind IN ('skipped', 'not_known', 'reported')")),
+    )
     task_id: Mapped[int] = mapped_column(primary_key=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     project_id: Mapped[int]
+    kind: Mapped[PassedBy] = mapped_column(word(PassedBy), server_default="skipped", default=PassedBy.skipped)
     reason: Mapped[str | None]
     at: Mapped[datetime] = now()
+
+
+class Verdict(StrEnum):
+    harmless = "harmless"
+    categorised = "categorised"
+    retired = "retired"
+
+
+class Report(Base):
+    """Somebody found a task harmful. category: a key of the project's, or empty for something else.
+
+    Open until somebody looked at it (closed_at, verdict); as long as one is open, its task is held back from others.
+    """
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        UniqueConstraint("task_id", "annotator_id"),
+        Index("ix_reports_open", "project_id", "id", postgresql_where=text("closed_at IS NULL")),
+        Index(None, "project_id", "id"),
+        CheckConstraint("(closed_at IS NULL) = (verdict IS NULL)", name="closed_with_a_verdict"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    task_id: Mapped[int]
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    category: Mapped[str | None]
+    words: Mapped[str] = mapped_column(server_default="", default="")
+    at: Mapped[datetime] = now()
+    verdict: Mapped[Verdict | None] = mapped_column(word(Verdict))
+    closed_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    closed_at: Mapped[datetime | None]
 
 
 class Lapse(Base):

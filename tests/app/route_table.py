@@ -21,7 +21,7 @@ from app.loop.tables import Schedule, Trigger
 from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.tables import Import
-from app.tasks.tables import Slot
+from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
 
@@ -129,6 +129,21 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/guidelines": P.project_read,
     "GET /projects/{project}/settings/guidelines": P.project_edit,
     "POST /projects/{project}/settings/guidelines": P.project_edit,
+    "GET /projects/{project}/settings/care": P.project_edit,
+    "POST /projects/{project}/settings/care": P.project_edit,
+    "GET /projects/{project}/care": P.annotate,
+    "POST /projects/{project}/care": P.annotate,
+    "POST /projects/{project}/prompts/care": P.prompt_edit,
+    "GET /projects/{project}/reports": P.annotation_review,
+    "GET /reports/{report}": P.annotation_review,
+    "POST /reports/{report}": P.annotation_review,
+    "GET /api/v1/projects/{project}/care": P.annotate,
+    "PUT /api/v1/projects/{project}/care": P.project_edit,
+    "PUT /api/v1/projects/{project}/care/mine": P.annotate,
+    "POST /api/v1/projects/{project}/prompts/care": P.prompt_edit,
+    "POST /api/v1/tasks/{task}/report": P.annotate,
+    "GET /api/v1/projects/{project}/reports": P.annotation_review,
+    "POST /api/v1/reports/{report}/close": P.annotation_review,
     "GET /projects/{project}/settings/protocol": P.project_edit,
     "POST /projects/{project}/settings/protocol": P.project_edit,
     "GET /projects/{project}/prompts": P.prompt_read,
@@ -190,6 +205,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}": P.annotate,
     "POST /projects/{project}/annotate/answers/{annotation}": P.annotate,
     "POST /projects/{project}/annotate/{task}/skip": P.annotate,
+    "POST /projects/{project}/annotate/{task}/report": P.annotate,
     "POST /projects/{project}/annotate/{task}/release": P.annotate,
     "POST /projects/{project}/annotate/{task}/draft": P.annotate,
     "POST /projects/{project}/annotate/texts/preview": P.annotate,
@@ -324,6 +340,11 @@ async def a_task(session: AsyncSession, project: Project, caller: User) -> str:
     return str((await make.task(session, project, await default_of(session, Batch, project))).public_id)
 
 
+async def a_report(session: AsyncSession, project: Project, caller: User) -> str:
+    task = await make.task(session, project, await default_of(session, Batch, project))
+    return await added(session, Report(project_id=project.id, task_id=task.id, annotator_id=caller.id))
+
+
 async def an_annotation(session: AsyncSession, project: Project, caller: User) -> str:
     """One of the caller's own."""
     task = await make.task(session, project, await default_of(session, Batch, project))
@@ -397,6 +418,7 @@ EXAMPLES: dict[str, Example] = {
     "generation": a_generation,
     "task": a_task,
     "annotation": an_annotation,
+    "report": a_report,
     "number": a_number,
     "dataset": a_dataset,
     "run": a_run,

@@ -125,6 +125,12 @@ NEVER = {
     "I12 answers without an event": """
         SELECT 1 FROM annotations a WHERE 1 <> (SELECT count(*) FROM events e
             WHERE e.kind = 'annotation.submitted' AND e.subject = CAST(a.public_id AS text))""",
+    "a slot in a lane that its prompt's categories do not say": """
+        SELECT 1 FROM slots s JOIN tasks t ON t.id = s.task_id JOIN prompts p ON p.id = t.prompt_id
+        WHERE (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END) >> 6 <> p.care""",
+    "a task held back that nobody reported": """
+        SELECT 1 FROM slots s WHERE s.lane < 0 AND NOT EXISTS (
+            SELECT FROM reports r WHERE r.task_id = s.task_id AND r.closed_at IS NULL)""",
     "a task in a wrong state": """
         SELECT 1 FROM tasks t WHERE t.state = 'done' AND EXISTS (
                 SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (0, 1))

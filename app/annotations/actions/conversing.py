@@ -25,8 +25,7 @@ from app.markup import render_markdown
 from app.projects.protocols import ConversationProtocol
 from app.prompts.queries import near_prompts, root_of
 from app.prompts.rules import turn_key, words_of
-from app.tasks.actions.claiming import lease_time
-from app.tasks.actions.hot import ME, PROJECT
+from app.tasks.actions.hot import ME, PROJECT, lease_time
 from app.tasks.queries import protocol_body
 from app.translation import _
 

@@ -19,6 +19,7 @@ from app.annotations.queries import MyAnswer, arriving, my_answer, my_answer_to,
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
+from app.projects.care import categories_of, members_of, offered
 from app.projects.protocols import ProtocolBody
 from app.projects.queries import get_project, newest_guidelines
 from app.shortcuts import helped, own_keys
@@ -37,7 +38,8 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
         still = await arriving(session, access.of_project()) if shown.reason is Reason.nothing_free else 0
-        return {"mode": "waiting", "reason": shown.reason, "arriving": still, "given": shown.used, "most": shown.most}
+        figures = {"given": shown.used, "most": shown.most, "used_up": shown.used_up}
+        return {"mode": "waiting", "reason": shown.reason, "arriving": still} | figures
     return await task_screen(session, access, shown)
 
 
@@ -59,6 +61,7 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
         "rev": shown.draft_rev,
         "guidelines_id": shown.guidelines_id,
+        "care": shown.care,
         "given": shown.used - 1,
         "most": shown.most,
     }
@@ -113,6 +116,7 @@ async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Scre
         "words": mine.words,
         "submitted_at": said.submitted_at,
         "guidelines_id": said.guidelines_id,
+        "care": members_of(mine.care, categories_of(mine.categories)),
     }
 
 
@@ -120,7 +124,9 @@ async def whole_page(request: Request, session: AsyncSession, access: Access, sc
     """The page with its navigation and the guidelines that the task is answered under."""
     project = await get_project(session, access.of_project())
     version, html = await _guidelines(session, access, screen)
-    context = blank(access) | {"project": project, "guidelines": {"version": version, "html": html}} | screen
+    page = {"project": project, "guidelines": {"version": version, "html": html}}
+    page["categories"] = [(one.key, one.name) for one in offered(categories_of(project.care))]
+    context = blank(access) | page | screen
     return respond(request, PAGE, None, **context)
 
 
@@ -135,9 +141,9 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(("saved", "guidelines", "refusal", "offer", "no_way_back", "source", "talk"))
+    nothing = ("saved", "guidelines", "refusal", "offer", "no_way_back", "source", "talk", "care", "used_up")
     page = {"base": f"/projects/{access.project}", "person": access.person.public_id}
-    return page | said_nothing | {"own_keys": own_keys(access.person.preferences), "helped": helped}
+    return page | dict.fromkeys(nothing) | {"own_keys": own_keys(access.person.preferences), "helped": helped}
 
 
 async def next_after(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import edit, save_draft, submit
-from app.annotations.forms import NewDraft, PostedForm, SkipForm
+from app.annotations.forms import NewDraft, PostedForm, ReportForm, SkipForm
 from app.annotations.queries import my_answer, my_last_answer, sources_shown
 from app.annotations.routes.screens import (
     PAGE,
@@ -32,7 +32,7 @@ from app.database import Session, next_transaction
 from app.errors import Conflict, Invalid
 from app.markup import render_source
 from app.pages import respond
-from app.tasks.actions import release, skip
+from app.tasks.actions import release, report, skip
 
 router = APIRouter()
 
@@ -116,7 +116,19 @@ async def change_answer(
 async def pass_by(
     request: Request, task: UUID, form: Annotated[SkipForm, Form()], access: MayAnnotate, session: Session
 ) -> Response:
-    await skip(session, access.of_project(), access.person.id, task, form.key, form.reason)
+    reason = form.justification[:500] or None
+    await skip(session, access.of_project(), access.person.id, task, form.key, reason, form.why)
+    await next_transaction(session)
+    return await next_after(request, session, access, None, form.seen)
+
+
+@router.post("/projects/{project}/annotate/{task}/report")
+async def report_harm(
+    request: Request, task: UUID, form: Annotated[ReportForm, Form()], access: MayAnnotate, session: Session
+) -> Response:
+    """This task is harmful: somebody will look at it, and the reporter goes on."""
+    project_id, me = access.of_project(), access.person.id
+    await report(session, project_id, me, task, form.key, category=form.category or None, words=form.words)
     await next_transaction(session)
     return await next_after(request, session, access, None, form.seen)
 

@@ -29,6 +29,7 @@ from app.projects.rules import zones
 from app.projects.tables import Project, ProjectState
 from app.prompts.queries import counts_by_use
 from app.prompts.tables import Use
+from app.tasks.queries import open_reports, skips_by_prompt
 from app.translation import _
 
 router = APIRouter()
@@ -61,6 +62,8 @@ async def show(request: Request, project: UUID, access: Reader, session: Session
         project=found,
         progress=progress.get(found.id, Progress()),
         guidelines=await newest_guidelines(session, found.id),
+        skipped=await skips_by_prompt(session, found.id) if access.may(Permission.annotation_read) else [],
+        reports=await open_reports(session, found.id) if access.may(Permission.annotation_review) else 0,
         numbers=more,
     )
 

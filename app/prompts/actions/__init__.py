@@ -1,12 +1,13 @@
 """What happens to prompts: files of them come in, and single ones are tagged or retired."""
 
-from app.prompts.actions.editing import retire_prompt, tag_prompt
+from app.prompts.actions.editing import note_care_sets, retire_prompt, tag_prompt
 from app.prompts.actions.importing import import_prompts, take_in_settled
 from app.prompts.actions.writing import keep_written, prompts_of_cards
 
 __all__ = [
     "import_prompts",
     "keep_written",
+    "note_care_sets",
     "prompts_of_cards",
     "retire_prompt",
     "tag_prompt",

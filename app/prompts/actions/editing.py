@@ -1,9 +1,10 @@
 """What may change about a prompt: its tags, and whether it is in use."""
 
-from sqlalchemy import func
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.projects.tables import Project
 from app.prompts.tables import Prompt
 
 
@@ -26,3 +27,10 @@ async def tag_prompt(session: AsyncSession, prompt: Prompt, tags: list[str], act
     await events.record(
         session, "prompt.tagged", actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id, tags=tags
     )
+
+
+async def note_care_sets(session: AsyncSession, project_id: int) -> None:
+    """Remember which sets of categories the project's prompts carry. The caller holds the project."""
+    carried = select(Prompt.care).where(Prompt.project_id == project_id, Prompt.care != 0).distinct()
+    sets = sorted(await session.scalars(carried))
+    await session.execute(update(Project).where(Project.id == project_id).values(care_sets=sets))

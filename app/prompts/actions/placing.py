@@ -9,8 +9,10 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.lines import Unreadable
+from app.projects.care import categories_of, mask_of, mask_of_tags
 from app.projects.rules import Shares
 from app.projects.tables import Project
+from app.prompts.actions.editing import note_care_sets
 from app.prompts.forms import NewPrompt, Outcome, Report
 from app.prompts.queries import roots_near, same_prompts, turns_of_roots
 from app.prompts.rooting import Newcomer, OnTwoSides, Stand, newcomer, place
@@ -43,6 +45,7 @@ async def take_in(
     for line in chunk:
         if isinstance(line, Unreadable):
             report.note(line.number, Outcome.refused, line.reason)
+    good, care = _sensitive(good, project, report)
     new = await _sift(session, project.id, good, report)
     known = await _stands(session, project.id, new)
     before = [stand.component for stand in known]
@@ -59,7 +62,22 @@ async def take_in(
     if placed:
         await _join_components(session, project.id, before, known)
         await _store_roots(session, project.id, [stand for _line, stand in placed])
-        await _store_prompts(session, project.id, import_id, placed)
+        await _store_prompts(session, project.id, import_id, placed, care)
+        if any(care.values()):
+            await note_care_sets(session, project.id)
+
+
+def _sensitive(lines: list[Read], project: Project, report: Report) -> tuple[list[Read], dict[int, int]]:
+    """The lines whose categories the project has, and what each (by number) is sensitive for."""
+    categories = categories_of(project.care)
+    good, care = [], {}
+    for line in lines:
+        try:
+            care[line.number] = mask_of(line.prompt.care, categories) | mask_of_tags(line.prompt.tags, categories)
+            good.append(line)
+        except ValueError as error:
+            report.note(line.number, Outcome.refused, str(error), line.prompt.external_id)
+    return good, care
 
 
 async def _sift(session: AsyncSession, project_id: int, lines: list[Read], report: Report) -> list[Read]:
@@ -140,7 +158,11 @@ async def _store_roots(session: AsyncSession, project_id: int, stands: list[Stan
 
 
 async def _store_prompts(
-    session: AsyncSession, project_id: int, import_id: int | None, placed: list[tuple[Read, Stand]]
+    session: AsyncSession,
+    project_id: int,
+    import_id: int | None,
+    placed: list[tuple[Read, Stand]],
+    care: dict[int, int],
 ) -> None:
     values = [
         {
@@ -153,6 +175,7 @@ async def _store_prompts(
             "rendered": line.html,
             "content_hash": line.hash,
             "tags": list(line.prompt.tags),
+            "care": care[line.number],
             "extra": line.prompt.metadata,
         }
         for line, stand in placed

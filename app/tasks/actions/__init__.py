@@ -4,30 +4,40 @@ Every path locks in one order: the task's row (only where its state may change),
 annotation. The claim takes slots with SKIP LOCKED and therefore waits for nobody; the sweep skips whoever is busy.
 """
 
+from app.tasks.actions.caring import categorise, chosen_of, opt, opted, set_care
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
 from app.tasks.actions.claiming import Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
 from app.tasks.actions.making import NewTask, make_tasks, open_tasks
 from app.tasks.actions.prompting import ask_about_prompts
+from app.tasks.actions.reporting import ReportClosed, close_report, report
 
 __all__ = [
     "NewTask",
     "Place",
+    "ReportClosed",
     "Showing",
     "ShownCompletion",
     "Waiting",
     "ask_about_prompts",
     "cancel_tasks",
+    "categorise",
     "change_k",
+    "chosen_of",
     "claim",
+    "close_report",
     "forget_lapses",
     "make_tasks",
     "open_tasks",
+    "opt",
+    "opted",
     "release",
     "renew",
     "reopen_slot",
     "reorder",
+    "report",
     "run_out",
+    "set_care",
     "skip",
     "sweep",
 ]

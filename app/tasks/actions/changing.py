@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.errors import NotFound
 from app.jobs.queue import enqueue
+from app.projects.care import CLASSES
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.actions.making import slots_of
 from app.tasks.jobs import AnswersChanged
@@ -17,7 +18,7 @@ from app.tasks.tables import Slot, SlotState, Task, TaskCompletion, TaskState
 
 @dataclass(frozen=True)
 class Place:
-    """lane: who may take a slot. rank: when; `rules.rank_of` makes one."""
+    """lane: the class of people who may take a slot. rank: when; `rules.rank_of` makes one."""
 
     lane: int
     rank: int
@@ -95,7 +96,13 @@ async def reorder(session: AsyncSession, project_id: int, places: Mapping[int, P
     for task in await lock_tasks(session, project_id, list(places)):
         task_id, place = task.id, places[task.id]
         free = and_(Slot.project_id == project_id, Slot.task_id == task_id, Slot.state == SlotState.free)
-        await session.execute(update(Slot).where(free).values(lane=place.lane, rank=place.rank))
+        await session.execute(update(Slot).where(free).values(lane=in_class(place.lane), rank=place.rank))
+
+
+def in_class(people: int) -> ColumnElement[int]:
+    """A slot's lane with another class of people in it; what stands above the class stays, and held back stays so."""
+    above = Slot.lane.bitwise_and(-CLASSES)
+    return case((Slot.lane < 0, above + (CLASSES - 1 - people)), else_=above + people)
 
 
 async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reason: str) -> None:

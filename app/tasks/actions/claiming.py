@@ -13,7 +13,7 @@ that begins after the lock was given sees the lease that the other tab has just 
 
 import random
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -22,9 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.jobs.queue import enqueue
+from app.projects.care import Category, categories_of, lanes_of, members_of, used_up
 from app.projects.tables import ProjectState
-from app.settings import get_settings
-from app.tasks.actions.hot import BEGIN_DAY, CLAIM, FREE_TASKS, LOCK_QUOTA
+from app.tasks.actions.ending import drop
+from app.tasks.actions.hot import BEGIN_DAY, CLAIM, FREE_TASKS, LOCK_QUOTA, lease_time
 from app.tasks.jobs import QueueRanLow
 from app.translation import _
 
@@ -47,7 +48,7 @@ class ShownCompletion:
 class Showing:
     """A task in one person's hands. completions are in the order of the screen; key is the answer's idempotency key.
 
-    tags: of the prompt. roles, rendered: one of each for every message of it.
+    tags: of the prompt. care: what it is sensitive for. roles, rendered: one of each for every message of it.
     used, most: of the person's quota today, this task included.
     """
 
@@ -61,6 +62,7 @@ class Showing:
     protocol_id: int
     guidelines_id: int | None
     tags: list[str]
+    care: tuple[Category, ...]
     roles: list[str]
     rendered: list[str]
     messages: list[dict[str, Any]] | None
@@ -92,49 +94,60 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
+    """used_up: categories of sensitive prompts that this person is shown no more of today."""
+
     reason: Reason
     used: int
     most: int
+    used_up: tuple[Category, ...] = ()
 
 
 async def claim(
-    session: AsyncSession, access: Access, *, with_texts: bool = False, may_ask_for_more: bool = True
+    session: AsyncSession,
+    access: Access,
+    *,
+    with_texts: bool = False,
+    may_ask_for_more: bool = True,
+    may_drop: bool = True,
 ) -> Showing | Waiting:
     """The task this person holds, or the next one for them; or why there is none. In the caller's transaction.
 
     with_texts: also messages and parts, for programs. may_ask_for_more: tell later chapters when the queue is low
-    (pages that only look again leave it).
+    (pages that only look again leave it). may_drop: take a task off their hands that has become sensitive for something
+    they have not opted into.
     """
     project_id, me = access.of_project(), access.person.id
     quota = await lock_quota(session, project_id, me, access.daily_limit)
     paused = access.paused or quota.state != ProjectState.open
     may_take = not paused and quota.used < quota.most
+    barred = used_up(quota.categories, quota.cared)
     values = {
         "project": project_id,
         "me": me,
         "lease": lease_time(),
-        "lanes": list(access.lanes),
+        "lanes": lanes_of(access.lanes, quota.care_sets, barred),
         "rounds": quota.rounds,
         "anew": False,
         "back": random.random(),  # noqa: S311  (where to look, not a secret)
         "may_take": may_take,
-        "with_texts": with_texts,
+        "texts": with_texts,
         "day": quota.day,
     }
     found = await CLAIM.first(session, values)
     if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning
         found = await CLAIM.first(session, values | {"anew": True})
+    if found is not None and found.care & ~found.opted:
+        if may_drop and await drop(session, found.id, found.task_id, me, found.shown_key):
+            return await claim(
+                session, access, with_texts=with_texts, may_ask_for_more=may_ask_for_more, may_drop=False
+            )
+        found = None  # it is being answered or given back at this moment
     if may_ask_for_more and may_take and (found is None or (found.claims or 0) % COUNTS_EVERY == 1):
         await tell_if_low(session, project_id, quota)
     if found is not None and not paused:
         return showing(found, quota)
     reason = Reason.paused if paused else Reason.nothing_free if may_take else Reason.quota
-    return Waiting(reason, quota.used, quota.most)
-
-
-def lease_time() -> timedelta:
-    """How long a shown task is kept for a person."""
-    return timedelta(minutes=get_settings().lease_minutes)
+    return Waiting(reason, quota.used, quota.most, tuple(members_of(barred, categories_of(quota.categories))))
 
 
 async def lock_quota(session: AsyncSession, project_id: int, person_id: int, own_limit: int | None) -> Any:
@@ -173,10 +186,11 @@ def showing(found: Any, quota: Any) -> Showing:
         protocol_id=found.protocol_id,
         guidelines_id=found.guidelines_id,
         tags=found.tags,
+        care=tuple(members_of(found.care, categories_of(quota.categories))) if found.care else (),
         roles=found.roles,
         rendered=found.rendered,
         messages=found.messages,
-        completions=tuple(ShownCompletion(n, ids[n], htmls[n], cut[n], parts[n]) for n in sides),
+        completions=tuple(ShownCompletion(n, ids[n], htmls[n], bool(cut[n]), parts[n]) for n in sides),
         draft=found.draft,
         draft_rev=found.draft_rev or 0,
         used=quota.used + found.is_new,

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Interval, Row, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.tasks.actions.claiming import lease_time
-from app.tasks.actions.hot import ME, PROJECT
+from app.tasks.actions.hot import ME, PROJECT, lease_time
+from app.tasks.tables import PassedBy
 
 LAPSES_LAST = "30 days"
 
@@ -69,10 +69,10 @@ END = text("""
 )
 
 PASS_BY = text("""
-    INSERT INTO skips (task_id, annotator_id, project_id, reason)
-    SELECT t.id, :me, t.project_id, :reason FROM tasks t WHERE t.id = :task
+    INSERT INTO skips (task_id, annotator_id, project_id, kind, reason)
+    SELECT t.id, :me, t.project_id, :kind, :reason FROM tasks t WHERE t.id = :task
     ON CONFLICT DO NOTHING
-""").bindparams(ME, bindparam("task", type_=BigInteger), bindparam("reason", type_=Text))
+""").bindparams(ME, bindparam("task", type_=BigInteger), bindparam("kind", type_=Text), bindparam("reason", type_=Text))
 
 # A task is done when nobody is asked any more and somebody has answered.
 SETTLE = text("""
@@ -83,8 +83,8 @@ SETTLE = text("""
 """).bindparams(bindparam("task", type_=BigInteger))
 
 FIND = text("""
-    SELECT t.id AS task_id, s.id AS slot_id, s.state, s.shown_key
-    FROM tasks t LEFT JOIN slots s ON s.task_id = t.id AND s.annotator_id = :me
+    SELECT t.id AS task_id, s.id AS slot_id, s.state, s.shown_key, p.care
+    FROM tasks t JOIN prompts p ON p.id = t.prompt_id LEFT JOIN slots s ON s.task_id = t.id AND s.annotator_id = :me
     WHERE t.public_id = :task AND t.project_id = :project
 """).bindparams(PROJECT, ME, bindparam("task", type_=Uuid))
 
@@ -109,21 +109,38 @@ RUN_OUT = text("""
 
 
 async def skip(
-    session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, reason: str | None = None
-) -> None:
-    """Pass a task by: its slot is free for others, and this person is not shown it again. Safe to repeat."""
+    session: AsyncSession,
+    project_id: int,
+    person_id: int,
+    task: UUID,
+    key: UUID,
+    reason: str | None = None,
+    kind: PassedBy = PassedBy.skipped,
+) -> int | None:
+    """Pass a task by: its slot is free for others, and this person is not shown it again. Safe to repeat.
+
+    Only sensitive tasks are returned as `not_this_one`, which is told nobody and needs no reason. Returns the task's
+    inside id; None: there is no such task, or this person has answered it.
+    """
     found = await _find(session, project_id, person_id, task)
     if found is None:
-        return
+        return None
+    if kind is PassedBy.not_this_one and not found.care:
+        kind = PassedBy.skipped
+    is_quiet = kind is PassedBy.not_this_one
     if found.state == 1 and found.shown_key == key:
-        await _end(session, found, person_id, "task.skipped")
-    if found.state != 2:
-        await pass_by(session, found.task_id, person_id, reason)
+        await _end(session, found, person_id, "task.released" if is_quiet else "task.skipped")
+    if found.state == 2:
+        return None
+    await pass_by(session, found.task_id, person_id, None if is_quiet else reason, kind)
+    return int(found.task_id)
 
 
-async def pass_by(session: AsyncSession, task_id: int, person_id: int, reason: str | None) -> None:
+async def pass_by(
+    session: AsyncSession, task_id: int, person_id: int, reason: str | None, kind: PassedBy = PassedBy.by_us
+) -> None:
     """Never show this task to this person again."""
-    await session.execute(PASS_BY, {"task": task_id, "me": person_id, "reason": reason})
+    await session.execute(PASS_BY, {"task": task_id, "me": person_id, "reason": reason, "kind": kind.value})
 
 
 async def release(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID) -> None:
@@ -156,6 +173,20 @@ async def sweep(session: AsyncSession, slot_id: int, task_id: int, person_id: in
     ):
         return False  # busy; where a change of the project's zone left no such day, there is nothing to lock
     values = {"slot": slot_id, "me": person_id, "key": None, "kind": "task.lease_ran_out"}
+    ended = (await session.execute(END, values)).one_or_none()
+    if ended is not None and ended.unwanted:
+        await session.execute(SETTLE, {"task": task_id})
+    return ended is not None
+
+
+async def drop(session: AsyncSession, slot_id: int, task_id: int, person_id: int, key: UUID) -> bool:
+    """Take a task off somebody's hands that they are not to be shown any more; unless somebody is at work on it.
+
+    The caller holds the person's quota row, so this waits for nobody's task.
+    """
+    if await session.scalar(TRY_TASK, {"task": task_id}) is None:
+        return False
+    values = {"slot": slot_id, "me": person_id, "key": key, "kind": "task.released"}
     ended = (await session.execute(END, values)).one_or_none()
     if ended is not None and ended.unwanted:
         await session.execute(SETTLE, {"task": task_id})

@@ -1,5 +1,7 @@
 """The statements of the hand-out and how hot ones are written down; `claiming` says how they go together."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -17,25 +19,33 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.direct import Direct
+from app.settings import get_settings
 
 PROJECT = bindparam("project", type_=BigInteger)
 ME = bindparam("me", type_=BigInteger)
 ROUNDS = bindparam("rounds", type_=ARRAY(BigInteger))  # batches whose slots are handed out
 
 
+def lease_time() -> timedelta:
+    """How long a shown task is kept for a person."""
+    return timedelta(minutes=get_settings().lease_minutes)
+
+
 def hot(sql: str, *binds: BindParameter[Any], returns: str) -> Direct:
     """A statement that is asked again and again.
 
-    Its indentation is left out, because the driver remembers what it has parsed only up to 4,096 characters.
+    Spaces that only people need are left out, because the driver remembers what it has parsed only up to 4,096
+    characters; none of them stand inside quotes.
     """
-    compact = " ".join(line.strip() for line in sql.splitlines())
+    compact = re.sub(r" ?([,=<>()*/+]) ?", r"\1", " ".join(sql.split()))
     return Direct(text(compact).bindparams(*binds).columns(*(column(name) for name in returns.split())))
 
 
 LOCK_QUOTA = hot(
     """
     SELECT q.used, q.day, coalesce(:own_limit, p.daily_limit) AS most, p.state, p.low_water,
-           ARRAY(SELECT b.id FROM batches b WHERE b.project_id = p.id AND b.state IN ('pilot', 'open'))
+           ARRAY(SELECT b.id FROM batches b WHERE b.project_id = p.id AND b.state IN ('pilot', 'open')),
+           p.care, p.care_sets, q.care
     FROM projects p
     JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
@@ -45,7 +55,7 @@ LOCK_QUOTA = hot(
     PROJECT,
     ME,
     bindparam("own_limit", type_=BigInteger),
-    returns="used day most state low_water rounds",
+    returns="used day most state low_water rounds categories care_sets cared",
 )
 
 BEGIN_DAY = text("""
@@ -60,6 +70,9 @@ BEGIN_DAY = text("""
 # All lanes lie between 0 and 32767. Saying so makes a planner that does not see them expect one, where it would expect
 # ten; the plan that is kept for all claims then seems dear, and each claim is planned anew, which takes twice as long.
 # Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none.
+# A lane above 63 is of sensitive prompts: lane >> 6 is the set of what they are sensitive for (`projects.care`), and
+# whoever has not opted into all of it is never looked for there. `opted` is asked here and not with the lanes, because
+# only this statement begins after the quota lock was given: whoever has left a category before is not shown one more.
 # Every twentieth claim looks behind the watermark, in turn from the beginning and from anywhere, so that slots freed or
 # moved there are found; at no more than 500 of them, so that it costs the same however far ahead a person is.
 CLAIM = hot(
@@ -67,7 +80,9 @@ CLAIM = hot(
     WITH held AS (
         UPDATE slots SET lease_until = greatest(lease_until, now() + :lease)
         WHERE project_id = :project AND annotator_id = :me AND state = 1
-        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id
+        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, lane, rank
+    ), opted AS (
+        SELECT coalesce(max(care), 0) AS care FROM memberships WHERE project_id = :project AND user_id = :me
     ), free AS (
         SELECT found.id, found.rank, mine.lane
         FROM unnest(:lanes) AS mine (lane)
@@ -79,7 +94,7 @@ CLAIM = hot(
                     SELECT few.id FROM (
                         SELECT p.id, p.task_id FROM slots p
                         WHERE p.project_id = :project AND p.lane = mine.lane AND p.state = 0
-                          AND p.rank >= CAST(w.rank * :back * (w.claims / 20 % 2) AS bigint)
+                          AND p.rank >= (w.rank * :back * (w.claims / 20 % 2))::bigint
                         ORDER BY p.rank, p.id
                         LIMIT 500
                     ) AS few
@@ -105,6 +120,7 @@ CLAIM = hot(
             LIMIT 1
         ) found
         WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane BETWEEN 0 AND 32767
+          AND (mine.lane >> 6 & ~(SELECT care FROM opted)) = 0
         ORDER BY found.rank
         LIMIT 1
     ), taken AS (
@@ -123,31 +139,36 @@ CLAIM = hot(
         RETURNING s.id, s.task_id, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
                   free.lane, free.rank
     ), counted AS (
-        UPDATE quota_days SET used = used + 1 FROM taken
+        UPDATE quota_days q
+        SET used = used + 1,
+            care = CASE WHEN lane < 64 THEN care ELSE ARRAY(
+                SELECT coalesce(care[n], 0) + (lane >> (n + 5) & 1) FROM generate_series(1, 9) n) END
+        FROM taken
         WHERE project_id = :project AND annotator_id = :me AND day = :day
     ), marked AS (
         INSERT INTO watermarks AS w (project_id, annotator_id, lane, rank, claims)
         SELECT :project, :me, lane, rank, 1 FROM taken
-        ON CONFLICT (project_id, annotator_id, lane) DO UPDATE
+        ON CONFLICT ON CONSTRAINT pk_watermarks DO UPDATE
         SET claims = w.claims + 1,
             rank = CASE WHEN :anew THEN excluded.rank ELSE greatest(w.rank, excluded.rank) END
         RETURNING claims
     ), shown AS (
         SELECT *, false AS is_new FROM held
         UNION ALL
-        SELECT id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, true FROM taken
+        SELECT *, true FROM taken
     )
     SELECT shown.*, t.public_id, t.kind, p.tags, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
-           CASE WHEN :with_texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked)
+           CASE WHEN :texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked),
+           p.care, (SELECT care FROM opted)
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
     CROSS JOIN LATERAL (
-        SELECT array_agg(c.id ORDER BY tc.number) AS ids, array_agg(c.html ORDER BY tc.number) AS htmls,
-               array_agg(c.finish_reason IS NOT DISTINCT FROM 'length' ORDER BY tc.number) AS cut,
-               CASE WHEN :with_texts THEN jsonb_agg(c.parts ORDER BY tc.number) END AS parts
-        FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
-        WHERE tc.task_id = shown.task_id
+        SELECT array_agg(c.id) AS ids, array_agg(c.html) AS htmls,
+               array_agg(c.finish_reason = 'length') AS cut,
+               CASE WHEN :texts THEN jsonb_agg(c.parts) END AS parts
+        FROM (SELECT c.* FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
+              WHERE tc.task_id = shown.task_id ORDER BY tc.number) AS c
     ) AS what
     LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me
     """,
@@ -159,17 +180,17 @@ CLAIM = hot(
     bindparam("anew", type_=Boolean),
     bindparam("back", type_=Float),
     bindparam("may_take", type_=Boolean),
-    bindparam("with_texts", type_=Boolean),
+    bindparam("texts", type_=Boolean),
     bindparam("day", type_=Date),
-    returns="id task_id shown_key shown_at sides protocol_id guidelines_id is_new task kind tags rendered roles "
-    "messages ids htmls cut parts draft draft_rev claims",
+    returns="id task_id shown_key shown_at sides protocol_id guidelines_id lane rank is_new task kind tags rendered "
+    "roles messages ids htmls cut parts draft draft_rev claims care opted",
 )
 
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.
 FREE_TASKS = text("""
     SELECT count(*) FROM (
         SELECT FROM slots s
-        WHERE s.project_id = :project AND s.state = 0
+        WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0
           AND NOT EXISTS (SELECT FROM slots o
                           WHERE o.task_id = s.task_id AND o.state = 0 AND o.number < s.number OFFSET 0)
           AND EXISTS (SELECT FROM tasks WHERE id = s.task_id AND batch_id = ANY(:rounds) OFFSET 0)

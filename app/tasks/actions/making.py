@@ -1,7 +1,7 @@
 """Tasks are made: from completions that arrived, by the batch's recipe; or one by one for a purpose of their own."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion, Generation
+from app.projects.care import CLASSES
 from app.projects.queries import protocol_of_batch
 from app.projects.rules import Entry, Origin, Recipe
 from app.projects.tables import Batch
@@ -24,8 +25,8 @@ from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 # claim looks at what a person passed by anyway, so it costs nothing there, and one row for each such task here. Every
 # task is opened here, whatever for, and who wrote a prompt never changes after it is stored.
 SKIP_OWN = text("""
-    INSERT INTO skips (task_id, annotator_id, project_id, reason)
-    SELECT t.id, p.author_id, t.project_id, 'own prompt' FROM tasks t JOIN prompts p ON p.id = t.prompt_id
+    INSERT INTO skips (task_id, annotator_id, project_id, kind, reason)
+    SELECT t.id, p.author_id, t.project_id, 'by_us', 'own prompt' FROM tasks t JOIN prompts p ON p.id = t.prompt_id
     WHERE t.id = ANY(:tasks) AND p.author_id IS NOT NULL
 """).bindparams(bindparam("tasks", type_=ARRAY(BigInteger)))
 
@@ -56,9 +57,11 @@ async def open_tasks(
     """Put questions to people: a task each with k free slots. Returns the tasks' inside ids, in the order given.
 
     kind: of the protocol that they are answered under; a claim shows a task under the newest protocol of its kind.
+    lane: a class of people; what the prompts are sensitive for comes on top, and stays so until the tasks are stored.
     """
     if not wanted:
         return []
+    care = await _care_of(session, {new.prompt_id for new in wanted})
     rows = [
         {
             "public_id": new.key,
@@ -91,7 +94,7 @@ async def open_tasks(
             new.key,
             range(k),
             len(new.completions),
-            lane=lane,
+            lane=lane + CLASSES * care[new.prompt_id],
             rank=rank_of(str(new.key), band),
         )
     ]
@@ -143,6 +146,12 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     if wanted:
         await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
     return len(wanted)
+
+
+async def _care_of(session: AsyncSession, prompt_ids: Collection[int]) -> dict[int, int]:
+    """What prompts are sensitive for, held so until the end of the transaction."""
+    asked = select(Prompt.id, Prompt.care).where(Prompt.id.in_(prompt_ids)).order_by(Prompt.id)
+    return {row.id: row.care for row in await session.execute(asked.with_for_update(read=True))}
 
 
 async def room_in(session: AsyncSession, batch: Batch) -> int | None:

@@ -283,7 +283,7 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     today = await session.scalar(text("SELECT max(day) FROM quota_days"))
     values = {
         "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
-        "rounds": [there.batch_id], "back": 0.5, "may_take": True, "with_texts": False, "day": today,
+        "rounds": [there.batch_id], "back": 0.5, "may_take": True, "texts": False, "day": today,
     }  # fmt: skip
     inner = CLAIM.statement.element  # type: ignore[attr-defined]
     explain = text("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + inner.text)
@@ -366,6 +366,6 @@ async def test_the_statements_of_the_hot_path_are_planned_once_and_not_for_every
         await answered_next(session, there)
     found = await session.execute(text("SELECT statement, generic_plans FROM pg_prepared_statements"))
     kept = {" ".join(row.statement.split()[:12]): row.generic_plans for row in found}
-    begins = ("SELECT q.used, q.day", "WITH held AS ( UPDATE", "SELECT t.id AS task_id", "WITH held AS ( SELECT")
+    begins = ("SELECT q.used,q.day", "WITH held AS(UPDATE", "SELECT t.id AS task_id", "WITH held AS(SELECT")
     for start in begins:
         assert [plans > 0 for words, plans in kept.items() if words.startswith(start)] == [True], (start, kept)

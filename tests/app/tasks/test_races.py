@@ -148,14 +148,14 @@ async def made_at_once(monkeypatch: pytest.MonkeyPatch) -> int:
         prompts = [await make.prompt(session, project) for _ in range(4)]
         for prompt in prompts * 2:
             await make.completion(session, prompt)
-    count = making._tasks_in
+    count = making.tasks_in
 
     async def count_slowly(session: AsyncSession, batch_id: int) -> int:
         counted = await count(session, batch_id)
         await asyncio.sleep(0.1)  # longer than the others need to come as far
         return counted
 
-    monkeypatch.setattr(making, "_tasks_in", count_slowly)
+    monkeypatch.setattr(making, "tasks_in", count_slowly)
 
     async def make_them(prompt: Prompt) -> int:
         async with database.transaction() as session:
