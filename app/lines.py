@@ -9,10 +9,12 @@ neither).
 import codecs
 import json
 import math
+import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, BinaryIO
 
 from app.translation import _
 
@@ -21,6 +23,9 @@ LARGEST_ARRAY = 64_000_000  # bytes; a JSON array is read whole, JSONL has no su
 DEEPEST = 64
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 SPACE = " \t\r\n"
+CHUNK = 500  # lines written at once, and no more than this many letters:
+CHUNK_LETTERS = 1_000_000
+IN_MEMORY = 16_000_000  # bytes of a file that has been read; more lie on disk until they are written
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,34 @@ def read_rows(stream: BinaryIO) -> Iterator[Row | Unreadable]:
         yield row
     if empty:
         yield Unreadable(1, _("the file is empty"))
+
+
+def spooled(lines: Iterable[Any], letters: Callable[[Any], int]) -> IO[bytes]:
+    """All lines of a file, made ready for the database, as a file of chunks; the caller closes it.
+
+    letters: of one line. For a thread, before the first statement: to read a long file takes longer than a transaction
+    may wait for it.
+    """
+    spool = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (the caller closes it)
+    chunk, size = list[Any](), 0
+    for line in lines:
+        chunk.append(line)
+        size += letters(line)
+        if len(chunk) == CHUNK or size > CHUNK_LETTERS:
+            pickle.dump(chunk, spool)
+            chunk, size = [], 0
+    if chunk:
+        pickle.dump(chunk, spool)
+    spool.seek(0)
+    return spool
+
+
+def next_chunk(spool: IO[bytes]) -> list[Any]:
+    """The next chunk of what `spooled` wrote; empty at the end."""
+    try:
+        return pickle.load(spool)  # type: ignore[no-any-return]  # noqa: S301  (our own file, and it has no name)
+    except EOFError:
+        return []
 
 
 def foreign_encoding(head: bytes) -> str | None:

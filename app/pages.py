@@ -20,6 +20,27 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NOTICE = "hone_notice"
 THEMES = ("light", "dark")
 CONTRASTS = {"more": "all", "less": "not all"}  # when contrast.css holds; otherwise as the system asks
+# what states of things are called, by the colour of their badge
+STATES = {
+    "calm": (
+        *(_("waiting"), _("queued"), _("draft"), _("free"), _("skipped")),
+        *(_("closed"), _("withdrawn"), _("archived"), _("empty"), _("off")),
+    ),
+    "busy": (
+        *(_("running"), _("started"), _("checking"), _("freezing"), _("generating")),
+        *(_("leased"), _("doing"), _("pilot"), _("label"), _("admin")),
+    ),
+    "good": (
+        *(_("finished"), _("succeeded"), _("done"), _("live"), _("open")),
+        *(_("accepted"), _("ready"), _("active"), _("answered"), _("on")),
+    ),
+    "bad": (*(_("failed"), _("refused"), _("lost"), _("revoked"), _("disabled")),),
+    "warn": (
+        *(_("cancelled"), _("cancelling"), _("surplus"), _("expired"), _("paused")),
+        *(_("stalled"), _("set aside"), _("interrupted"), _("held-out"), _("held out")),
+    ),
+    "cold": (*(_("frozen"), _("train")),),
+}
 
 
 def attributes(given: dict[str, Any]) -> Markup:
@@ -79,6 +100,7 @@ def build_environment() -> Environment:
         "pressed": shortcuts.pressed,
     }
     env.globals |= {"static": static, "charts": charts, "languages": LANGUAGES}
+    env.globals["tones"] = {word: tone for tone, words in STATES.items() for word in words}
     # a block drawn alone never runs its page's imports, so the macros are a global
     env.globals["ui"] = env.get_template("_macros.html").module
     return env

@@ -12,6 +12,7 @@ export function openDeciding({ outbox, drafts, swap }) {
     if (button?.name) said.set(button.name, button.value);
     said.set("seen", seen());
     said.set("active", activeSeconds());
+    if (task().dataset.mode === "edit" && form.matches("[data-choices]")) said.set("over", drafts().revs());
     const url = kind === "skip" ? button.getAttribute("formaction") : form.getAttribute("action");
     outbox.put({ kind, screen: screenOf(task()), url, body: said.toString(), type: FORM });
   }

@@ -13,11 +13,16 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   let over = [0];
   let known = ""; // the words that the server holds, as far as this page knows
   let newest = null; // what was typed last on this page
+  let of = ""; // the screen that it was typed on
 
-  const isTask = () => Boolean(form()) && task().dataset.mode === "task";
+  const mode = () => (form() ? task().dataset.mode : "");
+  const isOpen = () => ["task", "edit"].includes(mode());
+  // An answer that is opened again has drafts of its own, each of the version of the answer that stands in the form.
+  const screen = () => task().dataset.key || task().dataset.annotation;
+  const version = () => Number(task().dataset.version) || undefined;
 
   function touched() {
-    if (!isTask()) return;
+    if (!isOpen()) return;
     clearTimeout(timer);
     timer = setTimeout(save, SOON);
   }
@@ -32,15 +37,22 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
     if (timer) save();
   }
 
+  // A task that is being read for long is kept for its reader.
+  function stay() {
+    if (mode() === "task") save();
+  }
+
   function save() {
     drop();
-    if (!isTask()) return;
+    if (!isOpen()) return;
     const { key } = task().dataset;
     const rev = Math.max(Date.now(), ...over) + 1 + Math.floor(Math.random() * 1000); // never another page's as well
-    newest = { key, rev, over, body: typed() };
+    newest = { key, version: version(), rev, over, body: typed() };
+    of = screen();
     over = [...over.slice(-GROWN), rev];
     const url = `${form().getAttribute("action")}/draft`;
-    outbox.put({ kind: "draft", screen: key, url, body: JSON.stringify(newest), type: "application/json" });
+    const body = JSON.stringify(newest);
+    outbox.put({ kind: "draft", screen: of, url, rev, over: newest.over, body, type: "application/json" });
   }
 
   // What stands in the form's fields, those without a word left out: the same shape that the server's drafts have.
@@ -70,17 +82,19 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   function restore() {
     drop();
     offer.hidden = true;
-    if (!isTask()) return;
-    const { key, rev } = task().dataset;
+    if (!isOpen()) return;
+    const { rev, other } = task().dataset;
     const there = Number(rev) || 0;
     over = [there];
-    known = JSON.stringify(typed());
-    const unsent = outbox.of(key).filter((entry) => entry.kind === "draft").map((entry) => JSON.parse(entry.body));
-    const mine = [...unsent, ...(newest?.key === key ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
+    known = same(typed());
+    const unsent = outbox.of(screen()).filter((entry) => entry.kind === "draft").map((entry) => JSON.parse(entry.body));
+    const isNewest = newest && of === screen() && newest.version === version();
+    const mine = [...unsent, ...(isNewest ? [newest] : [])].sort((a, b) => a.rev - b.rev).at(-1);
+    if (!mine && other) return choose(there, JSON.parse(other)); // the answer has moved on since these were typed
     if (!mine || mine.rev === there) return;
     const before = mine.over || [];
-    const isOverdue = mine.over ? !before.includes(there) : mine.rev < there;
-    if (isOverdue) return mine.isKept || choose(there, mine.body); // kept: what is there came after it
+    const isOverdue = mine.version !== version() || (mine.over ? !before.includes(there) : mine.rev < there);
+    if (isOverdue) return mine.isKept || choose(there, mine); // kept: what is there came after it
     over = [...before, mine.rev, there];
     fill(mine.body);
   }
@@ -88,25 +102,31 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
   // The server's word on a draft. Returns whether the words must stay on this computer: others are kept in their place.
   function answered(entry, status, text) {
     if (status >= 300) return false;
-    const isHere = isTask() && entry.screen === task().dataset.key;
+    const isHere = isOpen() && entry.screen === screen();
     const [kept, sent] = [JSON.parse(text), JSON.parse(entry.body)];
+    const there = { rev: kept.rev, body: kept.body ?? sent.body };
+    const isMine = over.includes(sent.rev); // else a page that is gone had left it behind
     if (kept.rev === sent.rev) {
       if (newest?.rev === sent.rev) newest.isKept = true;
       if (!isHere) return false;
-      offer.hidden = true;
-      known = JSON.stringify(sent.body);
+      if (!isMine) return meet(there) && false;
+      known = same(sent.body);
       tell(`${says.saysDraft} ${kept.saved}`);
       return false;
     }
-    if (!kept.body || (isHere && over.includes(kept.rev))) return false; // newer ones of this page
+    if (!kept.body || same(kept.body) === same(sent.body)) return false;
     if (!isHere) return true;
-    const now = JSON.stringify(typed());
-    if (now === known || now === JSON.stringify(kept.body)) {
-      accept(kept.rev, kept.body); // nothing was typed here since
-      return false;
-    }
-    choose(kept.rev, kept.body);
+    if (isMine) return !over.includes(kept.rev) && meet(there); // else they are newer ones of this page
+    if (over.includes(kept.rev) || !meet(there)) choose(kept.rev, sent);
     return true;
+  }
+
+  // Words that are on the server and did not grow out of the form's. Returns whether the form holds others.
+  function meet(there) {
+    const now = same(typed());
+    if (now !== known && now !== same(there.body)) return choose(there.rev, there), true;
+    accept(there.rev, there.body); // nothing was typed here since
+    return false;
   }
 
   function accept(rev, body) {
@@ -115,27 +135,30 @@ export function openDrafts(outbox, { task, form, belongs, redraw, tell, says }) 
     offer.hidden = true;
     fill(body);
     redraw();
-    known = JSON.stringify(typed());
+    known = same(typed());
   }
 
-  // there: of the draft on the server. body: the words that do not stand in the form.
-  function choose(there, body) {
+  // there: of the draft on the server. other: the draft whose words do not stand in the form.
+  function choose(there, { rev, body }) {
     const texts = [...form().elements].filter((one) => one.matches("textarea, input[type=text]") && belongs(one.name));
     const words = texts.flatMap((one) => [body[one.name] ?? []].flat()).filter(Boolean);
     offer.querySelector("[data-words]").textContent = words.join("\n\n") || says.saysMarks;
-    offer.querySelector("[data-keep]").onclick = () => settle(there);
-    offer.querySelector("[data-take]").onclick = () => settle(there, body);
+    offer.querySelector("[data-keep]").onclick = () => settle([there, rev]);
+    offer.querySelector("[data-take]").onclick = () => settle([there, rev], body);
     offer.hidden = false;
   }
 
-  function settle(there, body = null) {
+  function settle(revs, body = null) {
     offer.hidden = true;
-    over = [there];
+    over = [...over.slice(-GROWN), ...revs];
     if (body) fill(body);
     if (body) redraw();
     save();
   }
 
   document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
-  return { touched, drop, flush, save, restore, answered };
+  return { touched, drop, flush, stay, restore, answered, revs: () => over.join(",") };
 }
+
+// The database keeps no order of names.
+const same = (body) => JSON.stringify(Object.entries(body).sort());

@@ -7,6 +7,7 @@
 const LONGEST_WAIT = 15000;
 const FAILURES = 5; // of the server at one entry, before it is set back
 const PATIENCE = 20000;
+const HEIRS_FIRST = 2000; // what a page leaves behind goes to the page that a reload puts in its place, if there is one
 const SURELY_SENT = 3 * 60 * 1000; // by a page that lives and is online
 
 export function openOutbox(name, { answered, kept, signedOut, changed }) {
@@ -46,9 +47,9 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
 
   function put(entry) {
     const isLate = entry.kind !== "draft";
-    const old = entries.find((one) => one.url === entry.url);
+    const old = entries.find((one) => isReplaced(one, entry));
     for (const one of entries) {
-      if (one.url === entry.url || (isLate && one.screen === entry.screen && one.kind === "draft")) remove(one);
+      if (isReplaced(one, entry) || (isLate && one.screen === entry.screen && one.kind === "draft")) remove(one);
     }
     add({ ...entry, id: newId(), tries: old ? old.tries : 0, changes: (old ? old.changes : 0) + 1, failures: 0 });
     tell();
@@ -98,10 +99,11 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
     for (const { page: other } of stored(name)) {
       if (other === page || watched.has(other)) continue;
       watched.add(other);
-      whenGone(`${name}/${other}`, isFirst, () => {
+      const inherit = () => {
         watched.delete(other);
         takeOver(stored(name).filter((entry) => entry.page === other));
-      });
+      };
+      whenGone(`${name}/${other}`, isFirst, () => void (isFirst ? inherit() : setTimeout(inherit, HEIRS_FIRST)));
     }
   }
 
@@ -128,6 +130,8 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
 
 const newId = () => `${Date.now()}.${Math.random()}`;
 const isSetBack = (entry) => entry.failures >= FAILURES;
+// A draft takes the place of those that its words grew out of: others were taken over from another page.
+const isReplaced = (old, by) => old.url === by.url && (!old.rev || !by.over || by.over.includes(old.rev));
 const inOrder = (entries) => [...entries.filter((one) => !isSetBack(one)), ...entries.filter(isSetBack)];
 
 // A page holds a lock as long as it lives. Where browsers offer none (plain http), nobody knows who lives: what is

@@ -13,7 +13,7 @@ import { form, says, screenOf, seen, speak, task, tell } from "./annotate-page.j
 import { prepareFormulas } from "./prose.js";
 
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
-const BESIDE = ["key", "version", "kind", "parts", "seen", "active"]; // go along with an answer and are no part of it
+const BESIDE = ["key", "version", "kind", "parts", "seen", "over", "active"]; // go along with an answer and are no part of it
 
 const banner = document.getElementById("unsaved");
 const signIn = document.getElementById("signed-out");
@@ -89,7 +89,7 @@ function signedOut() {
 
 document.addEventListener("input", (event) => event.target.closest("[data-choices]") && drafts.touched());
 
-setInterval(() => wasHere(AT_WORK) && drafts.save(), AT_WORK);
+setInterval(() => wasHere(AT_WORK) && drafts.stay(), AT_WORK);
 
 // ---- going back and forth ------------------------------------------------------------------------------------------
 

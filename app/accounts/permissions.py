@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from app.translation import _
+
 
 class Permission(StrEnum):
     """`<resource>.<action>`; the scope is the installation for the first block, a project for the rest."""
@@ -42,12 +44,12 @@ class Permission(StrEnum):
 class Role(StrEnum):
     """Per project; the admin of the installation stands outside and may everything."""
 
-    manager = "manager"
-    engineer = "engineer"
-    reviewer = "reviewer"
-    lead = "lead"
-    annotator = "annotator"
-    viewer = "viewer"
+    manager = _("manager")
+    engineer = _("engineer")
+    reviewer = _("reviewer")
+    lead = _("lead")
+    annotator = _("annotator")
+    viewer = _("viewer")
 
 
 P = Permission

@@ -43,6 +43,9 @@ def storable(value: Any) -> Any:
     return value
 
 
+Revs = Annotated[list[Annotated[int, Field(ge=0, le=2**53)]], Field(max_length=100)]
+
+
 class NewDraft(Form):
     """What was typed so far. rev rises with each change; a late packet never overwrites newer words.
 
@@ -68,16 +71,27 @@ LONGEST = 10**7
 Seconds = Annotated[float | None, BeforeValidator(measured)]
 
 
+class NewEditDraft(Form):
+    """The same for an answer that is opened again. version: of the answer, as it was seen."""
+
+    version: StrictInt = Field(ge=1, le=2**31)
+    rev: StrictInt = Field(ge=1, le=2**53)
+    over: Revs
+    body: Annotated[dict[str, Any], AfterValidator(storable)]
+
+
 class PostedForm(Form):
     """The browser's form: what goes along with an answer, and the fields that its kind reads.
 
-    key: of a first answer. version: of the answer that an edit was made from. seen: version of the guidelines that
-    stand on the page. active: seconds that the person was at this task, as their page measured them.
+    key: of a first answer. version: of the answer that an edit was made from. over: revs of the drafts that an edit
+    grew out of, which it ends. seen: version of the guidelines that stand on the page. active: seconds that the person
+    was at this task, as their page measured them.
     """
 
     kind: str = "comparison"
     key: UUID | None = None
     version: int | None = None
+    over: Annotated[Revs, BeforeValidator(lambda said: said.split(",") if said else [])] = Field(default_factory=list)
     seen: int = 0
     active: Seconds = None
     fields: dict[str, list[Annotated[str, StringConstraints(max_length=100_000)]]]
@@ -123,7 +137,7 @@ class PostedForm(Form):
         return from_fields(self.kind, self.fields)
 
 
-BESIDE = ("kind", "key", "version", "seen", "active")
+BESIDE = ("kind", "key", "version", "over", "seen", "active")
 
 
 class Reason(Form):

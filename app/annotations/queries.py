@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft
 from app.checkpoints.tables import Checkpoint
 from app.completions.blinding import blinded
 from app.completions.tables import Completion, Generation, GenerationState
@@ -84,7 +84,8 @@ async def sources_shown(
 class MyAnswer:
     """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
 
-    tags, care: of the prompt. categories: of the project, as they are stored.
+    tags, care: of the prompt. categories: of the project, as they are stored. draft: what was typed to change it and
+    not sent.
     """
 
     annotation: Annotation
@@ -98,6 +99,7 @@ class MyAnswer:
     said: dict[str, list[str]]
     words: str
     is_open: bool
+    draft: EditDraft | None
 
 
 def my_answers(project_id: int, person_id: int) -> Select[Any]:
@@ -127,11 +129,13 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
             what.c.htmls,
             what.c.cut,
             (age <= Project.edit_minutes).label("is_open"),
+            EditDraft,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Project, Project.id == Annotation.project_id)
         .join(what, true())  # a task may show no completion
+        .outerjoin(EditDraft, EditDraft.annotation_id == Annotation.id)
         .where(Annotation.project_id == project_id, Annotation.annotator_id == person_id)
     )
 
@@ -172,6 +176,7 @@ async def mine(
     htmls: list[str] | None,
     cut: list[bool] | None,
     is_open: bool,
+    draft: EditDraft | None,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
@@ -189,6 +194,7 @@ async def mine(
         said=fields_of(said.body, said.sides, shown),
         words=in_words(said.body, said.sides, protocol),
         is_open=is_open and said.state in (AnnotationState.live, AnnotationState.surplus),
+        draft=draft,
     )
 
 

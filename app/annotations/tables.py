@@ -92,6 +92,20 @@ class Draft(Base):
     saved_at: Mapped[datetime] = now()
 
 
+class EditDraft(Base):
+    """What its owner has typed to change an answer and not sent. version: of the answer that these words grew out of;
+    once the answer has moved on they are offered beside it."""
+
+    __tablename__ = "edit_drafts"
+    __table_args__ = (of_project("annotations", "annotation_id", ondelete="CASCADE"),)
+    annotation_id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    version: Mapped[int]
+    rev: Mapped[int]
+    body: Mapped[dict[str, Any]]
+    saved_at: Mapped[datetime] = now()
+
+
 class Trouble(StrEnum):
     """Why the answers of a turn have not come, as far as the person who waits is told."""
 

@@ -20,7 +20,7 @@ from app.completions.queries import (
 )
 from app.completions.tables import Completion, Flaw, Generation, GenerationState
 from app.cursors import Cursor, Limit, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.prompts.forms import Report
 from app.prompts.tables import Prompt
 from app.prompts.uploads import file_of, uploaded
@@ -135,6 +135,7 @@ async def bring_completions(
     """Import ready-made answers: one {prompt_id, text, model} a line (NDJSON), a JSON array, or a file. The report is
     like that of prompts; with `dry_run` nothing comes in."""
     name, stream = await uploaded(request)
+    await between_transactions(session)
     return await import_completions(session, access.of_project(), name, stream, access.person.id, dry_run=dry_run)
 
 

@@ -20,7 +20,7 @@ from app.completions.queries import (
 )
 from app.completions.tables import Completion, Generation
 from app.cursors import Cursor, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
@@ -120,6 +120,7 @@ async def take_file(
     if not file.filename:
         return await _import_page(request, access, session, 422, error=_("Choose a file first."))
     name, project_id = file.filename.replace("\0", "")[:200], access.of_project()
+    await between_transactions(session)
     report = await import_completions(session, project_id, name, file.file, access.person.id, dry_run=not confirm)
     if confirm:
         return redirect(request, f"/projects/{project}/imports/{report.id}", report.sentence)

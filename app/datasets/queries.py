@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, and_, cast, func, or_, select, true, type_coerce
+from sqlalchemy import Select, Uuid, and_, cast, func, or_, select, true, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -131,7 +131,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.messages,
             Prompt.tags,
             Prompt.use,
-            (Prompt.retired_at.is_not(None) & ~of_card()).label("retired"),
+            (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
             what.c.answers,
             votes.c.votes,
         )
@@ -153,20 +153,18 @@ async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int
 
 
 def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:
-    """The question's conditions on tasks, one each. checkpoints: of a task's completions."""
-    conditions: list[Any] = [Task.purpose.in_(question.purposes), or_(Prompt.use.in_(question.uses), of_card())]
+    """The question's conditions on tasks, one each. checkpoints: of a task's completions.
+
+    A card is a prompt in name only, of no use and retired; what was said in conversations from it is narrowed turn by
+    turn (`datasets.lines`).
+    """
+    conditions: list[Any] = [Task.purpose.in_(question.purposes), or_(Prompt.use.in_(question.uses), Prompt.is_card)]
     if question.batches:
         conditions.append(Task.batch_id.in_(select(Batch.id).where(Batch.public_id.in_(question.batches))))
     if question.checkpoints:
         wanted = cast(list(question.checkpoints), ARRAY(Uuid))
-        conditions.append(or_(checkpoints.contained_by(wanted), of_card()))
+        conditions.append(or_(checkpoints.contained_by(wanted), Prompt.is_card))
     return conditions
-
-
-def of_card() -> ColumnElement[bool]:
-    """Whether a task begins from a card. The card is a prompt in name only, of no use and retired; what was said in
-    conversations from it is narrowed turn by turn (`datasets.lines`)."""
-    return Root.key.startswith("card:")
 
 
 def narrowed_votes(question: FreezeForm) -> list[Any]:

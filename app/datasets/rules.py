@@ -40,7 +40,8 @@ class Form(StrEnum):
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
-    return "\n\n".join(part["text"] for part in parts if part["type"] == "text")
+    """What parts of a line without media say (`holds_media`): one that is no text has no words to leave out quietly."""
+    return "\n\n".join(part["text"] for part in parts)
 
 
 def turns(prompt: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -144,6 +145,8 @@ def as_trl(line: Line) -> list[Line]:
 def as_trl_standard(line: Line) -> list[Line]:
     """TRL's standard preference type: three strings, the margin and the group. A longer conversation becomes a
     transcript."""
+    if not (pairs := preferred_in(line)):
+        return []
     said = turns(line["prompt"])
     prompt = (
         said[0]["content"] if len(said) == 1 else "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in said)
@@ -156,7 +159,7 @@ def as_trl_standard(line: Line) -> list[Line]:
             "margin": pair.margin,
             "group": line["id"],
         }
-        for pair in preferred_in(line)
+        for pair in pairs
     ]
 
 
@@ -252,9 +255,12 @@ def told_lines(file: Iterable[bytes], rewrite: Callable[[Line], list[Line]], spl
 
 
 def left_out_of(form: Form, manifest: Line) -> dict[str, int]:
-    """Lines that an export in this form leaves out because of their kind: how many of each."""
-    kinds = manifest.get("counts", {}).get("kinds", {})
+    """Lines that an export in this form leaves out: how many of each kind that it does not take, and under `media`
+    those of its kinds that no text alone can tell. Manifests from before media came count none."""
+    counts = manifest.get("counts", {})
     if form is Form.native:
         return {}
     taken = HOLD.get(form, tuple(PAIRS))
-    return {kind: lines for kind, lines in kinds.items() if kind not in taken}
+    left_out = {kind: lines for kind, lines in counts.get("kinds", {}).items() if kind not in taken}
+    shown = sum(counts.get("media", {}).get(kind, 0) for kind in taken)
+    return left_out | {"media": shown} if shown and form is not Form.flat else left_out

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from app.datasets.rules import PAIRS, Line
+from app.datasets.rules import PAIRS, Line, holds_media
 
 
 class Tally:
@@ -12,6 +12,7 @@ class Tally:
     def __init__(self) -> None:
         self.lines: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
+        self.media: Counter[str] = Counter()
         self.votes: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.conclusions: Counter[str] = Counter()
@@ -26,6 +27,7 @@ class Tally:
         self.votes[line["split"]] += len(votes)
         self.raters.update([line["writer"]] if "writer" in line else [])
         self.kinds[line["kind"]] += 1
+        self.media.update([line["kind"]] if holds_media(line) else [])
         self.conclusions.update([line["conclusion"]] if "conclusion" in line else [])
         self.groups.add(line["group"])
         for vote in votes:
@@ -36,10 +38,11 @@ class Tally:
             self.shared += 1
 
     def as_json(self) -> dict[str, Any]:
-        """agreement: mean over lines with several votes, None where there is none."""
+        """media: lines that hold any, by kind. agreement: mean over lines with several votes, None where none is."""
         return {
             "lines": dict(self.lines),
             "kinds": dict(self.kinds),
+            "media": dict(self.media),
             "votes": dict(self.votes),
             "outcomes": dict(self.outcomes),
             "conclusions": dict(self.conclusions),

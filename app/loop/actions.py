@@ -20,7 +20,7 @@ from app.loop.queries import (
     is_anything_new,
     is_running,
     new_answers,
-    preferring_by_root,
+    preferring_by_component,
     schedule_to_look_at,
 )
 from app.loop.rules import latest_due
@@ -179,11 +179,11 @@ async def why_not(session: AsyncSession, fire: ScheduleFire, schedule: Schedule,
     """A sentence where this fire would be pointless; None where it may go on."""
     if await is_running(session, schedule.id, other_than=fire.id):
         return _("The last one is still running.")
-    by_root = await preferring_by_root(session, schedule.project_id)
-    practised = sum(count for key, count in by_root if split_of(key, plan.heldout_share) == "train")
+    by_component = await preferring_by_component(session, schedule.project_id)
+    practised = sum(count for key, count in by_component if split_of(key, plan.heldout_share) == "train")
     needed = plan.reward.min_votes
     if practised < needed:
-        apart = sum(count for _key, count in by_root) - practised
+        apart = sum(count for _key, count in by_component) - practised
         sentence = _("Answers for training that prefer a side: {n}; needed: {needed}; held out besides: {apart}.")
         return sentence.format(n=practised, needed=needed, apart=apart)
     if not await is_anything_new(session, schedule):

@@ -103,11 +103,11 @@ async def is_anything_new(session: AsyncSession, schedule: Schedule) -> bool:
     return await session.scalar(newer.limit(1)) is not None
 
 
-async def preferring_by_root(session: AsyncSession, project_id: int) -> Sequence[tuple[str, int]]:
-    """(root's key, answers that prefer a side) of what a dataset would take."""
-    query = for_training(project_id, Root.key, func.count()).join(Root, Root.id == Prompt.root_id)
-    preferring = query.where(Annotation.body["outcome"].astext == "preferred").group_by(Root.key)
-    return [(key, count) for key, count in await session.execute(preferring)]
+async def preferring_by_component(session: AsyncSession, project_id: int) -> Sequence[tuple[str, int]]:
+    """(component of roots, answers that prefer a side) of what a dataset would take; splits go by components."""
+    query = for_training(project_id, Root.component, func.count()).join(Root, Root.id == Prompt.root_id)
+    preferring = query.where(Annotation.body["outcome"].astext == "preferred").group_by(Root.component)
+    return [(component, count) for component, count in await session.execute(preferring)]
 
 
 async def database_now(session: AsyncSession) -> datetime:

@@ -20,7 +20,7 @@ class Schedule(Base):
     """weekly: on `weekday` (0 = Monday) at `at` in the project's zone. answers: after `every` new live answers.
 
     plan: what a fire does (dataset question, reward and PPO settings). armed_at: since when it waits in this form; what
-    was due before is not made up for, and answers from before do not count. answers_seen: read by nobody any more.
+    was due before is not made up for, and answers from before do not count.
     """
 
     __tablename__ = "schedules"
@@ -42,7 +42,6 @@ class Schedule(Base):
     every: Mapped[int | None]
     plan: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     enabled: Mapped[bool] = mapped_column(server_default="true", default=True)
-    answers_seen: Mapped[int] = mapped_column(server_default="0", default=0)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
     armed_at: Mapped[datetime] = now()

@@ -56,6 +56,7 @@ class PromptView(BaseModel):
     metadata: dict[str, Any]
     created_at: datetime
     retired_at: datetime | None
+    is_card: bool
 
 
 class CareOfMany(Form):
@@ -82,7 +83,7 @@ class PromptPage(BaseModel):
 
 
 def view(prompt: Prompt, project: Project, root: UUID | None = None) -> PromptView:
-    plain = ("external_id", "use", "messages", "tags", "created_at", "retired_at")
+    plain = ("external_id", "use", "messages", "tags", "created_at", "retired_at", "is_card")
     shown = {field: getattr(prompt, field) for field in plain}
     care = [one.key for one in members_of(prompt.care, categories_of(project.care))]
     return PromptView(id=prompt.public_id, root=root, care=care, metadata=prompt.extra, **shown)
@@ -98,11 +99,12 @@ async def list_prompts(
     tag: Annotated[str, Query(max_length=100)] = "",
     root: UUID | None = None,
     retired: bool = False,
+    cards: bool = False,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> PromptPage:
-    """The project's prompts, newest first."""
-    wanted = Filter(words.replace("\0", ""), use, tag.replace("\0", ""), retired, root)
+    """The project's prompts, newest first; with `cards` what people write prompts from instead."""
+    wanted = Filter(words.replace("\0", ""), use, tag.replace("\0", ""), retired, root, cards)
     asked = prompts_like(access.of_project(), wanted)
     page = await page_of(session, asked, Prompt.id, cursor=cursor, limit=limit)
     here = await get_project(session, access.of_project())

@@ -164,11 +164,11 @@ def _words(value: object, field: str) -> tuple[str, ...]:
 
 
 class Outcome(StrEnum):
-    new = "new"
-    identical = "identical"  # here already, word for word
-    conflicting = "conflicting"  # the same id or root says something else; what was first is kept
-    refused = "refused"
-    waiting = "waiting"  # until its media are here; then it is one of the above
+    new = _("new")
+    identical = _("identical")  # here already, word for word
+    conflicting = _("conflicting")  # the same id or root says something else; what was first is kept
+    refused = _("refused")
+    waiting = _("waiting")  # until its media are here; then it is one of the above
 
 
 class LineReport(BaseModel):

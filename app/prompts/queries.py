@@ -102,19 +102,25 @@ async def imports_of(session: AsyncSession, project_id: int, most: int = 20) -> 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which prompts: by words in their text, use, tag or root. Retired ones only when asked for."""
+    """Which prompts: by words in their text, use, tag or root. Retired ones only when asked for, and cards that prompts
+    are written from only instead of all others."""
 
     words: str = ""
     use: Use | None = None
     tag: str = ""
     retired: bool = False
     root: UUID | None = None
+    cards: bool = False
 
 
 def prompts_like(project_id: int, wanted: Filter) -> Select[Prompt]:
     """The prompts of a project that the filter lets through, unordered."""
     asked = select(Prompt).where(Prompt.project_id == project_id)
-    asked = asked.where(Prompt.retired_at.is_not(None) if wanted.retired else Prompt.retired_at.is_(None))
+    if wanted.cards:
+        asked = asked.where(Prompt.is_card)
+    else:
+        is_out = Prompt.retired_at.is_not(None) if wanted.retired else Prompt.retired_at.is_(None)
+        asked = asked.where(~Prompt.is_card, is_out)
     if wanted.use is not None:
         asked = asked.where(Prompt.use == wanted.use)
     if wanted.tag:
@@ -148,6 +154,16 @@ async def tags_of(session: AsyncSession, project_id: int, most: int = 200) -> li
     tag = func.unnest(Prompt.tags).label("tag")
     asked = select(tag).where(Prompt.project_id == project_id).distinct().order_by(tag).limit(most)
     return list(await session.scalars(asked))
+
+
+async def written_from(session: AsyncSession, project_id: int) -> dict[UUID, int]:
+    """How many prompts people have written from each card of the project, by the card's outside id."""
+    card = cast(Prompt.extra["card"], Text)
+    is_written = (Prompt.author_id.is_not(None), Prompt.extra.has_key("card"))
+    asked = select(card, func.count()).where(Prompt.project_id == project_id, *is_written).group_by(card)
+    found = {row[0]: row[1] for row in await session.execute(asked)}
+    cards = select(Prompt.public_id, card).where(Prompt.project_id == project_id, Prompt.is_card)
+    return {public_id: found.get(said, 0) for public_id, said in await session.execute(cards)}
 
 
 async def root_of(session: AsyncSession, prompt: Prompt) -> Root:

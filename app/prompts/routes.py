@@ -17,7 +17,17 @@ from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.prompts.actions import import_prompts, retire_prompt, tag_prompt
 from app.prompts.forms import PromptEdit, Report
-from app.prompts.queries import Filter, counts_by_use, import_of, imports_of, prompt_of, prompts_like, root_of, tags_of
+from app.prompts.queries import (
+    Filter,
+    counts_by_use,
+    import_of,
+    imports_of,
+    prompt_of,
+    prompts_like,
+    root_of,
+    tags_of,
+    written_from,
+)
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import set_care
 from app.translation import _
@@ -34,16 +44,14 @@ async def index(
     access: Reader,
     session: Session,
     words: Annotated[str, Query(max_length=500)] = "",
-    use: Annotated[str, Query(pattern="^(label|train|heldout|retired)?$")] = "",
+    use: Annotated[str, Query(pattern="^(label|train|heldout|retired|card)?$")] = "",
     tag: Annotated[str, Query(max_length=100)] = "",
     root: UUID | None = None,
     cursor: Cursor = None,
 ) -> Response:
-    """use: one of the uses, or `retired` for those taken out of use."""
-    retired = use == "retired"
-    wanted = Filter(
-        words.replace("\0", ""), None if retired or not use else Use(use), tag.replace("\0", ""), retired, root
-    )
+    """use: one of the uses, `retired` for those taken out of use, or `card` for what prompts are written from."""
+    named = Use(use) if use in set(Use) else None
+    wanted = Filter(words.replace("\0", ""), named, tag.replace("\0", ""), use == "retired", root, cards=use == "card")
     here = await get_project(session, access.of_project())
     found = await page_of(session, prompts_like(here.id, wanted), Prompt.id, cursor=cursor)
     return respond(
@@ -52,6 +60,7 @@ async def index(
         "prompts",
         project=here,
         found=found,
+        written=await written_from(session, access.of_project()),
         answers=await count_by_prompt(session, [prompt.id for prompt in found.rows]),
         counts=await counts_by_use(session, access.of_project()),
         categories=[(one.key, one.name) for one in offered(categories_of(here.care))],

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
+from app.translation import _
 
 HOT = {  # rows that change all day: room on the page, and a vacuum that keeps the queue's head free of dead entries
     "postgresql_with": {
@@ -25,12 +26,12 @@ HOT = {  # rows that change all day: room on the page, and a vacuum that keeps t
 
 
 class Purpose(StrEnum):
-    collect = "collect"
-    gold = "gold"
-    calibration = "calibration"
-    evaluation = "evaluation"
-    repeat = "repeat"
-    review = "review"
+    collect = _("collect")
+    gold = _("gold")
+    calibration = _("calibration")
+    evaluation = _("evaluation")
+    repeat = _("repeat")
+    review = _("review")
 
 
 class TaskState(StrEnum):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
-from app.markup import render_markdown
+from app.markup import render_markdown, render_source
 
 TEXT = """Water it the day before, then tip the pot.
 
@@ -40,4 +40,5 @@ def context(attacks: str = "") -> dict[str, object]:
         "when": datetime(2026, 11, 21, 4, 12, tzinfo=UTC),
         "project": SimpleNamespace(name="Helpful assistant", public_id="x"),
         "rendered": render_markdown(TEXT) + attacks,
+        "source": render_source(TEXT),
     }

@@ -208,6 +208,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}/report": P.annotate,
     "POST /projects/{project}/annotate/{task}/release": P.annotate,
     "POST /projects/{project}/annotate/{task}/draft": P.annotate,
+    "POST /projects/{project}/annotate/answers/{annotation}/draft": P.annotate,
     "POST /projects/{project}/annotate/texts/preview": P.annotate,
     "POST /projects/{project}/annotate/texts/near": P.annotate,
     "GET /projects/{project}/annotate/{task}/turns": P.annotate,

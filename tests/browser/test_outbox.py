@@ -116,9 +116,11 @@ async def test_two_answers_of_two_tabs_to_one_task_are_both_there_until_a_person
     await press(second, "7")
     await expect(second.locator("#unsaved")).to_be_visible()
     assert len(await second.evaluate(UNSENT)) == 2
+    await second.route("**/annotate/**", lambda route: route.abort())  # the first is the first
     await site.context.set_offline(False)
     await first.evaluate("dispatchEvent(new Event('online'))")
     await expect(first.locator("[data-state]")).to_contain_text("Saved")
+    await second.unroute("**/annotate/**")
     await second.evaluate("dispatchEvent(new Event('online'))")
     await expect(second.locator("#refusal")).to_contain_text("already carries another answer")
     assert len(await all_stored(second, 1)) == 1
@@ -178,6 +180,14 @@ async def test_a_clock_that_is_ahead_never_keeps_the_words_of_another_device_out
     assert await draft() == "from the fast one, and more"
 
 
+async def drafted(page: Page, words: str) -> None:
+    for _ in range(100):
+        if await draft() == words:
+            return
+        await page.wait_for_timeout(50)
+    assert await draft() == words
+
+
 async def with_other_words(site: Site) -> tuple[Page, Page]:
     """Two pages with one task; the second has typed over words that it did not know of."""
     first, second = await site.open(), await site.open()
@@ -202,11 +212,7 @@ async def test_words_of_two_devices_are_both_offered(site: Site, button: str, le
     await expect(second.locator("[data-state]")).to_contain_text("Draft saved")
     assert await draft() == left
     await type_reason(second, ", and on")
-    for _ in range(60):
-        if await draft() == f"{left}, and on":
-            break
-        await second.wait_for_timeout(50)
-    assert await draft() == f"{left}, and on"
+    await drafted(second, f"{left}, and on")
     await press_and_leave(second, left + ", and on")
 
 
@@ -221,13 +227,30 @@ async def test_words_that_are_not_chosen_yet_outlive_a_reload(site: Site) -> Non
     assert [json.loads(json.loads(one)["body"])["body"] for one in await second.evaluate(UNSENT)] == [
         {"justification": "typed on the second"}
     ]
-    await second.reload()
-    await expect(second.locator("[data-draft]")).to_have_value("typed on the first")
-    await expect(second.locator("#other-words")).to_contain_text("typed on the second")
+    for _again in range(2):
+        await second.reload()
+        await expect(second.locator("[data-draft]")).to_have_value("typed on the first")
+        await expect(second.locator("#other-words")).to_contain_text("typed on the second")
+        await second.wait_for_load_state("networkidle")  # what was left is sent once more, and is not taken
     await second.get_by_role("button", name="Take this instead").click()
     await expect(second.locator("[data-state]")).to_contain_text("Draft saved")
     assert await draft() == "typed on the second"
     assert await second.evaluate(UNSENT) == []
+
+
+async def test_words_of_a_closed_tab_are_offered_in_the_one_that_is_left(site: Site) -> None:
+    first, second = await with_other_words(site)
+    await second.close()
+    await expect(first.locator("#other-words")).to_contain_text("typed on the second")
+    await first.bring_to_front()
+    await type_reason(first, ", and on")  # whatever is typed before a person has chosen, both stay
+    await first.reload()
+    await expect(first.locator("[data-draft]")).to_have_value("typed on the first, and on")
+    await expect(first.locator("#other-words")).to_contain_text("typed on the second")
+    await first.get_by_role("button", name="Take this instead").click()
+    await drafted(first, "typed on the second")
+    await expect(first.locator("[data-state]")).to_contain_text("Draft saved")
+    assert await first.evaluate(UNSENT) == []
 
 
 async def test_a_page_on_which_nothing_was_typed_takes_what_was_typed_elsewhere(site: Site) -> None:

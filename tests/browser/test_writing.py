@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, expect
 from sqlalchemy import select
 
 from app import database
+from app.annotations.tables import EditDraft
 from app.completions.tables import Completion
 from app.projects.protocols import protocol_of
 from app.prompts.actions import import_prompts
@@ -137,11 +138,15 @@ async def test_the_better_answer_is_rewritten_by_keys_alone(committed: str, brow
 async def test_what_was_written_is_there_after_a_reload_for_each_answer(committed: str, browser: Browser) -> None:
     async with a_site(browser, **asking("rewrite")) as site:
         page = await site.open()
+        row = await page.locator(".task-top").evaluate("row => row.offsetHeight")
         await press(page, "1")
         await page.keyboard.type("One. ")
         await press(page, "Escape", "2")
         await page.keyboard.type("Two. ")
         await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
+        assert (
+            await page.locator(".task-top").evaluate("row => row.offsetHeight") == row
+        )  # the word had its place before it came
         for cut in (False, True):
             if cut:  # the server is away: what is typed now stays in the browser's own store
                 await page.route("**/draft", lambda route: route.abort())
@@ -156,6 +161,46 @@ async def test_what_was_written_is_there_after_a_reload_for_each_answer(committe
             await press(page, "Escape", "2")
             await typed.evaluate("box => box.setSelectionRange(5, 5)")
         await page.unroute("**/draft")
+
+
+async def test_a_rewrite_that_is_opened_again_outlives_a_reload_and_a_cut_network(
+    committed: str, browser: Browser
+) -> None:
+    async with a_site(browser, **asking("rewrite_of_one")) as site:
+        page = await site.open()
+        old = await key_of(page)
+        await press(page, "e", "Control+Home")
+        await page.keyboard.type("One. ")
+        await press(page, "Control+Enter")
+        await answered(page, old)
+
+        async def opened(words: str) -> None:
+            await press(page, "z")
+            await expect(page.locator("h1")).to_have_text("Change your answer")
+            await expect(page.locator("textarea:visible").first).to_have_value(re.compile("^" + re.escape(words)))
+            await page.wait_for_timeout(ARMED)
+            await press(page, "e", "Control+Home")
+
+        await opened("One. ")
+        await page.keyboard.type("Two. ")
+        await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
+        await page.reload()
+        await opened("Two. One. ")
+        await site.context.set_offline(True)
+        await page.keyboard.type("Three. ")
+        await expect(page.locator("#unsaved")).to_contain_text("kept on this computer")
+        await page.route("**/draft", lambda route: route.abort())  # and it is not sent before the page is gone
+        await site.context.set_offline(False)
+        await page.reload()
+        await opened("Three. Two. One. ")
+        await page.unroute("**/draft")
+        await page.keyboard.type("Four. ")
+        await press(page, "Control+Enter")
+        await expect(page.locator("[data-state]")).to_contain_text("Changed")
+        (said,) = await stored()
+        assert (said.version, said.body["text"][:23]) == (2, "Four. Three. Two. One. ")
+        async with database.transaction() as session:
+            assert list(await session.scalars(select(EditDraft))) == []
 
 
 async def test_the_preferred_answer_is_the_one_that_is_rewritten(committed: str, browser: Browser) -> None:

@@ -143,7 +143,7 @@ async def tokens_page(request: Request, session: Session, me: Access, made: str 
     told: dict[str, Any] = {
         "tokens": tokens,
         "projects": [(project.public_id, project.name) for project in projects],
-        "roles": pairs(Role),
+        "roles": [(role, _(role)) for role in Role],
         "scopes": list(Permission),
         "made": made,
     }

@@ -85,7 +85,7 @@ async def members_page(
         "next": page.next,
         "links": [(one.email, absolute(request, one.path) if one.path else None) for one in given or []],
         "invitations": [],
-        "roles": [(role, role) for role in Role],
+        "roles": [(role, _(role)) for role in Role],
         "mails": mails(),
     }
     if reader.may(Permission.member_manage):

@@ -2,7 +2,7 @@
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
 from app.annotations.actions.conversing import ask_again, judge_turn, send_message
-from app.annotations.actions.drafting import Draft, save_draft
+from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
 from app.annotations.actions.submitting import submit
@@ -19,6 +19,7 @@ __all__ = [
     "edit",
     "judge_turn",
     "save_draft",
+    "save_edit_draft",
     "send_message",
     "set_aside",
     "settle_prompt",

@@ -58,7 +58,7 @@ class NotAnsweredYet(Conflict):
 
 class ConversationFull(Conflict):
     code = "conversation-full"
-    sentence = _("A conversation here ends after {most} turns. Finish it.")
+    sentence = _("A conversation here ends after turn {most}. Finish it.")
 
 
 # The slot that this person holds under this key, and a longer lease: whoever talks is at work. One that has run out

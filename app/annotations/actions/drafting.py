@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, bindparam, text
+from sqlalchemy import BigInteger, TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.forms import NewDraft
+from app.annotations.forms import NewDraft, NewEditDraft
 from app.errors import NotFound
 from app.tasks.actions import renew
 from app.tasks.actions.hot import ME, PROJECT
@@ -46,6 +46,32 @@ KEEP = text("""
 )
 
 
+KEEP_EDIT = text("""
+    WITH mine AS (
+        SELECT id FROM annotations WHERE public_id = :annotation AND project_id = :project AND annotator_id = :me
+    ), kept AS (
+        INSERT INTO edit_drafts AS d (annotation_id, project_id, version, rev, body)
+        SELECT id, :project, :version, :rev, :body FROM mine
+        ON CONFLICT (annotation_id) DO UPDATE
+        SET version = excluded.version, rev = excluded.rev, body = excluded.body, saved_at = now()
+        WHERE d.rev = ANY(:over)
+        RETURNING rev, saved_at
+    )
+    SELECT rev, saved_at, NULL AS body FROM kept
+    UNION ALL
+    SELECT d.rev, d.saved_at, d.body FROM edit_drafts d JOIN mine ON mine.id = d.annotation_id
+    WHERE NOT EXISTS (SELECT FROM kept)
+""").bindparams(
+    PROJECT,
+    ME,
+    bindparam("annotation", type_=Uuid),
+    bindparam("version", type_=BigInteger),
+    bindparam("rev", type_=BigInteger),
+    bindparam("over", type_=ARRAY(BigInteger)),
+    bindparam("body", type_=JSONB),
+)
+
+
 @dataclass(frozen=True)
 class Draft:
     """The draft that is kept. Another rev than the one sent: a later packet came first, or these words were typed
@@ -63,7 +89,22 @@ async def save_draft(session: AsyncSession, project_id: int, person_id: int, tas
     """
     await renew(session, project_id, person_id, task, form.key)
     values: dict[str, Any] = {"project": project_id, "me": person_id, "task": task} | form.model_dump()
-    row = (await session.execute(KEEP, values)).one_or_none()
+    return await _kept(session, KEEP, values)
+
+
+async def save_edit_draft(
+    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, form: NewEditDraft
+) -> Draft:
+    """Keep what was typed to change one's own answer, unless other words are there already.
+
+    :raises NotFound: no such answer of this person.
+    """
+    values: dict[str, Any] = {"project": project_id, "me": person_id, "annotation": annotation} | form.model_dump()
+    return await _kept(session, KEEP_EDIT, values)
+
+
+async def _kept(session: AsyncSession, keep: TextClause, values: dict[str, Any]) -> Draft:
+    row = (await session.execute(keep, values)).one_or_none()
     if row is None:
         raise NotFound
     return Draft(row.rev, row.saved_at, row.body)

@@ -1,16 +1,17 @@
 """Answers change after they were given: edited in the project's window, withdrawn, or set aside by a reviewer."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.annotations.actions.answering import Saved, kept_body
 from app.annotations.actions.prompting import refuse_known_prompt, tell_of_prompt
 from app.annotations.kinds import BodyForm
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft
 from app.errors import Conflict, NotFound
 from app.projects.tables import Project
 from app.tasks.actions import reopen_slot
@@ -45,9 +46,18 @@ class NotToBeChanged(Conflict):
 
 
 async def edit(
-    session: AsyncSession, project_id: int, person_id: int, annotation: UUID, version: int, body: BodyForm
+    session: AsyncSession,
+    project_id: int,
+    person_id: int,
+    annotation: UUID,
+    version: int,
+    body: BodyForm,
+    *,
+    over: Sequence[int] = (),
 ) -> Saved:
     """Replace one's own answer; the old version is kept. version: as it was seen. Repeating an edit changes nothing.
+
+    over: revs of the drafts that this edit grew out of. Another draft of it was typed elsewhere, and stays.
 
     :raises NotFound: no such answer of this person.
     :raises EditedMeanwhile: the answer has moved on from `version`.
@@ -61,6 +71,7 @@ async def edit(
     whose = {"task_id": found.task_id, "person_id": person_id}
     wanted = await kept_body(session, body, protocol, slots, completions, **whose)
     if wanted == found.body:
+        await _drop_draft(session, found, over)
         return await _saved(session, found)
     if version != found.version:
         raise EditedMeanwhile(found.version, found.body, wanted)
@@ -69,9 +80,16 @@ async def edit(
     await session.execute(insert(AnnotationVersion).values(old | {"by_id": person_id}))
     found.body, found.version = wanted, found.version + 1
     await session.flush()
+    await _drop_draft(session, found, over)
     await tell_of_prompt(session, wanted, found.id)
     await _note(session, "annotation.edited", found, person_id, version=found.version)
     return await _saved(session, found)
+
+
+async def _drop_draft(session: AsyncSession, found: Annotation, over: Sequence[int]) -> None:
+    if over:
+        mine = (EditDraft.annotation_id == found.id, EditDraft.rev.in_(over))
+        await session.execute(delete(EditDraft).where(*mine))
 
 
 async def _slots_of(session: AsyncSession, found: Annotation) -> list[int]:

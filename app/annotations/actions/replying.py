@@ -108,6 +108,8 @@ async def pool_of(session: AsyncSession, turns: Sequence[Asked], protocol: Conve
         return [won[-1]]
     if protocol.checkpoints:
         return [one for one, name in ready.items() if name in protocol.checkpoints]
+    if protocol.mixed:
+        return list(ready)
     served = await serving(session, now.turn.project_id)
     return [served.id] if served is not None and served.state is CheckpointState.ready else []
 

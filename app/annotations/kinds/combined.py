@@ -62,6 +62,9 @@ class CombinedForm(BodyForm):
     kind: Literal["combined"]
     parts: tuple[PartBody, ...] = Field(min_length=2, max_length=6)
 
+    def canonical(self) -> dict[str, Any]:
+        return super().canonical() | {"parts": [part.canonical() for part in self.parts]}
+
     @classmethod
     def posted(cls, fields: Fields) -> dict[str, Any]:
         """Fields of a part begin with its kind and a dot; `parts` names the parts in their order."""

@@ -75,10 +75,10 @@ class KeptConversation(Kept):
         if led.is_open:
             raise refuse("turns", _("the answers to your last message are still to be judged"))
         if turns != self._counted:
-            reason = _("this conversation has {turns} turns by now; look at it again before you finish it")
+            reason = _("turns by now: {turns}; look at the conversation again before you finish it")
             raise refuse("turns", reason.format(turns=turns))
         if turns < protocol.least:
-            reason = _("a conversation here has at least {least} turns, this one has {turns}")
+            reason = _("turns needed at least: {least}, so far: {turns}")
             raise refuse("turns", reason.format(least=protocol.least, turns=turns))
         return self.model_copy(update={"root": led.root, "system": led.system, "turns": led.turns})
 

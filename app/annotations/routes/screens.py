@@ -99,14 +99,19 @@ def last(said: dict[str, list[str]], name: str) -> str:
 
 
 async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Screen:
-    """An answer of one's own, whole, as a form that changes it."""
-    said = mine.annotation
+    """An answer of one's own, whole, as a form that changes it, with what was typed there and not sent. other: the same
+    of a version that the answer has left behind."""
+    said, draft = mine.annotation, mine.draft
+    is_of_now = draft is not None and draft.version == said.version
+    typed = fields_from(draft.body) if draft is not None and is_of_now else mine.said
     talk = None
     if mine.protocol.needs_turns:
         talk = await shown_conversation(session, said.task_id, said.annotator_id, mine.protocol, is_over=True)
     asked = mine.protocol.of_prompt(mine.tags)
-    return asking(asked, mine.shown, mine.said, access.person.preferences) | {
+    return asking(asked, mine.shown, typed, access.person.preferences) | {
         "talk": talk,
+        "rev": draft.rev if draft is not None and is_of_now else 0,
+        "other": {"rev": draft.rev, "body": draft.body} if draft is not None and not is_of_now else None,
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
         "source": f"/projects/{access.project}/annotate/{mine.task}/source",

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
-from app.annotations.actions import edit, save_draft, submit
-from app.annotations.forms import NewDraft, PostedForm, ReportForm, SkipForm
+from app.annotations.actions import Draft, edit, save_draft, save_edit_draft, submit
+from app.annotations.forms import NewDraft, NewEditDraft, PostedForm, ReportForm, SkipForm
 from app.annotations.queries import my_answer, my_last_answer, sources_shown
 from app.annotations.routes.screens import (
     PAGE,
@@ -105,7 +105,8 @@ async def change_answer(
 ) -> Response:
     """Keep the new version; then the task that was left for it."""
     try:
-        kept = await edit(session, access.of_project(), access.person.id, annotation, form.version or 1, form.body())
+        whose, version = (access.of_project(), access.person.id, annotation), form.version or 1
+        kept = await edit(session, *whose, version, form.body(), over=form.over)
     except (Conflict, Invalid) as refusal:
         return await refused(request, session, access, form, refusal, annotation=annotation)
     await next_transaction(session)
@@ -142,10 +143,20 @@ async def give_back(
     return respond(request, PAGE, "task", **(blank(access) | {"mode": "left"}))
 
 
+@router.post("/projects/{project}/annotate/answers/{annotation}/draft")
+async def keep_edit(annotation: UUID, form: NewEditDraft, access: MayAnnotate, session: Session) -> dict[str, object]:
+    """What was typed so far to change an answer is safe."""
+    draft = await save_edit_draft(session, access.of_project(), access.person.id, annotation, form)
+    return told(draft, form.rev, access)
+
+
 @router.post("/projects/{project}/annotate/{task}/draft")
 async def keep_draft(task: UUID, form: NewDraft, access: MayAnnotate, session: Session) -> dict[str, object]:
-    """What was typed so far is safe; `saved` is the server's clock in this person's zone. body: of another draft, which
-    is kept instead."""
-    draft = await save_draft(session, access.of_project(), access.person.id, task, form)
-    other = {} if draft.rev == form.rev else {"body": draft.body}
+    """What was typed so far is safe."""
+    return told(await save_draft(session, access.of_project(), access.person.id, task, form), form.rev, access)
+
+
+def told(draft: Draft, rev: int, access: Access) -> dict[str, object]:
+    """`saved` is the server's clock in this person's zone. body: of another draft, which is kept instead."""
+    other = {} if draft.rev == rev else {"body": draft.body}
     return {"rev": draft.rev, "saved": clock(draft.saved_at, access)} | other

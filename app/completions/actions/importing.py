@@ -1,10 +1,9 @@
 """Ready-made completions from a file, with the same kind of report as prompts."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +16,7 @@ from app.completions.queries import known_answers, prompts_by_any_id
 from app.completions.rules import flaw_of, in_jobs
 from app.completions.tables import Completion
 from app.jobs.queue import enqueue
-from app.lines import Row, Unreadable, read_rows
+from app.lines import Row, Unreadable, next_chunk, read_rows, spooled
 from app.markup import render_markdown
 from app.media.drawing import draw_parts
 from app.media.rules import CannotStand, Known, filled, has_media, is_medium
@@ -28,9 +27,6 @@ from app.prompts.forms import Outcome, Report
 from app.prompts.rules import content_hash, text_of
 from app.prompts.tables import Import, Prompt
 from app.translation import _
-
-CHUNK = 500  # lines read and written at once
-
 
 Line = Illustrated[NewCompletion]
 
@@ -54,20 +50,21 @@ async def import_completions(
 ) -> Report:
     """Take in a JSONL file or JSON array of {prompt_id, text, model}; what the report says is as for prompts.
 
-    The same answer of the same author to the same prompt is stored once. One transaction.
+    The same answer of the same author to the same prompt is stored once. One transaction, before whose first statement
+    the whole file is read.
     """
-    project = await locked(session, project_id)
-    report = Report(name=name, dry_run=dry_run)
-    rows, arrived = read_rows(stream), set[int]()
-    async with session.begin_nested() as attempt:
-        record = Import(project_id=project_id, name=name, subject="completions", report={}, created_by_id=actor_id)
-        session.add(record)
-        await session.flush()
-        while chunk := await asyncio.to_thread(_read_chunk, rows):
-            whole = await _with_media(session, project, record, chunk, report)
-            arrived |= await _take_in(session, project_id, whole, report)
-        if dry_run:
-            await attempt.rollback()
+    report, arrived = Report(name=name, dry_run=dry_run), set[int]()
+    with await asyncio.to_thread(_read_all, stream) as lines:
+        project = await locked(session, project_id)
+        async with session.begin_nested() as attempt:
+            record = Import(project_id=project_id, name=name, subject="completions", report={}, created_by_id=actor_id)
+            session.add(record)
+            await session.flush()
+            while chunk := await asyncio.to_thread(next_chunk, lines):
+                whole = await _with_media(session, project, record, chunk, report)
+                arrived |= await _take_in(session, project_id, whole, report)
+            if dry_run:
+                await attempt.rollback()
     if dry_run:
         return report
     report.id = record.public_id
@@ -106,8 +103,10 @@ async def _tell_arrived(session: AsyncSession, project_id: int, prompt_ids: set[
         await enqueue(session, CompletionsArrived(project_id=project_id, prompt_ids=some))
 
 
-def _read_chunk(rows: Iterator[Row | Unreadable]) -> list[Read | Unreadable | Line]:
-    return [row if isinstance(row, Unreadable) else _read(row) for row in islice(rows, CHUNK)]
+def _read_all(stream: BinaryIO) -> IO[bytes]:
+    """The lines of a file, parsed, rendered and hashed; runs in a thread, beside the people who answer."""
+    read = (row if isinstance(row, Unreadable) else _read(row) for row in read_rows(stream))
+    return spooled(read, lambda line: len(line.html) if isinstance(line, Read) else 0)
 
 
 def _read(row: Row) -> Read | Unreadable | Line:

@@ -5,7 +5,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from app.projects.protocols import CombinedProtocol, ComparisonProtocol, ProtocolBody, RankingProtocol, RatingProtocol
+from app.projects.protocols import (
+    CombinedProtocol,
+    ComparisonProtocol,
+    ConversationProtocol,
+    ProtocolBody,
+    QuestionsProtocol,
+    RankingProtocol,
+    RatingProtocol,
+)
+from app.projects.protocols.questions import Question
 from app.projects.protocols.rating import Criterion
 from app.projects.rules import Body
 
@@ -58,6 +67,10 @@ def values_of(preset: Preset) -> dict[str, str]:
             said["order"] = "tiers, with ties" if part.ties else "without ties"
         elif isinstance(part, RatingProtocol):
             said |= values_of_rating(part)
+        elif isinstance(part, ConversationProtocol):
+            said |= values_of_conversation(part)
+        elif isinstance(part, QuestionsProtocol):
+            said |= values_of_questions(part)
     said["overlap"] = str(preset.k)
     said["gold_share"] = f"{protocol.gold_share:.0%}"
     if preset.mixed:
@@ -65,7 +78,27 @@ def values_of(preset: Preset) -> dict[str, str]:
     return said | {"guidelines": "in our words"}
 
 
-def values_of_comparison(part: ComparisonProtocol) -> dict[str, str]:
+def values_of_conversation(part: ConversationProtocol) -> dict[str, str]:
+    said = {"completions": ", then ".join(map(str, part.answers)) + " a turn"}
+    if part.asks == "scores":
+        said["scale"] = "1–100 of each answer"
+    else:
+        said |= values_of_comparison(part)
+    said |= {"turns": f"{part.least} to {part.most}", "cards": str(len(part.cards))}
+    who = {"anew": "checkpoints are drawn anew", "winner": "the one whose answer went on answers alone"}
+    return said | {"later": who[part.later]}
+
+
+def values_of_questions(part: QuestionsProtocol) -> dict[str, str]:
+    return {"closing": ", ".join(f"{one.key} ({range_of(one)})" for one in part.questions)}
+
+
+def range_of(question: Question) -> str:
+    how = f"{question.least:g}–{question.most:g}" if question.type == "number" else question.type
+    return how if question.required else f"{how}, optional"
+
+
+def values_of_comparison(part: ComparisonProtocol | ConversationProtocol) -> dict[str, str]:
     offered = {"tie": part.ties, "both bad": part.both_bad, "neither valid": part.neither_valid}
     beside = [word for word, is_offered in offered.items() if is_offered]
     return {"scale": f"{part.scale} points", "outcomes": ", ".join(beside) or "forced choice"}

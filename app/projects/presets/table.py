@@ -14,6 +14,10 @@ WORDS = {
     "outcomes": "Beside a preference",
     "criteria": "Criteria",
     "flags": "Flags",
+    "turns": "Turns",
+    "cards": "Cards",
+    "later": "After the first turn",
+    "closing": "Closing questions",
     "order": "Order",
     "overlap": "People a task",
     "gold_share": "Share of known answers",
@@ -41,7 +45,7 @@ def overview() -> str:
     lines = ["| preset | asked | answers | scale, criteria | people | known |", "|---|---|---|---|---|---|"]
     for key, preset in PRESETS.items():
         said = values_of(preset)
-        asked = "; ".join(said[name] for name in ("scale", "outcomes", "order", "criteria") if name in said)
+        asked = "; ".join(said[name] for name in ("scale", "outcomes", "order", "criteria", "closing") if name in said)
         flags = f"; {len(said['flags'].split(', '))} flags" if "flags" in said else ""
         row = (f"`{key}`", said["asked"], said["completions"], asked + flags, said["overlap"], said["gold_share"])
         lines.append(f"| {' | '.join(map(cell, row))} |")

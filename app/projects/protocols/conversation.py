@@ -39,7 +39,8 @@ class ConversationProtocol(Asked):
     asks: `preference`, a comparison as its kind has it (of two a strength, of more the best); `scores`, 1–100 of each
     answer, and the highest goes on. both_bad, neither_valid: nothing of the turn goes on, and the person writes anew.
     scale, ties: of two answers. low, high: words at the ends of a score.
-    checkpoints: who may answer; none: the one that answers for the project. later: who answers after the first turn.
+    checkpoints: who may answer; none: the one that answers for the project, or where `mixed` every one that the project
+    may use. later: who answers after the first turn.
     system: what every conversation begins with; the person does not see it.
     """
 
@@ -60,6 +61,7 @@ class ConversationProtocol(Asked):
     low: End = ""
     high: End = ""
     checkpoints: tuple[Name, ...] = Field(default=(), max_length=50)
+    mixed: bool = False
     later: Literal["anew", "winner"] = "anew"
     system: Annotated[str, StringConstraints(max_length=4000)] = ""
     sampling: Sampling = Sampling()
@@ -68,7 +70,7 @@ class ConversationProtocol(Asked):
     @model_validator(mode="after")
     def can_be_led(self) -> Self:
         if self.least > self.most:
-            raise ValueError(_("a conversation of at least {least} turns cannot end after {most}").format(**vars(self)))
+            raise ValueError(_("turns at least ({least}) are more than turns at most ({most})").format(**vars(self)))
         for answers in set(self.answers):
             self.asked_of(answers)  # its rules are those of the kind that a turn is judged by
         return self

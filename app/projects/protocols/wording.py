@@ -33,6 +33,7 @@ LABELS = {
     "asks": _("About the answers of a turn"),
     "conversation.scale": _("Points on the scale, of two answers"),
     "checkpoints": _("Checkpoints that answer"),
+    "mixed": _("Where none is named, every checkpoint of the project answers"),
     "later": _("After the first turn"),
     "system": _("What the assistant is told first"),
     "sampling": _("How answers are drawn"),

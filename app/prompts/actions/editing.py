@@ -4,12 +4,24 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.errors import Conflict
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
+from app.translation import _
+
+
+class CardStays(Conflict):
+    code = "card-stays"
+    sentence = _("This is a card that prompts are written from. Change the project's questions to draw others.")
 
 
 async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | None, *, retired: bool) -> None:
-    """Take a prompt out of use, or back into it. Its completions and answers stay."""
+    """Take a prompt out of use, or back into it. Its completions and answers stay.
+
+    :raises CardStays: it is a card; which cards are drawn, the protocol says.
+    """
+    if prompt.is_card:
+        raise CardStays
     if (prompt.retired_at is not None) == retired:
         return
     prompt.retired_at = func.now() if retired else None

@@ -1,16 +1,14 @@
 """Files of prompts come in: good lines are stored, all others told of, and those with media when these are here."""
 
 import asyncio
-import pickle
-from collections.abc import Iterable, Iterator, Sequence
-from tempfile import SpooledTemporaryFile
+from collections.abc import Sequence
 from typing import IO, Any, BinaryIO
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.jobs.queue import enqueue
-from app.lines import Row, Unreadable, read_rows
+from app.lines import Row, Unreadable, next_chunk, read_rows, spooled
 from app.markup import render_markdown
 from app.media.drawing import draw_parts
 from app.media.rules import CannotStand, Known, filled, has_media
@@ -22,11 +20,6 @@ from app.prompts.forms import NewPrompt, Outcome, Report, as_prompt
 from app.prompts.jobs import PromptsArrived
 from app.prompts.rules import text_of
 from app.prompts.tables import Import, Use
-
-CHUNK = 500  # lines written at once, and no more than this many letters of prompts:
-CHUNK_LETTERS = 1_000_000
-IN_MEMORY = 16_000_000  # bytes of a file that has been read; more lie on disk until they are written
-
 
 Line = Illustrated[NewPrompt]
 
@@ -55,7 +48,7 @@ async def import_prompts(
             record = Import(project_id=project_id, name=name, report={}, created_by_id=actor_id)
             session.add(record)
             await session.flush()
-            while chunk := await asyncio.to_thread(_next_chunk, lines):
+            while chunk := await asyncio.to_thread(next_chunk, lines):
                 whole = await _with_media(session, project, record, chunk, report)
                 await take_in(session, project, record.id, whole, report)
             if dry_run:
@@ -85,35 +78,9 @@ async def _tell(session: AsyncSession, project: Project, record: Import, report:
 
 
 def _read_all(stream: BinaryIO, tags: tuple[str, ...]) -> IO[bytes]:
-    """The lines of a file, parsed, rendered and hashed, as a file of chunks; runs in a thread, beside the people who
-    answer."""
-    lines = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (the caller closes it)
+    """The lines of a file, parsed, rendered and hashed; runs in a thread, beside the people who answer."""
     read = (row if isinstance(row, Unreadable) else _read(row, tags) for row in read_rows(stream))
-    for chunk in _in_chunks(read):
-        pickle.dump(chunk, lines)
-    lines.seek(0)
-    return lines
-
-
-def _in_chunks(lines: Iterable[Read | Unreadable | Line]) -> Iterator[list[Read | Unreadable | Line]]:
-    chunk: list[Read | Unreadable | Line] = []
-    letters = 0
-    for line in lines:
-        chunk.append(line)
-        letters += sum(map(len, line.html)) if isinstance(line, Read) else 0
-        if len(chunk) == CHUNK or letters > CHUNK_LETTERS:
-            yield chunk
-            chunk, letters = [], 0
-    if chunk:
-        yield chunk
-
-
-def _next_chunk(lines: IO[bytes]) -> list[Read | Unreadable | Line]:
-    """The next chunk of what `_read_all` wrote; empty at the end."""
-    try:
-        return pickle.load(lines)  # type: ignore[no-any-return]  # noqa: S301  (our own file, and it has no name)
-    except EOFError:
-        return []
+    return spooled(read, lambda line: sum(map(len, line.html)) if isinstance(line, Read) else 0)
 
 
 async def take_in_settled(session: AsyncSession, project_id: int, medium_id: int) -> None:

@@ -62,8 +62,8 @@ async def _store_card(session: AsyncSession, project_id: int, card: Card | Openi
         messages=of_user(card.markdown),
         rendered=[render_markdown(card.markdown)],
         content_hash=digest,
-        tags=["card"],
         extra={"card": card.as_json()},
+        is_card=True,
         retired_at=func.now(),
     )
     session.add(shown)

@@ -136,6 +136,16 @@ def test_a_digest_of_yesterday_is_the_digest_of_today() -> None:
     assert body.digest().hex() == "6ebf92191abc108125a6281b1423333c78384b7fee5c2f185dec9851fa8ad806"
 
 
+def test_what_a_part_says_nothing_of_is_no_part_of_a_combined_digest_either() -> None:
+    rated = {"kind": "rating", "ratings": [{"completion": "h", "criteria": {"accuracy": 5}}]}
+    chosen = {"kind": "comparison", "outcome": "tie"}
+    body = FORMS["combined"].model_validate({"kind": "combined", "parts": [rated, chosen]})
+    rating, comparison = body.canonical()["parts"]
+    assert "worst" not in comparison
+    assert "errors" not in rating["ratings"][0]
+    assert body.digest() != FORMS["combined"].model_validate({"kind": "combined", "parts": [chosen, rated]}).digest()
+
+
 def test_a_comparison_that_was_stored_before_reads_unchanged() -> None:
     old = {"schema": {"name": "hone.comparison", "version": 1}, "kind": "comparison", "outcome": "preferred"}
     kept = read_kept(old | {"preferred": 1, "strength": 2, "justification": "so", "flags": []})

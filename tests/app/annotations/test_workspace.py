@@ -243,6 +243,39 @@ async def test_words_that_were_typed_elsewhere_are_told_and_never_overwritten(
     assert await session.scalar(text("SELECT body->>'justification' FROM drafts")) == "by a clock that is behind"
 
 
+async def test_what_is_typed_to_change_an_answer_is_kept_with_the_version_it_grew_out_of(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene
+) -> None:
+    first = await open_page(client, there)
+    await press(client, first, first.choices[0], justification="a")
+    back = f"/projects/{there.project.public_id}/annotate/back"
+
+    async def opened() -> Page:
+        return Page((await client.get(back, headers=PART)).text)
+
+    async def typed(rev: int, words: str, version: str, over: list[int]) -> dict[str, object]:
+        draft = {"version": int(version), "rev": rev, "over": over, "body": {"justification": words}}
+        kept: dict[str, object] = (await client.post(f"{page.address}/draft", json=draft)).json()
+        return kept
+
+    page = await opened()
+    assert (await typed(5, "ab", page.version, [0]))["rev"] == 5
+    assert (await typed(9, "on another device", page.version, [0]))["body"] == {"justification": "ab"}
+    assert ">\nab</textarea>" in (await opened()).html
+    await press(client, page, page.choices[0], justification="abc")  # by a page that knew of no draft
+    page = await opened()
+    assert ">\nabc</textarea>" in page.html
+    assert """data-other='{"body": {"justification": "ab"}, "rev": 5}'""" in page.html
+    assert (await typed(7, "abcd", page.version, [0, 5]))["rev"] == 7
+    await press(client, page, page.choices[0], justification="abcd", over="0,5,7")
+    page = await opened()
+    assert "data-other" not in page.html
+    assert await session.scalar(text("SELECT count(*) FROM edit_drafts")) == 0
+    await person_at(client, session, there, 1)
+    refused = await client.post(f"{page.address}/draft", json={"version": 1, "rev": 5, "over": [0], "body": {}})
+    assert refused.status_code == 404
+
+
 async def test_a_draft_that_cannot_be_stored_is_refused_in_words_and_not_with_an_error_of_ours(
     client: httpx.AsyncClient, there: Scene
 ) -> None:

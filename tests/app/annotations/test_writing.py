@@ -1,5 +1,6 @@
 """Kinds whose judgement is a text: what is refused, what is kept, and what comes of it in datasets and exports."""
 
+import re
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +35,7 @@ from app.tasks.tables import Task
 from tests import make
 from tests.app.datasets.test_freezing import frozen
 from tests.app.scene import Scene, broken, claimed, scene
+from tests.conftest import sign_in
 from tests.queue import waiting
 from workers.handlers.completions import ask_for_more, ask_for_the_first
 from workers.handlers.registry import Context
@@ -336,9 +338,32 @@ async def test_cards_are_drawn_in_turn_and_what_is_written_becomes_a_prompt(
     assert await broken(session) == {}
 
 
+async def test_cards_stand_in_a_place_of_their_own(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await nothing_made(session, CARDS)
+    manager = await make.user(session)
+    await make.member(session, there.project, manager, Role.manager)
+    await sign_in(client, session, manager)
+    home = f"/projects/{there.project.public_id}/prompts"
+    assert "Cards to write from" not in (await client.get(home)).text
+    await ask_about_prompts(session, there.project.id)
+    card = await session.get_one(Prompt, await session.scalar(select(Task.prompt_id).order_by(Task.id).limit(1)))
+    await make.prompt(session, there.project, author_id=manager.id, extra={"card": card.extra["card"]})
+    shown = {use: (await client.get(home, params={"use": use})).text for use in ("", "retired", "card")}
+    assert {use: f"/prompts/{card.public_id}" in page for use, page in shown.items()} == {
+        "": False, "retired": False, "card": True,
+    }  # fmt: skip
+    assert "Cards to write from" in shown[""]
+    assert re.findall(r'data-label="Prompts written"[^>]*>\s*(\d)', shown["card"]) in (["0", "1"], ["1", "0"])
+    assert "Put back into use" not in (await client.get(f"/prompts/{card.public_id}")).text
+    assert (await client.post(f"/prompts/{card.public_id}", data={"retired": "false"})).status_code == 409
+    listed = await client.get(f"/api/v1{home}", params={"cards": True})
+    assert [row["is_card"] for row in listed.json()["rows"]] == [True, True]
+    assert (await client.get(f"/api/v1{home}", params={"retired": True})).json()["rows"] == []
+
+
 async def prompts_of(session: AsyncSession, there: Scene) -> list[Prompt]:
     """What was written, without the cards."""
-    asked = select(Prompt).where(Prompt.project_id == there.project.id, ~Prompt.tags.contains(["card"]))
+    asked = select(Prompt).where(Prompt.project_id == there.project.id, ~Prompt.is_card)
     return list(await session.scalars(asked.order_by(Prompt.id).execution_options(populate_existing=True)))
 
 

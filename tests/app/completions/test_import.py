@@ -1,15 +1,17 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import lines
 from app.accounts.permissions import Role
 from app.checkpoints.tables import CheckpointKind
-from app.completions.actions import import_completions
+from app.completions.actions import import_completions, importing
 from app.completions.tables import Completion, Flaw
 from app.prompts.actions import import_prompts
 from tests import make
@@ -73,6 +75,28 @@ async def test_3218_real_answers_come_in(session: AsyncSession) -> None:
     assert report.total == 3218
     assert report.new > 3000
     assert {line.reason for line in report.lines if line.outcome == "refused"} <= {"text: it is empty"}
+
+
+async def test_no_transaction_is_open_while_a_file_of_answers_is_read(
+    client: httpx.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await engineer_of(session, client)
+    await make.prompt(session, project, external_id="p-1")
+    read, was_open = importing._read, []
+
+    def noting(*given: Any) -> object:
+        was_open.append(session.in_transaction())
+        return read(*given)
+
+    monkeypatch.setattr(importing, "_read", noting)
+    monkeypatch.setattr(lines, "CHUNK", 2)
+    sent = {"file": ("five.jsonl", jsonl(*[{"prompt_id": "p-1", "text": f"Fold {n}."} for n in range(5)]))}
+    page = await client.post(f"/projects/{project.public_id}/completions/import", files=sent, data={"confirm": "1"})
+    one = jsonl({"prompt_id": "p-1", "text": "Cut it."}).getvalue()
+    rest = await client.post(f"/api/v1/projects/{project.public_id}/completions", content=one)
+    assert (page.status_code, rest.json()["new"]) == (303, 1), (page.text, rest.text)
+    assert was_open == [False] * 6
+    assert len(list(await session.scalars(select(Completion)))) == 6
 
 
 async def engineer_of(session: AsyncSession, client: httpx.AsyncClient, **values: object):

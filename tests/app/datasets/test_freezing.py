@@ -14,7 +14,7 @@ from app.datasets.queries import LinesAreOthers, check_lines
 from app.datasets.records import ComparisonRecord
 from app.datasets.rules import split_of
 from app.datasets.tables import DatasetState
-from app.loop.queries import preferring_by_root
+from app.loop.queries import preferring_by_component
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, Protocol
 from app.prompts.actions import retire_prompt
@@ -103,14 +103,14 @@ async def test_answers_to_retired_prompts_stay_out_and_are_counted(session: Asyn
     for task in (kept, retired):
         await make.annotation(session, task, one)
     await retire_prompt(session, await session.get_one(Prompt, retired.prompt_id), None, retired=True)
-    assert [count for _root, count in await preferring_by_root(session, project.id)] == [1], (
+    assert [count for _root, count in await preferring_by_component(session, project.id)] == [1], (
         "a schedule counts the same"
     )
     dataset, lines = await frozen(session, project, tmp_path)
     assert [line["id"] for line in lines] == [str(kept.public_id)]
     assert dataset.manifest["counts"]["left_out_for_retired_prompts"] == 1
     await retire_prompt(session, await session.get_one(Prompt, kept.prompt_id), None, retired=True)
-    with pytest.raises(NothingToFreeze, match="2 because their prompt is retired"):
+    with pytest.raises(NothingToFreeze, match="because their prompt is retired: 2"):
         await frozen(session, project, tmp_path)
     await retire_prompt(session, await session.get_one(Prompt, retired.prompt_id), None, retired=False)
     _dataset, (line,) = await frozen(session, project, tmp_path)

@@ -19,12 +19,12 @@ from app.datasets.tables import Dataset
 from app.loop import actions
 from app.loop.actions import after_freeze, after_run, edit_schedule, make_schedule, switch_schedule
 from app.loop.forms import Plan, ScheduleForm
-from app.loop.queries import new_answers, preferring_by_root
+from app.loop.queries import new_answers, preferring_by_component
 from app.loop.tables import FireState, Schedule, ScheduleFire, Trigger
 from app.projects.queries import default_batch
 from app.projects.tables import Project
 from app.prompts.actions import retire_prompt
-from app.prompts.tables import Prompt, Use
+from app.prompts.tables import Prompt, Root, Use
 from app.settings import get_settings
 from app.tasks.tables import Purpose, Task
 from app.training.actions import cancel_run, fail, succeed, take_run
@@ -280,7 +280,7 @@ async def test_answers_that_no_dataset_takes_count_for_nothing(session: AsyncSes
         prompt = await session.get_one(Prompt, task.prompt_id)
         prompt.use = Use.heldout
     await session.flush()
-    assert (await new_answers(session, schedule), await preferring_by_root(session, project.id)) == (0, [])
+    assert (await new_answers(session, schedule), await preferring_by_component(session, project.id)) == (0, [])
 
 
 # ---- one schedule's trouble is its own -----------------------------------------------------------------------------
@@ -391,11 +391,23 @@ async def test_too_few_preferences_skip_with_the_count_that_is_needed(session: A
     assert await waiting(session, "FreezeDataset") == []
 
 
+async def test_roots_that_are_near_to_each_other_are_counted_on_the_side_where_a_dataset_puts_them(
+    session: AsyncSession,
+) -> None:
+    project = await ground(session, answers=0)
+    await answered(session, project, 5)
+    one, *others = await session.scalars(select(Root).where(Root.project_id == project.id).order_by(Root.id))
+    for other in others[:3]:
+        other.component = one.component
+    await session.flush()
+    assert sorted(count for _component, count in await preferring_by_component(session, project.id)) == [1, 4]
+
+
 async def test_preferences_that_are_held_out_do_not_make_a_training(session: AsyncSession) -> None:
     project = await ground(session, answers=0)
     await often(session, project, plan=PLAN.model_copy(update={"heldout_share": 0.9}))
     await answered(session, project, 12)
-    keys = [key for key, _count in await preferring_by_root(session, project.id)]
+    keys = [key for key, _count in await preferring_by_component(session, project.id)]
     practised = [split_of(key, 0.9) for key in keys].count("train")
     assert practised < 4 < len(keys), "by chance, with these roots; name others if they change"
     await tick(session)

@@ -15,7 +15,8 @@ from app.completions.actions import import_completions
 from app.completions.actions import take_in_settled as take_in_completions
 from app.completions.tables import Completion
 from app.datasets.records import Answer, Message
-from app.datasets.rules import REWRITES, Form
+from app.datasets.rules import REWRITES, Form, left_out_of
+from app.datasets.tally import Tally
 from app.media.files import came_at, kept_at
 from app.media.tables import Medium, MediumKind, MediumState
 from app.projects.tables import Project
@@ -210,20 +211,28 @@ async def test_records_hold_media_by_hash_and_trainers_read_the_words() -> None:
 
 
 @pytest.mark.parametrize("where", ["prompt", "answer", "nowhere"])
-@pytest.mark.parametrize("form", [Form.trl, Form.trl_standard, Form.hh])
+@pytest.mark.parametrize("form", [Form.trl, Form.trl_standard, Form.hh, Form.trl_demonstrations])
 def test_exports_of_texts_leave_out_what_cannot_be_said_without_its_pictures(form: Form, where: str) -> None:
     words, shown = {"type": "text", "text": "A fern."}, {"type": "image", "sha256": "a" * 64}
-    vote = {"outcome": "a", "strength": 1, "levels": 3, "weight": 1.0}
+    vote = {"outcome": "a", "strength": 1, "levels": 3, "weight": 1.0, "rater": "p"}
+    tally = Tally()
     line = {
-        "kind": "comparison",
+        "kind": "comparison" if form is not Form.trl_demonstrations else "demonstration",
         "id": "x",
+        "group": "x",
+        "split": "train",
         "conclusion": "a",
         "votes": [vote],
         "prompt": [{"role": "user", "parts": [words, *([shown] if where == "prompt" else [])]}],
         "a": {"parts": [shown if where == "answer" else words]},
         "b": {"parts": [words]},
     }
+    if form is Form.trl_demonstrations:
+        line["answer"] = line.pop("a")
+    tally.add(line, 1.0)
     assert len(REWRITES[form](line)) == (1 if where == "nowhere" else 0)
+    assert left_out_of(form, {"counts": tally.as_json()}) == ({} if where == "nowhere" else {"media": 1})
+    assert REWRITES[Form.native](line) == [line]
 
 
 # ---- files over REST ------------------------------------------------------------------------------------------------

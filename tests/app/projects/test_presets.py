@@ -10,7 +10,14 @@ from app.projects.forms import NewProject
 from app.projects.presets import PRESETS, Preset, values_of
 from app.projects.presets.base import flowing
 from app.projects.presets.table import PAGE, WORDS, with_table
-from app.projects.protocols import CombinedProtocol, ComparisonProtocol, RankingProtocol, RatingProtocol, protocol_of
+from app.projects.protocols import (
+    CombinedProtocol,
+    ComparisonProtocol,
+    ConversationProtocol,
+    RankingProtocol,
+    RatingProtocol,
+    protocol_of,
+)
 from app.projects.purposes import PURPOSES
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol
 from app.projects.rules import Recipe
@@ -74,7 +81,7 @@ def test_what_the_studies_are_known_for() -> None:
     assert {key: one.k for key, one in PRESETS.items() if one.k > 1} == {"helpsteer2": 3, "helpsteer3": 3}
     assert {key: one.protocol.completions for key, one in PRESETS.items() if one.protocol.completions != 2} == {
         "instructgpt": 4,
-        "prism": 4,
+        "prism": 0,
     }
     assert not part(PRESETS["hh"], ComparisonProtocol).ties
     assert part(PRESETS["helpsteer2"], ComparisonProtocol).neither_valid
@@ -82,7 +89,9 @@ def test_what_the_studies_are_known_for() -> None:
     assert len(part(PRESETS["instructgpt"], RatingProtocol).flags) == 11
     assert part(PRESETS["instructgpt"], RatingProtocol).criteria[0].most == 7
     assert part(PRESETS["instructgpt"], RankingProtocol).ties
-    slider = part(PRESETS["prism"], RatingProtocol).criteria[0]
+    chat = part(PRESETS["prism"], ConversationProtocol)
+    assert ([chat.answers_at(turn) for turn in (1, 2, 3)], chat.later, chat.asks) == ([4, 2, 2], "winner", "scores")
+    slider = chat.asked_of(4).criteria[0]
     assert (slider.least, slider.most, slider.low, slider.high) == (1, 100, "terrible", "perfect")
     assert 0.1 <= PRESETS["summarize"].protocol.gold_share <= 0.2
 

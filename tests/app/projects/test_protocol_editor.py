@@ -153,7 +153,7 @@ async def test_versions_are_kept_and_an_earlier_one_can_be_brought_back(
 ) -> None:
     first, second = PRESETS["hh"].protocol, PRESETS["prism"].protocol
     address = await editor(client, session, first)
-    assert (await client.post(address, data=form_of(second) | {"version": "1", "was": "rating"})).status_code == 303
+    assert (await client.post(address, data=form_of(second) | {"version": "1", "was": "combined"})).status_code == 303
     page = await client.get(f"{address}?old=1")
     assert 'name="was" value="comparison"' in page.text
     assert 'name="version" value="2"' in page.text
@@ -164,7 +164,7 @@ async def test_versions_are_kept_and_an_earlier_one_can_be_brought_back(
     versions = await protocol_versions(session, there.project_id)
     assert [(one.version, one.body["kind"]) for one in versions] == [
         (3, "comparison"),
-        (2, "rating"),
+        (2, "combined"),
         (1, "comparison"),
     ]
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import database
+from app import database, lines
 from app.accounts.permissions import Role
 from app.prompts import queries
 from app.prompts.actions import import_prompts, importing, placing
@@ -92,7 +92,7 @@ async def test_long_prompts_are_written_a_few_at_a_time_and_never_hashed_where_r
         (queries, "turn_of"),
     ):
         noting(module, name)
-    monkeypatch.setattr(importing, "CHUNK_LETTERS", 40_000)
+    monkeypatch.setattr(lines, "CHUNK_LETTERS", 40_000)
     content = long_prompts(25, letters=4_000)
     assert (await bring(session, project, content)).new == 25
     assert max(sizes) <= 12
