@@ -17,7 +17,7 @@ from app import tables as _tables  # noqa: F401  (the whole schema is known befo
 from app.accounts.actions.links import make_sign_in_link
 from app.errors import DomainError
 from app.settings import Settings, address_of, get_settings, in_words, sources, unknown_names
-from app.translation import _
+from app.translation import _, language_of, reading
 from app.unprivileged import CannotStart
 
 app = typer.Typer(
@@ -35,7 +35,8 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_optio
 def main() -> None:
     """The program `hone`: what goes wrong in a foreseen way is a sentence and exit status 1."""
     try:
-        app()
+        with reading(language_of(os.environ)):
+            app()
     except ValidationError as error:
         sys.exit(in_words(error))
     except (CannotStart, DomainError) as error:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from app.findings import reason_of
 from app.pages import respond
 from app.translation import _
 from app.unions import steps_to
@@ -143,7 +144,7 @@ def problem_page(request: Request, error: DomainError, details: list[dict[str, s
 def readable(error: RequestValidationError) -> list[dict[str, str]]:
     """Pydantic's findings as field and sentence; what was sent is not repeated."""
     return [
-        {"field": ".".join(map(str, steps_to(found)[1:])) or str(found["loc"][0]), "reason": found["msg"]}
+        {"field": ".".join(map(str, steps_to(found)[1:])) or str(found["loc"][0]), "reason": reason_of(found)}
         for found in error.errors()
     ]
 

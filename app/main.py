@@ -14,7 +14,7 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations.routes import answers, conversing, trying, workspace, writing
+from app.annotations.routes import about_me, answers, conversing, inbox, reviewing, trying, workspace, writing
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -29,14 +29,16 @@ from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
 from app.projects import api as projects_api
-from app.projects.routes import care, projects, protocols, starting, versions
+from app.projects.routes import care, consent, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
+from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
 from app.tasks import routes as tasks
 from app.training import api as training_api
 from app.training import routes as training
+from app.translation import LANGUAGES, catalogue_of
 from app.version import RELEASE
 
 # Leaves, in story order: each chapter's pages (`routes.router`) and REST (`api.router`, below /api/v1).
@@ -54,6 +56,7 @@ PAGES: list[APIRouter] = [
     trying.router,
     projects.router,
     versions.router,
+    consent.router,
     protocols.router,
     care.router,
     media.router,
@@ -62,6 +65,10 @@ PAGES: list[APIRouter] = [
     completions.router,
     tasks.router,
     answers.router,
+    about_me.router,
+    inbox.router,
+    reviewing.router,
+    quality.router,
     datasets.router,
     training.router,
     evaluation.router,
@@ -86,6 +93,8 @@ API: list[APIRouter] = [
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     journal.set_up(get_settings().log_level)
+    for language in LANGUAGES:  # now, and not while the first reader of a language waits
+        catalogue_of(language)
     yield
     await database.dispose()
 

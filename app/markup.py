@@ -88,6 +88,31 @@ def render_source(text: str) -> str:
     return in_source(text)
 
 
+class Block(NamedTuple):
+    """A block of Markdown, or one entry of a list: its source, and the lines that it stands on (the end left out)."""
+
+    text: str
+    begin: int
+    end: int
+
+
+def blocks_of(text: str) -> list[Block]:
+    """What a text is made of, from top to bottom, for comparing two versions of it."""
+    lines = text.split("\n")
+    tokens = [token for token in _parser.parse(text, {"pictures": {}}) if token.map and token.nesting >= 0]
+    lists = {"bullet_list_open", "ordered_list_open"}
+    found: list[Block] = []
+    inside = 0  # up to this line the tokens are parts of a list
+    for token in tokens:
+        assert token.map is not None
+        begin, end = token.map
+        if token.level == 0 and token.type in lists:
+            inside = end
+        elif (token.level == 0 and begin >= inside) or (token.level == 1 and token.type == "list_item_open"):
+            found.append(Block("\n".join(lines[begin:end]).rstrip(), begin, end))
+    return found
+
+
 def _clean(rendered: str) -> str:
     return nh3.clean(
         rendered,

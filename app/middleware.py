@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import DomainError, Forbidden, TooLarge, is_rest, show
 from app.settings import Settings, get_settings
-from app.translation import LANGUAGES, Reader, _, asked_for, reader, reader_of
+from app.translation import LANGUAGES, Reader, _, reader, reader_asked_for, reader_of
 
 MEBIBYTE = 1 << 20
 LARGEST_FORM = 2 * MEBIBYTE
@@ -114,10 +114,11 @@ def reader_of_request(scope: Scope) -> Reader:
             accept = value
         elif name == b"cookie":
             cookie = value
-    chosen = LANGUAGE.search(cookie)
-    if chosen and not is_rest(scope) and chosen[1].decode() in LANGUAGES:
-        return reader_of(chosen[1].decode())
-    return reader_of(asked_for(accept[:1000].decode("latin-1")))
+    if b"hone_language=" in cookie and not is_rest(scope):
+        chosen = LANGUAGE.search(cookie)
+        if chosen and chosen[1].decode() in LANGUAGES:
+            return reader_of(chosen[1].decode())
+    return reader_asked_for(accept[:1000])
 
 
 def may_come_from(sent: dict[bytes, bytes], scheme: str, public: str | None) -> bool:

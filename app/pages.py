@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 import app.charts as charts
 from app import shortcuts, wording
 from app.assets import static
-from app.translation import LANGUAGES, _, ngettext, reader
+from app.translation import LANGUAGES, _, ngettext, reader, retold
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NOTICE = "hone_notice"
@@ -74,6 +74,12 @@ def _translate_marked(_context: Context, sentence: str) -> str:
     return _(str(sentence))
 
 
+@pass_context
+def _retell(_context: Context, sentence: object) -> str:
+    """A sentence that was stored, in the reader's language."""
+    return retold(str(sentence))
+
+
 def build_environment() -> Environment:
     """Autoescape everywhere, names that are not there are errors, and macros at hand in every block as `ui`."""
     env = Environment(
@@ -96,6 +102,7 @@ def build_environment() -> Environment:
         "duration": wording.duration,
         "bytes": wording.byte_size,
         "translated": _translate_marked,
+        "retold": _retell,
         "attributes": attributes,
         "pressed": shortcuts.pressed,
     }

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from app import children, embedded, extras, logfiles
 from app.children import Crew, Part, keep, say, spawn
 from app.settings import Settings, address_of, get_settings, in_words
-from app.translation import _
+from app.translation import _, language_of, reader, reader_of
 from app.unprivileged import CannotStart, in_sentences
 from app.welcome import errand, welcome
 
@@ -231,6 +231,7 @@ async def _trim_logs(crew: Crew) -> None:
 
 
 def main() -> None:
+    reader.set(reader_of(language_of(os.environ)))
     parser = argparse.ArgumentParser(prog="hone up", description=_("Start Hone on this machine; Ctrl-C stops it."))
     parser.add_argument("--install", action="store_true", help=_("install torch in the background when it is missing"))
     try:

@@ -12,12 +12,13 @@ from app.loop import tables as loop
 from app.media import tables as media
 from app.projects import tables as projects
 from app.prompts import tables as prompts
+from app.quality import tables as quality
 from app.tasks import tables as tasks
 from app.training import tables as training
 
 # named, so that whoever imports this module knows every table
 CHAPTERS = (
-    *(accounts, events, projects, media, prompts, checkpoints, completions, tasks, annotations),
+    *(accounts, events, projects, media, prompts, checkpoints, completions, tasks, annotations, quality),
     *(datasets, training, evaluation, loop),
 )
 

@@ -6,23 +6,28 @@ again. Catalogues are the `.po` files below locale/, read when the first reader 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from babel import Locale
 from babel.messages import mofile, pofile
 
+P = ParamSpec("P")
+T = TypeVar("T")
 FOLDER = Path(__file__).resolve().parent.parent / "locale"
 SOURCE = "en"
 # each in its own words: whoever looks for their language reads that one
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 ASKED = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*(0(?:\.\d*)?|1(?:\.0*)?)\s*)?")
+
+HOLE = re.compile(r"\{(\w+)(?:[:!][^}]*)?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,61 @@ def catalogue_of(language: str) -> Catalogue:
     return Catalogue(language, Locale.parse(language).text_direction, sentences, told.ngettext)
 
 
+def retold(sentence: str) -> str:
+    """A sentence that was stored in English, with its values in it, in the reader's language: known by its pattern."""
+    language = reader.get().catalogue.language
+    if language == SOURCE or (whole := _(sentence)) != sentence:
+        return sentence if language == SOURCE else whole
+    for pattern, told in patterns_of(language):
+        found = pattern.fullmatch(sentence)
+        if found:
+            return told.format(**{name: retold(value) for name, value in found.groupdict().items()})
+    return sentence
+
+
+@cache
+def patterns_of(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """What sentences with `{values}` look like when they are filled in, those that say most in their own words first;
+    and what they are in the other language. Sentences of hardly any words of their own would match everything."""
+    patterns = []
+    for english, told in catalogue_of(language).sentences.items():
+        own = HOLE.sub("", english)
+        names = HOLE.findall(english)
+        if names and len(own) >= 8 and len(names) == len(set(names)):
+            shape = "(.+?)".join(re.escape(part) for part in HOLE.split(english)[::2])
+            for name in names:
+                shape = shape.replace("(.+?)", f"(?P<{name}>.+)", 1)
+            patterns.append((len(own), re.compile(shape, re.DOTALL), HOLE.sub(r"{\1}", told)))
+    return [(pattern, told) for _own, pattern, told in sorted(patterns, key=lambda one: -one[0])]
+
+
+def stored_in_english(act: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """For actions that keep sentences others will read later: `retold` says them in each reader's language."""
+
+    @wraps(act)
+    async def in_english(*args: P.args, **kwargs: P.kwargs) -> T:
+        with reading(SOURCE):
+            return await act(*args, **kwargs)
+
+    return in_english
+
+
+def language_of(environment: Mapping[str, str]) -> str:
+    """The language of whoever sits at a terminal, as gettext finds it: LC_ALL, LC_MESSAGES, LANG."""
+    named = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), SOURCE)
+    return named.partition(".")[0].replace("_", "-")
+
+
 def po_file(language: str) -> Path:
     return FOLDER / language / "LC_MESSAGES" / "hone.po"
 
 
 @lru_cache(1024)
+def reader_asked_for(accept: bytes) -> Reader:
+    """Who reads, as far as an Accept-Language says."""
+    return reader_of(asked_for(accept.decode("latin-1")))
+
+
 def asked_for(accept: str) -> str:
     """The language that a browser's Accept-Language likes best among those we speak; English when it names none."""
     liked: dict[str, float] = {}

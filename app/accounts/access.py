@@ -40,6 +40,7 @@ class Person:
     zone: str
     locale: str
     preferences: dict[str, Any]
+    unread: int = 0  # letters in the inbox; counting ends at a hundred
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Access:
     """What the caller may do here. project_id is None on routes that belong to no project.
 
     Ask `may`, never `person.is_admin`: a token may carry less than its owner. only_project: the one project (inside
-    id) that the caller's token opens, for lists over several projects; None: all of the person's.
+    id) that the caller's token opens, for lists over several projects; None: all of the person's. consent_wanted:
+    version of the project's consent text; None: it asks for none. guidelines_read: version they said they have read.
     """
 
     person: Person
@@ -60,12 +62,20 @@ class Access:
     lanes: tuple[int, ...] = (0,)
     daily_limit: int | None = None
     paused: bool = False
+    consent_wanted: int | None = None
+    consent_given: int | None = None
+    guidelines_read: int | None = None
     token_id: int | None = None
     sign_in_id: int | None = None
     only_project: int | None = None
 
     def may(self, permission: Permission | str) -> bool:
         return Permission(permission) in self.permissions
+
+    @property
+    def lacks_consent(self) -> bool:
+        """Whether the project's consent text, or its newest version, is still to be agreed to."""
+        return self.consent_wanted is not None and self.consent_given != self.consent_wanted
 
     def of_project(self) -> int:
         """The project's inside id, on routes that have one."""
@@ -116,7 +126,9 @@ def introduce(request: Request, access: Access) -> None:
 
 def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
     """The caller's access, or NotFound when the project is absent or not for these eyes."""
-    person = Person(row.id, row.public_id, row.name, row.email, row.is_admin, row.zone, row.locale, row.preferences)
+    person = Person(
+        row.id, row.public_id, row.name, row.email, row.is_admin, row.zone, row.locale, row.preferences, row.unread
+    )
     came_by = {
         "token_id": row.entry_id if entry is Entry.token else None,
         "sign_in_id": row.entry_id if entry is Entry.sign_in else None,
@@ -140,6 +152,9 @@ def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
         lanes=tuple(row.lanes or (0,)),
         daily_limit=row.daily_limit,
         paused=row.paused_at is not None,
+        consent_wanted=row.consent_wanted,
+        consent_given=row.consent_version,
+        guidelines_read=row.guidelines_read,
         **came_by,
     )
 

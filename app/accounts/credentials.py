@@ -18,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    literal_column,
     null,
     select,
     table,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import OF_INSTALLATION, ROLE_PERMISSIONS, Permission, Role
-from app.accounts.tables import ApiToken, Membership, SignIn, User
+from app.accounts.tables import ApiToken, InboxItem, Membership, SignIn, User
 from app.direct import Direct
 from app.errors import NotFound, SignInNeeded
 from app.settings import get_settings
@@ -79,14 +80,16 @@ def hashed(token: str) -> bytes:
 # Light stand-ins for tables of later chapters, and our own as Core: a person is looked up on every request.
 USERS, MEMBERSHIPS = cast(Table, User.__table__), cast(Table, Membership.__table__)
 SIGN_INS, TOKENS = cast(Table, SignIn.__table__), cast(Table, ApiToken.__table__)
-PROJECTS = table("projects", column("id"), column("public_id", Uuid))
+INBOX = cast(Table, InboxItem.__table__)
+PROJECTS = table("projects", column("id"), column("public_id", Uuid), column("consent_version"))
+MOST_UNREAD = 100  # further letters are not counted: the count rides on every request
 STALE = text("interval '5 minutes'")
 KNOWN = frozenset(permission.value for permission in Permission)
 
 
 def find_project(name: str) -> Any:
-    """A subquery for the project behind the path parameter `name`: its inside and outside id."""
-    found = select(PROJECTS.c.id, PROJECTS.c.public_id)
+    """A subquery for the project behind the path parameter `name`: its ids, and the consent that it asks for."""
+    found = select(PROJECTS.c.id, PROJECTS.c.public_id, PROJECTS.c.consent_version)
     asked = bindparam("outside", type_=Uuid)
     if name == "project":
         return found.where(PROJECTS.c.public_id == asked).subquery("project")
@@ -114,27 +117,36 @@ def directly(kind: Entry, leads_by: str | None) -> Direct:
 
 
 def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
-    """One row: the person, what let them in, the project asked about and their place in it.
+    """One row: the person and their unread letters, what let them in, the project asked about and their place in it.
 
     Binds `credential` (its hash) and `outside`.
     """
     entries, brought, counts = entry_of(kind)
     user = [USERS.c[name] for name in ("id", "public_id", "name", "email", "is_admin", "zone", "locale", "preferences")]
     is_stale = func.coalesce(entries.c.seen_at < func.now() - STALE, true())
+    letters = select(INBOX.c.id).where(INBOX.c.user_id == USERS.c.id, INBOX.c.read_at.is_(None)).correlate(USERS)
+    unread = select(func.count()).select_from(letters.limit(literal_column(str(MOST_UNREAD))).subquery("letters"))
     asked = (
-        select(*user, entries.c.id.label("entry_id"), is_stale.label("is_stale"), *brought)
+        select(
+            *user,
+            unread.scalar_subquery().label("unread"),
+            entries.c.id.label("entry_id"),
+            is_stale.label("is_stale"),
+            *brought,
+        )
         .join(entries, entries.c.user_id == USERS.c.id)
         .where(entries.c.token_hash == bindparam("credential"), counts, USERS.c.disabled_at.is_(None))
     )
     if leads_by is None:
         return asked
     project = find_project(leads_by)
-    names = ("role", "cohort", "lanes", "daily_limit", "paused_at")
+    names = ("role", "cohort", "lanes", "daily_limit", "paused_at", "consent_version", "guidelines_read")
     place = [
         MEMBERSHIPS.c.id.label("membership_id"),
         *(MEMBERSHIPS.c[name] for name in names),
         project.c.id.label("project_id"),
         project.c.public_id.label("project"),
+        project.c.consent_version.label("consent_wanted"),
     ]
     member = and_(MEMBERSHIPS.c.user_id == USERS.c.id, MEMBERSHIPS.c.project_id == project.c.id)
     return asked.add_columns(*place).outerjoin(project, true()).outerjoin(MEMBERSHIPS, member)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.accounts.permissions import Permission
-from app.accounts.tables import ApiToken, Link, LinkKind, Membership, SignIn, User
+from app.accounts.tables import ApiToken, InboxItem, Link, LinkKind, Membership, SignIn, User
 
 PROJECTS = table("projects", column("id"), column("public_id"), column("name"))  # a later chapter's: by name
 
@@ -76,6 +76,12 @@ async def own_tokens(session: AsyncSession, user_id: int) -> list[Any]:
         .where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
     )
     return list(await session.execute(found.order_by(ApiToken.id.desc()).limit(200)))
+
+
+def letters_to(person_id: int) -> Select[Any]:
+    """A person's letters, with the outside id and the name of the project each is about."""
+    found: Select[Any] = select(InboxItem, PROJECTS.c.public_id, PROJECTS.c.name)
+    return found.join(PROJECTS, PROJECTS.c.id == InboxItem.project_id).where(InboxItem.user_id == person_id)
 
 
 def members(access: Access) -> Select[Any]:

@@ -101,6 +101,9 @@ class ApiToken(Base):
 class Membership(Base):
     """A person's place in a project. lanes: classes of slots they may take (0 = everyone's), few by design.
 
+    consent_version: of the project's consent text that they agreed to last, at consent_at. guidelines_read: version of
+    the guidelines that they said they have read; empty: none yet.
+
     pseudonym: the only name that exports and engineers see; it does not join across projects.
     care: categories of sensitive prompts that they opted into, a set as `projects.care` has them.
     """
@@ -123,6 +126,36 @@ class Membership(Base):
     created_at: Mapped[datetime] = now()
     paused_at: Mapped[datetime | None]
     consent_at: Mapped[datetime | None]
+    consent_version: Mapped[int | None]
+    guidelines_read: Mapped[int | None]
+
+
+class Letter(StrEnum):
+    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project."""
+
+    returned = "returned"
+    replied = "replied"
+    changed = "changed"
+    asked = "asked"
+    guidelines = "guidelines"
+
+
+class InboxItem(Base):
+    """One letter to one person. subject: outside id of the answer it is about, or a version of the guidelines."""
+
+    __tablename__ = "inbox_items"
+    __table_args__ = (
+        Index(None, "user_id", "id"),
+        Index("ix_inbox_items_unread", "user_id", postgresql_where=text("read_at IS NULL")),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
+    kind: Mapped[Letter] = mapped_column(word(Letter))
+    subject: Mapped[str]
+    at: Mapped[datetime] = now()
+    read_at: Mapped[datetime | None]
 
 
 class Attempt(Base):

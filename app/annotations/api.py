@@ -24,7 +24,7 @@ from app.annotations.actions import (
 from app.annotations.conversations import ShownConversation, conversation_shown
 from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason, Spoken
 from app.annotations.kinds import Body, read_kept
-from app.annotations.queries import everybodys, streamed
+from app.annotations.queries import about_raters, everybodys, streamed
 from app.annotations.tables import Annotation, AnnotationState
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session, snapshot
@@ -36,6 +36,7 @@ Annotator = Annotated[Access, may(Permission.annotate)]
 Reader = Annotated[Access, may(Permission.annotation_read)]
 TurnNumber = Annotated[int, Path(ge=1, le=1000)]
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
+Manager = Annotated[Access, may(Permission.member_manage)]
 
 
 class SavedView(BaseModel):
@@ -72,6 +73,16 @@ class AnnotationView(BaseModel):
     active_seconds: float | None
     shown_at: datetime | None
     submitted_at: datetime
+
+
+class AboutRater(BaseModel):
+    """What one person told about themselves, apart from what they answered. rater: the pseudonym of their answers.
+    told: by the question's key; what they skipped is not there. form: version of the form they saw."""
+
+    rater: str
+    form: int
+    told: dict[str, Any]
+    saved_at: datetime
 
 
 class AnnotationPage(BaseModel):
@@ -228,6 +239,16 @@ async def list_annotations(
         session, everybodys(access.of_project()), Annotation.id, cursor=cursor, limit=limit, newest_first=False
     )
     return AnnotationPage(annotations=[view(row) for row in page.rows], next=page.next)
+
+
+@router.get("/projects/{project}/about-raters")
+async def list_about_raters(project: UUID, access: Manager, session: Session) -> list[AboutRater]:
+    """What people told about themselves, of those who did and have not deleted it: at most 10,000 rows."""
+    rows = await about_raters(session, access.of_project())
+    return [
+        AboutRater(rater=rater, form=one.form_version, told=one.body.get("task", {}), saved_at=one.saved_at)
+        for one, rater in rows
+    ]
 
 
 @router.get("/projects/{project}/annotations.jsonl", response_class=StreamingResponse)

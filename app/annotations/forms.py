@@ -1,5 +1,6 @@
 """What may come in about an answer: from programs, from the browser's form, and drafts of either."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -142,6 +143,37 @@ BESIDE = ("kind", "key", "version", "over", "seen", "active")
 
 class Reason(Form):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(without_nul)]
+
+
+class RemarkForm(Form):
+    """What is said about an answer afterwards, with its line breaks."""
+
+    text: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000), AfterValidator(without_nul)
+    ]
+
+
+def blank_is_none(value: Any) -> Any:
+    """A browser sends a field that was left empty as an empty text."""
+    return None if value == "" else value
+
+
+class Search(Form):
+    """What is looked for among one's own answers. q: words that all occur in it: in the prompt, in the answers that
+    were judged, in what one wrote, in remarks. since, until: local days. returned: only those that ever were."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(without_nul)] = ""
+    kind: Annotated[str | None, BeforeValidator(blank_is_none)] = None
+    since: Annotated[date | None, BeforeValidator(blank_is_none)] = None
+    until: Annotated[date | None, BeforeValidator(blank_is_none)] = None
+    returned: bool = False
+    cursor: Annotated[str | None, Field(max_length=500)] = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything is looked for at all."""
+        return bool(self.q or self.kind or self.since or self.until or self.returned)
 
 
 class SkipForm(Form):

@@ -6,26 +6,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, false, func, select, true, union_all
+from sqlalchemy import Row, Select, cast, false, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
-from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft
-from app.checkpoints.tables import Checkpoint
-from app.completions.blinding import blinded
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft, OwnAccount
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
 from app.projects.protocols import ProtocolBody
-from app.projects.tables import Guidelines, Project, Protocol
-from app.prompts.rules import text_of
+from app.projects.tables import Batch, BatchState, Guidelines, Project, ProjectState, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
-from app.tasks.tables import Slot, Task, TaskCompletion
+from app.tasks.tables import Skip, Slot, SlotState, Task, TaskCompletion
 
 
 async def on_screen(
@@ -35,8 +33,7 @@ async def on_screen(
     sides: Sequence[int],
     completions: Sequence[tuple[int, str, bool]],
 ) -> list[OnScreen]:
-    """Completions in the order of the screen. completions: id, html and whether it stopped at the length limit, in the
-    task's own order."""
+    """Completions in the order of the screen. completions: in the task's own order; id, html, is it cut off at a limit."""
     secret = key_for("handles")
     ids = [completion for completion, _html, _cut_off in completions]
     texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
@@ -45,39 +42,6 @@ async def on_screen(
         completion, html, cut_off = completions[number]
         shown.append(OnScreen(letter, handle_of(secret, slot_id, completion), html, texts[number], cut_off))
     return shown
-
-
-async def sources_shown(
-    session: AsyncSession, project_id: int, person_id: int, task: UUID
-) -> tuple[list[str], list[str]]:
-    """The turns of the prompt and the answers of a task that was shown to this person, as they were written but for
-    names that answers introduce themselves by; answers in the order of the screen.
-
-    :raises NotFound: there is no such task, or it was never shown to this person.
-    """
-    here = select(Task.id, Prompt.messages).join(Prompt, Prompt.id == Task.prompt_id)
-    found = (await session.execute(here.where(Task.project_id == project_id, Task.public_id == task))).one_or_none()
-    if found is None:
-        raise NotFound
-    shown = [
-        select(of.sides).where(of.task_id == found.id, of.annotator_id == person_id, of.sides.is_not(None))
-        for of in (Slot, Annotation)
-    ]
-    sides = await session.scalar(union_all(*shown).limit(1))
-    if sides is None:
-        raise NotFound
-    asked = (
-        select(Completion.parts, Completion.author, Checkpoint)
-        .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
-        .outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
-        .where(TaskCompletion.task_id == found.id)
-        .order_by(TaskCompletion.number)
-    )
-    texts = [
-        blinded(text_of(parts), [author, *(checkpoint.names if checkpoint else ())])
-        for parts, author, checkpoint in await session.execute(asked)
-    ]
-    return [text_of(message["parts"]) for message in found.messages], [texts[number] for number in sides]
 
 
 @dataclass(frozen=True)
@@ -104,6 +68,11 @@ class MyAnswer:
 
 def my_answers(project_id: int, person_id: int) -> Select[Any]:
     """One's own answers with all that is needed to show them again; order and page are the caller's."""
+    return shown_answers(project_id).where(Annotation.annotator_id == person_id)
+
+
+def shown_answers(project_id: int) -> Select[Any]:
+    """Anybody's answers as `mine` shows them: for a page that asks whose they are."""
     is_cut_off = func.coalesce(Completion.finish_reason == "length", false())
     what = (
         select(
@@ -128,7 +97,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
             what.c.ids,
             what.c.htmls,
             what.c.cut,
-            (age <= Project.edit_minutes).label("is_open"),
+            ((age <= Project.edit_minutes) | Annotation.returned_at.is_not(None)).label("is_open"),
             EditDraft,
         )
         .join(Task, Task.id == Annotation.task_id)
@@ -136,7 +105,7 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
         .join(Project, Project.id == Annotation.project_id)
         .join(what, true())  # a task may show no completion
         .outerjoin(EditDraft, EditDraft.annotation_id == Annotation.id)
-        .where(Annotation.project_id == project_id, Annotation.annotator_id == person_id)
+        .where(Annotation.project_id == project_id)
     )
 
 
@@ -157,6 +126,18 @@ async def my_last_answer(
 async def my_answer(session: AsyncSession, project_id: int, person_id: int, annotation: UUID) -> MyAnswer:
     """:raises NotFound: no such answer of this person."""
     asked = my_answers(project_id, person_id).where(Annotation.public_id == annotation)
+    row = (await session.execute(asked)).one_or_none()
+    if row is None:
+        raise NotFound
+    return await mine(session, *row)
+
+
+async def one_answer(session: AsyncSession, project_id: int, annotation: UUID) -> MyAnswer:
+    """Anybody's answer, for reviewers.
+
+    :raises NotFound: no such answer in this project.
+    """
+    asked = shown_answers(project_id).where(Annotation.public_id == annotation)
     row = (await session.execute(asked)).one_or_none()
     if row is None:
         raise NotFound
@@ -205,11 +186,58 @@ async def my_answer_to(session: AsyncSession, project_id: int, person_id: int, t
     return None if row is None else await mine(session, *row)
 
 
+async def pseudonym_of(session: AsyncSession, project_id: int, person_id: int) -> str | None:
+    """The name that others know somebody by in this project."""
+    asked = select(Membership.pseudonym).where(Membership.project_id == project_id, Membership.user_id == person_id)
+    return await session.scalar(asked)
+
+
 async def versions_of(session: AsyncSession, annotation: Annotation) -> list[tuple[int, dict[str, Any], datetime]]:
     """Versions that edits replaced, oldest first: number, body, when it was replaced."""
     asked = select(AnnotationVersion).where(AnnotationVersion.annotation_id == annotation.id)
     found = await session.scalars(asked.order_by(AnnotationVersion.version))
     return [(one.version, one.body, one.at) for one in found]
+
+
+async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
+    """Open projects of this person in which a task waits for them: outside id and name.
+
+    What the hand-out looks at, without its order: a free slot of a lane of theirs, in a round that asks, of a task that
+    they have neither answered nor passed by.
+    """
+    theirs = aliased(Slot)
+    answered = select(theirs.id).where(theirs.task_id == Slot.task_id, theirs.annotator_id == person_id)
+    passed = select(Skip.task_id).where(Skip.task_id == Slot.task_id, Skip.annotator_id == person_id)
+    asks = select(Task.id).join(Batch, Batch.id == Task.batch_id)
+    asks = asks.where(Task.id == Slot.task_id, Batch.state.in_([state for state in BatchState if state.asks]))
+    free = select(Slot.id).where(
+        Slot.project_id == Project.id,
+        Slot.lane == func.any(Membership.lanes),
+        Slot.state == literal_column(str(int(SlotState.free))),
+        ~answered.exists(),
+        ~passed.exists(),
+        asks.exists(),
+    )
+    roles = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
+    found = (
+        select(Project.public_id, Project.name)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.user_id == person_id, Membership.role.in_(roles), Membership.paused_at.is_(None))
+        .where(Project.state == ProjectState.open, free.exists())
+        .order_by(Project.name, Project.id)
+    )
+    return list(await session.execute(found))
+
+
+async def about_raters(session: AsyncSession, project_id: int) -> list[Any]:
+    """What people told about themselves, with their pseudonyms, in the order of these."""
+    asked = (
+        select(OwnAccount, Membership.pseudonym)
+        .join(Membership, (Membership.user_id == OwnAccount.user_id) & (Membership.project_id == OwnAccount.project_id))
+        .where(OwnAccount.project_id == project_id)
+        .order_by(Membership.pseudonym)
+    )
+    return list(await session.execute(asked.limit(10_000)))
 
 
 async def arriving(session: AsyncSession, project_id: int) -> int:

@@ -1,5 +1,6 @@
-"""Arithmetic on single answers, and on the turns of a conversation."""
+"""Arithmetic on single answers, on the turns of a conversation, and on what people wait for."""
 
+import math
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
@@ -19,6 +20,14 @@ def active_of(measured: float | None, seconds: float) -> float | None:
 def is_fast(seconds: float, characters: int) -> bool:
     """Whether an answer came quicker than its texts can be read. seconds: active ones where they were measured."""
     return seconds < min(LONGEST, max(SHORTEST, characters / FASTEST_READER))
+
+
+def minutes_left(coming: int, made: int, minutes: float) -> int | None:
+    """About how many minutes until all that is coming is there, if it goes on as it did: `made` in the last `minutes`.
+
+    None: nothing was made, so nobody knows.
+    """
+    return None if made <= 0 or minutes <= 0 else max(1, math.ceil(coming * minutes / made))
 
 
 def messages_of(system: str, exchanges: Iterable[tuple[str, str | None]]) -> list[dict[str, Any]]:

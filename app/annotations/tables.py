@@ -27,7 +27,8 @@ class Annotation(Base):
 
     idempotency_key was made when the task was shown; body_hash is of the first version that came with it.
     fast: chosen quicker than the texts can be read; taken, but marked. active_seconds: that the person was at it, as
-    their page measured, never more than it was on the screen; None where nothing was measured.
+    their page measured, never more than it was on the screen; None where nothing was measured. returned_at: a reviewer
+    gave it back, and its author has neither changed it nor answered yet.
     """
 
     __tablename__ = "annotations"
@@ -42,6 +43,7 @@ class Annotation(Base):
         CheckConstraint("state != 'live' OR slot_id IS NOT NULL", name="live_in_a_slot"),
         Index(None, "project_id", "annotator_id", "id"),
         Index(None, "task_id"),
+        Index("ix_annotations_returned", "annotator_id", postgresql_where=text("returned_at IS NOT NULL")),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -64,6 +66,7 @@ class Annotation(Base):
     active_seconds: Mapped[float | None]
     shown_at: Mapped[datetime | None]
     submitted_at: Mapped[datetime] = now()
+    returned_at: Mapped[datetime | None]
 
 
 class AnnotationVersion(Base):
@@ -89,6 +92,51 @@ class Draft(Base):
     project_id: Mapped[int]
     rev: Mapped[int]
     body: Mapped[dict[str, Any]]
+    saved_at: Mapped[datetime] = now()
+
+
+class RemarkKind(StrEnum):
+    """returned: a reviewer gave the answer back. changed: its author changed it then, which says enough.
+    said: anything else that is said about it, by its author or by a reviewer."""
+
+    returned = "returned"
+    changed = "changed"
+    said = "said"
+
+
+class Remark(Base):
+    """One line of the talk about an answer between its author and reviewers. version: of the answer at that time."""
+
+    __tablename__ = "remarks"
+    __table_args__ = (
+        of_project("annotations", "annotation_id", ondelete="CASCADE"),
+        Index(None, "annotation_id", "id"),
+        Index(None, "by_id", "id"),
+    )
+    id: Mapped[int] = key()
+    project_id: Mapped[int]
+    annotation_id: Mapped[int]
+    by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[RemarkKind] = mapped_column(word(RemarkKind))
+    version: Mapped[int]
+    text: Mapped[str]
+    at: Mapped[datetime] = now()
+
+
+class OwnAccount(Base):
+    """What a person told a project about themselves, apart from every answer: theirs to see, change and delete.
+
+    body: of a questions judgement (`KeptQuestions`). consented_at: when they agreed to its being kept.
+    """
+
+    __tablename__ = "own_accounts"
+    __table_args__ = (UniqueConstraint("project_id", "user_id"),)
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    form_version: Mapped[int]
+    body: Mapped[dict[str, Any]]
+    consented_at: Mapped[datetime] = now()
     saved_at: Mapped[datetime] = now()
 
 

@@ -100,6 +100,16 @@ async def count_completions(session: AsyncSession, project_id: int) -> Counts:
     return Counts(*(await session.execute(asked)).one())
 
 
+async def made_lately(session: AsyncSession, project_id: int, minutes: float, *, most: int = 1000) -> int:
+    """How many completions were made for a project in the last minutes; counted among its `most` newest."""
+    newest = select(Completion.created_at).where(
+        Completion.project_id == project_id, Completion.generation_id.is_not(None)
+    )
+    newest_of = newest.order_by(Completion.id.desc()).limit(most).subquery()
+    recent = newest_of.c.created_at > func.now() - func.make_interval(0, 0, 0, 0, 0, minutes)
+    return await session.scalar(select(func.count()).where(recent)) or 0
+
+
 async def count_by_checkpoint(session: AsyncSession, project_id: int) -> dict[int, int]:
     """How many of the project's completions each checkpoint (inside id) made."""
     asked = select(Completion.checkpoint_id, func.count()).where(

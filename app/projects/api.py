@@ -13,15 +13,24 @@ from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.database import Session
 from app.errors import Invalid
-from app.projects.actions import change_guidelines, change_protocol, create_project, edit_care, edit_project
+from app.projects.actions import (
+    agree,
+    change_consent,
+    change_guidelines,
+    change_protocol,
+    create_project,
+    edit_care,
+    edit_project,
+)
 from app.projects.care import CareEdit, categories_of, members_of, offered
-from app.projects.forms import GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
+from app.projects.forms import ConsentGiven, GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.queries import (
     Progress,
     default_batch,
     get_project,
     my_projects,
+    newest_consent,
     newest_guidelines,
     newest_protocol,
     progress_of,
@@ -55,6 +64,15 @@ class ProtocolView(BaseModel):
 class GuidelinesView(BaseModel):
     version: int
     markdown: str
+
+
+class ConsentView(BaseModel):
+    """The text to agree to before the next task. version and markdown empty: none is asked for. given: the version that
+    you agreed to last."""
+
+    version: int | None
+    markdown: str
+    given: int | None
 
 
 class ProgressView(BaseModel):
@@ -214,3 +232,30 @@ async def put_guidelines(project: UUID, form: GuidelinesEdit, access: Editor, se
     """A new version of the guidelines, in Markdown."""
     changed = await change_guidelines(session, access.of_project(), form.markdown, access.person.id, form.version)
     return GuidelinesView(version=changed.version, markdown=changed.markdown)
+
+
+@router.put("/projects/{project}/consent")
+async def put_consent(project: UUID, form: GuidelinesEdit, access: Editor, session: Session) -> ConsentView:
+    """A new version of the consent text, in Markdown; an empty one asks for nothing. version: 0 where there is none."""
+    text = await change_consent(session, access.of_project(), form.markdown, access.person.id, form.version)
+    asks = text is not None and bool(text.markdown.strip())
+    return ConsentView(
+        version=text.version if text and asks else None,
+        markdown=text.markdown if text else "",
+        given=access.consent_given,
+    )
+
+
+@router.get("/projects/{project}/consent")
+async def read_consent(project: UUID, access: Annotator, session: Session) -> ConsentView:
+    """What this project asks you to agree to before your next task."""
+    text = await newest_consent(session, access.of_project())
+    return ConsentView(
+        version=access.consent_wanted, markdown=text.markdown if text else "", given=access.consent_given
+    )
+
+
+@router.post("/projects/{project}/consent", status_code=204)
+async def give_consent(project: UUID, form: ConsentGiven, access: Annotator, session: Session) -> None:
+    """Agree to this version of the text. 409 when there is a newer one to read."""
+    await agree(session, access, form.version)

@@ -61,6 +61,11 @@ FIRST = (
 )
 
 
+def first_ones() -> list[Category]:
+    """Categories to begin with, in the words of whoever begins."""
+    return [one.model_copy(update={"name": _(one.name), "about": _(one.about)}) for one in FIRST]
+
+
 def categories_of(stored: Iterable[dict[str, Any]]) -> list[Category]:
     """A project's categories as they are stored, in the order of their bits, retired ones among them."""
     return [Category.model_validate(one) for one in stored]

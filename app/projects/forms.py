@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.findings import reason_of
 from app.projects.presets import PRESETS
 from app.projects.protocols import ComparisonProtocol, ProtocolBody
 from app.projects.rules import Shares, checked_zone
@@ -133,7 +134,7 @@ def named(place: Sequence[int | str]) -> str:
 
 def reason(found: Any) -> str:
     """What is wrong, as a sentence without pydantic's preamble."""
-    said = str(found["msg"]).removeprefix("Value error, ")
+    said = reason_of(found)
     return said[:1].upper() + said[1:]
 
 
@@ -142,6 +143,12 @@ class GuidelinesEdit(Form):
 
     version: int
     markdown: Markdown
+
+
+class ConsentGiven(Form):
+    """version: of the text that was read."""
+
+    version: int
 
 
 class ProtocolEdit(Form):

@@ -12,8 +12,9 @@ from app.accounts.access import Access
 from app.accounts.permissions import Permission, Role
 from app.accounts.tables import Membership
 from app.errors import NotFound
+from app.projects.changes import changes
 from app.projects.protocols import ProtocolBody, protocol_of
-from app.projects.tables import Batch, Guidelines, Project, ProjectState, Protocol
+from app.projects.tables import AboutYou, Batch, ConsentText, Guidelines, Project, ProjectState, Protocol
 
 # Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
 SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"))
@@ -134,6 +135,39 @@ async def newest_guidelines(session: AsyncSession, project_id: int) -> Guideline
     """The guidelines that new tasks are shown with."""
     asked = select(Guidelines).where(Guidelines.project_id == project_id).order_by(Guidelines.version.desc()).limit(1)
     return (await session.scalars(asked)).one()
+
+
+async def guidelines_of(session: AsyncSession, project_id: int, version: int) -> Guidelines | None:
+    """The project's guidelines of this version."""
+    asked = select(Guidelines).where(Guidelines.project_id == project_id, Guidelines.version == version)
+    return (await session.scalars(asked)).one_or_none()
+
+
+async def guidelines_shown(session: AsyncSession, access: Access, version: int, html: str) -> dict[str, Any]:
+    """Guidelines as a panel shows them: whether they are new to this person, and what changed since those they read.
+
+    pieces: empty where there is nothing to compare them with.
+    """
+    read = access.guidelines_read
+    is_new = bool(html) and (read or 0) < version
+    shown: dict[str, Any] = {"version": version, "html": html, "pieces": (), "is_new": is_new}
+    if is_new and read is not None:
+        old = await guidelines_of(session, access.of_project(), read)
+        new = await guidelines_of(session, access.of_project(), version)
+        shown["pieces"] = changes(old.markdown, new.markdown) if old and new else ()
+    return shown
+
+
+async def newest_consent(session: AsyncSession, project_id: int) -> ConsentText | None:
+    """The newest consent text, which may be empty; None: there never was one."""
+    asked = select(ConsentText).where(ConsentText.project_id == project_id).order_by(ConsentText.version.desc())
+    return (await session.scalars(asked.limit(1))).one_or_none()
+
+
+async def newest_about_you(session: AsyncSession, project_id: int) -> AboutYou | None:
+    """The newest form about people themselves; None: there never was one."""
+    asked = select(AboutYou).where(AboutYou.project_id == project_id).order_by(AboutYou.version.desc())
+    return (await session.scalars(asked.limit(1))).one_or_none()
 
 
 async def default_batch(session: AsyncSession, project_id: int) -> Batch:

@@ -1,6 +1,6 @@
 """What a project fixes beside its protocol: which answers face which, how prompts are split, where a day begins."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from hashlib import sha256
 from typing import Any, Literal, Self
@@ -146,3 +146,14 @@ def checked_zone(zone: str) -> str:
 def local_day(now: datetime, zone: str) -> date:
     """The day it is in `zone` at the instant `now`: where daily limits begin anew."""
     return now.astimezone(ZoneInfo(zone)).date()
+
+
+def day_begins(day: date, zone: str) -> datetime:
+    """The first instant of a local day, in UTC; where midnight is skipped by a change of clocks, the first after it."""
+    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
+
+
+def last_days(now: datetime, zone: str, count: int) -> list[date]:
+    """`count` local days up to today, the newest first."""
+    today = local_day(now, zone)
+    return [today - timedelta(days=back) for back in range(count)]

@@ -26,6 +26,7 @@ class Project(Base):
 
     low_water: when fewer tasks than this are free, more completions are asked for.
     generation_limit: completions that may be asked for automatically, in all. split: `rules.Shares` of new prompts.
+    consent_version: of the consent text that people agree to before their first task; empty: none is asked for.
     care: categories of sensitive prompts (`care.Category`), a category's place is its bit; care_sets: the sets of them
     that its prompts carry. help: where people find help, in Markdown; help_html is rendered once, when stored.
     """
@@ -50,6 +51,7 @@ class Project(Base):
     split: Mapped[dict[str, Any]] = mapped_column(
         server_default=DEFAULT_SPLIT, default=lambda: json.loads(DEFAULT_SPLIT)
     )
+    consent_version: Mapped[int | None]
     care: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
     care_sets: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}", default=list)
     help: Mapped[str] = mapped_column(server_default="", default="")
@@ -82,6 +84,34 @@ class Guidelines(Base):
     version: Mapped[int]
     markdown: Mapped[str]
     html: Mapped[str]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+
+
+class ConsentText(Base):
+    """What people agree to before their first task, in Markdown, by version; html is rendered once, when stored."""
+
+    __tablename__ = "consent_texts"
+    __table_args__ = (UniqueConstraint("project_id", "version"),)
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    markdown: Mapped[str]
+    html: Mapped[str]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+
+
+class AboutYou(Base):
+    """The form about people themselves that a project may offer, by version. body: a questions protocol, all of it
+    about the task as a whole and nothing required; empty: the form was taken away."""
+
+    __tablename__ = "about_you_forms"
+    __table_args__ = (UniqueConstraint("project_id", "version"),)
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    body: Mapped[dict[str, Any] | None]
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
 

@@ -73,6 +73,32 @@ def _kept_of(session: AsyncSession) -> dict[tuple[type, int], Any]:
     return kept
 
 
+@dataclass(frozen=True)
+class ShownTask:
+    """A task as its page shows it. ids, htmls: of its completions, in its own order. care: of its prompt."""
+
+    task: Task
+    tags: list[str]
+    turns: list[tuple[str, str]]
+    ids: list[int]
+    htmls: list[str]
+    care: int
+
+
+async def shown_task(session: AsyncSession, project_id: int, public_id: UUID) -> ShownTask:
+    """:raises NotFound: no such task in this project."""
+    asked = select(Task, Prompt).join(Prompt, Prompt.id == Task.prompt_id)
+    asked = asked.where(Task.project_id == project_id, Task.public_id == public_id)
+    row = (await session.execute(asked)).one_or_none()
+    if row is None:
+        raise NotFound
+    task, prompt = row
+    shown = select(Completion.id, Completion.html).join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+    rows = (await session.execute(shown.where(TaskCompletion.task_id == task.id).order_by(TaskCompletion.number))).all()
+    turns = [(one["role"], html) for one, html in zip(prompt.messages, prompt.rendered, strict=True)]
+    return ShownTask(task, prompt.tags, turns, [one.id for one in rows], [one.html for one in rows], prompt.care)
+
+
 async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     """Inside ids of a task's completions, in the task's own order."""
     asked = select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id)

@@ -17,7 +17,7 @@ from app.prompts.tables import Use
 from app.tasks.actions import categorise, chosen_of, close_report
 from app.tasks.queries import answers_of, open_reports, report_of, reports
 from app.tasks.tables import Report, Verdict
-from app.translation import _
+from app.translation import _, ngettext
 
 router = APIRouter()
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
@@ -103,4 +103,5 @@ async def categorise_many(
     masks = {does: chosen_of(found, [category])}
     ids = ids_like(found.id, wanted)
     changed = await categorise(session, found.id, ids, actor_id=access.person.id, **masks)
-    return redirect(request, f"/projects/{project}/prompts", _("{count} prompts changed.").format(count=changed))
+    told = ngettext("{count} prompt changed.", "{count} prompts changed.", changed).format(count=changed)
+    return redirect(request, f"/projects/{project}/prompts", told)

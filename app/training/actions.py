@@ -20,7 +20,7 @@ from app.jobs.queue import enqueue
 from app.training.forms import PPOForm, RewardForm
 from app.training.jobs import RunEnded, Train
 from app.training.tables import Method, Run, RunMetric, RunState
-from app.translation import _
+from app.translation import _, stored_in_english
 from app.version import code_version
 
 HEARTBEAT_LIMIT = timedelta(seconds=20)
@@ -108,6 +108,7 @@ async def _queue(
     return run
 
 
+@stored_in_english
 async def cancel_run(session: AsyncSession, run: Run, actor_id: int | None) -> None:
     """Ask a run to end. A waiting one ends now; a running one at its next heartbeat; an ended one stays as it is."""
     await session.refresh(run, with_for_update=True)

@@ -43,4 +43,4 @@ def speaking_mirrored() -> Iterator[None]:
 
 def forget() -> None:
     translation.reader_of.cache_clear()
-    translation.asked_for.cache_clear()
+    translation.reader_asked_for.cache_clear()

@@ -104,7 +104,7 @@ def test_a_part_can_be_sent_to_another_place() -> None:
 
 
 def test_the_head_knows_who_is_here() -> None:
-    person = SimpleNamespace(name="<Ada>", is_admin=False)
+    person = SimpleNamespace(name="<Ada>", is_admin=False, unread=0)
     with reading("de", "Europe/Berlin"):
         page = draw(ask(state={"person": person, "may": lambda permission: permission == "run.read"}))
     assert "&lt;Ada&gt;" in page

@@ -8,10 +8,26 @@ import httpx
 import pytest
 from babel.messages import Message
 from babel.messages.pofile import read_po
+from pydantic import BaseModel, Field, ValidationError
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import pages, translation, words
-from app.translation import LANGUAGES, SOURCE, _, asked_for, ngettext, po_file, reading
+from app.accounts.permissions import Role
+from app.findings import reason_of
+from app.prompts.tables import Import
+from app.translation import (
+    LANGUAGES,
+    SOURCE,
+    _,
+    asked_for,
+    language_of,
+    ngettext,
+    po_file,
+    reader_of,
+    reading,
+    retold,
+)
 from tests import make
 from tests.conftest import sign_in
 
@@ -144,6 +160,50 @@ def test_what_was_marked_at_import_is_translated_when_it_is_shown(monkeypatch: p
     with reading("de"):
         assert shown.render(sentence="Please sign in.") == _("Please sign in.") != "Please sign in."
         assert shown.render(sentence="<b>") == "&lt;b&gt;"
+
+
+def test_what_was_stored_in_english_is_told_in_the_readers_language() -> None:
+    assert retold("It could not begin: KeyError: 'x'.") == "It could not begin: KeyError: 'x'."
+    with reading("de"):
+        assert retold("it is empty") == _("it is empty") != "it is empty"
+        stored = "{name} has {size}; at most {most} are fetched (HONE_MAX_CHECKPOINT_GB)."
+        told = {"name": "a {b}", "size": "9 GB", "most": "8 GB"}
+        assert retold(stored.format(**told)) == _(stored).format(**told) != stored.format(**told)
+        inside = retold("this file is broken: this FLAC file is broken")  # a sentence as the value of another
+        assert inside == _("this file is broken: {reason}").format(reason=_("this FLAC file is broken"))
+        assert retold("nobody of ours says this") == "nobody of ours says this"
+
+
+def test_findings_of_pydantic_are_told_in_the_readers_language() -> None:
+    class Asked(BaseModel):
+        n: int = Field(ge=3)
+        name: str = Field(max_length=2)
+
+    with pytest.raises(ValidationError) as wrong:
+        Asked.model_validate({"n": 1, "name": "long"})
+    with reading("de"):
+        said = [reason_of(found) for found in wrong.value.errors()]
+    assert said == ["Der Wert muss mindestens 3 sein", "Der Text darf höchstens 2 Zeichen haben"]
+
+
+def test_a_terminal_has_a_language() -> None:
+    assert language_of({"LANG": "de_AT.UTF-8"}) == "de-AT"
+    assert language_of({"LC_ALL": "C.UTF-8", "LANG": "de_DE.UTF-8"}) == "C"
+    assert language_of({}) == "en"
+    assert reader_of("C").catalogue.language == "en"
+
+
+async def test_what_an_import_keeps_is_english_for_everybody(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    person = await make.user(session, locale="de")
+    project = await make.project(session)
+    await make.member(session, project, person, Role.manager)
+    await sign_in(client, session, person)
+    address = f"/projects/{project.public_id}/prompts/import"
+    await client.post(address, files={"file": ("x.jsonl", b"nonsense")}, data={"confirm": "1"})
+    kept = (await session.scalars(select(Import))).one()
+    assert "not JSON at character 1" in str(kept.report)
+    page = await client.get(f"/projects/{project.public_id}/imports/{kept.public_id}")
+    assert "kein JSON bei Zeichen 1" in page.text
 
 
 async def test_pages_speak_as_the_person_chose_else_as_the_browser_asks(

@@ -114,7 +114,7 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await expect(page.locator("#words")).to_be_focused()
         await page.keyboard.press("Escape")
         await page.keyboard.press("Enter")
-        await expect(page.locator("[data-missing]")).to_contain_text("At least 2 turns, so far 1")
+        await expect(page.locator("[data-missing]")).to_contain_text("Turns needed: 2, so far 1")
         await page.keyboard.press("e")
         await said(page, "And green tea?")
         await page.keyboard.press("x")  # none is good: the message counts as not sent

@@ -5,6 +5,7 @@ from app.annotations.actions.conversing import ask_again, judge_turn, send_messa
 from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
+from app.annotations.actions.returning import answer_back, reply, return_answer
 from app.annotations.actions.submitting import submit
 
 __all__ = [
@@ -15,9 +16,12 @@ __all__ = [
     "KeyUsed",
     "PromptIsHere",
     "Saved",
+    "answer_back",
     "ask_again",
     "edit",
     "judge_turn",
+    "reply",
+    "return_answer",
     "save_draft",
     "save_edit_draft",
     "send_message",

@@ -38,7 +38,8 @@ class AlreadyAnswered(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """state surplus: kept and paid, but the task had its answers. at: of this version. is_repeat: it was there."""
+    """state surplus: kept and paid, but the task had its answers. at: of this version. is_repeat: it was there.
+    is_training: the task has an argued answer that its author is told at once."""
 
     id: int
     public_id: UUID
@@ -46,6 +47,7 @@ class Saved:
     state: AnnotationState
     at: datetime
     is_repeat: bool = False
+    is_training: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +132,6 @@ async def kept_body(
     return to_keep(body, protocol, numbers, texts, led)
 
 
-def saved(said: Any) -> Saved:
-    return Saved(said.id, said.public_id, said.version, AnnotationState(said.state), said.submitted_at)
+def saved(said: Any, *, is_training: bool = False) -> Saved:
+    state = AnnotationState(said.state)
+    return Saved(said.id, said.public_id, said.version, state, said.submitted_at, is_training=is_training)

@@ -1,4 +1,5 @@
-"""Answers change after they were given: edited in the project's window, withdrawn, or set aside by a reviewer."""
+"""Answers change after they were given: edited in the project's window or when they were returned, withdrawn, or set
+aside by a reviewer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.annotations.actions.answering import Saved, kept_body
 from app.annotations.actions.prompting import refuse_known_prompt, tell_of_prompt
+from app.annotations.actions.remarking import settle_return
 from app.annotations.kinds import BodyForm
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft
 from app.errors import Conflict, NotFound
@@ -79,6 +81,7 @@ async def edit(
     old = {"annotation_id": found.id, "version": found.version, "project_id": project_id, "body": found.body}
     await session.execute(insert(AnnotationVersion).values(old | {"by_id": person_id}))
     found.body, found.version = wanted, found.version + 1
+    await settle_return(session, found)
     await session.flush()
     await _drop_draft(session, found, over)
     await tell_of_prompt(session, wanted, found.id)
@@ -123,7 +126,7 @@ async def set_aside(session: AsyncSession, project_id: int, annotation: UUID, *,
     :raises NotFound: no such answer in this project.
     """
     await _lock_place_of(session, project_id, annotation)
-    found = await _locked(session, project_id, annotation)
+    found = await locked(session, project_id, annotation)
     if found.state in CHANGEABLE:
         await _take_off(session, found, AnnotationState.set_aside, actor_id, reason)
     return await _saved(session, found)
@@ -132,7 +135,7 @@ async def set_aside(session: AsyncSession, project_id: int, annotation: UUID, *,
 async def _take_off(
     session: AsyncSession, found: Annotation, state: AnnotationState, actor_id: int, reason: str | None
 ) -> None:
-    was_live, found.state = found.state is AnnotationState.live, state
+    was_live, found.state, found.returned_at = found.state is AnnotationState.live, state, None
     await session.flush()
     if was_live and found.slot_id is not None:
         await reopen_slot(session, found.slot_id, without=found.annotator_id, reason=state.value)
@@ -151,7 +154,8 @@ async def _lock_place_of(session: AsyncSession, project_id: int, annotation: UUI
     await session.execute(slot.with_for_update(of=Slot, key_share=True))
 
 
-async def _locked(session: AsyncSession, project_id: int, annotation: UUID) -> Annotation:
+async def locked(session: AsyncSession, project_id: int, annotation: UUID) -> Annotation:
+    """:raises NotFound: no such answer in this project."""
     asked = (
         select(Annotation)
         .where(Annotation.project_id == project_id, Annotation.public_id == annotation)
@@ -165,16 +169,18 @@ async def _locked(session: AsyncSession, project_id: int, annotation: UUID) -> A
 
 
 async def _mine(session: AsyncSession, project_id: int, person_id: int, annotation: UUID) -> Annotation:
-    found = await _locked(session, project_id, annotation)
+    found = await locked(session, project_id, annotation)
     if found.annotator_id != person_id:
         raise NotFound
     return found
 
 
 async def _still_open(session: AsyncSession, found: Annotation) -> None:
-    """Whether its owner may still change an answer, by the database's clock."""
+    """Whether its owner may still change an answer, by the database's clock; one that was returned always."""
     if found.state not in CHANGEABLE:
         raise NotToBeChanged
+    if found.returned_at is not None:
+        return
     age = func.extract("epoch", func.now() - found.submitted_at) / 60
     minutes, passed = (
         await session.execute(select(Project.edit_minutes, age).where(Project.id == found.project_id))

@@ -25,8 +25,9 @@ LOOK = hot(
     SELECT t.id AS task_id, t.kind, t.public_id, p.tags, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
            a.id AS annotation_id, a.public_id AS annotation, a.version, a.state AS annotation_state, a.body_hash,
-           a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters
+           a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters, x.use = 'training' AS is_training
     FROM tasks t
+    LEFT JOIN argued_answers x ON x.task_id = t.id
     JOIN prompts p ON p.id = t.prompt_id
     LEFT JOIN slots s ON s.task_id = t.id AND s.annotator_id = :me
     LEFT JOIN annotations a ON a.annotator_id = :me AND a.idempotency_key = :key
@@ -43,7 +44,8 @@ LOOK = hot(
     bindparam("task", type_=Uuid),
     bindparam("key", type_=Uuid),
     returns="task_id kind public_id tags now slot_id state shown_key shown_at sides protocol_id guidelines_id "
-    "annotation_id annotation version annotation_state body_hash submitted_at annotated_task_id ids characters",
+    "annotation_id annotation version annotation_state body_hash submitted_at annotated_task_id ids characters "
+    "is_training",
 )
 
 KEEP = hot(
@@ -106,7 +108,7 @@ async def submit(
         said = await KEEP.first(session, answer)
         if said is not None:
             await tell_of_prompt(session, answer["body"], said.id)
-            return saved(said)
+            return saved(said, is_training=bool(found.is_training))
     if found.annotation_id is None:  # what was seen before the task's lock was given may be over: look again
         found = await look(session, project_id, person_id, task, key)
     if found.annotation_id is not None:

@@ -10,6 +10,7 @@ from app.annotations.kinds.combined import CombinedForm
 from app.annotations.kinds.conversation import Led
 from app.annotations.kinds.parts import PARTS, Single
 from app.errors import Invalid
+from app.findings import reason_of
 from app.projects.protocols import CombinedProtocol, ProtocolBody
 from app.translation import _
 from app.unions import by_kind, steps_to, tag
@@ -29,7 +30,7 @@ def from_fields(kind: str, fields: Fields) -> BodyForm:
         return FORMS[kind].from_fields(fields)
     except ValidationError as wrong:
         found = wrong.errors()[0]
-        reason = found["msg"].removeprefix("Value error, ")
+        reason = reason_of(found)
         raise Invalid(field=".".join(map(str, steps_to(found))) or "body", reason=reason) from None
 
 

@@ -1,49 +1,66 @@
-"""My answers with every version of them; and everybody's, under pseudonyms, for those who may read them."""
+"""My answers with every version of them and what was said about them; and how to find one again."""
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 
 from app.accounts.access import Access, may
+from app.accounts.actions.inbox import mark_read
 from app.accounts.permissions import Permission
-from app.annotations.actions import set_aside, withdraw
+from app.annotations.actions import answer_back, withdraw
+from app.annotations.asking import words_of_page
 from app.annotations.conversations import shown_conversation
-from app.annotations.forms import Reason
+from app.annotations.forms import RemarkForm, Search
+from app.annotations.history import kinds_of, searched, talk_about
 from app.annotations.kinds import in_words, read_kept
 from app.annotations.kinds.marked import marked_in
-from app.annotations.queries import everybodys, mine, my_answer, my_answers, versions_of
-from app.annotations.routes.screens import words_of_page
+from app.annotations.queries import MyAnswer, mine, my_answer, my_answers, versions_of
 from app.annotations.tables import Annotation
-from app.cursors import Cursor, page_of
+from app.cursors import page_of
 from app.database import Session
 from app.pages import redirect, respond
+from app.projects.protocols import wording
 from app.projects.queries import get_project
-from app.tasks.queries import protocol_body
 from app.translation import _
 
 router = APIRouter()
 Own = Annotated[Access, may(Permission.annotation_own)]
-Reader = Annotated[Access, may(Permission.annotation_read)]
-Reviewer = Annotated[Access, may(Permission.annotation_review)]
 ROWS = 25
 
 
 @router.get("/projects/{project}/answers")
-async def my_history(request: Request, access: Own, session: Session, cursor: Cursor = None) -> Response:
-    """My own answers, newest first."""
+async def my_history(request: Request, access: Own, session: Session, search: Annotated[Search, Query()]) -> Response:
+    """My own answers, newest first: all, or those that are looked for."""
     project = await get_project(session, access.of_project())
-    asked = my_answers(project.id, access.person.id)
-    page = await page_of(session, asked, Annotation.id, cursor=cursor, limit=ROWS)
-    answers = [await mine(session, *row) for row in page.rows]
-    return respond(request, "annotations/mine.html", "answers", project=project, answers=answers, next=page.next)
+    asked = searched(my_answers(project.id, access.person.id), search, access.person.zone)
+    page = await page_of(session, asked, Annotation.id, cursor=search.cursor, limit=ROWS)
+    looked_for = search.model_dump(mode="json", exclude={"cursor"}, exclude_defaults=True)
+    return respond(
+        request,
+        "annotations/mine.html",
+        "answers",
+        project=project,
+        answers=[await mine(session, *row) for row in page.rows],
+        search=search,
+        kinds=[(kind, wording.kind_name(kind)) for kind in await kinds_of(session, project.id, access.person.id)],
+        next=urlencode(looked_for | {"cursor": page.next}) if page.next else None,
+    )
 
 
 @router.get("/projects/{project}/answers/{annotation}")
 async def one_of_mine(request: Request, annotation: UUID, access: Own, session: Session) -> Response:
-    """One answer of mine with all its versions."""
+    """One answer of mine with all its versions and what was said about it, which is read by that."""
     project = await get_project(session, access.of_project())
     answer = await my_answer(session, project.id, access.person.id, annotation)
+    await mark_read(session, access.person.id, annotation)
+    page = await shown_whole(session, answer)
+    return respond(request, "annotations/one.html", None, project=project, **page)
+
+
+async def shown_whole(session: Session, answer: MyAnswer) -> dict[str, Any]:
+    """What templates/annotations/_answer.html draws."""
     versions = [
         (
             number,
@@ -56,20 +73,25 @@ async def one_of_mine(request: Request, annotation: UUID, access: Own, session: 
     ]
     talk = None
     if answer.protocol.needs_turns:
-        protocol, task_id = answer.protocol, answer.annotation.task_id
-        talk = await shown_conversation(session, task_id, access.person.id, protocol, is_over=True)
-    return respond(
-        request,
-        "annotations/one.html",
-        None,
-        **words_of_page(),
-        talk=talk,
-        project=project,
-        answer=answer,
-        versions=versions,
-        marked=marked_in(answer.annotation.body, answer.annotation.sides, answer.shown, answer.protocol),
-        written=read_kept(answer.annotation.body).written(),
-    )
+        said, protocol = answer.annotation, answer.protocol
+        talk = await shown_conversation(session, said.task_id, said.annotator_id, protocol, is_over=True)
+    return words_of_page() | {
+        "answer": answer,
+        "versions": versions,
+        "marked": marked_in(answer.annotation.body, answer.annotation.sides, answer.shown, answer.protocol),
+        "written": read_kept(answer.annotation.body).written(),
+        "talk": talk,
+        "remarks": await talk_about(session, answer.annotation),
+    }
+
+
+@router.post("/projects/{project}/answers/{annotation}/remarks")
+async def say(
+    request: Request, annotation: UUID, form: Annotated[RemarkForm, Form()], access: Own, session: Session
+) -> Response:
+    """Ask something about an answer of mine, or say what I think of its being returned."""
+    await answer_back(session, access.of_project(), access.person.id, annotation, form.text)
+    return redirect(request, f"/projects/{access.project}/answers/{annotation}", _("Said."))
 
 
 @router.post("/projects/{project}/answers/{annotation}/withdraw")
@@ -78,36 +100,3 @@ async def take_back(request: Request, annotation: UUID, access: Own, session: Se
     return redirect(
         request, f"/projects/{access.project}/answers", _("Your answer is withdrawn; somebody else is asked.")
     )
-
-
-@router.get("/projects/{project}/annotations")
-async def everybodys_answers(request: Request, access: Reader, session: Session, cursor: Cursor = None) -> Response:
-    """What everybody said, newest first, under pseudonyms."""
-    project = await get_project(session, access.of_project())
-    page = await page_of(session, everybodys(project.id), Annotation.id, cursor=cursor, limit=ROWS)
-    answers = [
-        {
-            "id": row[1],
-            "words": in_words(row[3], row[6], await protocol_body(session, row[18])),
-            "justification": row[3].get("justification", ""),
-            "written": read_kept(row[3]).written(),
-            "state": row[4],
-            "version": row[5],
-            "fast": row[7],
-            "active_seconds": row[8],
-            "submitted_at": row[10],
-            "purpose": row[12],
-            "rendered": row[14],
-            "rater": row[16],
-        }
-        for row in page.rows
-    ]
-    return respond(request, "annotations/everybodys.html", "answers", project=project, answers=answers, next=page.next)
-
-
-@router.post("/projects/{project}/annotations/{annotation}/set-aside")
-async def put_aside(
-    request: Request, annotation: UUID, form: Annotated[Reason, Form()], access: Reviewer, session: Session
-) -> Response:
-    await set_aside(session, access.of_project(), annotation, actor_id=access.person.id, reason=form.reason)
-    return redirect(request, f"/projects/{access.project}/annotations", _("Set aside; somebody else is asked."))

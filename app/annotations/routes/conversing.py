@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import ask_again, judge_turn, send_message
+from app.annotations.asking import words_of_page
 from app.annotations.conversations import conversation_shown
 from app.annotations.forms import PostedForm
-from app.annotations.routes.screens import PAGE, blank, next_screen, whole_page, words_of_page
+from app.annotations.routes.screens import PAGE, blank, next_screen, whole_page
 from app.annotations.routes.workspace import posted
 from app.database import Session, next_transaction
 from app.errors import DomainError

@@ -1,9 +1,7 @@
 """What stands on the annotate page: a task, an answer to be changed, or why nothing waits; and how it is sent."""
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,34 +10,40 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
+from app.annotations.asking import Screen, asking, last
 from app.annotations.conversations import shown_conversation
+from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
-from app.annotations.kinds import OnScreen, blocks_of, fields_from, in_words
-from app.annotations.queries import MyAnswer, arriving, my_answer, my_answer_to, on_screen
+from app.annotations.kinds import fields_from, in_words
+from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
 from app.projects.care import categories_of, members_of, offered
-from app.projects.protocols import ProtocolBody
-from app.projects.queries import get_project, newest_guidelines
+from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
+from app.quality.queries import lesson_of
 from app.shortcuts import helped, own_keys
 from app.tasks.actions import Showing, Waiting, claim
-from app.tasks.actions.claiming import Reason
 from app.tasks.queries import guidelines_html, protocol_body
-from app.translation import _
 
 log = logging.getLogger("hone.annotate")
 PAGE = "annotations/annotate.html"
-Screen = dict[str, Any]
+NOTHING_SAID = (
+    *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
+    *("remark", "talk", "care", "used_up", "source"),
+)
 
 
 async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more: bool = True) -> Screen:
     """The task this person holds, or the next one, or why there is none."""
+    if access.lacks_consent:
+        text = await newest_consent(session, access.of_project())
+        return {"mode": "waiting", "why": Why(Cause.consent), "consent": text, "given": 0, "most": 0}
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
-        still = await arriving(session, access.of_project()) if shown.reason is Reason.nothing_free else 0
+        why = await why_nothing(session, access, shown)
         figures = {"given": shown.used, "most": shown.most, "used_up": shown.used_up}
-        return {"mode": "waiting", "reason": shown.reason, "arriving": still} | figures
+        return {"mode": "waiting", "why": why} | figures
     return await task_screen(session, access, shown)
 
 
@@ -65,37 +69,6 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
         "given": shown.used - 1,
         "most": shown.most,
     }
-
-
-def asking(
-    protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]], preferences: Mapping[str, Any]
-) -> Screen:
-    """What every screen with a question on it needs. said: values of the form's fields. preferences: of the person;
-    those who choose first and send with Enter are shown no button that does both."""
-    title, blocks = blocks_of(protocol, answers)
-    if preferences.get("confirms"):
-        blocks = [block | {"decides": False, "decides_last": False} for block in blocks]
-    return {
-        "kind": protocol.kind,
-        "title": title,
-        "blocks": blocks,
-        "answers": answers,
-        "said": said,
-        "typed": last(said, "justification"),
-    } | words_of_page()
-
-
-def words_of_page() -> Screen:
-    """Words that stand in loops, translated once."""
-    return {
-        "answer_word": _("Answer"),
-        "tie_word": _("tie"),
-        "roles": {"user": _("Person"), "assistant": _("Assistant"), "system": _("Setting")},
-    }
-
-
-def last(said: dict[str, list[str]], name: str) -> str:
-    return (said.get(name) or [""])[-1]
 
 
 async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Screen:
@@ -128,8 +101,8 @@ async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Scre
 async def whole_page(request: Request, session: AsyncSession, access: Access, screen: Screen) -> Response:
     """The page with its navigation and the guidelines that the task is answered under."""
     project = await get_project(session, access.of_project())
-    version, html = await _guidelines(session, access, screen)
-    page = {"project": project, "guidelines": {"version": version, "html": html}}
+    guidelines = await guidelines_shown(session, access, *await _guidelines(session, access, screen))
+    page = {"project": project, "guidelines": guidelines, "has_news": guidelines["is_new"]}
     page["categories"] = [(one.key, one.name) for one in offered(categories_of(project.care))]
     context = blank(access) | page | screen
     return respond(request, PAGE, None, **context)
@@ -140,15 +113,15 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
     if "HX-Request" not in request.headers:
         return await whole_page(request, session, access, screen)
     version, html = await _guidelines(session, access, screen)
-    guidelines = None if version == seen else {"version": version, "html": html}
-    return respond(request, PAGE, "task", **(blank(access) | {"guidelines": guidelines} | screen))
+    guidelines = None if version == seen else await guidelines_shown(session, access, version, html)
+    has_news = bool(html) and (access.guidelines_read or 0) < version
+    return respond(request, PAGE, "task", **(blank(access) | {"guidelines": guidelines, "has_news": has_news} | screen))
 
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    nothing = ("saved", "guidelines", "refusal", "offer", "no_way_back", "source", "talk", "care", "used_up")
     page = {"base": f"/projects/{access.project}", "person": access.person.public_id}
-    return page | dict.fromkeys(nothing) | {"own_keys": own_keys(access.person.preferences), "helped": helped}
+    return page | dict.fromkeys(NOTHING_SAID) | {"own_keys": own_keys(access.person.preferences), "helped": helped}
 
 
 async def next_after(
@@ -163,12 +136,20 @@ async def next_after(
             "version": kept.version,
         }
     try:
-        screen = await next_screen(session, access)
+        lesson = await lesson_screen(session, access, kept) if kept is not None and kept.is_training else None
+        screen = lesson or await next_screen(session, access)
     except Exception:
         log.exception("the claim after an answer failed; the answer is kept")
         await session.rollback()
         return respond(request, PAGE, "task", **(blank(access) | {"mode": "failed", "saved": saved}))
     return await fragment(request, session, access, screen | {"saved": saved}, seen)
+
+
+async def lesson_screen(session: AsyncSession, access: Access, kept: Saved) -> Screen | None:
+    """How one did on a training task, and why; the next task is a key away."""
+    assert access.project is not None
+    lesson = await lesson_of(session, kept.id, access.project)
+    return None if lesson is None else {"mode": "lesson", "lesson": lesson}
 
 
 async def refused(

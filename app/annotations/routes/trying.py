@@ -11,10 +11,11 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.annotations.asking import Screen, asking
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import LETTERS, OnScreen, in_words, to_keep
 from app.annotations.kinds.samples import sample_answers, sample_conversation, sample_led
-from app.annotations.routes.screens import PAGE, Screen, asking, blank
+from app.annotations.routes.screens import PAGE, blank
 from app.annotations.routes.workspace import posted
 from app.completions.queries import answered_prompt
 from app.database import Session
@@ -104,7 +105,7 @@ def trial(
     back: str | None,
 ) -> Screen:
     """What a task needs on the page. back: where the trial ends; None: in a tab of its own, which is closed."""
-    return asking(protocol, answers, {}, {}) | {
+    return asking(protocol, answers, {}) | {
         "protocol": protocol,
         "talk": sample_conversation(protocol, example),
         "mode": "task",

@@ -16,7 +16,8 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions import Draft, edit, save_draft, save_edit_draft, submit
 from app.annotations.forms import NewDraft, NewEditDraft, PostedForm, ReportForm, SkipForm
-from app.annotations.queries import my_answer, my_last_answer, sources_shown
+from app.annotations.history import talk_about
+from app.annotations.queries import my_answer, my_last_answer
 from app.annotations.routes.screens import (
     PAGE,
     blank,
@@ -28,6 +29,8 @@ from app.annotations.routes.screens import (
     refused,
     whole_page,
 )
+from app.annotations.sources import sources_shown
+from app.annotations.tables import RemarkKind
 from app.database import Session, next_transaction
 from app.errors import Conflict, Invalid
 from app.markup import render_source
@@ -96,7 +99,11 @@ async def back(
 async def change(request: Request, annotation: UUID, access: MayAnnotate, session: Session, seen: int = 0) -> Response:
     """One answer of mine, to be changed."""
     mine = await my_answer(session, access.of_project(), access.person.id, annotation)
-    return await fragment(request, session, access, await editing(session, access, mine), seen)
+    screen = await editing(session, access, mine)
+    if mine.annotation.returned_at is not None:
+        remarks = await talk_about(session, mine.annotation)
+        screen["remark"] = next((one.text for one in reversed(remarks) if one.kind is RemarkKind.returned), None)
+    return await fragment(request, session, access, screen, seen)
 
 
 @router.post("/projects/{project}/annotate/answers/{annotation}")

@@ -26,7 +26,7 @@ from app.prompts.actions.waiting import Illustrated, address_of_media, settled_l
 from app.prompts.forms import Outcome, Report
 from app.prompts.rules import content_hash, text_of
 from app.prompts.tables import Import, Prompt
-from app.translation import _
+from app.translation import _, stored_in_english
 
 Line = Illustrated[NewCompletion]
 
@@ -39,6 +39,7 @@ class Read:
     html: str
 
 
+@stored_in_english
 async def import_completions(
     session: AsyncSession,
     project_id: int,

@@ -11,7 +11,7 @@ from app.accounts.permissions import Permission
 from app.database import Session
 from app.pages import redirect, respond
 from app.projects.actions import CategoryInUse, EditedMeanwhile, edit_care
-from app.projects.care import FIRST, MOST, CareEdit, categories_of, mask_of, members_of, offered
+from app.projects.care import MOST, CareEdit, categories_of, first_ones, mask_of, members_of, offered
 from app.projects.forms import filled
 from app.projects.queries import get_project
 from app.projects.tables import Project
@@ -30,7 +30,7 @@ async def settings(request: Request, project: UUID, access: Editor, session: Ses
     """first: with the usual categories filled in."""
     found = await get_project(session, access.of_project())
     there = offered(categories_of(found.care))
-    rows = [row_of(one) for one in there or (FIRST if first else ())]
+    rows = [row_of(one) for one in there or (first_ones() if first else ())]
     return _settings(request, found, rows, {"help": found.help, "version": found.version})
 
 
@@ -53,7 +53,7 @@ async def save_settings(request: Request, project: UUID, access: Editor, session
 
 def row_of(one: Any) -> dict[str, str]:
     cap = "" if one.daily_cap is None else str(one.daily_cap)
-    return {"key": one.key, "name": _(one.name), "about": _(one.about), "tags": ", ".join(one.tags), "daily_cap": cap}
+    return {"key": one.key, "name": one.name, "about": one.about, "tags": ", ".join(one.tags), "daily_cap": cap}
 
 
 def _as_edit(row: dict[str, str]) -> dict[str, Any]:

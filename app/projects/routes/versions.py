@@ -3,16 +3,17 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
+from app.errors import NotFound
 from app.markup import render_markdown
 from app.pages import redirect, respond
-from app.projects.actions import EditedMeanwhile, change_guidelines
+from app.projects.actions import EditedMeanwhile, change_guidelines, read_guidelines
 from app.projects.forms import GuidelinesEdit, filled
-from app.projects.queries import get_project, newest_guidelines
+from app.projects.queries import get_project, guidelines_of, guidelines_shown, newest_guidelines
 from app.translation import _
 
 router = APIRouter()
@@ -21,10 +22,24 @@ Editor = Annotated[Access, may(Permission.project_edit)]
 
 
 @router.get("/projects/{project}/guidelines")
-async def read_guidelines(request: Request, project: UUID, access: Reader, session: Session) -> Response:
+async def show_guidelines(request: Request, project: UUID, access: Reader, session: Session) -> Response:
     found = await get_project(session, access.of_project())
-    guidelines = await newest_guidelines(session, found.id)
-    return respond(request, "projects/guidelines.html", "guidelines", project=found, guidelines=guidelines)
+    newest = await newest_guidelines(session, found.id)
+    guidelines = await guidelines_shown(session, access, newest.version, newest.html)
+    return respond(request, "projects/guidelines.html", None, project=found, guidelines=guidelines)
+
+
+@router.post("/projects/{project}/guidelines/read")
+async def have_read(request: Request, version: Annotated[int, Form()], access: Reader, session: Session) -> Response:
+    """Somebody has read the guidelines up to this version: the marks go."""
+    await read_guidelines(session, access, version)
+    if "HX-Request" not in request.headers:
+        return redirect(request, f"/projects/{access.project}/guidelines")
+    found = await guidelines_of(session, access.of_project(), version)
+    if found is None:
+        raise NotFound
+    shown = {"version": found.version, "html": found.html}
+    return respond(request, "annotations/_guidelines.html", None, guidelines=shown, oob=False)
 
 
 @router.get("/projects/{project}/settings/guidelines")

@@ -20,10 +20,12 @@ from app.prompts.forms import NewPrompt, Outcome, Report, as_prompt
 from app.prompts.jobs import PromptsArrived
 from app.prompts.rules import text_of
 from app.prompts.tables import Import, Use
+from app.translation import stored_in_english
 
 Line = Illustrated[NewPrompt]
 
 
+@stored_in_english
 async def import_prompts(
     session: AsyncSession,
     project_id: int,

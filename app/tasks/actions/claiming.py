@@ -21,6 +21,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
+from app.errors import Conflict
 from app.jobs.queue import enqueue
 from app.projects.care import Category, categories_of, lanes_of, members_of, used_up
 from app.projects.tables import ProjectState
@@ -92,6 +93,14 @@ WHY = {
 }
 
 
+class ConsentNeeded(Conflict):
+    code = "consent-needed"
+    sentence = _(
+        "This project asks for your consent before your next task: version {version} of its text. Read it at "
+        "GET /api/v1/projects/{project}/consent, and agree by POST to the same address."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """used_up: categories of sensitive prompts that this person is shown no more of today."""
@@ -115,7 +124,11 @@ async def claim(
     with_texts: also messages and parts, for programs. may_ask_for_more: tell later chapters when the queue is low
     (pages that only look again leave it). may_drop: take a task off their hands that has become sensitive for something
     they have not opted into.
+
+    :raises ConsentNeeded: this person has not agreed to the newest version of the project's consent text.
     """
+    if access.lacks_consent:
+        raise ConsentNeeded(version=access.consent_wanted, project=access.project)
     project_id, me = access.of_project(), access.person.id
     quota = await lock_quota(session, project_id, me, access.daily_limit)
     paused = access.paused or quota.state != ProjectState.open

@@ -300,7 +300,9 @@ async def test_a_skipped_task_is_not_shown_again_and_its_slot_is_free(
     assert await broken(session) == {}
 
 
-@pytest.mark.parametrize("state", ["quota", "paused", "arriving", "empty"])
+@pytest.mark.parametrize(
+    "state", ["quota", "paused", "archived", "me", "rounds", "arriving", "others", "done", "empty"]
+)
 async def test_a_page_with_no_task_says_why(
     client: httpx.AsyncClient, session: AsyncSession, there: Scene, state: str
 ) -> None:
@@ -308,7 +310,16 @@ async def test_a_page_with_no_task_says_why(
         "quota": ("UPDATE projects SET daily_limit = 1", "all for today"),
         "paused": ("UPDATE projects SET state = 'paused'", "Work rests"),
         "arriving": ("UPDATE slots SET state = 3", "being written"),
-        "empty": ("UPDATE slots SET state = 3", "answered everything"),
+        "archived": ("UPDATE projects SET state = 'archived'", "project is over"),
+        "me": ("UPDATE memberships SET paused_at = now()", "Your work here rests"),
+        "rounds": ("UPDATE batches SET state = 'closed'", "No round is open"),
+        "others": (
+            "INSERT INTO skips (task_id, annotator_id, project_id) SELECT t.id, m.user_id, t.project_id "
+            "FROM tasks t JOIN memberships m ON m.project_id = t.project_id",
+            "left is with others",
+        ),
+        "done": ("UPDATE slots SET state = 3", "Everything is answered"),
+        "empty": ("TRUNCATE tasks CASCADE", "no task yet"),
     }[state]
     if state == "arriving":
         checkpoint = await make.checkpoint(session)
@@ -323,7 +334,8 @@ async def test_a_page_with_no_task_says_why(
         page = Page((await press(client, page, page.choices[0])).text)
     assert page.mode == "waiting"
     assert words in page.html
-    assert ("hx-trigger" in page.html) == (state in ("arriving", "empty"))
+    looks_again = ("rounds", "arriving", "others", "done", "empty")
+    assert ("hx-trigger" in page.html) == (state in looks_again)
 
 
 async def test_a_paused_person_may_finish_what_they_hold(

@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -18,6 +18,8 @@ from app.projects.rules import (
     Shares,
     Source,
     checked_zone,
+    day_begins,
+    last_days,
     local_day,
 )
 from tests import make
@@ -128,3 +130,20 @@ def test_a_local_day_is_the_day_on_the_wall_there(instant: datetime, zone: str, 
 async def test_the_database_counts_the_same_local_day(session: AsyncSession, zone: str) -> None:
     instant, day = (await session.execute(select(func.now(), local_day_in_sql(zone)))).one()
     assert local_day(instant, zone) == day
+
+
+def test_days_begin_at_the_first_instant_of_theirs_in_a_zone_whose_clocks_change() -> None:
+    # Berlin: 29 March 2026 has 23 hours, 25 October 25
+    spring, autumn = date(2026, 3, 29), date(2026, 10, 25)
+    assert day_begins(spring, "Europe/Berlin") == datetime(2026, 3, 28, 23, tzinfo=UTC)
+    assert day_begins(spring + timedelta(days=1), "Europe/Berlin") == datetime(2026, 3, 29, 22, tzinfo=UTC)
+    length = day_begins(autumn + timedelta(days=1), "Europe/Berlin") - day_begins(autumn, "Europe/Berlin")
+    assert length == timedelta(hours=25)
+    # Santiago skips midnight itself: 6 September 2026 begins at 01:00 there (UTC-3), the instant 04:00
+    assert day_begins(date(2026, 9, 6), "America/Santiago") == datetime(2026, 9, 6, 4, tzinfo=UTC)
+
+
+def test_the_last_days_are_those_of_the_zone() -> None:
+    now = datetime(2026, 3, 29, 22, 30, tzinfo=UTC)  # half past midnight of the 30th in Berlin
+    assert last_days(now, "Europe/Berlin", 3) == [date(2026, 3, 30), date(2026, 3, 29), date(2026, 3, 28)]
+    assert last_days(now, "UTC", 1) == [date(2026, 3, 29)]

@@ -7,9 +7,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.accounts.actions.inbox import tell_everybody
 from app.accounts.actions.joining import add_member
 from app.accounts.permissions import Role
-from app.accounts.tables import Membership, User
+from app.accounts.tables import Letter, Membership, User
 from app.errors import Conflict, NotFound
 from app.markup import render_markdown
 from app.projects.care import CareEdit, categories_of, members_of, merged, offered
@@ -161,6 +162,7 @@ async def change_guidelines(
     await events.record(
         session, "guidelines.changed", actor_id=actor_id, project_id=project_id, subject=changed.version
     )
+    await tell_everybody(session, project_id, Letter.guidelines, changed.version, but=actor_id)
     return changed
 
 

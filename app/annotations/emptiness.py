@@ -1,0 +1,94 @@
+"""Why nobody is shown a task, as exactly as it is known."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.access import Access
+from app.annotations.queries import arriving
+from app.annotations.rules import minutes_left
+from app.completions.queries import made_lately
+from app.projects.queries import get_project
+from app.projects.rules import day_begins, local_day
+from app.projects.tables import Batch, BatchState, Project, ProjectState
+from app.tasks.actions.claiming import Reason, Waiting
+from app.tasks.tables import Slot, SlotState, Task
+
+RECENT = 10  # minutes over which completions are counted, to tell how fast they come
+
+
+class Cause(StrEnum):
+    """consent: asked for before the next task. quota: of today. project, me: paused, or archived; rounds: none is open.
+    coming: completions are being made. others: what is left is on others' screens, or for others. done: nothing is
+    left. empty: there never was a task."""
+
+    consent = "consent"
+    quota = "quota"
+    project = "project"
+    archived = "archived"
+    me = "me"
+    rounds = "rounds"
+    coming = "coming"
+    others = "others"
+    done = "done"
+    empty = "empty"
+
+
+@dataclass(frozen=True)
+class Why:
+    """zone: the project's; resets_at: when its next day begins; coming: completions; minutes: until they are there,
+    None: nobody knows."""
+
+    cause: Cause
+    zone: str = "UTC"
+    resets_at: datetime | None = None
+    coming: int = 0
+    minutes: int | None = field(default=None)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a task may appear while the page stands there."""
+        return self.cause in (Cause.coming, Cause.others, Cause.done, Cause.empty, Cause.rounds)
+
+
+async def why_nothing(session: AsyncSession, access: Access, found: Waiting) -> Why:
+    """What to tell somebody who was given no task."""
+    project = await get_project(session, access.of_project())
+    if found.reason is Reason.paused:
+        return Why(_at_rest(project), project.zone)
+    if found.reason is Reason.quota:
+        return Why(Cause.quota, project.zone, resets_at=await midnight(session, project.zone))
+    coming = await arriving(session, project.id)
+    if coming:
+        made = await made_lately(session, project.id, RECENT)
+        return Why(Cause.coming, project.zone, coming=coming, minutes=minutes_left(coming, made, RECENT))
+    return Why(await _of_queue(session, project.id), project.zone)
+
+
+def _at_rest(project: Project) -> Cause:
+    """Of a paused hand-out: the project's rest, else one's own."""
+    rests = {ProjectState.paused: Cause.project, ProjectState.archived: Cause.archived}
+    return rests.get(project.state, Cause.me)
+
+
+async def midnight(session: AsyncSession, zone: str) -> datetime:
+    """When the next day begins in a zone."""
+    now = (await session.execute(select(func.now()))).scalar_one()
+    return day_begins(local_day(now, zone) + timedelta(days=1), zone)
+
+
+async def _of_queue(session: AsyncSession, project_id: int) -> Cause:
+    """Why a project without new completions has nothing for this person."""
+    rounds = select(Batch.id).where(
+        Batch.project_id == project_id, Batch.state.in_([state for state in BatchState if state.asks])
+    )
+    if await session.scalar(rounds.limit(1)) is None:
+        return Cause.rounds
+    wanted = select(Slot.id).where(Slot.project_id == project_id, Slot.state.in_([SlotState.free, SlotState.leased]))
+    if await session.scalar(wanted.limit(1)) is not None:
+        return Cause.others
+    task = await session.scalar(select(Task.id).where(Task.project_id == project_id).limit(1))
+    return Cause.empty if task is None else Cause.done

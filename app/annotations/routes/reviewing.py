@@ -1,0 +1,88 @@
+"""Everybody's answers, under pseudonyms, for those who may read them; and what reviewers do about one."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+
+from app.accounts.access import Access, may
+from app.accounts.actions.inbox import mark_read
+from app.accounts.permissions import Permission
+from app.annotations.actions import reply, return_answer, set_aside
+from app.annotations.forms import Reason, RemarkForm
+from app.annotations.kinds import in_words, read_kept
+from app.annotations.queries import everybodys, one_answer, pseudonym_of
+from app.annotations.routes.answers import ROWS, shown_whole
+from app.annotations.tables import Annotation
+from app.cursors import Cursor, page_of
+from app.database import Session
+from app.pages import redirect, respond
+from app.projects.queries import get_project
+from app.tasks.queries import protocol_body
+from app.translation import _
+
+router = APIRouter()
+Reader = Annotated[Access, may(Permission.annotation_read)]
+Reviewer = Annotated[Access, may(Permission.annotation_review)]
+
+
+@router.get("/projects/{project}/annotations")
+async def everybodys_answers(request: Request, access: Reader, session: Session, cursor: Cursor = None) -> Response:
+    """What everybody said, newest first, under pseudonyms."""
+    project = await get_project(session, access.of_project())
+    page = await page_of(session, everybodys(project.id), Annotation.id, cursor=cursor, limit=ROWS)
+    answers = [
+        {
+            "id": row[1],
+            "words": in_words(row[3], row[6], await protocol_body(session, row[18])),
+            "justification": row[3].get("justification", ""),
+            "written": read_kept(row[3]).written(),
+            "state": row[4],
+            "version": row[5],
+            "fast": row[7],
+            "active_seconds": row[8],
+            "submitted_at": row[10],
+            "purpose": row[12],
+            "rendered": row[14],
+            "rater": row[16],
+        }
+        for row in page.rows
+    ]
+    return respond(request, "annotations/everybodys.html", "answers", project=project, answers=answers, next=page.next)
+
+
+@router.post("/projects/{project}/annotations/{annotation}/set-aside")
+async def put_aside(
+    request: Request, annotation: UUID, form: Annotated[Reason, Form()], access: Reviewer, session: Session
+) -> Response:
+    await set_aside(session, access.of_project(), annotation, actor_id=access.person.id, reason=form.reason)
+    return redirect(request, f"/projects/{access.project}/annotations", _("Set aside; somebody else is asked."))
+
+
+@router.get("/projects/{project}/annotations/{annotation}")
+async def one_of_all(request: Request, annotation: UUID, access: Reader, session: Session) -> Response:
+    """Somebody's answer with all its versions and what was said about it, which is read by that."""
+    project = await get_project(session, access.of_project())
+    answer = await one_answer(session, project.id, annotation)
+    await mark_read(session, access.person.id, annotation)
+    page = await shown_whole(session, answer)
+    rater = await pseudonym_of(session, project.id, answer.annotation.annotator_id)
+    return respond(request, "annotations/review.html", None, project=project, rater=rater, **page)
+
+
+@router.post("/projects/{project}/annotations/{annotation}/return")
+async def give_back(
+    request: Request, annotation: UUID, form: Annotated[RemarkForm, Form()], access: Reviewer, session: Session
+) -> Response:
+    """Return an answer with a remark."""
+    await return_answer(session, access.of_project(), annotation, reviewer_id=access.person.id, text=form.text)
+    address = f"/projects/{access.project}/annotations/{annotation}"
+    return redirect(request, address, _("Returned. Its author finds it in their inbox."))
+
+
+@router.post("/projects/{project}/annotations/{annotation}/remarks")
+async def say_to_author(
+    request: Request, annotation: UUID, form: Annotated[RemarkForm, Form()], access: Reviewer, session: Session
+) -> Response:
+    await reply(session, access.of_project(), annotation, reviewer_id=access.person.id, text=form.text)
+    return redirect(request, f"/projects/{access.project}/annotations/{annotation}", _("Said."))

@@ -1,0 +1,66 @@
+"""A task's answer is argued: what is accepted, and why."""
+
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.errors import Conflict
+from app.markup import render_markdown
+from app.quality.forms import Argument
+from app.quality.queries import argued_answer
+from app.quality.rules import hits, is_arguable
+from app.quality.tables import ArguedAnswer
+from app.tasks.tables import Task
+from app.translation import _
+
+MOST = 9  # accepted bodies
+
+
+class NotArguable(Conflict):
+    code = "not-arguable"
+    sentence = _("Two people never write the same text, so a task that asks for one has no argued answer.")
+
+
+class EnoughAccepted(Conflict):
+    code = "enough-accepted"
+    sentence = _("A task whose every answer is right teaches nobody: {most} accepted ones are the most.")
+
+
+async def argue(
+    session: AsyncSession, task: Task, protocol_id: int, body: dict[str, Any], form: Argument, actor_id: int
+) -> ArguedAnswer:
+    """Accept a kept body as the answer to a task, beside those that are accepted already, for this reason.
+
+    Bodies are read under one protocol: where that has moved on, the earlier ones go.
+
+    :raises NotArguable: it is a text. :raises EnoughAccepted: there are as many as may be.
+    """
+    if not is_arguable(body):
+        raise NotArguable
+    argued = await argued_answer(session, task.id)
+    if argued is None:
+        argued = ArguedAnswer(task_id=task.id, project_id=task.project_id, protocol_id=protocol_id, bodies=[])
+        session.add(argued)
+    before = argued.bodies if argued.protocol_id == protocol_id else []
+    if not hits(body, before):
+        if len(before) >= MOST:
+            raise EnoughAccepted(most=MOST)
+        before = [*before, body]
+    argued.protocol_id, argued.bodies, argued.use, argued.by_id = protocol_id, before, form.use, actor_id
+    argued.markdown, argued.html = form.argument, render_markdown(form.argument)
+    await session.flush()
+    await _note(session, "task.argued", task, actor_id, use=form.use.value, accepted=len(before))
+    return argued
+
+
+async def drop_argument(session: AsyncSession, task: Task, actor_id: int) -> None:
+    """Nothing is accepted about a task any more, and nobody is told anything."""
+    gone = delete(ArguedAnswer).where(ArguedAnswer.task_id == task.id).returning(ArguedAnswer.task_id)
+    if await session.scalar(gone) is not None:
+        await _note(session, "task.argument_dropped", task, actor_id)
+
+
+async def _note(session: AsyncSession, kind: str, task: Task, actor_id: int, **body: object) -> None:
+    await events.record(session, kind, actor_id=actor_id, project_id=task.project_id, subject=task.public_id, **body)

@@ -1,0 +1,37 @@
+"""Tasks whose answer is argued: what was accepted, and why."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, now, of_project, word
+
+
+class Use(StrEnum):
+    """training: whoever answers is told at once. gold: in silence; it stands on their own page."""
+
+    training = "training"
+    gold = "gold"
+
+
+class ArguedAnswer(Base):
+    """The argued answer of a task. bodies: kept bodies (`annotations.kinds`) that are accepted, one or more, under the
+    protocol. markdown, html: the argument."""
+
+    __tablename__ = "argued_answers"
+    __table_args__ = (
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        of_project("protocols", "protocol_id"),
+    )
+    task_id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    protocol_id: Mapped[int]
+    use: Mapped[Use] = mapped_column(word(Use))
+    bodies: Mapped[list[dict[str, Any]]]
+    markdown: Mapped[str]
+    html: Mapped[str]
+    by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime] = now()
