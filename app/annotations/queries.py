@@ -33,7 +33,7 @@ async def on_screen(
     sides: Sequence[int],
     completions: Sequence[tuple[int, str, bool]],
 ) -> list[OnScreen]:
-    """Completions in the order of the screen. completions: in the task's own order; id, html, is it cut off at a limit."""
+    """Completions in the order of the screen. completions: id, html, was it cut off at a limit; in the task's order."""
     secret = key_for("handles")
     ids = [completion for completion, _html, _cut_off in completions]
     texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
