@@ -74,6 +74,8 @@ ROUTES: dict[str, P | str] = {
     # later chapters
     "GET /projects/{project}/datasets": P.dataset_read,
     "POST /projects/{project}/datasets": P.dataset_edit,
+    "GET /projects/{project}/datasets/import": P.dataset_edit,
+    "POST /projects/{project}/datasets/import": P.dataset_edit,
     "GET /datasets/{dataset}": P.dataset_read,
     "GET /projects/{project}/formulas": P.dataset_read,
     "POST /projects/{project}/formulas": P.dataset_edit,
@@ -98,6 +100,7 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/invitations/{link}": ANYBODY,
     "GET /api/v1/projects/{project}/datasets": P.dataset_read,
     "POST /api/v1/projects/{project}/datasets": P.dataset_edit,
+    "POST /api/v1/projects/{project}/datasets/import": P.dataset_edit,
     "GET /api/v1/datasets/{dataset}": P.dataset_read,
     "GET /api/v1/datasets/{dataset}/records": P.dataset_read,
     "GET /api/v1/projects/{project}/runs": P.run_read,
