@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.datasets.recalling import comparison
 from app.datasets.records import ChoiceRecord, ComparisonRecord
 from app.datasets.rules import Form
 from app.projects.protocols import protocol_of
@@ -27,7 +28,9 @@ async def test_sides_by_criterion_are_frozen_by_completion_and_become_columns(
     (line,) = lines(path)
     assert line["criteria"] == VIEWS
     assert [vote["criteria"] for vote in line["votes"]] == [{"helpful": "b", "honest": "equal"}, {"helpful": "a"}]
-    assert ComparisonRecord.model_validate(line).votes[0].criteria["helpful"] == "b"
+    record = ComparisonRecord.model_validate(line)
+    back = [one.body.get("criteria") for one in comparison(record, [record.a.id, record.b.id])]
+    assert back == [{"helpful": "1", "honest": "equal"}, {"helpful": "0"}]  # as it was sent
     rows = [(row["vote.outcome"], row["helpful"], row["honest"]) for row in lines(path, Form.flat)]
     assert rows == [("b", "b", "equal"), ("tie", "a", None)]
 
