@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -19,7 +20,7 @@ from app.annotations.conversations import roots_of_conversations
 from app.datasets.forms import FreezeForm
 from app.datasets.formulas import scorer_of, settled
 from app.datasets.jobs import FreezeDataset, FreezingEnded
-from app.datasets.lines import lines_of_row
+from app.datasets.lines import Roots, Told, lines_of_row
 from app.datasets.queries import chosen_answers, folder_of, protocols_of
 from app.datasets.rules import sha256_of
 from app.datasets.scoring import Scorer
@@ -27,9 +28,12 @@ from app.datasets.tables import Dataset, DatasetState
 from app.datasets.tally import Tally
 from app.errors import Invalid
 from app.jobs.queue import enqueue
+from app.projects.protocols import ProtocolBody
+from app.tasks.tables import Purpose
 from app.translation import _
 from app.version import code_version
 
+log = logging.getLogger("hone.datasets")
 Votes = Sequence[Mapping[str, Any]]
 
 LEFT_BEHIND = 24 * 3600  # seconds

@@ -1,6 +1,7 @@
 """Reward formulas of a project: kept by name, each change a new version, so that a frozen score can be told again."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession

@@ -48,7 +48,8 @@ END = text("""
             shown_key = NULL, shown_at = NULL, protocol_id = NULL, guidelines_id = NULL, tags = NULL
         FROM ended WHERE s.id = ended.id
     ), kept AS (
-        INSERT INTO lapses (shown_key, annotator_id, project_id, slot_id, sides, protocol_id, guidelines_id, tags, shown_at)
+        INSERT INTO lapses (shown_key, annotator_id, project_id, slot_id, sides, protocol_id, guidelines_id, tags,
+                            shown_at)
         SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, tags, shown_at FROM ended
         ON CONFLICT DO NOTHING
     ), uncounted AS (

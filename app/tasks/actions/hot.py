@@ -73,8 +73,8 @@ BEGIN_DAY = text("""
 # A lane above 63 is of sensitive prompts: lane >> 6 is the set of what they are sensitive for (`projects.care`), and
 # whoever has not opted into all of it is never looked for there. `opted` is asked here and not with the lanes, because
 # only this statement begins after the quota lock was given: whoever has left a category before is not shown one more.
-# A protocol says how many answers its task must show at least (`fewest`): a task that shows fewer than the newest of its
-# kind needs keeps to one that it was made for. The prompt's tags are kept with the slot, since they decide what is asked.
+# A protocol says how many answers its task must show at least (`fewest`): a task that shows fewer than the newest of
+# its kind needs keeps to one that it was made for. The prompt's tags decide what is asked, so the slot keeps them.
 # Every twentieth claim looks behind the watermark, in turn from the beginning and from anywhere, so that slots freed or
 # moved there are found; at no more than 500 of them, so that it costs the same however far ahead a person is.
 CLAIM = hot(
@@ -86,23 +86,23 @@ CLAIM = hot(
     ), opted AS (
         SELECT coalesce(max(care), 0) AS care FROM memberships WHERE project_id = :project AND user_id = :me
     ), free AS (
-        SELECT found.id, found.rank, m.lane
+        SELECT it.id, it.rank, m.lane
         FROM unnest(:lanes) m (lane)
         LEFT JOIN watermarks w ON w.project_id = :project AND w.annotator_id = :me AND w.lane = m.lane,
         LATERAL (
             SELECT * FROM (
                 SELECT b.id, b.rank FROM slots b
                 WHERE w.claims % 20 = 19 AND b.state = 0 AND b.id = (
-                    SELECT few.id FROM (
+                    SELECT n.id FROM (
                         SELECT p.id, p.task_id FROM slots p
                         WHERE p.project_id = :project AND p.lane = m.lane AND p.state = 0
                           AND p.rank >= (w.rank * :back * (w.claims / 20 % 2))::bigint
                         ORDER BY p.rank, p.id
                         LIMIT 500
-                    ) few
-                    WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = few.task_id AND d.annotator_id = :me)
-                      AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = few.task_id AND s.annotator_id = :me)
-                      AND EXISTS (SELECT FROM tasks WHERE id = few.task_id AND batch_id = ANY(:rounds) OFFSET 0)
+                    ) n
+                    WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = n.task_id AND d.annotator_id = :me)
+                      AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = n.task_id AND s.annotator_id = :me)
+                      AND EXISTS (SELECT FROM tasks WHERE id = n.task_id AND batch_id = ANY(:rounds) OFFSET 0)
                     LIMIT 1
                 )
                 FOR NO KEY UPDATE SKIP LOCKED
@@ -120,10 +120,10 @@ CLAIM = hot(
                 FOR NO KEY UPDATE SKIP LOCKED
             ) ahead
             LIMIT 1
-        ) found
+        ) it
         WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND m.lane BETWEEN 0 AND 32767
           AND (m.lane >> 6 & ~(SELECT care FROM opted)) = 0
-        ORDER BY found.rank
+        ORDER BY it.rank
         LIMIT 1
     ), taken AS (
         UPDATE slots s
@@ -166,13 +166,14 @@ CLAIM = hot(
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
-    CROSS JOIN LATERAL (
+    LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me,
+    LATERAL (
         SELECT array_agg(c.id) AS ids, array_agg(c.html) AS htmls,
+               array_agg(c.finish_reason = 'length') AS cut,
                CASE WHEN :texts THEN jsonb_agg(c.parts) END AS parts
         FROM (SELECT c.* FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
               WHERE tc.task_id = shown.task_id ORDER BY tc.number) c
     ) what
-    LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me
     """,
     PROJECT,
     ME,
@@ -185,7 +186,7 @@ CLAIM = hot(
     bindparam("texts", type_=Boolean),
     bindparam("day", type_=Date),
     returns="id task_id shown_key shown_at sides protocol_id guidelines_id tags lane rank is_new task kind rendered "
-    "roles messages ids htmls parts draft draft_rev claims care opted",
+    "roles messages ids htmls cut parts draft draft_rev claims care opted",
 )
 
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.
