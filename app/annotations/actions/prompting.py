@@ -79,7 +79,7 @@ async def settle_prompt(session: AsyncSession, annotation_id: int) -> None:
     if text is None or is_here:
         return
     card = await card_of(session, (await session.get_one(Task, found.task_id)).prompt_id)
-    prompt = await keep_written(
+    kept = await keep_written(
         session,
         found.project_id,
         text,
@@ -87,6 +87,6 @@ async def settle_prompt(session: AsyncSession, annotation_id: int) -> None:
         external_id=f"{place_of(found.public_id)}{found.version}",
         metadata={"card": card} if card else {},
     )
-    if prompt is not None:  # one that came back may be asked about already
-        for task_id in await session.scalars(select(Task.id).where(Task.prompt_id == prompt.id)):
+    if kept is not None:  # one that came back may be asked about already
+        for task_id in await session.scalars(select(Task.id).where(Task.prompt_id == kept.id)):
             await pass_by(session, task_id, found.annotator_id, "own prompt")
