@@ -129,11 +129,15 @@ def bring_file(
     project: Annotated[str, typer.Argument(help="Its name or id.")],
     file: Annotated[Path, typer.Argument(help="JSONL, or a JSON array.")],
     answers: Annotated[bool, typer.Option(help="The file holds ready-made answers, not prompts.")] = False,
+    dataset: Annotated[bool, typer.Option(help="The file holds labelled data, as exports have it.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only report what would become of it.")] = False,
 ) -> None:
-    """Import prompts, or answers to them; every line that does not come in is told of."""
+    """Import prompts, answers to them, or labelled data; every line that does not come in is told of."""
+    if answers and dataset:
+        raise typer.BadParameter(_("A file holds either answers or a dataset."))
+    what = importing.Subject.answers if answers else importing.Subject.dataset if dataset else importing.Subject.prompts
     with database_of(get_settings()):
-        report = asyncio.run(importing.bring(project, file, answers=answers, dry_run=dry_run))
+        report = asyncio.run(importing.bring(project, file, what, dry_run=dry_run))
     print("\n".join(importing.in_lines(report)))
 
 

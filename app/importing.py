@@ -1,5 +1,6 @@
-"""`hone import`: a file of prompts or answers from the command line, with the same report as everywhere."""
+"""`hone import`: a file of prompts, answers or labelled data from the command line, with the report as everywhere."""
 
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.completions.actions import import_completions
+from app.datasets.importing import import_dataset
 from app.errors import DomainError
 from app.projects.queries import project_by_name, project_by_public_id
 from app.projects.tables import Project
@@ -19,7 +21,18 @@ class CannotImport(DomainError):
     sentence = _("{reason}")
 
 
-async def bring(project: str, file: Path, *, answers: bool, dry_run: bool) -> Report:
+class Subject(StrEnum):
+    """What the lines of a file are."""
+
+    prompts = "prompts"
+    answers = "answers"
+    dataset = "dataset"
+
+
+TAKE = {Subject.prompts: import_prompts, Subject.answers: import_completions, Subject.dataset: import_dataset}
+
+
+async def bring(project: str, file: Path, subject: Subject, *, dry_run: bool) -> Report:
     """Import `file` into the project with this id or name, in one transaction.
 
     :raises CannotImport: no such project, or the file cannot be read.
@@ -33,8 +46,7 @@ async def bring(project: str, file: Path, *, answers: bool, dry_run: bool) -> Re
             async with database.transaction() as session:
                 found = await _named(session, project)
                 await database.between_transactions(session)
-                take = import_completions if answers else import_prompts
-                return await take(session, found.id, file.name, stream, None, dry_run=dry_run)
+                return await TAKE[subject](session, found.id, file.name, stream, None, dry_run=dry_run)
         finally:
             await database.dispose()
 

@@ -19,7 +19,11 @@ from app.database import Base, key, now, outside_id, word
 class User(Base):
     """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once.
 
-    locale: the language of pages, numbers and mails; empty: as the browser asks.
+    <<<<<<< HEAD
+        is_imported: known from a file of labelled data by a pseudonym alone; disabled from the beginning and for good.
+    =======
+        locale: the language of pages, numbers and mails; empty: as the browser asks.
+    >>>>>>> main
     """
 
     __tablename__ = "users"
@@ -34,6 +38,7 @@ class User(Base):
     preferences: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     created_at: Mapped[datetime] = now()
     disabled_at: Mapped[datetime | None]
+    is_imported: Mapped[bool] = mapped_column(server_default="false", default=False)
     __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
 
 

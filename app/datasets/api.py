@@ -5,26 +5,45 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.datasets.actions import ask_to_freeze
 from app.datasets.forms import FreezeForm, NewFormula, TriedFormula
 from app.datasets.formulas import example_of, formulas_of, names_offered, save_formula
+from app.datasets.importing import import_dataset
 from app.datasets.queries import dataset_of, datasets_in, lines_of
 from app.datasets.rules import Form, left_out_of, rewritten
 from app.datasets.scoring import tried
 from app.datasets.tables import Dataset, DatasetState
+from app.prompts.forms import Report
+from app.prompts.uploads import file_of, uploaded
 from app.settings import get_settings
 
 router = APIRouter(tags=["datasets"])
 Reader = Annotated[Access, may(Permission.dataset_read)]
 Freezer = Annotated[Access, may(Permission.dataset_edit)]
+
+
+LINE = {
+    "description": "A record of a dataset (its `kind` says which), or a comparison as one writes it by hand.",
+    "type": "object",
+    "properties": {
+        "kind": {"type": "string", "description": "Of a record, as the native export has it."},
+        "prompt": {"description": "By hand: a text. In a record: messages."},
+        "a": {"description": "One answer. By hand: a text."},
+        "b": {"description": "The other one."},
+        "chosen": {"enum": ["a", "b", "tie", "both_bad", "neither_valid"], "description": "By hand: which is better."},
+        "strength": {"type": "integer", "description": "By hand: 1 (slightly better) … levels."},
+        "levels": {"type": "integer", "description": "By hand: how many strengths there were; 1 to 4."},
+        "rater": {"type": "string", "description": "By hand: a pseudonym."},
+    },
+}
 
 
 class DatasetView(BaseModel):
@@ -68,6 +87,22 @@ async def list_datasets(
 async def freeze_dataset(project: UUID, form: FreezeForm, access: Freezer, session: Session) -> DatasetView:
     """Freeze the answers that the form names. The lines are written by a worker: ask again until `frozen`."""
     return view(await ask_to_freeze(session, access.of_project(), form, access.person.id))
+
+
+@router.post("/projects/{project}/datasets/import", openapi_extra=file_of(LINE))
+async def bring_dataset(
+    request: Request, project: UUID, access: Freezer, session: Session, dry_run: bool = False
+) -> Report:
+    """Import labelled data: one record a line (NDJSON) as the native export has them, a JSON array, or a file.
+
+    Lines by hand, {prompt, a, b, chosen}, come in as comparisons. Each task stands in a closed round named after the
+    file, with every vote under its pseudonym; the same file again adds nothing. The report is like that of prompts;
+    with `dry_run` nothing comes in. Of lines of one task the good ones come in.
+    """
+    name, stream = await uploaded(request)
+    project_id, person_id = access.of_project(), access.person.id
+    await between_transactions(session)
+    return await import_dataset(session, project_id, name, stream, person_id, dry_run=dry_run)
 
 
 @router.get("/datasets/{dataset}")

@@ -38,6 +38,7 @@ class FreezeForm(BaseModel):
     """Which answers a dataset takes. Every field narrows; the defaults take all answers collected for training. Answers
     to prompts that are retired stay out; the manifest counts them.
 
+    protocol_versions: those below 0 are of imported datasets.
     minimum_agreement: share of agreeing vote pairs a line needs, 0 takes all. Prefer weights to dropping.
     formula: name of a reward formula whose value each rating gets as `score`; its newest version unless one is named.
     heldout_share: share of prompt roots kept for measuring; drawn from their component's key, the same each time.
@@ -49,7 +50,7 @@ class FreezeForm(BaseModel):
     batches: tuple[UUID, ...] = ()
     purposes: tuple[Purpose, ...] = (Purpose.collect, Purpose.calibration)
     uses: tuple[Use, ...] = (Use.label,)
-    protocol_versions: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    protocol_versions: tuple[int, ...] = ()
     checkpoints: tuple[UUID, ...] = ()
     since: datetime | None = None
     until: datetime | None = None

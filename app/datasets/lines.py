@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import BaseModel
 from sqlalchemy import Row
 
 from app.annotations.rules import messages_of
@@ -29,12 +31,13 @@ from app.prompts.tables import Use
 
 @dataclass(frozen=True)
 class Said:
-    """One rater's body of one kind, with the protocol that it was given under."""
+    """One rater's body of one kind, with the protocol it was given under. beside: what its vote carries besides."""
 
     body: Mapping[str, Any]
     rater: str
     sides: Sequence[int]
     protocol: Any
+    beside: Line
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,11 @@ class TurnRow:
     component: str
     group: str
     use: Use
+    tags: tuple[str, ...] = ()
 
 
 Told = tuple[Line, float]  # a line and its agreement
+BESIDE = {"at", "comment", "overall", "flags"}  # fields of votes that `beside` tells, and only where they say something
 Asked = Row[Any] | TurnRow
 Roots = Mapping[str, tuple[Use, str]]  # use and outside id of those that prompts have as well, by key
 
@@ -66,7 +71,9 @@ def lines_of_row(
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
-            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol))
+            overall = "" if body is vote["body"] else vote["body"].get("justification", "")
+            told = beside(body, vote["at"], overall)
+            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, told))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
@@ -90,6 +97,19 @@ def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapp
     return list(zip(body["parts"], protocol.parts, strict=True))
 
 
+def beside(body: Mapping[str, Any], at: str, overall: str) -> Line:
+    """What stands with every vote; texts and flags only where there are some. overall: what was said about the whole
+    that this body is a part of."""
+    said = {"comment": body.get("justification", ""), "overall": overall, "flags": body.get("flags", ())}
+    return {"at": datetime.fromisoformat(at).isoformat()} | {name: value for name, value in said.items() if value}
+
+
+def with_beside(votes: Sequence[BaseModel], said: Sequence[Said]) -> list[Line]:
+    """Votes as they stand in a line. said: in their order."""
+    told = (vote.model_dump(mode="json", exclude=BESIDE) for vote in votes)
+    return [vote | one.beside for vote, one in zip(told, said, strict=True)]
+
+
 def start_of(row: Asked, name: str, question: FreezeForm) -> Line:
     """What every line begins with."""
     return {
@@ -98,6 +118,7 @@ def start_of(row: Asked, name: str, question: FreezeForm) -> Line:
         "id": name,
         "group": str(row.group),
         "split": "heldout" if row.use is Use.heldout else split_of(row.component, question.heldout_share),
+        **({"tags": row.tags} if row.tags else {}),
         "prompt": row.messages,
     }
 
@@ -117,7 +138,8 @@ def lines_of_conversation(
         if question.checkpoints and not {UUID(reply["checkpoint"]) for reply in replies} <= set(question.checkpoints):
             continue
         asked = TurnRow(messages_of(one.body["system"], told), replies, root, group, use)
-        said = Said(turn["said"], one.rater, turn["sides"], protocol_of(turn["asked"]))
+        told_beside = beside(turn["said"], one.beside["at"], one.body.get("justification", ""))
+        said = Said(turn["said"], one.rater, turn["sides"], protocol_of(turn["asked"]), told_beside)
         yield from lines_of_turn(asked, said, f"{name}.{one.rater}.{number}", question, scorer)
 
 
@@ -140,14 +162,14 @@ def ordered(row: TurnRow, one: Said) -> Line:
         worth = sorted(set(scores.values()), reverse=True)
         tiers = [[number for number in sorted(scores) if scores[number] == value] for value in worth]
         vote = RankingVote(rater=one.rater, tiers=tuple(map(tuple, tiers)), shown=tuple(one.sides))
-        return {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json")]}
+        return {"kind": "ranking", "answers": row.answers, "votes": with_beside([vote], [one])}
     apart = scores[0] - scores[1]
     outcome = Outcome.tie if not apart else Outcome.a if apart > 0 else Outcome.b
     first: Literal["a", "b"] = "a" if one.sides[0] == 0 else "b"
     two = Vote(rater=one.rater, outcome=outcome, strength=abs(apart) or None, levels=99, shown_first=first)
     a, b = row.answers
     told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion([two]).value}
-    return told | {"votes": [two.model_dump(mode="json")]}
+    return told | {"votes": with_beside([two], [one])}
 
 
 def answer_of_turn(reply: Mapping[str, Any]) -> Line:
@@ -161,20 +183,26 @@ def compared(row: Asked, said: Sequence[Said]) -> Told:
         return chosen(row, said)
     votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
     a, b = row.answers
-    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
-    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, agreement(votes)
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value} | points_of_view(said)
+    return told | {"votes": with_beside(votes, said)}, agreement(votes)
 
 
 def chosen(row: Asked, said: Sequence[Said]) -> Told:
     votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
-    told = {"kind": "choice", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    told = {"kind": "choice", "answers": row.answers, "votes": with_beside(votes, said)} | points_of_view(said)
     return told, agreement_of_orders(orders)
+
+
+def points_of_view(said: Sequence[Said]) -> Line:
+    """Criteria of a comparison that these raters were asked; nothing where they were asked none."""
+    labels = {criterion.key: criterion.label for one in said for criterion in one.protocol.criteria}
+    return {"criteria": [{"key": key, "label": label} for key, label in labels.items()]} if labels else {}
 
 
 def ranked(row: Asked, said: Sequence[Said]) -> Told:
     votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
-    told = {"kind": "ranking", "answers": row.answers, "votes": [vote.model_dump(mode="json") for vote in votes]}
+    told = {"kind": "ranking", "answers": row.answers, "votes": with_beside(votes, said)}
     return told, agreement_of_orders([vote.tiers for vote in votes])
 
 
@@ -187,7 +215,7 @@ def rated(row: Asked, said: Sequence[Said]) -> Told:
         for one in asked
     ]
     told = {"kind": "rating", "answers": row.answers, "criteria": scales} | beside_criteria(said[-1].protocol)
-    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+    return told | {"votes": with_beside(votes, said)}, 1.0
 
 
 def beside_criteria(protocol: RatingProtocol) -> Line:
@@ -212,7 +240,7 @@ def answered(row: Asked, said: Sequence[Said]) -> Told:
         for one in questions.values()
     ]
     told = {"kind": "questions", "answers": row.answers or [], "questions": asked}
-    return told | {"votes": [vote.model_dump(mode="json") for vote in votes]}, 1.0
+    return told | {"votes": with_beside(votes, said)}, 1.0
 
 
 def rewritten(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
@@ -222,14 +250,16 @@ def rewritten(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
     """
     original = row.answers[one.body["completion"]]
     mine = answer_by_hand(name, one.body["text"])
-    yield {"kind": "demonstration", "answer": mine, "writer": one.rater, "rewritten_from": original["id"]}
+    told = {"kind": "demonstration", "answer": mine, "writer": one.rater, "rewritten_from": original["id"]}
+    yield told | one.beside
     vote = Vote(rater=one.rater, outcome=Outcome.a, strength=1, levels=1, shown_first="b")
     told = {"kind": "comparison", "id": f"{name}.pair", "a": mine, "b": original, "conclusion": Outcome.a.value}
-    yield told | {"votes": [vote.model_dump(mode="json")]}
+    yield told | {"votes": with_beside([vote], [one])}
 
 
 def demonstrated(row: Row[Any], one: Said, name: str) -> Iterator[Line]:
-    yield {"kind": "demonstration", "answer": answer_by_hand(name, one.body["text"]), "writer": one.rater}
+    told = {"kind": "demonstration", "answer": answer_by_hand(name, one.body["text"]), "writer": one.rater}
+    yield told | one.beside
 
 
 def answer_by_hand(name: str, text: str) -> Line:

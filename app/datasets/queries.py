@@ -94,8 +94,11 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     by its key and by the outside id of the root that names it."""
     named = aliased(Root)
     answer = func.jsonb_build_object(
-        "id", Completion.public_id, "checkpoint", Checkpoint.public_id, "parts", Completion.parts
-    )
+        "id", Completion.public_id,
+        "checkpoint", Checkpoint.public_id,
+        "author", func.coalesce(Checkpoint.name, Completion.author),
+        "parts", Completion.parts,
+    )  # fmt: skip
     what = (
         select(
             type_coerce(func.jsonb_agg(aggregate_order_by(answer, TaskCompletion.number)), JSONB).label("answers"),
@@ -111,6 +114,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         "body", Annotation.body,
         "sides", func.to_jsonb(Annotation.sides),
         "rater", Membership.pseudonym,
+        "at", Annotation.submitted_at,
         "protocol", Protocol.version,
         "guidelines", Guidelines.version,
     )  # fmt: skip

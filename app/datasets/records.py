@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.preferences.votes import ChoiceVote, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
+from app.preferences.votes import ChoiceVote, Instant, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
 
 SCHEMA_VERSION = 1
 
@@ -24,6 +24,7 @@ __all__ = [
     "MediumPart",
     "Message",
     "Outcome",
+    "PointOfView",
     "PromptRecord",
     "QuestionsRecord",
     "QuestionsVote",
@@ -70,15 +71,23 @@ class Message(Record):
 
 
 class Answer(Record):
-    """A completion as it stands in a record; `checkpoint` is None for an imported one."""
+    """A completion as it stands in a record; checkpoint: None for an imported one. author: what made it, by name."""
 
     id: str
     checkpoint: str | None = None
+    author: str | None = None
     parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
         return "\n\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+class PointOfView(Record):
+    """A criterion from which answers were compared besides; votes say by its key which one is ahead."""
+
+    key: str
+    label: str
 
 
 class ComparisonRecord(Record):
@@ -87,7 +96,8 @@ class ComparisonRecord(Record):
     group: all prompts that are near to this one (its root's component); they stand on one side of a split.
     split: train, or heldout for measuring the reward model.
     conclusion: what the votes come to together; trainers learn from the votes, exports for others from this.
-    weight: of the line in a loss, after the dataset's aggregation.
+    weight: of the line in a loss, after the dataset's aggregation. tags: of the prompt.
+    criteria: points of view from which they were compared besides, as they were asked last.
     """
 
     kind: Literal["comparison"] = "comparison"
@@ -95,19 +105,22 @@ class ComparisonRecord(Record):
     id: str
     group: str
     split: Literal["train", "heldout"]
+    tags: tuple[str, ...] = ()
     prompt: tuple[Message, ...] = Field(min_length=1)
     a: Answer
     b: Answer
     conclusion: Outcome
     votes: tuple[Vote, ...] = Field(min_length=1)
+    criteria: tuple[PointOfView, ...] = ()
     weight: float = Field(default=1.0, ge=0)
 
 
 class DemonstrationRecord(Record):
-    """One person's own answer to a prompt; several people's are several lines. group, split, weight as in a comparison.
+    """One person's own answer to a prompt; several people's are several lines. group, split, weight, tags as in a
+    comparison.
 
     writer: pseudonym. rewritten_from: id of the completion that it was made from, None where it was written from
-    nothing. Its `answer.id` is the line's.
+    nothing. Its `answer.id` is the line's. at, comment, overall: as of a vote.
     """
 
     kind: Literal["demonstration"] = "demonstration"
@@ -115,10 +128,14 @@ class DemonstrationRecord(Record):
     id: str
     group: str
     split: Literal["train", "heldout"]
+    tags: tuple[str, ...] = ()
     prompt: tuple[Message, ...] = Field(min_length=1)
     answer: Answer
     writer: str
     rewritten_from: str | None = None
+    at: Instant | None = None
+    comment: str = ""
+    overall: str = ""
     weight: float = Field(default=1.0, ge=0)
 
 
@@ -145,13 +162,14 @@ class SampleRecord(Record):
 class GroupRecord(Record):
     """Several answers to one prompt, judged together by each rater; votes name answers by their place in `answers`.
 
-    group, split and weight as in a comparison. All pairs that follow from one record belong together.
+    group, split, weight and tags as in a comparison. All pairs that follow from one record belong together.
     """
 
     schema_version: int = SCHEMA_VERSION
     id: str
     group: str
     split: Literal["train", "heldout"]
+    tags: tuple[str, ...] = ()
     prompt: tuple[Message, ...] = Field(min_length=1)
     answers: tuple[Answer, ...] = Field(min_length=1)
     weight: float = Field(default=1.0, ge=0)
@@ -165,9 +183,11 @@ class RankingRecord(GroupRecord):
 
 
 class ChoiceRecord(GroupRecord):
-    """The best of more than two answers, and the worst where it was asked, as every rater chose."""
+    """The best of more than two answers, and the worst where it was asked, as every rater chose. criteria: as in a
+    comparison."""
 
     kind: Literal["choice"] = "choice"
+    criteria: tuple[PointOfView, ...] = ()
     votes: tuple[ChoiceVote, ...] = Field(min_length=1)
 
 

@@ -3,15 +3,16 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
-from app.database import Session
+from app.database import Session, between_transactions
 from app.datasets.actions import ask_to_freeze
 from app.datasets.forms import FormulaName, FreezeForm, Name, NewFormula
 from app.datasets.formulas import example_of, formulas_of, names_offered, save_formula
+from app.datasets.importing import import_dataset
 from app.datasets.queries import dataset_of, datasets_of, rounds_of
 from app.datasets.rules import Form as Shape
 from app.datasets.scoring import numbers_in, tried
@@ -31,7 +32,7 @@ SHAPES = {
     Shape.trl_standard: _("TRL preference, standard"),
     Shape.hh: _("HH transcripts"),
     Shape.trl_demonstrations: _("TRL prompt and completion, conversational"),
-    Shape.flat: _("Ratings and questions, a row for each rater and answer"),
+    Shape.flat: _("Ratings, questions and comparisons, a row for each rater and answer"),
 }
 
 
@@ -72,6 +73,37 @@ async def freeze(
 ) -> Response:
     dataset = await ask_to_freeze(session, access.of_project(), form.as_form(), access.person.id)
     return redirect(request, f"/datasets/{dataset.public_id}", _("The answers are being frozen."))
+
+
+@router.get("/projects/{project}/datasets/import")
+async def choose_file(request: Request, project: UUID, access: Freezer, session: Session) -> Response:
+    return await import_page(request, access, session)
+
+
+@router.post("/projects/{project}/datasets/import")
+async def take_file(
+    request: Request,
+    project: UUID,
+    access: Freezer,
+    session: Session,
+    file: UploadFile,
+    confirm: Annotated[str, Form()] = "",
+) -> Response:
+    """First the report alone; the good lines come in when it is confirmed."""
+    if not file.filename:
+        return await import_page(request, access, session, 422, error=_("Choose a file first."))
+    name, project_id = file.filename.replace("\0", "")[:200], access.of_project()
+    await between_transactions(session)
+    report = await import_dataset(session, project_id, name, file.file, access.person.id, dry_run=not confirm)
+    if confirm:
+        return redirect(request, f"/projects/{project}/imports/{report.id}", report.sentence)
+    return await import_page(request, access, session, report=report)
+
+
+async def import_page(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
+    shown: dict[str, Any] = {"report": None, "error": None} | more
+    project = await get_project(session, access.of_project())
+    return respond(request, "datasets/import.html", "report", status, project=project, **shown)
 
 
 @router.get("/datasets/{dataset}")

@@ -1,11 +1,26 @@
 """One rater's judgement as it stands in a dataset. Torch-free and SQL-free."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 
+Instant = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 Value = StrictBool | StrictInt | StrictFloat | str | tuple[str, ...]  # of a question, in its own type
+
+
+def is_empty(value: object) -> bool:
+    return not value
 
 
 class Outcome(StrEnum):
@@ -18,23 +33,38 @@ class Outcome(StrEnum):
     neither_valid = "neither_valid"
 
 
-class Vote(BaseModel):
+class Given(BaseModel):
+    """What every vote may carry beside its judgement.
+
+    at: when it was given. comment: why, in the rater's own words; overall: the same about a whole task, where several
+    kinds of judgement were asked in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: Instant | None = None
+    comment: str = ""
+    overall: str = ""
+
+
+class Vote(Given):
     """One rater's judgement.
 
     rater: pseudonym, stable inside a project.
     strength: 1 (slightly better) … `levels` (much better); None unless the outcome is a or b.
     levels: how many strengths the protocol offered, so that strengths of two protocols can be compared.
-    shown_first: which completion stood on the left or on top.
+    shown_first: which completion stood on the left or on top. flags: short words that a program sent along.
+    criteria: by key, which one is ahead from that point of view; only what was said.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rater: str
     outcome: Outcome
     strength: int | None = Field(default=None, ge=1)
     levels: int = Field(default=1, ge=1)
     shown_first: Literal["a", "b"]
+    criteria: dict[str, Literal["a", "b", "equal"]] = Field(default={}, exclude_if=is_empty)
     weight: float = Field(default=1.0, ge=0)
+    flags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def strength_belongs_to_a_choice(self) -> Self:
@@ -46,13 +76,11 @@ class Vote(BaseModel):
         return self
 
 
-class RankingVote(BaseModel):
+class RankingVote(Given):
     """One rater's order of a record's answers. tiers: their numbers, best tier first; empty when not rankable.
 
     shown: the numbers in the order of the rater's screen.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rater: str
     tiers: tuple[tuple[int, ...], ...]
@@ -60,20 +88,21 @@ class RankingVote(BaseModel):
     weight: float = Field(default=1.0, ge=0)
 
 
-class ChoiceVote(BaseModel):
+class ChoiceVote(Given):
     """One rater's choice among more than two answers. outcome: chosen, tie, both_bad (all bad) or neither_valid.
 
-    best, worst: numbers of answers; worst None where it was not asked. shown: as in a ranking.
+    best, worst: numbers of answers; worst None where it was not asked. shown: as in a ranking. criteria: by key, the
+    number of the answer that is ahead from that point of view, or equal.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rater: str
     outcome: Literal["chosen", "tie", "both_bad", "neither_valid"]
     best: int | None = None
     worst: int | None = None
+    criteria: dict[str, int | Literal["equal"]] = Field(default={}, exclude_if=is_empty)
     shown: tuple[int, ...]
     weight: float = Field(default=1.0, ge=0)
+    flags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def best_belongs_to_a_choice(self) -> Self:
@@ -110,10 +139,8 @@ class Rated(BaseModel):
     score: float | None = None
 
 
-class RatingVote(BaseModel):
+class RatingVote(Given):
     """One rater's ratings of a record's answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rater: str
     ratings: tuple[Rated, ...]
@@ -130,13 +157,11 @@ class Answered(BaseModel):
     said: dict[str, Value]
 
 
-class QuestionsVote(BaseModel):
+class QuestionsVote(Given):
     """One rater's answers to a project's own questions. task: those about the task as a whole.
 
     A question that was not asked, or was left open, is not there.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rater: str
     task: dict[str, Value]

@@ -113,7 +113,8 @@ async def newest_protocol(session: AsyncSession, project_id: int) -> Protocol:
 
 
 async def protocol_versions(session: AsyncSession, project_id: int) -> list[Protocol]:
-    """All versions that the project has asked under, the newest first. Version 0 is one of evaluations (`actions`)."""
+    """All versions that the project has asked under, the newest first. Version 0 is one of evaluations (`actions`),
+    versions below it are those that imported datasets were made under."""
     asked = select(Protocol).where(Protocol.project_id == project_id, Protocol.version > 0)
     return list(await session.scalars(asked.order_by(Protocol.version.desc()).limit(100)))
 
@@ -126,8 +127,8 @@ async def protocol_of_batch(session: AsyncSession, batch: Batch) -> ProtocolBody
 
 
 async def protocol_of_kind(session: AsyncSession, project_id: int, kind: str) -> Protocol | None:
-    """The project's newest protocol of a kind, if it has ever had one."""
-    of_kind = (Protocol.project_id == project_id, Protocol.body["kind"].astext == kind)
+    """The project's newest protocol of a kind, if it has ever had one; those that files were made under are not its."""
+    of_kind = (Protocol.project_id == project_id, Protocol.version >= 0, Protocol.body["kind"].astext == kind)
     return (await session.scalars(select(Protocol).where(*of_kind).order_by(Protocol.version.desc()).limit(1))).first()
 
 

@@ -62,7 +62,10 @@ class Project(Base):
 
 
 class Protocol(Base):
-    """What is asked and on which scale (`protocols.ProtocolBody`); a change is a new version, answers keep theirs."""
+    """What is asked and on which scale (`protocols.ProtocolBody`); a change is a new version, answers keep theirs.
+
+    Versions count from 1. Below are those that the project never asks by: 0 of evaluations, -1, -2 … of imported files.
+    """
 
     __tablename__ = "protocols"
     __table_args__ = (UniqueConstraint("project_id", "version"), UniqueConstraint("project_id", "id"))

@@ -23,6 +23,12 @@ export function conversation(element, host) {
   let isSending = false;
   let timer = 0;
 
+  // The judgement stays above the last row, however many lines that takes. The height stands on an element that is never
+  // swapped: htmx copies attributes of elements that are, and a copied style is one that the content policy forbids.
+  const row = form.querySelector(".beside");
+  const { style } = section.parentElement;
+  new ResizeObserver(() => style.setProperty("--bar", `${row.offsetHeight}px`)).observe(row);
+
   // ---- the conversation is drawn -----------------------------------------------------------------------------------
 
   function settle() {

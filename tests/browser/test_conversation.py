@@ -21,6 +21,7 @@ from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
 from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.test_axe import AXE, findings
 from tests.endpoint import Endpoint, endpoint
 from tests.queue import waiting
 from workers.handlers.conversations import answer_turn
@@ -108,6 +109,9 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await said(page, "How long do I steep black tea? 1 minute?")
         await expect(page.locator("#spoken")).to_contain_text("2 answers are ready")
         await picture(page, "talk-choose")
+        await page.emulate_media(reduced_motion="reduce")
+        await page.evaluate(AXE)
+        assert await findings(page) == []
         await page.keyboard.press("Enter")
         await expect(page.locator("[data-missing]")).to_contain_text("which answer is best")
         await page.keyboard.press("1")
@@ -123,6 +127,7 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await page.keyboard.press("7")
         await expect(page.locator("#words")).to_be_focused()
         await picture(page, "talk-later")
+        assert await findings(page) == []
         await page.keyboard.type("one more")
         await page.keyboard.press("Escape")
         await page.keyboard.press("Control+Enter")  # what is typed is sent before anything ends

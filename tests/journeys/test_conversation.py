@@ -1,8 +1,9 @@
 """A live chat from the page that makes the project to the file, by the page's own forms without scripts: project →
-conversation → stored body → preference → frozen record → export, and what a reward model reads of it."""
+conversation → stored body → preference → frozen record → export, what a reward model reads of it, and import."""
 
 import re
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.annotations.jobs import TurnAsked
 from app.annotations.kinds import read_kept
 from app.annotations.tables import Annotation
 from app.checkpoints.tables import Place
+from app.datasets.importing import import_dataset
 from app.datasets.records import ComparisonRecord, DatasetRecord
 from app.datasets.rules import Form, rewritten, sha256_of
 from app.projects.tables import Project
@@ -27,7 +29,8 @@ from tests.app.datasets.test_freezing import frozen
 from tests.app.projects.test_sitting import fields
 from tests.conftest import sign_in
 from tests.endpoint import endpoint
-from tests.journeys.test_presets import PROMPT, Answering, brought_back
+from tests.journeys.chain import exported
+from tests.journeys.test_presets import PROMPT, Answering
 from tests.queue import waiting
 from workers.handlers.conversations import answer_turn
 from workers.training.batches import read_records
@@ -104,4 +107,15 @@ async def test_prism_is_a_live_chat_from_the_first_page_to_the_file(
     (read,) = read_records(file, ComparisonRecord, others)
     assert read.votes[0].strength == 95 - 30
     assert others == {"rating": 2, "ranking": 1, "questions": 1}
-    await brought_back(session, lines[1])
+
+    fresh = await make.project(session)
+    report = await import_dataset(session, fresh.id, "moved.jsonl", BytesIO(exported(tmp_path, dataset)), None)
+    assert (report.new, report.refused) == (4, 1)  # what follows from two scores says more than a comparison can
+    assert [(line.line, line.outcome) for line in report.lines] == [(4, "refused")]
+    _dataset, back = await frozen(session, fresh, tmp_path)
+    assert [line["kind"] for line in back] == ["rating", "ranking", "rating", "questions"]
+    for before, after in zip([*lines[:3], lines[4]], back, strict=True):
+        kept = ("kind", "prompt", "votes", "criteria", "questions")
+        assert {name: before.get(name) for name in kept} == {name: after.get(name) for name in kept}
+        parts = [[answer["parts"] for answer in line["answers"]] for line in (before, after)]
+        assert parts[0] == parts[1]

@@ -1,120 +1,264 @@
-"""Every kind from the page to the file: the browser's form without scripts → stored body → preference → record."""
+"""Every kind from the page to a batch, and through export and import back: the browser's form without scripts and a
+program's JSON → stored body → preference → record → reward model's batch → a project of its own, equal."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import User
+from app.annotations.actions import settle_prompt
 from app.annotations.tables import Annotation
-from app.datasets.records import DatasetRecord
-from app.datasets.rules import Form, left_out_of, rewritten, sha256_of
+from app.datasets.actions import NothingToFreeze
+from app.datasets.rules import Form, left_out_of
 from app.projects.protocols import protocol_of
-from tests.app.datasets.test_freezing import frozen
+from app.prompts.tables import Prompt
+from app.tasks.actions import ask_about_prompts
+from tests import make
+from tests.app.datasets.scene import frozen
 from tests.app.scene import Scene, scene
 from tests.conftest import sign_in
+from tests.journeys.chain import Batched, check_batch, check_records, check_return, exported
+from tests.queue import waiting
+from workers.training.checkpoints import Opened
 
 RATING = {
     "kind": "rating",
     "criteria": [{"key": "quality", "label": "Quality"}, {"key": "rule", "label": "Rule", "scale": "yes_no"}],
     "flags": [{"key": "rude", "label": "Rude"}],
 }
+SPANS = {"kind": "rating", "criteria": [], "errors": {"categories": [{"key": "fact", "label": "Wrong fact"}]}}
+OPTIONS = [{"key": "dry", "label": "Dry"}, {"key": "warm", "label": "Warm"}]
+QUESTIONS = [
+    {"key": "poem", "label": "A poem?"},
+    {"key": "size", "label": "Size", "type": "number", "only_if": [{"question": "poem", "values": ["yes"]}]},
+    {"key": "tone", "label": "Tone", "type": "choices", "about": "answer", "options": OPTIONS},
+    {"key": "why", "label": "Why?", "type": "text", "about": "answer", "required": False},
+]
+REWRITTEN = "Like this, and then press the fold."
+WRITTEN = "Fold it twice.\n\n- Then *once* more."
+# By name: completions that a task shows, and the protocol. A new kind is a line here, in `fields_for`, in `body_for`,
+# and in what follows from it: YIELDS, PAIRS, BATCHES.
 PROTOCOLS: dict[str, tuple[int, dict[str, Any]]] = {
     "comparison": (2, {}),
     "best": (3, {"completions": 3}),
     "best_and_worst": (4, {"completions": 4, "choose": "best_and_worst"}),
     "ranking": (4, {"kind": "ranking"}),
     "rating": (2, RATING | {"completions": 2}),
+    "spans": (2, SPANS | {"completions": 2}),
+    "questions": (2, {"kind": "questions", "completions": 2, "questions": QUESTIONS}),
+    "rewrite": (2, {"kind": "rewrite"}),
+    "demonstration": (0, {"kind": "demonstration"}),
     "combined": (3, {"kind": "combined", "completions": 3, "parts": [RATING, {"kind": "ranking"}]}),
+    "combined_texts": (2, {"kind": "combined", "parts": [{"kind": "comparison"}, {"kind": "rewrite"}]}),
+}
+PEOPLE = 3  # the first two by the page, the third by REST; all say the same
+YIELDS = {  # kinds of lines; where each person's is a line of its own, of all of them
+    "best": ["choice"],
+    "best_and_worst": ["choice"],
+    "spans": ["rating"],
+    "rewrite": ["comparison", "demonstration"] * PEOPLE,
+    "demonstration": ["demonstration"] * PEOPLE,
+    "combined": ["ranking", "rating"],
+    "combined_texts": ["comparison", *["comparison", "demonstration"] * PEOPLE],
+}
+PAIRS = {  # places of the better and the worse answer, 0 = best, that the agreeing people say
+    "comparison": [(0, 1)],
+    "best": [(0, 1), (0, 2)],
+    "best_and_worst": [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)],
+    "ranking": [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
+    "combined": [(0, 1), (0, 2), (1, 2)],
+}
+BATCHES: dict[str, Callable[[int], Batched]] = {  # best: number of the better completion in its task
+    # strength 3 of 3 levels weighs 2 · 3 / (3 + 1) = 1.5, three times
+    "comparison": lambda best: Batched(1, ((3, 0, 0), (0, 3, 0))[best], 4.5),
+    # a rewrite has one strength of one, 2 · 1 / (1 + 1) = 1, and stands first in its pair
+    "rewrite": lambda best: Batched(3, (3, 0, 0), 3.0),
+    "combined_texts": lambda best: Batched(4, ((6, 0, 0), (3, 3, 0))[best], 7.5),
 }
 
 
+def no_pairs(best: int) -> Batched:
+    """Lines of kinds that the reward model does not know."""
+    return Batched(0)
+
+
+def body_for(name: str, handles: list[str]) -> dict[str, Any]:
+    """What a program sends. handles: the best answer's first."""
+    best, worst = (handles[0], handles[-1]) if handles else ("", "")
+    rated = [
+        {"completion": one, "criteria": {"quality": 7 - n, "rule": 1}, "flags": ["rude"] if one == worst else []}
+        for n, one in enumerate(handles)
+    ]
+    error = {"start": 5, "end": 9, "category": "fact", "severity": "minor", "note": "not so"}
+    marked = [{"completion": one, "errors": [error] if one == best else []} for one in handles]
+    about = [{"completion": best, "said": {"tone": ["dry", "warm"], "why": "It rhymes."}}]
+    about += [{"completion": one, "said": {"tone": ["warm"]}} for one in handles[1:]]
+    ranking = {"kind": "ranking", "tiers": [[one] for one in handles]}
+    rewrite = {"kind": "rewrite", "completion": best, "text": REWRITTEN}
+    comparison = {"kind": "comparison", "outcome": "preferred", "preferred": best, "strength": 3}
+    bodies: dict[str, dict[str, Any]] = {
+        "comparison": comparison,
+        "best": {"kind": "comparison", "outcome": "preferred", "preferred": best},
+        "best_and_worst": {"kind": "comparison", "outcome": "preferred", "preferred": best, "worst": worst},
+        "ranking": ranking,
+        "rating": {"kind": "rating", "ratings": rated},
+        "spans": {"kind": "rating", "ratings": marked},
+        "questions": {"kind": "questions", "task": {"poem": True, "size": 2.5}, "answers": about},
+        "rewrite": rewrite,
+        "demonstration": {"kind": "demonstration", "text": WRITTEN},
+        "combined": {"kind": "combined", "parts": [{"kind": "rating", "ratings": rated}, ranking]},
+        "combined_texts": {"kind": "combined", "parts": [comparison, rewrite]},
+    }
+    return bodies[name] | {"justification": "Said in passing."}
+
+
 def fields_for(name: str, handles: list[str], html: str) -> dict[str, Any]:
-    """What a person might fill in: the answer on top of the screen is the best, and so on down."""
-    best, *_others, worst = handles
+    """The same as the page's own fields."""
+    best, worst = (handles[0], handles[-1]) if handles else ("", "")
     tiers = {f"tier.{handle}": str(n) for n, handle in enumerate(handles, 1)}
     rated: dict[str, Any] = {f"flag.{handle}": ["", "rude"] if handle == worst else [""] for handle in handles}
     rated |= {f"value.{handle}.quality": str(7 - n) for n, handle in enumerate(handles)}
     rated |= {f"value.{handle}.rule": "1" for handle in handles}
-    if name == "combined":
-        parts = {f"ranking.{field}": value for field, value in tiers.items()}
-        parts |= {f"rating.{field}": value for field, value in rated.items()}
-        return parts | {"parts": re.findall(r'name="parts" value="(\w+)"', html)}
-    return {
+    spans = {f"errors.{handle}": "5 9 fact minor not so" if handle == best else "" for handle in handles}
+    said: dict[str, Any] = {f"say.{handle}.tone": ["warm"] for handle in handles}
+    said |= {"say.task.poem": "yes", "say.task.size": "2.5"}
+    said |= {f"say.{best}.tone": ["warm", "dry"], f"say.{best}.why": "It rhymes."}
+    rewrite = {"of": best, f"text.{best}": REWRITTEN}
+    parts = {"parts": re.findall(r'name="parts" value="(\w+)"', html)}
+    fields: dict[str, dict[str, Any]] = {
         "comparison": {"choice": f"{best}.3"},
         "best": {"choice": best},
         "best_and_worst": {"choice": best, "worst": worst},
         "ranking": tiers,
         "rating": rated,
-    }[name]
+        "spans": spans,
+        "questions": said,
+        "rewrite": rewrite,
+        "demonstration": {"text": WRITTEN.replace("\n", "\r\n")},
+        "combined": parts
+        | {f"ranking.{field}": value for field, value in tiers.items()}
+        | {f"rating.{field}": value for field, value in rated.items()},
+        "combined_texts": parts
+        | {"comparison.choice": f"{best}.3"}
+        | {f"rewrite.{field}": value for field, value in rewrite.items()},
+    }
+    return fields[name] | {"justification": "Said in passing."}
+
+
+async def asked(session: AsyncSession, protocol: dict[str, Any], shows: int, people: int = PEOPLE) -> Scene:
+    """One task, of completions or of a prompt alone."""
+    tasks = 1 if shows else 0
+    there = await scene(session, people=people, tasks=tasks, k=people, shows=shows, protocol=protocol)
+    if not shows:
+        await make.prompt(session, there.project)
+        assert await ask_about_prompts(session, there.project.id)
+    return there
+
+
+async def taken(client: httpx.AsyncClient, session: AsyncSession, there: Scene, person: User) -> tuple[Any, Any]:
+    """A task by REST, and the head that its taker sends."""
+    head = {"Authorization": f"Bearer {await make.api_token(session, person)}"}
+    given = await client.post(f"/api/v1/projects/{there.project.public_id}/tasks/next", headers=head)
+    assert given.status_code == 200, given.text
+    return given.json(), head
 
 
 async def judged(client: httpx.AsyncClient, session: AsyncSession, name: str) -> tuple[Scene, list[str]]:
-    """Two people see the one task and send the page's own form. The texts, best first, as both of them say."""
+    """Everybody sees the one task: two send the page's own form, the third a program's JSON. The texts, best first, as
+    all of them say."""
     shows, protocol = PROTOCOLS[name]
-    there = await scene(session, people=2, tasks=1, k=2, shows=shows, protocol=protocol_of(protocol).as_json())
+    made = protocol_of(protocol).as_json()
+    there = await asked(session, made, shows)
     texts: list[str] = []
-    for access in there.people:
+    for number, access in enumerate(there.people):
         person = (await session.scalars(select(User).where(User.id == access.person.id))).one()
-        await sign_in(client, session, person)
-        html = (await client.get(f"/projects/{there.project.public_id}/annotate")).text
-        handles = re.findall(r'data-answer="([^"]+)"', html)
-        assert len(handles) == shows
-        screen = re.findall(r"<p>(Like this, number \d+\.)</p>", html)
-        texts = texts or screen
-        handles = [handles[screen.index(words)] for words in texts]  # both like the same ones
-        address = re.search(r'action="([^"]+)" data-choices', html)
-        hidden = dict(re.findall(r'<input type="hidden" name="(key|kind)" value="([^"]+)">', html))
-        assert address
-        said = hidden | {"seen": "1"} | fields_for(name, handles, html)
-        named = set(re.findall(r'name="([^"]+)"', html))
-        assert said.keys() - {"seen"} <= named  # every field is one of the page's, so it works without scripts
-        response = await client.post(address[1], data=said, headers={"HX-Request": "true"})
+        task, head = await taken(client, session, there, person)
+        by_text = {one["text"]: one["handle"] for one in task["answers"]}
+        texts = texts or list(by_text)
+        handles = [by_text[text] for text in texts]  # all like the same ones
+        if number == PEOPLE - 1:
+            sent = {"key": task["key"], "body": body_for(name, handles)}
+            response = await client.post(f"/api/v1/tasks/{task['task']}/annotations", json=sent, headers=head)
+        else:
+            response = await by_page(client, session, there, person, name, handles)
         assert response.status_code == 200, response.text
     return there, texts
 
 
+async def by_page(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene, person: User, name: str, handles: list[str]
+) -> httpx.Response:
+    """The page's own form, every field of which is there without scripts."""
+    await sign_in(client, session, person)
+    html = (await client.get(f"/projects/{there.project.public_id}/annotate")).text
+    assert set(re.findall(r'data-answer="([^"]+)"', html)) == set(handles)
+    address = re.search(r'action="([^"]+)" data-choices', html)
+    hidden = dict(re.findall(r'<input type="hidden" name="(key|kind)" value="([^"]+)">', html))
+    assert address
+    said = hidden | {"seen": "1"} | fields_for(name, handles, html)
+    assert said.keys() - {"seen"} <= set(re.findall(r'name="([^"]+)"', html))
+    response = await client.post(address[1], data=said, headers={"HX-Request": "true"})
+    client.cookies.clear()
+    return response
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
-async def test_from_the_page_to_the_file(
-    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path, name: str
+async def test_from_the_page_to_a_batch_and_back(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path, opened: Opened, name: str
 ) -> None:
     there, texts = await judged(client, session, name)
     protocol = PROTOCOLS[name][1]
     kept = (await session.scalars(select(Annotation))).all()
-    assert [one.kind for one in kept] == [protocol.get("kind", "comparison")] * 2
+    assert [one.kind for one in kept] == [protocol.get("kind", "comparison")] * PEOPLE
+    assert all(one.body == kept[0].body for one in kept), "the page and a program leave the same behind"
+
     dataset, lines = await frozen(session, there.project, tmp_path)
-    kinds = {"best": ["choice"], "best_and_worst": ["choice"], "combined": ["rating", "ranking"]}.get(name, [name])
-    assert sorted(line["kind"] for line in lines) == sorted(kinds)
-    reader: TypeAdapter[Any] = TypeAdapter(DatasetRecord)
-    for line in lines:
-        record = reader.validate_python(line)
-        read = orjson.loads(record.model_dump_json())
-        assert {name: read[name] for name in line} == line
-        assert reader.validate_python(read) == record
-        assert len({vote.rater for vote in record.votes}) == 2
-    assert dataset.manifest["counts"]["kinds"] == dict.fromkeys(kinds, 1)
-    file = tmp_path / "datasets" / str(dataset.sha256) / "records.jsonl"
-    pairs = [orjson.loads(line) for line in b"".join(rewritten(file, sha256_of(file), Form.trl)).splitlines()]
-    assert all(pair["group"] in {line["id"] for line in lines} for pair in pairs)
-    assert left_out_of(Form.trl, dataset.manifest) == ({"rating": 1} if "rating" in kinds else {})
-    order = {text: place for place, text in enumerate(texts)}
-    told = [(order[pair["chosen"][0]["content"]], order[pair["rejected"][0]["content"]]) for pair in pairs]
-    assert sorted(told) == PAIRS[name]
+    assert sorted(line["kind"] for line in lines) == sorted(YIELDS.get(name, [name]))
+    check_records(lines)
+    assert len(dataset.manifest["counts"]["raters"]) == PEOPLE
+    check_pairs(tmp_path, dataset, texts, name)
+
+    (first, *_others) = kept
+    best = first.body["preferred"] if name == "comparison" else 0
+    if name == "combined_texts":
+        best = first.body["parts"][0]["preferred"]
+    check_batch(tmp_path, dataset, opened, BATCHES.get(name, no_pairs)(best))
+    await check_return(session, dataset, lines, tmp_path)
+
+
+def check_pairs(home: Path, dataset: Any, texts: list[str], name: str) -> None:
+    """As TRL takes them: the pairs that everybody says, each with its whole margin."""
+    pairs = [orjson.loads(line) for line in exported(home, dataset, Form.trl).splitlines()]
+    left_out = left_out_of(Form.trl, dataset.manifest)
+    assert left_out.keys() == set(YIELDS.get(name, [name])) & {"rating", "questions", "demonstration"}
+    order = {text: place for place, text in enumerate([*texts, REWRITTEN])}
+    found = [(order[pair["chosen"][0]["content"]], order[pair["rejected"][0]["content"]]) for pair in pairs]
+    rewritten = [(PROTOCOLS[name][0], 0)] * PEOPLE if name in ("rewrite", "combined_texts") else []
+    said = PAIRS["comparison"] if name == "combined_texts" else PAIRS.get(name, [])
+    assert sorted(found) == sorted(said + rewritten)
     assert {pair["margin"] for pair in pairs} <= {1.0}
 
 
-# Places of the better and the worse answer, 0 = best, that the two agreeing people say.
-PAIRS = {
-    "comparison": [(0, 1)],
-    "best": [(0, 1), (0, 2)],
-    "best_and_worst": [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)],
-    "ranking": [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
-    "rating": [],
-    "combined": [(0, 1), (0, 2), (1, 2)],
-}
+async def test_a_written_prompt_becomes_a_prompt_and_no_record(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path
+) -> None:
+    there = await asked(session, protocol_of({"kind": "prompt"}).as_json(), 0, people=1)
+    person = (await session.scalars(select(User).where(User.id == there.me.person.id))).one()
+    task, head = await taken(client, session, there, person)
+    text = "How do I fold a paper crane with wings that move?"
+    sent = {"key": task["key"], "body": {"kind": "prompt", "text": text}}
+    saved = await client.post(f"/api/v1/tasks/{task['task']}/annotations", json=sent, headers=head)
+    assert saved.status_code == 200, saved.text
+    (job,) = await waiting(session, "PromptWritten")
+    await settle_prompt(session, job["annotation_id"])
+    written = (await session.scalars(select(Prompt).where(Prompt.author_id == person.id))).one()
+    assert written.messages[0]["parts"][0]["text"] == text
+    with pytest.raises(NothingToFreeze):
+        await frozen(session, there.project, tmp_path)

@@ -1,39 +1,34 @@
-"""Every preset from the page that makes the project to the file: project → first task on the page → stored body →
-frozen record → export, native and as TRL takes it → read back equal; what imports exist take it in again, equal."""
+"""Every preset from the page that makes the project to a batch, and through export and import back: project → first
+task on the page → stored body → frozen record → reward model's batch → export → a project of its own, equal."""
 
 from html.parser import HTMLParser
-from io import BytesIO
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.kinds import read_kept
 from app.annotations.tables import Annotation
-from app.completions.actions import import_completions
-from app.completions.tables import Completion
-from app.datasets.records import DatasetRecord
 from app.projects.presets import PRESETS
 from app.projects.protocols import CombinedProtocol
 from app.projects.queries import default_batch
 from app.projects.tables import Project
-from app.prompts.actions import import_prompts
-from app.prompts.tables import Prompt
+from app.prompts.tables import Prompt, Use
 from app.settings import get_settings
 from app.tasks.actions import make_tasks
 from tests import make
-from tests.app.datasets.test_freezing import frozen
+from tests.app.datasets.scene import frozen
 from tests.app.projects.test_sitting import fields
 from tests.conftest import sign_in
+from tests.journeys.chain import Batched, check_batch, check_records, check_return
+from workers.training.checkpoints import Opened
 
 PROMPT = b'{"id": "sea", "prompt": "What is the sea?"}\n'
 TEXTS = ("Salt and water.", "A large lake.", "The sea is wide and blue.", "I do not know.")
 ANSWERS = b"".join(orjson.dumps({"prompt_id": "sea", "text": text}) + b"\n" for text in TEXTS)
-READER: TypeAdapter[Any] = TypeAdapter(DatasetRecord)
 RECORDS = {"comparison": "comparison", "ranking": "ranking", "rating": "rating"}  # what a task of two yields
 
 
@@ -79,7 +74,7 @@ async def begun(client: httpx.AsyncClient, session: AsyncSession, key: str) -> P
     assert made.status_code == 303, made.text
     project = (await session.scalars(select(Project))).one()
     prompt = (await session.scalars(select(Prompt))).one()
-    prompt.use = "label"  # whichever side the split drew
+    prompt.use = Use.label  # whichever side the split drew
     batch = await default_batch(session, project.id)
     assert await make_tasks(session, project.id, batch.id, [prompt.id]) >= 1
     return project
@@ -89,11 +84,11 @@ LIVE = ("prism",)  # their tasks are conversations: see test_conversation.py
 
 
 @pytest.mark.parametrize("key", [key for key in PRESETS if key not in LIVE])
-async def test_from_the_first_page_to_the_file_and_back(
-    client: httpx.AsyncClient, session: AsyncSession, key: str
+async def test_from_the_first_page_to_a_batch_and_back(
+    client: httpx.AsyncClient, session: AsyncSession, opened: Opened, key: str
 ) -> None:
     project = await begun(client, session, key)
-    preset = PRESETS[key]
+    preset, home = PRESETS[key], get_settings().home
     filled = Answering((await client.get(f"/projects/{project.public_id}/annotate")).text)
     answer = await client.post(filled.address, data=filled.said, headers={"HX-Request": "true"})
     assert answer.status_code == 200, answer.text
@@ -102,35 +97,40 @@ async def test_from_the_first_page_to_the_file_and_back(
     assert stored.kind == preset.protocol.kind
     assert read_kept(stored.body).model_dump(mode="json") == stored.body
 
-    dataset, lines = await frozen(session, project, get_settings().home)
+    dataset, lines = await frozen(session, project, home)
     parts = preset.protocol.parts if isinstance(preset.protocol, CombinedProtocol) else (preset.protocol,)
     assert sorted(line["kind"] for line in lines) == sorted(RECORDS[part.kind] for part in parts)
+    check_records(lines)
+    check_batch(home, dataset, opened, batched(stored.body, WEIGHTS.get(key)))
 
-    exported = await client.get(f"/api/v1/datasets/{dataset.public_id}/records")
-    assert exported.status_code == 200, exported.text
-    native = [orjson.loads(line) for line in exported.content.splitlines()]
-    assert native == lines
-    assert [orjson.loads(READER.validate_python(line).model_dump_json(exclude_unset=True)) for line in native] == native
+    response = await client.get(f"/api/v1/datasets/{dataset.public_id}/records")
+    assert response.status_code == 200, response.text
+    assert [orjson.loads(line) for line in response.content.splitlines()] == lines
     pairs = await client.get(f"/api/v1/datasets/{dataset.public_id}/records?form=trl")
     taken = [orjson.loads(line) for line in pairs.content.splitlines()]
     shown = preset.protocol.completions or 0
     ranked = shown * (shown - 1) // 2 if any(part.kind == "ranking" for part in parts) else 0
     assert len(taken) == ranked + sum(part.kind == "comparison" for part in parts)
     assert all({"prompt", "chosen", "rejected", "margin", "group"} == set(pair) for pair in taken)
-    await brought_back(session, native[0])
+    await check_return(session, dataset, lines, home)
 
 
-async def brought_back(session: AsyncSession, line: dict[str, Any]) -> None:
-    """Prompts and completions have an import: a line's own come in again with the content they had."""
-    other = await make.project(session)
-    prompt = {"id": line["id"], "messages": line["prompt"], "use": "label"}
-    assert (await import_prompts(session, other.id, "p", BytesIO(orjson.dumps(prompt)), None)).new == 1
-    answers = line.get("answers") or [line["a"], line["b"]]
-    told = [orjson.dumps({"prompt_id": line["id"], "parts": answer["parts"]}) for answer in answers]
-    assert (await import_completions(session, other.id, "a", BytesIO(b"\n".join(told)), None)).new == len(answers)
-    here = (await session.scalars(select(Prompt).where(Prompt.project_id == other.id))).one()
-    assert here.messages == line["prompt"]
-    texts = await session.scalars(select(Completion.parts).where(Completion.project_id == other.id))
-    assert sorted(part["text"] for parts in texts for part in parts) == sorted(
-        part["text"] for answer in answers for part in answer["parts"]
-    )
+def batched(body: dict[str, Any], weight: float | None) -> Batched:
+    """One vote for the completion that is named first or second in the task, as the page was filled in."""
+    said = next((part for part in body.get("parts", [body]) if part["kind"] == "comparison"), None)
+    if said is None or weight is None:
+        assert (said, weight) == (None, None)
+        return Batched(0)
+    return Batched(1, ((1, 0, 0), (0, 1, 0))[said["preferred"]], weight)
+
+
+# A vote's weight in the loss, where there is a comparison: the strongest of l levels counts 2 l / (l + 1).
+WEIGHTS = {
+    "hh": 1.6,  # 4 levels
+    "llama2": 1.6,
+    "summarize": 1.6,
+    "helpsteer2": 1.5,  # 3 levels
+    "helpsteer3": 1.5,
+    "sparrow": 1.0,  # 1 level
+    "arena": 1.0,
+}

@@ -1,15 +1,17 @@
 """A place in a project is given in one way, whoever gets it."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import column, func, select, table
+from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
 from app.accounts.rules import pseudonym
-from app.accounts.tables import Membership
+from app.accounts.tables import Membership, User
 from app.errors import NotFound
 from app.events import record
 
@@ -55,3 +57,22 @@ async def add_member(
         told: dict[str, Any] = {"actor_id": user.id, "project_id": project_id, "role": role, "consent": consents}
         await record(session, "member.joined", subject=member.pseudonym, **told)
     return member
+
+
+async def add_imported(session: AsyncSession, project_id: int, pseudonyms: Sequence[str]) -> dict[str, int]:
+    """People who are known by their pseudonyms alone, because a file brought what they said: they can never sign in,
+    and their place in the project is paused. Their inside ids by pseudonym."""
+    if not pseudonyms:
+        return {}
+    now = (await session.execute(select(func.now()))).scalar_one()
+    people = [
+        {"email": f"{uuid4().hex}@imported.invalid", "name": name, "is_imported": True, "disabled_at": now}
+        for name in pseudonyms
+    ]
+    stored = insert_rows(User).returning(User.id, sort_by_parameter_order=True)
+    ids = dict(zip(pseudonyms, await session.scalars(stored, people), strict=True))
+    place = {"project_id": project_id, "role": Role.annotator, "paused_at": now}
+    await session.execute(
+        insert_rows(Membership), [place | {"user_id": user, "pseudonym": name} for name, user in ids.items()]
+    )
+    return ids

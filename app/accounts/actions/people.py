@@ -1,5 +1,6 @@
 """People as the installation knows them: their own settings, and what an admin may do to them."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -20,10 +21,21 @@ class LastAdmin(Conflict):
     sentence = _("The installation needs an admin. Make somebody else admin first.")
 
 
+class OnlyImported(Conflict):
+    code = "only-imported"
+    sentence = _("This is a pseudonym from a file of labelled data: nobody can sign in as it.")
+
+
 async def edit_profile(session: AsyncSession, person: Person, form: ProfileForm) -> None:
     """Change one's own name, time zone and language."""
     user = await session.get_one(User, person.id)
     user.name, user.zone, user.locale = form.name, form.zone, form.locale
+
+
+async def keep_preferences(session: AsyncSession, person: Person, **chosen: Any) -> None:
+    """Change some of one's own preferences by name; the others stay."""
+    user = await session.get_one(User, person.id, with_for_update=True)
+    user.preferences = user.preferences | chosen
 
 
 async def person_to_change(session: AsyncSession, outside: UUID) -> User:
@@ -67,9 +79,11 @@ async def disable(session: AsyncSession, outside: UUID, admin: Person) -> User:
 async def enable(session: AsyncSession, outside: UUID, admin: Person) -> User:
     """Let somebody sign in again; what had ended stays ended.
 
-    :raises NotFound:
+    :raises OnlyImported: nobody is behind it. :raises NotFound:
     """
     user = await person_to_change(session, outside)
+    if user.is_imported:
+        raise OnlyImported
     user.disabled_at = None
     await record(session, "user.enabled", actor_id=admin.id, subject=user.public_id)
     return user

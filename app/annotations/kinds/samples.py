@@ -26,13 +26,19 @@ def sample(protocol: ProtocolBody, example: Example) -> dict[str, Any]:
         "title": title,
         "blocks": blocks,
         "answers": answers,
-        "prompt": render_markdown(example.prompt),
+        "prompt": sample_prompt(protocol, example),
         "said": {},
         "answer_word": _("Answer"),
         "tie_word": _("tie"),
         "roles": {"user": _("Person"), "assistant": _("Assistant")},
         "talk": sample_conversation(protocol, example),
     }
+
+
+def sample_prompt(protocol: ProtocolBody, example: Example) -> str:
+    """What stands above the answers, rendered: the card, where people talk themselves."""
+    asked = conversation_in(protocol)
+    return render_markdown(asked.cards[0].markdown if asked else example.prompt)
 
 
 def sample_conversation(protocol: ProtocolBody, example: Example) -> ShownConversation | None:

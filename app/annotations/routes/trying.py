@@ -14,7 +14,7 @@ from app.accounts.permissions import Permission
 from app.annotations.asking import Screen, asking
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import LETTERS, OnScreen, in_words, to_keep
-from app.annotations.kinds.samples import sample_answers, sample_conversation, sample_led
+from app.annotations.kinds.samples import sample_answers, sample_conversation, sample_led, sample_prompt
 from app.annotations.routes.screens import PAGE, blank
 from app.annotations.routes.workspace import posted
 from app.completions.queries import answered_prompt
@@ -68,7 +68,9 @@ def of_purpose(purpose: str) -> Screen:
     }
     made_up = sample_answers(preset.protocol, example)
     address = f"/projects/new/try?purpose={purpose}"
-    return page | trial(preset.protocol, example, address, made_up_turns(example), made_up, is_made_up=True, back=None)
+    return page | trial(
+        preset.protocol, example, address, made_up_turns(preset.protocol, example), made_up, is_made_up=True, back=None
+    )
 
 
 async def of_project(session: Session, access: Access) -> Screen:
@@ -78,8 +80,8 @@ async def of_project(session: Session, access: Access) -> Screen:
     base = f"/projects/{access.project}"
     found = start_of(protocol.preset) or start_of(FIRST)
     assert found is not None, "the first purpose is there"
-    turns, answers = made_up_turns(found[1]), sample_answers(protocol, found[1])
-    own = await answered_prompt(session, project_id, protocol.completions or 0)
+    turns, answers = made_up_turns(protocol, found[1]), sample_answers(protocol, found[1])
+    own = None if protocol.needs_turns else await answered_prompt(session, project_id, protocol.completions or 0)
     if own is not None:
         turns = list(zip((message["role"] for message in own[0].messages), own[0].rendered, strict=True))
         answers = [
@@ -90,8 +92,8 @@ async def of_project(session: Session, access: Access) -> Screen:
     return page | trial(protocol, found[1], base + "/try", turns, answers, is_made_up=own is None, back=base)
 
 
-def made_up_turns(example: Example) -> list[tuple[str, str]]:
-    return [("user", render_markdown(example.prompt))]
+def made_up_turns(protocol: ProtocolBody, example: Example) -> list[tuple[str, str]]:
+    return [("user", sample_prompt(protocol, example))]
 
 
 def trial(

@@ -31,6 +31,8 @@ LABELS = {
     "conversation.least": _("Turns at least"),
     "conversation.most": _("Turns at most"),
     "asks": _("About the answers of a turn"),
+    "conversation.low": _("Words at 1, where each gets a score"),
+    "conversation.high": _("Words at 100, where each gets a score"),
     "conversation.scale": _("Points on the scale, of two answers"),
     "checkpoints": _("Checkpoints that answer"),
     "mixed": _("Where none is named, every checkpoint of the project answers"),

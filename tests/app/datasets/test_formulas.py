@@ -14,7 +14,7 @@ from app.datasets.actions import ask_to_freeze, write_dataset
 from app.datasets.forms import FreezeForm, NewFormula
 from app.datasets.formulas import save_formula
 from app.datasets.records import RatingRecord
-from app.datasets.rules import Form, rewritten
+from app.datasets.rules import Form, rewritten, sha256_of
 from app.datasets.scoring import names_of, values_of
 from app.errors import Invalid
 from app.projects.actions import change_protocol
@@ -66,7 +66,7 @@ async def frozen(session: AsyncSession, project: Project, home: Path, **question
 
 
 def lines(path: Path, form: Form = Form.native) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in b"".join(rewritten(path, form)).splitlines()]
+    return [orjson.loads(line) for line in b"".join(rewritten(path, sha256_of(path), form)).splitlines()]
 
 
 async def test_each_rating_gets_its_score_and_the_manifest_counts_those_without(
