@@ -5,17 +5,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
 from app.accounts.tables import Membership, User
-from app.annotations.actions import settle_prompt
+from app.annotations.actions import prompting, settle_prompt
 from app.annotations.tables import Annotation
 from app.datasets.flat import as_flat
 from app.datasets.formulas import example_of
 from app.loop.queries import preferring_by_component
-from app.projects.actions import change_protocol
+from app.projects.actions import change_protocol, locked
 from app.projects.protocols import protocol_of
 from app.prompts.actions import retire_prompt
 from app.prompts.tables import Prompt
@@ -185,6 +185,26 @@ async def test_a_prompt_whose_words_come_back_comes_back(client: httpx.AsyncClie
     await edited(3, "What else can be folded?")
     await edited(4, crane)
     assert await in_use() == [tax]
+
+
+async def test_what_is_edited_while_a_job_waits_for_the_project_is_what_it_settles(
+    client: httpx.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await nothing_made(session, CARDS)
+    await ask_about_prompts(session, there.project.id)
+    head = await head_of(session, there)
+    await say(client, await take(client, there, head), head, kind="prompt", text="How do I fold a paper crane?")
+    mine = (await session.scalars(select(Annotation))).one()
+
+    async def waits(session: AsyncSession, project_id: int) -> Any:
+        body = mine.body | {"text": "How do I fold a boat?"}
+        await session.execute(update(Annotation).values(body=body), execution_options={"synchronize_session": False})
+        return await locked(session, project_id)
+
+    monkeypatch.setattr(prompting, "locked", waits)
+    await settle_prompt(session, mine.id)
+    written = select(Prompt).where(~Prompt.is_card)
+    assert [one.messages[0]["parts"][0]["text"] for one in await session.scalars(written)] == ["How do I fold a boat?"]
 
 
 @pytest.mark.parametrize("with_turns", [False, True])
