@@ -48,8 +48,7 @@ async def on_screen(
 class MyAnswer:
     """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
 
-    tags: of the prompt as it was shown, care: as it is now. categories: of the project, as they are stored. draft: what
-    was typed to change it and not sent.
+    tags: of the prompt as shown, care: as it is now. categories: as the project stores them. draft: typed, not sent.
     """
 
     annotation: Annotation
