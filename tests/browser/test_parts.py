@@ -32,7 +32,7 @@ def build() -> FastAPI:
     built.mount("/static", StaticAssets())
 
     def who(request: Request) -> None:
-        request.state.person = SimpleNamespace(name="Ada", is_admin=True, zone="UTC", locale="en")
+        request.state.person = SimpleNamespace(name="Ada", is_admin=True, zone="UTC", locale="en", unread=0)
         request.state.may = lambda permission: True
 
     @built.get("/guide")

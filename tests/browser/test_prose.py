@@ -63,7 +63,7 @@ def build() -> FastAPI:
 
     @built.get("/texts/{names}")
     async def show(request: Request, names: str) -> Response:
-        request.state.person = SimpleNamespace(name="Ada", is_admin=True, zone="UTC", locale="en")
+        request.state.person = SimpleNamespace(name="Ada", is_admin=True, zone="UTC", locale="en", unread=0)
         texts = [(render_markdown(TEXTS[name]), render_source(TEXTS[name])) for name in names.split("+")]
         return pages.respond(request, "prose.html", "content", texts=texts)
 

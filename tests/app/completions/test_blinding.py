@@ -43,6 +43,6 @@ def test_places_stay_where_they_are_counted() -> None:
 
 
 def test_long_texts_are_no_trap() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     blinded("I am " * 40_000 + "gpt-" * 20_000, ["a-1b" * 50])
-    assert time.perf_counter() - begun < 2  # quadratic would take minutes
+    assert time.process_time() - begun < 2  # quadratic would take minutes
