@@ -261,8 +261,9 @@ def block_of_answers(asked: ConversationProtocol, answers: Sequence[OnScreen]) -
 # ---- for datasets --------------------------------------------------------------------------------------------------
 
 
-async def roots_of_conversations(connection: AsyncConnection, project_id: int) -> dict[str, tuple[Use, str]]:
-    """Of roots that conversations of the project begin under and that prompts have as well: use and outside id."""
+async def roots_of_conversations(connection: AsyncConnection, project_id: int) -> dict[str, tuple[Use, str, str]]:
+    """Of roots that conversations of the project begin under: use, outside id, and the component as it is now."""
     begun = select(Turn.root).where(Turn.project_id == project_id, Turn.number == 1)
-    asked = select(Root.key, Root.use, Root.public_id).where(Root.project_id == project_id, Root.key.in_(begun))
-    return {row.key: (row.use, str(row.public_id)) for row in await connection.execute(asked)}
+    asked = select(Root.key, Root.use, Root.public_id, Root.component)
+    found = await connection.execute(asked.where(Root.project_id == project_id, Root.key.in_(begun)))
+    return {row.key: (row.use, str(row.public_id), row.component) for row in found}

@@ -1,6 +1,8 @@
 """Reward formulas of a project: kept by name, each change a new version, so that a frozen score can be told again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -111,7 +113,7 @@ async def example_of(session: AsyncSession, project_id: int) -> dict[str, float]
         select(Annotation.body, Protocol.body)
         .join(Protocol, Protocol.id == Annotation.protocol_id)
         .where(Annotation.project_id == project_id, Annotation.state == AnnotationState.live)
-        .where(Annotation.kind.in_(["rating", "combined"]))
+        .where(Annotation.kind.in_(["rating", "combined", "conversation"]))
         .order_by(Annotation.id.desc())
         .limit(1)
     )
@@ -125,6 +127,12 @@ async def example_of(session: AsyncSession, project_id: int) -> dict[str, float]
         else [(body, protocol)]
     )
     for said, part in parts:
-        for rating in ratings_in(part):
-            values |= values_of(said["ratings"][0], rating)
+        for rating, rated in product(ratings_in(part), first_rated(said)):
+            values |= values_of(rated, rating)
     return values
+
+
+def first_rated(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a body, or the first judgement of a conversation, says about one answer; nothing where it rates none."""
+    bodies = [said, *(turn["said"] for turn in said.get("turns", ()))]
+    return [body["ratings"][0] for body in bodies if body.get("ratings")][:1]

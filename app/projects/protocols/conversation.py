@@ -13,6 +13,7 @@ from app.projects.rules import Body, Sampling
 from app.translation import _
 
 Count = Annotated[int, Field(ge=2, le=MOST)]
+UNTOLD = {"checkpoints", "mixed", "later", "system", "sampling"}  # who answers and how: nothing for those who talk
 SCORE = _("Overall")  # what a score is called in the data, whoever reads it
 Name = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(lambda value: str(UUID(value)))]
 
