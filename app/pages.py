@@ -12,13 +12,14 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 import app.charts as charts
-from app import wording
+from app import shortcuts, wording
 from app.assets import static
 from app.translation import LANGUAGES, _, ngettext, reader, retold
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NOTICE = "hone_notice"
 THEMES = ("light", "dark")
+CONTRASTS = {"more": "all", "less": "not all"}  # when contrast.css holds; otherwise as the system asks
 # what states of things are called, by the colour of their badge
 STATES = {
     "calm": (
@@ -103,6 +104,7 @@ def build_environment() -> Environment:
         "translated": _translate_marked,
         "retold": _retell,
         "attributes": attributes,
+        "pressed": shortcuts.pressed,
     }
     env.globals |= {"static": static, "charts": charts, "languages": LANGUAGES}
     env.globals["tones"] = {word: tone for tone, words in STATES.items() for word in words}
@@ -124,7 +126,8 @@ def respond(
     """
     person = getattr(request.state, "person", None)
     wanted = block if _wants_part(request) else None
-    html = draw(page, wanted, _shared(request, person) | context)
+    with shortcuts.pressing(getattr(person, "preferences", None)):
+        html = draw(page, wanted, _shared(request, person) | context)
     headers = {"Vary": "HX-Request", "Cache-Control": "no-store"}
     if wanted and into:
         headers |= {"HX-Retarget": f"#{into}", "HX-Reswap": "innerHTML"}
@@ -162,7 +165,7 @@ def _wants_part(request: Request) -> bool:
 
 
 def _shared(request: Request, person: object) -> dict[str, Any]:
-    theme = request.cookies.get("hone_theme")
+    theme, contrast = request.cookies.get("hone_theme"), request.cookies.get("hone_contrast")
     return {
         "request": request,
         "me": person,
@@ -170,6 +173,7 @@ def _shared(request: Request, person: object) -> dict[str, Any]:
         "here": request.url.path,
         "project": None,
         "theme": theme if theme in THEMES else "auto",
+        "contrast": CONTRASTS.get(contrast or "", "(prefers-contrast: more)"),
         "reader": reader.get(),
         "notices": _said(request),
     }

@@ -13,7 +13,7 @@ const WHILE_COVERED = new Set(["V", "O", "H", "W", "I", "S", "Z", "G", "?", "ESC
 /** Whether a key has to wait until the task is uncovered. */
 export const waits = (key) => isCovered() && !WHILE_COVERED.has(key.toUpperCase());
 
-export const CARE_KEYS = { v: turnOver, h: () => document.getElementById("help")?.showPopover(), w: openReport };
+export const CARE_KEYS = { V: turnOver, H: () => document.getElementById("help")?.showPopover(), W: openReport };
 
 /** A task has come: its cover is told to those who listen. Returns the words. */
 export function cover(element) {

@@ -2,6 +2,7 @@
 // wide boxes can be scrolled by keys. Without this script all of it can still be read.
 const words = document.body.dataset;
 const LIMITS = { throwOnError: false, trust: false, strict: "ignore", maxExpand: 1000, maxSize: 8, errorColor: "var(--bad)" };
+const LETTERS_OF_FORMULAS = ["1em KaTeX_Main", "italic 1em KaTeX_Math", "1em KaTeX_Size1", "1em KaTeX_Size2", "1em KaTeX_AMS"];
 let loading;
 
 /** Dress all prose at or below an element. */
@@ -23,6 +24,13 @@ function set(formulas) {
   if (globalThis.katex) return formulas.forEach(setOne);
   loading ??= load();
   loading.then(() => formulas.filter((one) => one.isConnected && !one.matches(".set")).forEach(setOne), () => {});
+}
+
+/** KaTeX and its letters before there is a formula, where one may come at any moment and nothing may move then. */
+export async function prepareFormulas() {
+  loading ??= load();
+  await loading.catch(() => {});
+  await Promise.all(LETTERS_OF_FORMULAS.map((font) => document.fonts.load(font).catch(() => {})));
 }
 
 async function load() {

@@ -1,20 +1,43 @@
-// Light, dark, or as the system says. The choice is a cookie, so the server draws the right one from the first byte.
+// Light, dark, or as the system says; with high contrast or without. Choices are cookies, so the server draws the right
+// ones from the first byte.
 const root = document.documentElement;
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const sheet = document.querySelector("link[data-contrast]");
+const system = matchMedia("(prefers-contrast: more)");
 
-function shown() {
-  return root.dataset.theme === "auto" ? (dark.matches ? "dark" : "light") : root.dataset.theme;
+function keep(name, value) {
+  const age = value ? 31536000 : 0;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `${name}=${value}; Path=/; Max-Age=${age}; SameSite=Lax${secure}`;
 }
 
 function choose(theme) {
-  const system = dark.matches ? "dark" : "light";
-  root.dataset.theme = theme === system ? "auto" : theme;
-  const age = root.dataset.theme === "auto" ? 0 : 31536000;
-  const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `hone_theme=${theme}; Path=/; Max-Age=${age}; SameSite=Lax${secure}`;
+  root.dataset.theme = theme;
+  keep("hone_theme", theme === "auto" ? "" : theme);
+  draw();
 }
 
-for (const button of document.querySelectorAll("[data-theme-choice]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => choose(shown() === "dark" ? "light" : "dark"));
+const isHigh = () => matchMedia(sheet.media).matches;
+
+function turnContrast() {
+  const wanted = !isHigh();
+  const isAsked = wanted === system.matches;
+  sheet.media = isAsked ? system.media : wanted ? "all" : "not all";
+  keep("hone_contrast", isAsked ? "" : wanted ? "more" : "less");
+  draw();
 }
+
+function draw() {
+  for (const button of document.querySelectorAll("[data-theme-choice]")) {
+    button.setAttribute("aria-pressed", button.dataset.themeChoice === root.dataset.theme);
+  }
+  for (const button of document.querySelectorAll("[data-contrast-choice]")) button.setAttribute("aria-pressed", isHigh());
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-theme-choice], [data-contrast-choice]");
+  if (!button) return;
+  if ("contrastChoice" in button.dataset) turnContrast();
+  else choose(button.dataset.themeChoice);
+});
+system.addEventListener("change", draw);
+draw();

@@ -52,7 +52,8 @@ class AnnotationView(BaseModel):
     """One answer. rater: a pseudonym that means the same person throughout this project and nowhere else.
 
     Completions in the body are named by their ids. shown: these ids in the order of the rater's screen.
-    fast: given quicker than the texts can be read.
+    fast: given quicker than the texts can be read. active_seconds: that the rater was at it, idle time left out, as
+    their page measured; null where nothing did.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -69,6 +70,7 @@ class AnnotationView(BaseModel):
     protocol: int = Field(description="version of the protocol it was made under")
     guidelines: int | None
     fast: bool
+    active_seconds: float | None
     shown_at: datetime | None
     submitted_at: datetime
 
@@ -263,8 +265,8 @@ async def lines(project_id: int) -> AsyncIterator[bytes]:
 
 def view(row: Any) -> AnnotationView:
     """A row of `everybodys`: completions are named by their ids instead of their numbers."""
-    (_id, public_id, kind, body, state, version, sides, fast, shown_at, submitted_at, task, purpose, prompt) = row[:13]
-    (_rendered, completions, rater, protocol, _protocol_id, guidelines) = row[13:]
+    (_id, public_id, kind, body, state, version, sides, fast, active, shown_at, submitted_at, task) = row[:12]
+    (purpose, prompt, _rendered, completions, rater, protocol, _protocol_id, guidelines) = row[12:]
     return AnnotationView(
         id=public_id,
         task=task,
@@ -279,6 +281,7 @@ def view(row: Any) -> AnnotationView:
         protocol=protocol,
         guidelines=guidelines,
         fast=fast,
+        active_seconds=active,
         shown_at=shown_at,
         submitted_at=submitted_at,
     )

@@ -1,5 +1,6 @@
 """What every page with a task's question on it needs, wherever it stands."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.annotations.kinds import OnScreen, blocks_of
@@ -9,9 +10,17 @@ from app.translation import _
 Screen = dict[str, Any]
 
 
-def asking(protocol: ProtocolBody, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
-    """What every screen with a question on it needs. said: values of the form's fields."""
+def asking(
+    protocol: ProtocolBody,
+    answers: list[OnScreen],
+    said: dict[str, list[str]],
+    preferences: Mapping[str, Any] | None = None,
+) -> Screen:
+    """What every screen with a question on it needs. said: values of the form's fields. preferences: of the person;
+    those who choose first and send with Enter are shown no button that does both."""
     title, blocks = blocks_of(protocol, answers)
+    if preferences and preferences.get("confirms"):
+        blocks = [block | {"decides": False, "decides_last": False} for block in blocks]
     return {
         "kind": protocol.kind,
         "title": title,

@@ -59,6 +59,19 @@ class NewDraft(Form):
     body: Annotated[dict[str, Any], AfterValidator(storable)]
 
 
+def measured(value: Any) -> float | None:
+    """Seconds that a page measured; whatever is no such number was not measured. An answer is not lost for it."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < LONGEST else None
+
+
+LONGEST = 10**7
+Seconds = Annotated[float | None, BeforeValidator(measured)]
+
+
 class NewEditDraft(Form):
     """The same for an answer that is opened again. version: of the answer, as it was seen."""
 
@@ -72,7 +85,8 @@ class PostedForm(Form):
     """The browser's form: what goes along with an answer, and the fields that its kind reads.
 
     key: of a first answer. version: of the answer that an edit was made from. over: revs of the drafts that an edit
-    grew out of, which it ends. seen: version of the guidelines that stand on the page.
+    grew out of, which it ends. seen: version of the guidelines that stand on the page. active: seconds that the person
+    was at this task, as their page measured them.
     """
 
     kind: str = "comparison"
@@ -80,6 +94,7 @@ class PostedForm(Form):
     version: int | None = None
     over: Annotated[Revs, BeforeValidator(lambda said: said.split(",") if said else [])] = Field(default_factory=list)
     seen: int = 0
+    active: Seconds = None
     fields: dict[str, list[Annotated[str, StringConstraints(max_length=100_000)]]]
 
     @classmethod
@@ -123,7 +138,7 @@ class PostedForm(Form):
         return from_fields(self.kind, self.fields)
 
 
-BESIDE = ("kind", "key", "version", "over", "seen")
+BESIDE = ("kind", "key", "version", "over", "seen", "active")
 
 
 class Reason(Form):

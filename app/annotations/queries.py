@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, func, literal_column, select, true
+from sqlalchemy import Row, Select, cast, false, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -31,16 +31,17 @@ async def on_screen(
     protocol: ProtocolBody,
     slot_id: int,
     sides: Sequence[int],
-    ids: Sequence[int],
-    htmls: Sequence[str],
+    completions: Sequence[tuple[int, str, bool]],
 ) -> list[OnScreen]:
-    """Completions in the order of the screen. ids, htmls: in the task's own order."""
+    """Completions in the order of the screen. completions: id, html, was it cut off at a limit; in the task's order."""
     secret = key_for("handles")
+    ids = [completion for completion, _html, _cut_off in completions]
     texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
-    return [
-        OnScreen(LETTERS[place], handle_of(secret, slot_id, ids[number]), htmls[number], texts[number])
-        for place, number in enumerate(sides)
-    ]
+    shown = []
+    for letter, number in zip(LETTERS, sides, strict=False):
+        completion, html, cut_off = completions[number]
+        shown.append(OnScreen(letter, handle_of(secret, slot_id, completion), html, texts[number], cut_off))
+    return shown
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ def my_answers(project_id: int, person_id: int) -> Select[Any]:
 
 def shown_answers(project_id: int) -> Select[Any]:
     """Anybody's answers as `mine` shows them: for a page that asks whose they are."""
+    is_cut_off = func.coalesce(Completion.finish_reason == "length", false())
     what = (
         select(
             func.array_agg(aggregate_order_by(Completion.id, TaskCompletion.number)).label("ids"),
             func.array_agg(aggregate_order_by(Completion.html, TaskCompletion.number)).label("htmls"),
+            func.array_agg(aggregate_order_by(is_cut_off, TaskCompletion.number)).label("cut"),
         )
         .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
         .where(TaskCompletion.task_id == Annotation.task_id)
@@ -93,6 +96,7 @@ def shown_answers(project_id: int) -> Select[Any]:
             Prompt.rendered,
             what.c.ids,
             what.c.htmls,
+            what.c.cut,
             ((age <= Project.edit_minutes) | Annotation.returned_at.is_not(None)).label("is_open"),
             EditDraft,
         )
@@ -151,12 +155,14 @@ async def mine(
     rendered: list[str],
     ids: list[int] | None,
     htmls: list[str] | None,
+    cut: list[bool] | None,
     is_open: bool,
     draft: EditDraft | None,
 ) -> MyAnswer:
     """A row of `my_answers` as it is shown."""
     protocol = await protocol_body(session, said.protocol_id)
-    shown = await on_screen(session, protocol, said.slot_id or 0, said.sides, ids or [], htmls or [])
+    completions = list(zip(ids or (), htmls or (), cut or (), strict=True))
+    shown = await on_screen(session, protocol, said.slot_id or 0, said.sides, completions)
     return MyAnswer(
         annotation=said,
         task=task,
@@ -259,6 +265,7 @@ def everybodys(project_id: int) -> Select[Any]:
             Annotation.version,
             Annotation.sides,
             Annotation.fast,
+            Annotation.active_seconds,
             Annotation.shown_at,
             Annotation.submitted_at,
             Task.public_id.label("task"),

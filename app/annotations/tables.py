@@ -26,8 +26,9 @@ class Annotation(Base):
     """body: the newest version, a tagged union by `kind`. sides: the order that was on the screen.
 
     idempotency_key was made when the task was shown; body_hash is of the first version that came with it.
-    fast: chosen quicker than the texts can be read; taken, but marked. returned_at: a reviewer gave it back, and its
-    author has neither changed it nor answered yet.
+    fast: chosen quicker than the texts can be read; taken, but marked. active_seconds: that the person was at it, as
+    their page measured, never more than it was on the screen; None where nothing was measured. returned_at: a reviewer
+    gave it back, and its author has neither changed it nor answered yet.
     """
 
     __tablename__ = "annotations"
@@ -62,6 +63,7 @@ class Annotation(Base):
     protocol_id: Mapped[int]
     guidelines_id: Mapped[int | None]
     fast: Mapped[bool] = mapped_column(server_default="false", default=False)
+    active_seconds: Mapped[float | None]
     shown_at: Mapped[datetime | None]
     submitted_at: Mapped[datetime] = now()
     returned_at: Mapped[datetime | None]

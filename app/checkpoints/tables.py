@@ -63,3 +63,9 @@ class Checkpoint(Base):
     record: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)  # hone.json as it was saved
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
+
+    @property
+    def names(self) -> list[str]:
+        """What the weights are called, here and where they come from."""
+        there = {Place.hub: self.location.rsplit("/", 1)[-1], Place.endpoint: self.revision}.get(self.place)
+        return [name for name in (self.name, there) if name]

@@ -183,15 +183,21 @@ def compared(row: Asked, said: Sequence[Said]) -> Told:
         return chosen(row, said)
     votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
     a, b = row.answers
-    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
+    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value} | points_of_view(said)
     return told | {"votes": with_beside(votes, said)}, agreement(votes)
 
 
 def chosen(row: Asked, said: Sequence[Said]) -> Told:
     votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
-    told = {"kind": "choice", "answers": row.answers, "votes": with_beside(votes, said)}
+    told = {"kind": "choice", "answers": row.answers, "votes": with_beside(votes, said)} | points_of_view(said)
     return told, agreement_of_orders(orders)
+
+
+def points_of_view(said: Sequence[Said]) -> Line:
+    """Criteria of a comparison that these raters were asked; nothing where they were asked none."""
+    labels = {criterion.key: criterion.label for one in said for criterion in one.protocol.criteria}
+    return {"criteria": [{"key": key, "label": label} for key, label in labels.items()]} if labels else {}
 
 
 def ranked(row: Asked, said: Sequence[Said]) -> Told:

@@ -55,7 +55,9 @@ def comparison(record: ComparisonRecord, ids: Sequence[str]) -> Iterator[Recalle
         if vote.strength is not None:
             preferred = "01"[vote.outcome.value == "b"]
             body |= {"outcome": "preferred", "preferred": preferred, "strength": vote.strength}
+        body |= ahead({key: {"a": "0", "b": "1"}.get(side, side) for key, side in vote.criteria.items()})
         asked = {"kind": "comparison", "completions": 2, "scale": 2 * vote.levels + 1, "neither_valid": True}
+        asked |= points_of_view(record)
         yield recalled(vote, body, asked, [0, 1] if vote.shown_first == "a" else [1, 0], 2)
 
 
@@ -70,8 +72,20 @@ def choice(record: ChoiceRecord, ids: Sequence[str]) -> Iterator[Recalled]:
             body |= {"outcome": "preferred", "preferred": str(vote.best)}
             body |= {} if vote.worst is None else {"worst": str(vote.worst)}
         choose = "best_and_worst" if asks_worst and (vote.best is None or vote.worst is not None) else "best"
+        body |= ahead({key: str(side) for key, side in vote.criteria.items()})
         asked = {"kind": "comparison", "completions": len(ids), "choose": choose, "neither_valid": True}
+        asked |= points_of_view(record)
         yield recalled(vote, body, asked, vote.shown, len(ids))
+
+
+def ahead(sides: Mapping[str, str]) -> Body:
+    return {"criteria": dict(sides)} if sides else {}
+
+
+def points_of_view(record: ComparisonRecord | ChoiceRecord) -> Body:
+    """Nothing is required: what a vote leaves open was left open."""
+    views = [{"key": one.key, "label": one.label, "required": False} for one in record.criteria]
+    return {"criteria": views} if views else {}
 
 
 def ranking(record: RankingRecord, ids: Sequence[str]) -> Iterator[Recalled]:

@@ -24,6 +24,7 @@ __all__ = [
     "MediumPart",
     "Message",
     "Outcome",
+    "PointOfView",
     "PromptRecord",
     "QuestionsRecord",
     "QuestionsVote",
@@ -82,6 +83,13 @@ class Answer(Record):
         return "\n\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
+class PointOfView(Record):
+    """A criterion from which answers were compared besides; votes say by its key which one is ahead."""
+
+    key: str
+    label: str
+
+
 class ComparisonRecord(Record):
     """Two answers to one prompt and every vote on them.
 
@@ -89,6 +97,7 @@ class ComparisonRecord(Record):
     split: train, or heldout for measuring the reward model.
     conclusion: what the votes come to together; trainers learn from the votes, exports for others from this.
     weight: of the line in a loss, after the dataset's aggregation. tags: of the prompt.
+    criteria: points of view from which they were compared besides, as they were asked last.
     """
 
     kind: Literal["comparison"] = "comparison"
@@ -102,6 +111,7 @@ class ComparisonRecord(Record):
     b: Answer
     conclusion: Outcome
     votes: tuple[Vote, ...] = Field(min_length=1)
+    criteria: tuple[PointOfView, ...] = ()
     weight: float = Field(default=1.0, ge=0)
 
 
@@ -173,9 +183,11 @@ class RankingRecord(GroupRecord):
 
 
 class ChoiceRecord(GroupRecord):
-    """The best of more than two answers, and the worst where it was asked, as every rater chose."""
+    """The best of more than two answers, and the worst where it was asked, as every rater chose. criteria: as in a
+    comparison."""
 
     kind: Literal["choice"] = "choice"
+    criteria: tuple[PointOfView, ...] = ()
     votes: tuple[ChoiceVote, ...] = Field(min_length=1)
 
 

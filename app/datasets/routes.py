@@ -32,7 +32,7 @@ SHAPES = {
     Shape.trl_standard: _("TRL preference, standard"),
     Shape.hh: _("HH transcripts"),
     Shape.trl_demonstrations: _("TRL prompt and completion, conversational"),
-    Shape.flat: _("Ratings and questions, a row for each rater and answer"),
+    Shape.flat: _("Ratings, questions and comparisons, a row for each rater and answer"),
 }
 
 

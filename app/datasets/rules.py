@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 import orjson
 
-from app.datasets.flat import as_flat
+from app.datasets.flat import FLAT, as_flat
 from app.preferences.groups import concluded_pairs, tiers_of_choice
 
 CHUNK = 1 << 19  # bytes of finished lines handed to the network at once
@@ -27,7 +27,7 @@ def split_of(component: str, heldout_share: float) -> Literal["train", "heldout"
 
 class Form(StrEnum):
     """native: our records. trl, trl_standard: TRL's preference types with explicit prompt. hh: two transcripts.
-    flat: ratings and questions, a row for each rater and answer (`datasets.flat`).
+    flat: ratings, questions and comparisons, a row for each rater and answer or rater (`datasets.flat`).
     trl_demonstrations: TRL's conversational prompt-completion type, for supervised fine-tuning.
     """
 
@@ -188,7 +188,7 @@ REWRITES: dict[Form, Callable[[Line], list[Line]]] = {
 }
 
 
-HOLD = {Form.trl_demonstrations: DEMONSTRATIONS, Form.flat: ("rating", "questions")}  # kinds; other forms hold pairs
+HOLD = {Form.trl_demonstrations: DEMONSTRATIONS, Form.flat: tuple(FLAT)}  # kinds; other forms hold pairs
 
 
 class LinesChanged(Exception):

@@ -21,7 +21,8 @@ def choice_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int]) -> C
     """The body of a comparison among more than two as a vote."""
     outcome = "chosen" if body["outcome"] == "preferred" else body["outcome"]
     best, worst = body.get("preferred"), body.get("worst")
-    return ChoiceVote(rater=rater, outcome=outcome, best=best, worst=worst, shown=tuple(sides))
+    ahead = body.get("criteria", {})
+    return ChoiceVote(rater=rater, outcome=outcome, best=best, worst=worst, criteria=ahead, shown=tuple(sides))
 
 
 def rating_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int]) -> RatingVote:

@@ -19,12 +19,14 @@ def vote_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int], levels
     sides: the order on the rater's screen, as completion numbers. levels: strengths of the protocol it was made under.
     """
     outcome = SIDES[body["preferred"]] if body["outcome"] == "preferred" else Outcome(body["outcome"])
+    ahead = {key: side if side == "equal" else SIDES[side].value for key, side in body.get("criteria", {}).items()}
     return Vote(
         rater=rater,
         outcome=outcome,
         strength=body.get("strength") if outcome in SIDES else None,
         levels=levels,
         shown_first="a" if sides[0] == 0 else "b",
+        criteria=ahead,
     )
 
 

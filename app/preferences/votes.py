@@ -19,6 +19,10 @@ Instant = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=st
 Value = StrictBool | StrictInt | StrictFloat | str | tuple[str, ...]  # of a question, in its own type
 
 
+def is_empty(value: object) -> bool:
+    return not value
+
+
 class Outcome(StrEnum):
     """What one rater said about completions a and b of a record (the record's order, not the screen's)."""
 
@@ -50,6 +54,7 @@ class Vote(Given):
     strength: 1 (slightly better) … `levels` (much better); None unless the outcome is a or b.
     levels: how many strengths the protocol offered, so that strengths of two protocols can be compared.
     shown_first: which completion stood on the left or on top. flags: short words that a program sent along.
+    criteria: by key, which one is ahead from that point of view; only what was said.
     """
 
     rater: str
@@ -57,6 +62,7 @@ class Vote(Given):
     strength: int | None = Field(default=None, ge=1)
     levels: int = Field(default=1, ge=1)
     shown_first: Literal["a", "b"]
+    criteria: dict[str, Literal["a", "b", "equal"]] = Field(default={}, exclude_if=is_empty)
     weight: float = Field(default=1.0, ge=0)
     flags: tuple[str, ...] = ()
 
@@ -85,13 +91,15 @@ class RankingVote(Given):
 class ChoiceVote(Given):
     """One rater's choice among more than two answers. outcome: chosen, tie, both_bad (all bad) or neither_valid.
 
-    best, worst: numbers of answers; worst None where it was not asked. shown: as in a ranking.
+    best, worst: numbers of answers; worst None where it was not asked. shown: as in a ranking. criteria: by key, the
+    number of the answer that is ahead from that point of view, or equal.
     """
 
     rater: str
     outcome: Literal["chosen", "tie", "both_bad", "neither_valid"]
     best: int | None = None
     worst: int | None = None
+    criteria: dict[str, int | Literal["equal"]] = Field(default={}, exclude_if=is_empty)
     shown: tuple[int, ...]
     weight: float = Field(default=1.0, ge=0)
     flags: tuple[str, ...] = ()

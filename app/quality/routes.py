@@ -110,7 +110,8 @@ async def _task_page(session: Session, access: Access, task: UUID) -> dict[str, 
         raise NotFound
     protocol = protocol_of(newest.body).of_prompt(found.tags)
     order = range(len(found.ids))
-    answers = await on_screen(session, protocol, 0, order, found.ids, found.htmls)
+    completions = [(one, html, False) for one, html in zip(found.ids, found.htmls, strict=True)]
+    answers = await on_screen(session, protocol, 0, order, completions)
     argued = await argued_answer(session, found.task.id)
     kinds = {part.kind for part in protocol.parts} if protocol.kind == "combined" else {protocol.kind}
     return asking(protocol, answers, {}) | {

@@ -21,7 +21,10 @@ export function questions(element, host) {
       .filter((input) => (input.matches("[type=number], textarea") ? input.value.trim() !== "" : input.checked))
       .map((input) => input.dataset.word || input.value);
   const settles = () => element.querySelector("[data-settles]:checked"); // nothing else is asked then
-  const isAsked = (question) => !question.disabled && !("unlike" in question.dataset && settles());
+  const ends = () => element.querySelector("[data-ends]:checked"); // there is nothing to compare
+  const isAsked = (question) =>
+    !question.disabled && !("unlike" in question.dataset && settles()) && !("criterion" in question.dataset && ends());
+  const isUnsaid = (question) => "offered" in question.dataset && isAsked(question) && !said(question).length;
   const isOpen = (question) =>
     "required" in question.dataset && isAsked(question) && (!said(question).length || !inputs(question).every((one) => one.checkValidity()));
   const name = (question) => [question.dataset.letter, question.dataset.label].filter(Boolean).join(" ");
@@ -36,7 +39,8 @@ export function questions(element, host) {
 
   function onward() {
     const from = asked.indexOf(now);
-    const next = [...asked.slice(from + 1), ...asked.slice(0, from + 1)].find(isOpen);
+    const after = asked.slice(from + 1); // what need not be said is offered once, on the way
+    const next = after.find((one) => isOpen(one) || isUnsaid(one)) || asked.slice(0, from + 1).find(isOpen);
     if (next) mark(next, { isByHand: true });
     else draw();
     return Boolean(next);
@@ -63,7 +67,12 @@ export function questions(element, host) {
     const isBox = input.type === "checkbox";
     input.checked = isBox ? !input.checked : true;
     input.dispatchEvent(new Event("input", { bubbles: true }));
-    if (!isBox) onward();
+    if (!isBox) answered(input.closest("[data-question]"));
+  }
+
+  // The key of the last question decides, where it does and nothing is open.
+  function answered(question) {
+    if (!onward() && "decides" in question.dataset) host.decide();
   }
 
   element.addEventListener("input", (event) => {
@@ -75,7 +84,7 @@ export function questions(element, host) {
   });
   element.addEventListener("click", (event) => {
     const isHand = event.detail > 0 && event.target.matches("input[type=radio]");
-    if (isHand) onward();
+    if (isHand) answered(event.target.closest("[data-question]"));
   });
   element.addEventListener("focusin", (event) => {
     const question = event.target.closest("[data-question]");
@@ -101,7 +110,8 @@ export function questions(element, host) {
       return true;
     }
     const pressed = CSS.escape(event.key.toUpperCase());
-    const input = now.querySelector(`[data-press="${pressed}"], [data-also="${pressed}"]`);
+    const named = `[data-press="${pressed}"], [data-also="${pressed}"]`;
+    const input = now.querySelector(named) || [...element.querySelectorAll("[data-anywhere]")].find((one) => one.matches(named));
     if (input) {
       press(input);
       return true;
@@ -124,7 +134,7 @@ export function questions(element, host) {
     key,
     draw,
     enter: () => Boolean(now) && !isOpen(now) && onward(),
-    show: () => mark(asked.find(isOpen) || now || asked.find(isAsked)),
+    show: () => mark(asked.find((one) => isOpen(one) || isUnsaid(one)) || now || asked.find(isAsked)),
     missing: () => {
       const open = asked.filter(isOpen);
       return open.length ? host.says.saysOpen.replace("{names}", open.map(name).join(", ")) : "";

@@ -57,7 +57,7 @@ export function spansIn(fieldset, article, host) {
   page.className = "source marking";
   page.dir = "auto";
   page.hidden = true;
-  article.append(page);
+  article.querySelector("[data-both]").after(page);
   lines.closest("label").hidden = true;
   fieldset.querySelector("[data-tools]").hidden = false;
 
@@ -270,7 +270,7 @@ export function spansIn(fieldset, article, host) {
     show: (isHere) => {
       if (page.hidden !== isHere) return;
       page.hidden = !isHere;
-      for (const other of article.querySelectorAll(":scope > .prose, :scope > .both")) other.hidden = isHere;
+      article.querySelector("[data-both]").hidden = isHere;
       if (isHere) draw();
     },
   };

@@ -49,6 +49,8 @@ ROUTES: dict[str, P | str] = {
     "POST /account/password": IN_PERSON,
     "POST /account/sign-ins/{sign_in}/end": IN_PERSON,
     "POST /account/sign-ins/end-others": IN_PERSON,
+    "GET /account/keys": IN_PERSON,
+    "POST /account/keys": IN_PERSON,
     "GET /account/tokens": IN_PERSON,
     "POST /account/tokens": IN_PERSON,
     "POST /account/tokens/{token}/revoke": IN_PERSON,
@@ -200,6 +202,7 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/generations/{generation}/cancel": P.completion_edit,
     "GET /projects/{project}/annotate": P.annotate,
     "GET /projects/{project}/annotate/next": P.annotate,
+    "GET /projects/{project}/annotate/{task}/source": P.annotate,
     "GET /projects/{project}/annotate/back": P.annotate,
     "GET /projects/{project}/annotate/answers/{annotation}": P.annotate,
     "POST /projects/{project}/annotate/{task}": P.annotate,
@@ -268,6 +271,7 @@ ROUTES: dict[str, P | str] = {
 # Routes that see only what is committed (a stream's own snapshot), so a test's row is not there for them; or whose row
 # must be in a certain state first. Allowed callers may get 404 here; the reason stands beside.
 MAY_BE_ABSENT: dict[str, str] = {
+    "GET /projects/{project}/annotate/{task}/source": "the example was not shown to the caller",
     "POST /people/invitations/{invitation}/withdraw": "the example is an invitation to a project, not to all",
     "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
     "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",

@@ -130,13 +130,30 @@ async def test_what_is_clicked_is_large_enough(browser: Browser, address: str, w
 
 async def test_the_theme_is_chosen_and_kept(browser: Browser, address: str) -> None:
     page = (await watch(browser, address, color_scheme="light")).page
-    await page.get_by_label("Light or dark").click()
-    assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+    plain = await page.evaluate(SURFACE)
+    await chosen(page, "Dark")
     await page.reload()
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
-    await page.get_by_label("Light or dark").click()  # as the system says again: nothing is kept
+    dark = await page.evaluate(SURFACE)
+    await chosen(page, "High contrast")
+    await page.reload()
+    assert await page.evaluate(SURFACE) == "rgb(0, 0, 0)" != dark
+    await chosen(page, "High contrast")
+    await chosen(page, "As the system")  # nothing is kept
     await page.reload()
     assert await page.evaluate("document.documentElement.dataset.theme") == "auto"
+    assert await page.evaluate(SURFACE) == plain
+    await page.emulate_media(contrast="more", color_scheme="dark")
+    assert await page.evaluate(SURFACE) == "rgb(0, 0, 0)"
+
+
+SURFACE = "getComputedStyle(document.querySelector('.top')).backgroundColor"
+
+
+async def chosen(page: Page, name: str) -> None:
+    await page.get_by_label("Light or dark").click()
+    await page.get_by_role("button", name=name, exact=True).click()
+    await page.keyboard.press("Escape")
 
 
 async def test_a_refusal_is_said_beside_and_the_form_keeps_its_words(browser: Browser, address: str) -> None:

@@ -1,5 +1,6 @@
 """People as the installation knows them: their own settings, and what an admin may do to them."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -29,6 +30,12 @@ async def edit_profile(session: AsyncSession, person: Person, form: ProfileForm)
     """Change one's own name, time zone and language."""
     user = await session.get_one(User, person.id)
     user.name, user.zone, user.locale = form.name, form.zone, form.locale
+
+
+async def keep_preferences(session: AsyncSession, person: Person, **chosen: Any) -> None:
+    """Change some of one's own preferences by name; the others stay."""
+    user = await session.get_one(User, person.id, with_for_update=True)
+    user.preferences = user.preferences | chosen
 
 
 async def person_to_change(session: AsyncSession, outside: UUID) -> User:

@@ -1,4 +1,4 @@
-"""One's own account: name and zone, password, sign-ins, API tokens."""
+"""One's own account: name and zone, keys, password, sign-ins, API tokens."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from fastapi import APIRouter, Form, Request, Response
 
 from app.accounts.access import Access, in_person
-from app.accounts.actions.people import edit_profile
+from app.accounts.actions.people import edit_profile, keep_preferences
 from app.accounts.actions.sign_in import change_password, end_sign_in, end_sign_ins
 from app.accounts.actions.tokens import make_api_token, revoke_token
 from app.accounts.forms import PasswordChangeForm, ProfileForm, TokenForm
@@ -18,6 +18,7 @@ from app.accounts.routes.browsers import browser_of
 from app.accounts.rules import program_of
 from app.database import Session
 from app.pages import redirect, respond
+from app.shortcuts import actions, checked, fixed, own_keys
 from app.translation import LANGUAGES, _
 
 # the languages of numbers, each in its own words: whoever looks for theirs reads that one
@@ -91,6 +92,31 @@ async def submit_end(request: Request, sign_in: UUID, session: Session, me: Me) 
 async def submit_end_others(request: Request, session: Session, me: Me) -> Response:
     await end_sign_ins(session, me.person.id, but=me.sign_in_id)
     return redirect(request, "/account", _("You are signed out everywhere else."))
+
+
+@router.get("/keys")
+async def show_keys(request: Request, me: Me) -> Response:
+    kept = me.person.preferences
+    return keys_page(request, chosen=own_keys(kept), confirms=bool(kept.get("confirms")))
+
+
+@router.post("/keys")
+async def submit_keys(request: Request, session: Session, me: Me) -> Response:
+    """Fields are named `key.` and the page's own key."""
+    sent = {name: str(value) for name, value in (await request.form()).items()}
+    wanted = {} if "reset" in sent else {name.removeprefix("key."): sent[name] for name in sent if name[:4] == "key."}
+    confirms = "confirms" in sent
+    try:
+        chosen = checked(wanted)
+    except ValueError as refusal:
+        return keys_page(request, 422, chosen=wanted, confirms=confirms, refusal=refusal)
+    await keep_preferences(session, me.person, keys=chosen, confirms=confirms)
+    return redirect(request, "/account/keys", _("Saved."))
+
+
+def keys_page(request: Request, status: int = 200, **told: Any) -> Response:
+    page = {"actions": actions(), "fixed": fixed(), "refusal": None} | told
+    return respond(request, "accounts/keys.html", "keys", status, **page)
 
 
 @router.get("/tokens")

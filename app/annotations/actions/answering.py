@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, Uuid, bindparam
+from sqlalchemy import BigInteger, Boolean, Float, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.prompting import refuse_known_prompt
 from app.annotations.conversations import led_by
 from app.annotations.kinds import BodyForm, NotOneOfThese, to_keep
-from app.annotations.rules import is_fast
+from app.annotations.rules import active_of, is_fast
 from app.annotations.tables import AnnotationState
 from app.errors import Conflict
 from app.keys import key_for
@@ -61,6 +61,15 @@ class Shown:
     guidelines_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer as it came. key: made when the task was shown. active_seconds: as the person's page measured them."""
+
+    key: UUID
+    body: BodyForm
+    active_seconds: float | None = None
+
+
 VALUES = (
     PROJECT,
     ME,
@@ -71,14 +80,16 @@ VALUES = (
     bindparam("kind", type_=Text),
     bindparam("body", type_=JSONB),
     bindparam("fast", type_=Boolean),
+    bindparam("active", type_=Float),
     bindparam("subject", type_=Text),
 )
 
 
 async def answer_of(
-    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, key: UUID, body: BodyForm
+    session: AsyncSession, project_id: int, person_id: int, found: Any, shown: Shown, said: Said
 ) -> dict[str, Any]:
     """The values to store: the body under its protocol, its handles resolved to completions."""
+    body = said.body
     if body.kind != found.kind:
         raise NotOneOfThese
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
@@ -86,17 +97,20 @@ async def answer_of(
         session, body, protocol, [shown.slot_id], found.ids or (), task_id=found.task_id, person_id=person_id
     )
     await refuse_known_prompt(session, project_id, kept)
+    seconds = (found.now - shown.shown_at).total_seconds()
+    active = active_of(said.active_seconds, seconds)
     return {
         "project": project_id,
         "me": person_id,
         "task_id": found.task_id,
         "subject": str(found.public_id),
         "slot": shown.slot_id,
-        "key": key,
+        "key": said.key,
         "hash": body.digest(),
         "kind": body.kind,
         "body": kept,
-        "fast": is_fast((found.now - shown.shown_at).total_seconds(), found.characters or 0),
+        "fast": is_fast(seconds if active is None else active, found.characters or 0),
+        "active": active,
     }
 
 

@@ -1,15 +1,13 @@
 """Answers that come after their lease is gone: honoured where a slot is still free, else kept as surplus."""
 
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, SmallInteger, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.actions.answering import VALUES, AlreadyAnswered, Saved, Shown, answer_of, saved
+from app.annotations.actions.answering import VALUES, AlreadyAnswered, Said, Saved, Shown, answer_of, saved
 from app.annotations.actions.prompting import tell_of_prompt
-from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.ending import SETTLE, pass_by
@@ -69,9 +67,9 @@ TAKE_LATE = text("""
 KEEP_LATE = text("""
     WITH said AS (
         INSERT INTO annotations (project_id, task_id, slot_id, annotator_id, idempotency_key, body_hash, kind, body,
-                                 sides, protocol_id, guidelines_id, fast, shown_at, state)
+                                 sides, protocol_id, guidelines_id, fast, active_seconds, shown_at, state)
         VALUES (:project, :task_id, :slot, :me, :key, :hash, :kind, :body, :sides, :protocol_id, :guidelines_id,
-                :fast, :shown_at, :state)
+                :fast, :active, :shown_at, :state)
         RETURNING id, public_id, version, state, submitted_at
     ), typed AS (
         DELETE FROM drafts d USING said WHERE d.slot_id = :shown_slot AND d.annotator_id = :me
@@ -103,19 +101,17 @@ class AnswerTakenOut(AlreadyAnswered):
     sentence = _("You answered this task before, and that answer was taken out. Somebody else is asked instead of you.")
 
 
-async def submit_late(
-    session: AsyncSession, project_id: int, person_id: int, found: Any, key: UUID, body: BodyForm
-) -> Saved:
+async def submit_late(session: AsyncSession, project_id: int, person_id: int, found: Any, came: Said) -> Saved:
     """The lease is gone: honour the answer in a slot that is still free, else keep it as surplus.
 
     A person answers a task once, however often it was shown to them. `found` holds the task's lock.
     """
     await _not_said_before(session, person_id, found.task_id)
-    lapsed = (await session.execute(LAPSED, {"key": key, "me": person_id, "task_id": found.task_id})).one_or_none()
+    lapsed = (await session.execute(LAPSED, {"key": came.key, "me": person_id, "task_id": found.task_id})).one_or_none()
     if lapsed is None:
         raise NotFound
     shown = Shown(*lapsed)
-    answer = await answer_of(session, project_id, person_id, found, shown, key, body)
+    answer = await answer_of(session, project_id, person_id, found, shown, came)
     answer |= {
         "sides": shown.sides,
         "protocol_id": shown.protocol_id,

@@ -17,6 +17,7 @@ from app.annotations.tables import Trouble, Turn, TurnAnswer
 from app.checkpoints.queries import serving, writers_of
 from app.checkpoints.tables import Checkpoint, CheckpointState
 from app.completions.actions import Answer
+from app.completions.blinding import blinded
 from app.lines import storable
 from app.markup import render_markdown
 from app.projects.protocols import ConversationProtocol
@@ -131,7 +132,10 @@ async def open_seats(session: AsyncSession, asked: Asked) -> list[Seat]:
 async def write_replies(session: AsyncSession, turn_id: int, numbers: Sequence[int], answers: Sequence[Answer]) -> None:
     """Store answers of a turn, one for each number; those that are there stay as they are."""
     texts = [storable(answer.text) for answer in answers]
-    htmls = await asyncio.to_thread(lambda: [render_markdown(words) for words in texts])
+    of_seat = select(TurnAnswer.checkpoint_id).where(TurnAnswer.turn_id == turn_id, TurnAnswer.number.in_(numbers))
+    writer = await session.scalar(select(Checkpoint).where(Checkpoint.id.in_(of_seat)).limit(1))
+    names = writer.names if writer else []
+    htmls = await asyncio.to_thread(lambda: [render_markdown(blinded(words, names)) for words in texts])
     for number, answer, words, html in zip(numbers, answers, texts, htmls, strict=True):
         mine = (TurnAnswer.turn_id == turn_id, TurnAnswer.number == number, TurnAnswer.parts.is_(None))
         told = {

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.actions.answering import VALUES, KeyUsed, Saved, Shown, answer_of, saved
+from app.annotations.actions.answering import VALUES, KeyUsed, Said, Saved, Shown, answer_of, saved
 from app.annotations.actions.late import submit_late
 from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.kinds import BodyForm
@@ -56,9 +56,9 @@ KEEP = hot(
         FOR NO KEY UPDATE
     ), said AS (
         INSERT INTO annotations (project_id, task_id, slot_id, annotator_id, idempotency_key, body_hash, kind, body,
-                                 sides, protocol_id, guidelines_id, fast, shown_at)
+                                 sides, protocol_id, guidelines_id, fast, active_seconds, shown_at)
         SELECT :project, :task_id, id, :me, :key, :hash, :kind, :body, sides, protocol_id, guidelines_id, :fast,
-               shown_at
+               :active, shown_at
         FROM held
         ON CONFLICT (annotator_id, idempotency_key) DO NOTHING
         RETURNING id, public_id, version, state, submitted_at
@@ -84,19 +84,27 @@ KEEP = hot(
 
 
 async def submit(
-    session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, body: BodyForm
+    session: AsyncSession,
+    project_id: int,
+    person_id: int,
+    task: UUID,
+    key: UUID,
+    body: BodyForm,
+    active_seconds: float | None = None,
 ) -> Saved:
     """Keep `body` as this person's answer to `task`. key: the one that came with the task when it was shown.
+    active_seconds: that the person was at it, as their page measured them.
 
     :raises NotFound: no such task here, or it was never shown to this person under this key.
     :raises KeyUsed: the key already carries another answer, which stays.
     :raises AlreadyAnswered: this person's answer to the task is there, under another key.
     :raises Invalid: the body does not fit the task or its protocol.
     """
+    came = Said(key, body, active_seconds)
     found = await look(session, project_id, person_id, task, key)
     if found.annotation_id is None and found.state == 1 and found.shown_key == key:
         shown = Shown(found.slot_id, found.shown_at, found.sides, found.protocol_id, found.guidelines_id)
-        answer = await answer_of(session, project_id, person_id, found, shown, key, body)
+        answer = await answer_of(session, project_id, person_id, found, shown, came)
         said = await KEEP.first(session, answer)
         if said is not None:
             await tell_of_prompt(session, answer["body"], said.id)
@@ -105,7 +113,7 @@ async def submit(
         found = await look(session, project_id, person_id, task, key)
     if found.annotation_id is not None:
         return repeated(found, body)
-    return await submit_late(session, project_id, person_id, found, key, body)
+    return await submit_late(session, project_id, person_id, found, came)
 
 
 async def look(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID) -> Any:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
+from app.completions.blinding import blinded
 from app.errors import Invalid
 from app.projects.forms import without_nul
 from app.translation import _
@@ -35,13 +36,19 @@ class AgainstTheProtocol(Invalid):
 class OnScreen:
     """One answer as a person sees it: a letter for its side, a handle made for this slot, and the text.
 
-    text: as it was written, where the protocol `needs_texts`.
+    text: as it was written, where the protocol `needs_texts`. cut_off: its writer was stopped at the length limit.
     """
 
     letter: str
     handle: str
     html: str
     text: str = ""
+    cut_off: bool = False
+
+    @property
+    def blinded(self) -> str:
+        """The text without the names it introduces itself by; places in it are those of the text."""
+        return blinded(self.text, keep_places=True)
 
 
 @dataclass(frozen=True, slots=True)

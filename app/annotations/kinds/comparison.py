@@ -8,8 +8,13 @@ from pydantic import AfterValidator, Field, StrictInt, StringConstraints, model_
 from app.annotations.kinds.base import BodyForm, Choice, Fields, Handle, Kept, OnScreen, Schema, number_of, one, refuse
 from app.projects.forms import without_nul
 from app.projects.protocols import ComparisonProtocol
+from app.projects.protocols.asked import is_empty
 from app.translation import _
 
+Ahead = int | Literal["equal"]  # number of a completion
+EQUAL: Literal["equal"] = "equal"
+SIDE = "side."  # side.<criterion>=<handle>, or equal, in the browser's form
+Named = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Flag = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(without_nul)]
 OutcomeWord = Literal["preferred", "tie", "both_bad", "neither_valid"]
 BESIDE = ("tie", "both_bad", "neither_valid")
@@ -21,7 +26,10 @@ class ComparisonSchema(Schema):
 
 
 class KeptComparison(Kept):
-    """A comparison as it is stored. preferred, worst: numbers of completions. worst: of more than two, where asked."""
+    """A comparison as it is stored. preferred, worst: numbers of completions. worst: of more than two, where asked.
+
+    criteria: by key, the number of the completion that is ahead, or that they are equal.
+    """
 
     schema_: ComparisonSchema = Field(default=ComparisonSchema(), alias="schema")
     kind: Literal["comparison"] = "comparison"
@@ -30,8 +38,17 @@ class KeptComparison(Kept):
     worst: int | None = None
     strength: int | None = None
     flags: tuple[str, ...] = ()
+    criteria: dict[str, Ahead] = Field(default={}, exclude_if=is_empty)
 
     def words(self, letters: Sequence[str], protocol: ComparisonProtocol) -> str:
+        labels = {one.key: one.label for one in protocol.criteria}
+        sides = [
+            f"{labels.get(key, key)}: {_('equal') if side == EQUAL else letters[int(side)]}"
+            for key, side in self.criteria.items()
+        ]
+        return "; ".join((self._overall(letters, protocol), *sides))
+
+    def _overall(self, letters: Sequence[str], protocol: ComparisonProtocol) -> str:
         if self.preferred is None:
             return words_beside(len(letters))[self.outcome]
         best = letters[self.preferred]
@@ -42,15 +59,18 @@ class KeptComparison(Kept):
         return _("{best} is best, {worst} is worst").format(best=best, worst=letters[self.worst])
 
     def fields(self, handles: Sequence[str]) -> dict[str, list[str]]:
+        sides = {SIDE + key: [EQUAL if side == EQUAL else handles[int(side)]] for key, side in self.criteria.items()}
         if self.preferred is None:
-            return {"choice": [self.outcome]}
+            return {"choice": [str(self.outcome)]} | sides
         best = handles[self.preferred]
-        said = {"choice": [best if self.strength is None else f"{best}.{self.strength}"]}
+        said = {"choice": [best if self.strength is None else f"{best}.{self.strength}"]} | sides
         return said if self.worst is None else said | {"worst": [handles[self.worst]]}
 
     def told(self, ids: Sequence[str]) -> dict[str, Any]:
         body = self.model_dump(mode="json")
         named = {name: ids[body[name]] for name in ("preferred", "worst") if body[name] is not None}
+        if self.criteria:
+            named["criteria"] = {key: side if side == EQUAL else ids[int(side)] for key, side in self.criteria.items()}
         return body | named
 
 
@@ -59,7 +79,7 @@ class ComparisonBody(BodyForm):
 
     preferred: the handle under which this task showed the completion, given exactly when the outcome is `preferred`.
     strength: of two completions, 1 (slightly better) … the protocol's number of levels. worst: of more than two, where
-    the protocol asks for it.
+    the protocol asks for it. criteria: by key, the handle of the completion that is ahead, or `equal`.
     """
 
     keeps: ClassVar[type[Kept]] = KeptComparison
@@ -69,6 +89,9 @@ class ComparisonBody(BodyForm):
     worst: Handle | None = Field(default=None, description="handle of the worst completion, of more than two")
     strength: StrictInt | None = Field(default=None, ge=1, le=9, description="1 = slightly better; of two completions")
     flags: tuple[Flag, ...] = Field(default=(), max_length=20)
+    criteria: dict[Named, Handle] = Field(
+        default={}, max_length=20, exclude_if=is_empty, description="by key, the handle that is ahead, or `equal`"
+    )
 
     @model_validator(mode="after")
     def does_not_contradict_itself(self) -> Self:
@@ -94,7 +117,9 @@ class ComparisonBody(BodyForm):
         """choice: `tie`, `both_bad`, `neither_valid`; of two, `<handle>.<strength>`; of more, the best one's handle."""
         choice, worst = one(fields, "choice"), one(fields, "worst")
         handle, dot, strength = choice.rpartition(".")
+        sides = {name.removeprefix(SIDE): one(fields, name) for name in fields if name.startswith(SIDE)}
         said: dict[str, Any] = {"justification": one(fields, "justification")}
+        said |= {"criteria": chosen} if (chosen := {key: side for key, side in sides.items() if side}) else {}
         if dot:
             number = int(strength) if strength.isascii() and strength.isdigit() else 0
             return said | {"outcome": "preferred", "preferred": handle, "strength": number}
@@ -112,8 +137,23 @@ class ComparisonBody(BodyForm):
             (self._of_two if len(set(numbers.values())) == 2 else self._of_more)(protocol)
             if worst == preferred:
                 raise refuse("worst", _("the best and the worst are two different completions"))
-        said = self.model_dump(exclude={"kind", "preferred", "worst"})
-        return KeptComparison(preferred=preferred, worst=worst, **said)
+        said = self.model_dump(exclude={"kind", "preferred", "worst", "criteria"})
+        sides = self._sides(protocol, numbers)
+        return KeptComparison(preferred=preferred, worst=worst, criteria=sides, **said)
+
+    def _sides(self, protocol: ComparisonProtocol, numbers: Mapping[str, int]) -> dict[str, Ahead]:
+        """In the protocol's order. Where no completion is an answer at all, none of them need be ahead."""
+        unknown = set(self.criteria) - {one.key for one in protocol.criteria}
+        if unknown:
+            raise refuse("criteria", _("this project does not ask for “{key}”").format(key=min(unknown)))
+        sides: dict[str, Ahead] = {}
+        for asked in protocol.criteria:
+            side = self.criteria.get(asked.key)
+            if side is not None:
+                sides[asked.key] = EQUAL if side == EQUAL else number_of(side, numbers)
+            elif asked.required and self.outcome != "neither_valid":
+                raise refuse("criteria", _("“{label}” is still open").format(label=asked.label))
+        return sides
 
     def _of_two(self, protocol: ComparisonProtocol) -> None:
         if self.strength is None:
@@ -142,7 +182,10 @@ class ComparisonBody(BodyForm):
             "worst": worst_of(shown) if asks_worst else [],
             "beside": beside_scale(protocol, len(shown)),
             "of_two": of_two,
-            "decides": is_alone and not asks_worst,  # one key chooses and submits
+            "criteria": protocol.criteria,
+            "sides": sides_of(shown) if protocol.criteria else [],
+            "decides": is_alone and not asks_worst and not protocol.criteria,  # one key chooses and submits
+            "decides_last": is_alone and not asks_worst and bool(protocol.criteria),  # so does the last one
         }
 
 
@@ -156,6 +199,13 @@ def scale_of(protocol: ComparisonProtocol, shown: Sequence[OnScreen]) -> list[Ch
         side = 0 if point.side == "first" else 1
         choices.append(Choice(f"{shown[side].handle}.{point.strength}", str(point.number), point.words, side))
     return choices
+
+
+def sides_of(shown: Sequence[OnScreen]) -> list[Choice]:
+    """Who is ahead: of two, with “equal” between them."""
+    sides = [Choice(one.handle, one.letter, one.letter, n) for n, one in enumerate(shown)]
+    sides.insert(1 if len(shown) == 2 else len(sides), Choice(EQUAL, "0", _("equal")))
+    return sides
 
 
 def best_of(shown: Sequence[OnScreen]) -> list[Choice]:

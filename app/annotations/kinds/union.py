@@ -98,4 +98,4 @@ def blocks_of(protocol: ProtocolBody, shown: Sequence[OnScreen]) -> tuple[str, l
 
 
 def block_of(protocol: Any, prefix: str) -> dict[str, Any]:
-    return {"kind": protocol.kind, "protocol": protocol, "prefix": prefix, "decides": False}
+    return {"kind": protocol.kind, "protocol": protocol, "prefix": prefix, "decides": False, "decides_last": False}

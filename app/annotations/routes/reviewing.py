@@ -34,16 +34,17 @@ async def everybodys_answers(request: Request, access: Reader, session: Session,
     answers = [
         {
             "id": row[1],
-            "words": in_words(row[3], row[6], await protocol_body(session, row[17])),
+            "words": in_words(row[3], row[6], await protocol_body(session, row[18])),
             "justification": row[3].get("justification", ""),
             "written": read_kept(row[3]).written(),
             "state": row[4],
             "version": row[5],
             "fast": row[7],
-            "submitted_at": row[9],
-            "purpose": row[11],
-            "rendered": row[13],
-            "rater": row[15],
+            "active_seconds": row[8],
+            "submitted_at": row[10],
+            "purpose": row[12],
+            "rendered": row[14],
+            "rater": row[16],
         }
         for row in page.rows
     ]

@@ -22,6 +22,7 @@ from app.pages import respond
 from app.projects.care import categories_of, members_of, offered
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
 from app.quality.queries import lesson_of
+from app.shortcuts import helped, own_keys
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.queries import guidelines_html, protocol_body
 
@@ -29,7 +30,7 @@ log = logging.getLogger("hone.annotate")
 PAGE = "annotations/annotate.html"
 NOTHING_SAID = (
     *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
-    *("remark", "talk", "care", "used_up"),
+    *("remark", "talk", "care", "used_up", "source"),
 )
 
 
@@ -48,18 +49,18 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
 
 async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> Screen:
     protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
-    ids, htmls = {one.number: one.id for one in shown.completions}, {one.number: one.html for one in shown.completions}
-    order = sorted(ids)
-    answers = await on_screen(
-        session, protocol, shown.slot_id, shown.sides, [ids[n] for n in order], [htmls[n] for n in order]
-    )
+    completions = {one.number: (one.id, one.html, one.cut_off) for one in shown.completions}
+    in_order = [completions[number] for number in sorted(completions)]
+    answers = await on_screen(session, protocol, shown.slot_id, shown.sides, in_order)
     talk = None
     if protocol.needs_turns:
         talk = await shown_conversation(session, shown.task_id, access.person.id, protocol)
-    return asking(protocol, answers, fields_from(shown.draft)) | {
+    address = f"/projects/{access.project}/annotate/{shown.task}"
+    return asking(protocol, answers, fields_from(shown.draft), access.person.preferences) | {
         "mode": "task",
         "talk": talk,
-        "address": f"/projects/{access.project}/annotate/{shown.task}",
+        "address": address,
+        "source": f"{address}/source",
         "key": shown.key,
         "turns": list(zip(shown.roles, shown.rendered, strict=True)),
         "rev": shown.draft_rev,
@@ -79,12 +80,14 @@ async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Scre
     talk = None
     if mine.protocol.needs_turns:
         talk = await shown_conversation(session, said.task_id, said.annotator_id, mine.protocol, is_over=True)
-    return asking(mine.protocol.of_prompt(mine.tags), mine.shown, typed) | {
+    asked = mine.protocol.of_prompt(mine.tags)
+    return asking(asked, mine.shown, typed, access.person.preferences) | {
         "talk": talk,
         "rev": draft.rev if draft is not None and is_of_now else 0,
         "other": {"rev": draft.rev, "body": draft.body} if draft is not None and not is_of_now else None,
         "mode": "edit" if mine.is_open else "past",
         "address": f"/projects/{access.project}/annotate/answers/{said.public_id}",
+        "source": f"/projects/{access.project}/annotate/{mine.task}/source",
         "annotation": said.public_id,
         "version": said.version,
         "turns": mine.turns,
@@ -117,8 +120,8 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
 
 def blank(access: Access) -> Screen:
     """What a template may ask about any screen, and most screens say nothing about."""
-    said_nothing = dict.fromkeys(NOTHING_SAID)
-    return {"base": f"/projects/{access.project}", "person": access.person.public_id} | said_nothing
+    page = {"base": f"/projects/{access.project}", "person": access.person.public_id}
+    return page | dict.fromkeys(NOTHING_SAID) | {"own_keys": own_keys(access.person.preferences), "helped": helped}
 
 
 async def next_after(

@@ -4,6 +4,7 @@ An answer is committed before the next task is looked for. Whatever goes wrong a
 that the answer is saved and offers the next task by a click.
 """
 
+import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -28,9 +29,11 @@ from app.annotations.routes.screens import (
     refused,
     whole_page,
 )
+from app.annotations.sources import sources_shown
 from app.annotations.tables import RemarkKind
 from app.database import Session, next_transaction
 from app.errors import Conflict, Invalid
+from app.markup import render_source
 from app.pages import respond
 from app.tasks.actions import release, report, skip
 
@@ -53,7 +56,8 @@ MayAnnotate = Annotated[Access, may(Permission.annotate)]
 async def answer(request: Request, task: UUID, access: MayAnnotate, form: Posted, session: Session) -> Response:
     """Keep the answer; then the next task."""
     try:
-        kept = await submit(session, access.of_project(), access.person.id, task, form.the_key(), form.body())
+        said = (form.the_key(), form.body(), form.active)
+        kept = await submit(session, access.of_project(), access.person.id, task, *said)
     except (Conflict, Invalid) as refusal:
         return await refused(request, session, access, form, refusal, task=task)
     await next_transaction(session)
@@ -70,6 +74,13 @@ async def annotate(request: Request, access: MayAnnotate, session: Session) -> R
 async def look_again(request: Request, access: MayAnnotate, session: Session, seen: int = 0) -> Response:
     """Only the task: for pages that wait, and after a claim that failed."""
     return await fragment(request, session, access, await next_screen(session, access, may_ask_for_more=False), seen)
+
+
+@router.get("/projects/{project}/annotate/{task}/source")
+async def as_written(task: UUID, access: MayAnnotate, session: Session) -> list[str]:
+    """The texts of a task of mine as they were written, as safe HTML: the prompt's turns, then the answers."""
+    turns, texts = await sources_shown(session, access.of_project(), access.person.id, task)
+    return await asyncio.to_thread(lambda: [render_source(text) for text in (*turns, *texts)])
 
 
 @router.get("/projects/{project}/annotate/back")

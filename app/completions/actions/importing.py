@@ -9,6 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.completions.blinding import blinded
 from app.completions.forms import NewCompletion, as_completion
 from app.completions.jobs import CompletionsArrived
 from app.completions.queries import known_answers, prompts_by_any_id
@@ -116,7 +117,8 @@ def _read(row: Row) -> Read | Unreadable | Line:
         return Unreadable(row.number, str(error))
     if has_media(completion.parts):
         return Line(row.number, completion, [completion.parts])
-    return Read(row.number, completion, content_hash(completion.parts), render_markdown(text_of(completion.parts)))
+    shown = blinded(text_of(completion.parts), [completion.author])
+    return Read(row.number, completion, content_hash(completion.parts), render_markdown(shown))
 
 
 async def _with_media(
@@ -136,7 +138,8 @@ def _draw(line: Line, known: dict[str, Known], address: str) -> Read | Unreadabl
     except CannotStand as error:
         return Unreadable(line.number, str(error))
     whole = line.value.model_copy(update={"parts": parts})
-    return Read(line.number, whole, content_hash(parts), draw_parts(parts, known, address))
+    shown = [part | {"text": blinded(part["text"], [whole.author])} if "text" in part else part for part in parts]
+    return Read(line.number, whole, content_hash(parts), draw_parts(shown, known, address))
 
 
 async def _take_in(session: AsyncSession, project_id: int, chunk: list[Read | Unreadable], report: Report) -> set[int]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.checkpoints.tables import Checkpoint
+from app.completions.blinding import blinded
 from app.completions.jobs import CompletionsArrived
 from app.completions.queries import GOING_ON, count_of_generation, prompts_lacking
 from app.completions.rules import Sampling, flaw_of, seed_for
@@ -146,7 +147,7 @@ def _row(order: Order, place: int, number: int, answer: Answer) -> dict[str, Any
         "generation_id": generation.id,
         "number": number,
         "parts": parts,
-        "html": render_markdown(text),
+        "html": render_markdown(blinded(text, order.checkpoint.names)),
         "content_hash": content_hash(parts),
         "sampling": generation.sampling,
         "seed": order.seeds[place],

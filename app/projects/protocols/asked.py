@@ -11,7 +11,7 @@ from app.translation import _
 MOST = 9  # answers on one screen: one key each
 
 
-def is_empty(value: str | float) -> bool:
+def is_empty(value: object) -> bool:
     return not value
 
 

@@ -1,10 +1,13 @@
 """Comparison: which of two is better and how much; or which of several is best, and perhaps which is worst."""
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Collection
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from app.projects.protocols.asked import MOST, Asked
+from app.projects.protocols.asked import MOST, Asked, is_empty
+from app.projects.protocols.conditions import meant_for
+from app.projects.protocols.rating import Label, Slug, Tag, repeated
 from app.projects.rules import Body
 from app.translation import _
 
@@ -21,6 +24,19 @@ class Point(Body):
     words: str
 
 
+class SideCriterion(Body):
+    """One point of view from which the answers are compared as well: one of them is ahead, or they are equal.
+
+    tags: asked only where the prompt carries one of them; none: always.
+    """
+
+    key: Slug
+    label: Label
+    hint: Annotated[str, StringConstraints(max_length=300)] = ""
+    required: bool = True
+    tags: tuple[Tag, ...] = Field(default=(), max_length=50)
+
+
 class ComparisonProtocol(Asked):
     """Two answers are compared on a scale; of more than two, the best is chosen, or the best and the worst.
 
@@ -28,6 +44,7 @@ class ComparisonProtocol(Asked):
     and ties, the tie is a choice beside the scale. both_bad and neither_valid are choices beside it as well; of more
     than two answers they say that all are bad, and that none is valid.
     choose: what is asked of more than two.
+    criteria: from each of these points of view, which answer is ahead; asked before the judgement as a whole.
     """
 
     kind: Literal["comparison"] = "comparison"
@@ -37,6 +54,7 @@ class ComparisonProtocol(Asked):
     ties: bool = True
     both_bad: bool = True
     neither_valid: bool = False
+    criteria: tuple[SideCriterion, ...] = Field(default=(), max_length=12, exclude_if=is_empty)
     name: ClassVar[str] = _("comparison")
 
     @model_validator(mode="after")
@@ -44,6 +62,15 @@ class ComparisonProtocol(Asked):
         if self.scale % 2 and not self.ties:
             raise ValueError(_("a scale with an odd number of points has a middle, which is the tie: allow ties"))
         return self
+
+    @model_validator(mode="after")
+    def keys_are_different(self) -> Self:
+        if twice := repeated([one.key for one in self.criteria]):
+            raise ValueError(_("“{key}” is there twice").format(key=twice))
+        return self
+
+    def of_prompt(self, tags: Collection[str]) -> Self:
+        return self.model_copy(update={"criteria": tuple(one for one in self.criteria if meant_for(tags, one.tags))})
 
     @property
     def levels(self) -> int:

@@ -35,11 +35,13 @@ COUNTS_EVERY = 8  # claims of one person and lane; then the free tasks are count
 
 @dataclass(frozen=True, slots=True)
 class ShownCompletion:
-    """number: its place in the task. parts: only for programs; people get the rendered html."""
+    """number: its place in the task. cut_off: its writer was stopped at the length limit. parts: only for programs;
+    people get the rendered html."""
 
     number: int
     id: int
     html: str
+    cut_off: bool
     parts: list[dict[str, Any]] | None
 
 
@@ -184,6 +186,7 @@ async def tell_if_low(session: AsyncSession, project_id: int, quota: Any) -> boo
 def showing(found: Any, quota: Any) -> Showing:
     """The claim's row as what a person is shown."""
     ids, htmls, sides = found.ids or [], found.htmls or [], found.sides or []  # a task may show no completion
+    cut = found.cut or []
     parts = found.parts or [None] * len(ids)
     return Showing(
         slot_id=found.id,
@@ -200,7 +203,7 @@ def showing(found: Any, quota: Any) -> Showing:
         roles=found.roles,
         rendered=found.rendered,
         messages=found.messages,
-        completions=tuple(ShownCompletion(number, ids[number], htmls[number], parts[number]) for number in sides),
+        completions=tuple(ShownCompletion(n, ids[n], htmls[n], bool(cut[n]), parts[n]) for n in sides),
         draft=found.draft,
         draft_rev=found.draft_rev or 0,
         used=quota.used + found.is_new,

@@ -165,6 +165,7 @@ CLAIM = hot(
     JOIN prompts p ON p.id = t.prompt_id
     CROSS JOIN LATERAL (
         SELECT array_agg(c.id) AS ids, array_agg(c.html) AS htmls,
+               array_agg(c.finish_reason = 'length') AS cut,
                CASE WHEN :texts THEN jsonb_agg(c.parts) END AS parts
         FROM (SELECT c.* FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
               WHERE tc.task_id = shown.task_id ORDER BY tc.number) AS c
@@ -182,7 +183,7 @@ CLAIM = hot(
     bindparam("texts", type_=Boolean),
     bindparam("day", type_=Date),
     returns="id task_id shown_key shown_at sides protocol_id guidelines_id lane rank is_new task kind tags rendered "
-    "roles messages ids htmls parts draft draft_rev claims care opted",
+    "roles messages ids htmls cut parts draft draft_rev claims care opted",
 )
 
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.

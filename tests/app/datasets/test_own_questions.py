@@ -18,15 +18,15 @@ from tests import make
 
 
 async def rated(
-    session: AsyncSession, project: Project, *said: tuple[str, dict[str, list[str]]], protocol: Any
+    session: AsyncSession, project: Project, *said: tuple[str, dict[str, list[str]]], protocol: Any, shows: int = 2
 ) -> None:
-    """A task of two completions that one person each rates. said: pseudonym, and fields with handles x and y."""
-    asked = protocol_of(protocol)
-    task = await make.task(session, project, await default_batch(session, project.id), k=len(said), kind=asked.kind)
+    """A task of two completions that one person each rates. said: pseudonym, and fields with handles x, y and z."""
+    asked, batch = protocol_of(protocol), await default_batch(session, project.id)
+    task = await make.task(session, project, batch, k=len(said), kind=asked.kind, shows=shows)
     for pseudonym, fields in said:
         person = await make.user(session)
         await make.member(session, project, person, pseudonym=pseudonym)
-        body = to_keep(from_fields(asked.kind, fields), asked, {"x": 0, "y": 1})
+        body = to_keep(from_fields(asked.kind, fields), asked, dict(zip("xyz", range(shows), strict=False)))
         await make.annotation(session, task, person, body=body, kind=asked.kind)
 
 

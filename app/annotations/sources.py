@@ -1,0 +1,48 @@
+"""Texts of a task as they were written, for those whom it was shown to."""
+
+from uuid import UUID
+
+from sqlalchemy import select, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.tables import Annotation
+from app.checkpoints.tables import Checkpoint
+from app.completions.blinding import blinded
+from app.completions.tables import Completion
+from app.errors import NotFound
+from app.prompts.rules import text_of
+from app.prompts.tables import Prompt
+from app.tasks.tables import Slot, Task, TaskCompletion
+
+
+async def sources_shown(
+    session: AsyncSession, project_id: int, person_id: int, task: UUID
+) -> tuple[list[str], list[str]]:
+    """The turns of the prompt and the answers of a task that was shown to this person, as they were written but for
+    names that answers introduce themselves by; answers in the order of the screen.
+
+    :raises NotFound: there is no such task, or it was never shown to this person.
+    """
+    here = select(Task.id, Prompt.messages).join(Prompt, Prompt.id == Task.prompt_id)
+    found = (await session.execute(here.where(Task.project_id == project_id, Task.public_id == task))).one_or_none()
+    if found is None:
+        raise NotFound
+    shown = [
+        select(of.sides).where(of.task_id == found.id, of.annotator_id == person_id, of.sides.is_not(None))
+        for of in (Slot, Annotation)
+    ]
+    sides = await session.scalar(union_all(*shown).limit(1))
+    if sides is None:
+        raise NotFound
+    asked = (
+        select(Completion.parts, Completion.author, Checkpoint)
+        .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+        .outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
+        .where(TaskCompletion.task_id == found.id)
+        .order_by(TaskCompletion.number)
+    )
+    texts = [
+        blinded(text_of(parts), [author, *(checkpoint.names if checkpoint else ())])
+        for parts, author, checkpoint in await session.execute(asked)
+    ]
+    return [text_of(message["parts"]) for message in found.messages], [texts[number] for number in sides]

@@ -1,0 +1,33 @@
+// When a new task may be decided: once it is painted, and then after a moment or as soon as the hand has moved. So
+// neither the second half of a double click nor a key meant for the last task answers one that nobody has seen.
+const ARMED_AFTER = 400; // milliseconds
+const HAND_MOVED = 8; // pixels: more than a hand that only finishes its double click
+
+let now = null; // what waits to be armed
+let armed = false;
+let isPainted = false;
+let travelled = 0;
+
+export const isArmed = () => armed;
+export const arm = () => (armed = true);
+export const disarm = () => (armed = false);
+
+/** An element has come onto the page. */
+export function armSoon(element) {
+  now = element;
+  armed = isPainted = false;
+  travelled = 0;
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      if (now !== element) return;
+      isPainted = true;
+      setTimeout(() => (armed = armed || now === element), ARMED_AFTER);
+    }),
+  );
+}
+
+document.addEventListener("pointermove", (event) => {
+  if (armed || !isPainted) return;
+  travelled += Math.abs(event.movementX) + Math.abs(event.movementY);
+  armed = travelled > HAND_MOVED;
+});

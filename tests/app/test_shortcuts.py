@@ -1,0 +1,57 @@
+"""Keys that a person puts in the place of the page's own: kept per person, named on the page, conflicts told."""
+
+import httpx
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.tables import User
+from app.shortcuts import ACTIONS, checked, own_keys, pressed, pressing
+from tests.app.scene import scene
+from tests.conftest import sign_in
+
+
+def test_only_what_differs_is_kept() -> None:
+    assert checked({}) == {}
+    assert checked({"S": "q", "Z": "z", "X": ""}) == {"S": "Q"}
+    assert checked({"S": "Z", "Z": "S"}) == {"S": "Z", "Z": "S"}  # two that change places
+
+
+def test_a_key_that_would_do_two_things_is_named_with_both() -> None:
+    with pytest.raises(ValueError, match=r"“Z” would do two things: “skip.*” and “back"):
+        checked({"S": "Z"})
+    with pytest.raises(ValueError, match="is not one key"):
+        checked({"S": "Enter"})
+
+
+def test_what_was_kept_for_keys_that_are_gone_is_left_alone() -> None:
+    assert own_keys({"keys": {"S": "Q", "gone": "P", "Z": "Z"}}) == {"S": "Q"}
+    with pressing({"keys": {"S": "Q"}}):
+        assert (pressed("S"), pressed("Z")) == ("Q", "Z")
+    assert pressed("S") == "S"
+
+
+async def test_the_page_of_keys_keeps_them_and_the_annotate_page_names_them(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await scene(session)
+    person = await session.get_one(User, there.me.person.id)
+    person.preferences = {"other": 1}
+    await sign_in(client, session, person)
+    asked = await client.get("/account/keys")
+    assert asked.text.count("data-usually=") == len(ACTIONS)
+    refused = await client.post("/account/keys", data={"key.S": "Z"}, headers={"HX-Request": "true"})
+    assert refused.status_code == 422
+    assert "would do two things" in refused.text
+    kept = await client.post("/account/keys", data={"key.S": "q", "confirms": "true"})
+    assert kept.status_code == 303
+    assert await preferences(session, person) == {"other": 1, "keys": {"S": "Q"}, "confirms": True}
+    page = (await client.get(f"/projects/{there.project.public_id}/annotate")).text
+    assert "<kbd>Q</kbd>" in page
+    assert "data-submit" in page  # a choice is sent with Enter
+    await client.post("/account/keys", data={"reset": "yes", "confirms": "true"})
+    assert (await preferences(session, person))["keys"] == {}
+
+
+async def preferences(session: AsyncSession, person: User) -> dict[str, object]:
+    return (await session.scalars(select(User.preferences).where(User.id == person.id))).one()
