@@ -35,8 +35,8 @@ async def roots_near(session: AsyncSession, project_id: int, keys: list[str], ba
 
 
 async def turns_of_roots(session: AsyncSession, roots: list[Root]) -> dict[int, list[Turn]]:
-    """The different first user turns below each root, and the words that it was made for. Long ones take a while to hash: a few at a time, in a thread, so
-    that neither the people who answer nor the transaction wait for it."""
+    """The different first user turns below each root, and the words that it was made for. Long ones take a while to
+    hash: a few at a time, in a thread, so that neither the people who answer nor the transaction wait for it."""
     openings = [(root.id, of_user(root.opening)) for root in roots if root.opening is not None]
     hashed = await asyncio.to_thread(_turns_in, [messages for _root_id, messages in openings])
     turns = {root_id: {turn} for (root_id, _messages), turn in zip(openings, hashed, strict=True)}
@@ -62,12 +62,14 @@ async def near_prompts(session: AsyncSession, project_id: int, text: str, most: 
     likely = sorted(roots, key=lambda root: (root.key != one.key, -len(set(root.bands) & set(one.bands))))
     place = func.array_position([root.id for root in likely], Prompt.root_id, type_=Integer)
     of_roots = (Prompt.root_id.in_([root.id for root in roots]), Prompt.retired_at.is_(None))
-    asked = select(Prompt.id, Prompt.messages).where(*of_roots, Prompt.use != Use.heldout).order_by(place, Prompt.id)
-    some = asked.limit(MOST_NEAR).subquery()
-    size = func.sum(func.length(cast(some.c.messages, Text))).over(rows=(None, 0))
-    some = select(some.c.id, size.label("size"), func.row_number().over().label("number")).subquery()
-    few = select(some.c.id).where(or_(some.c.size <= MOST_READ, some.c.number == 1))
-    found = list(await session.scalars(select(Prompt).where(Prompt.id.in_(few))))
+    asked = select(Prompt.id, Prompt.messages, place.label("place")).where(*of_roots, Prompt.use != Use.heldout)
+    some = asked.order_by(place, Prompt.id).limit(MOST_NEAR).subquery()
+    before = func.sum(func.length(cast(some.c.messages, Text))).over(
+        order_by=(some.c.place, some.c.id), rows=(None, -1)
+    )
+    few = select(some.c.id, before.label("before")).subquery()
+    is_read = func.coalesce(few.c.before, 0) <= MOST_READ
+    found = list(await session.scalars(select(Prompt).where(Prompt.id.in_(select(few.c.id).where(is_read)))))
     turns = await asyncio.to_thread(_turns_in, [prompt.messages for prompt in found])
     by_nearness = sorted(
         ((nearness(one.turn, turn), -prompt.id, prompt) for turn, prompt in zip(turns, found, strict=True)),

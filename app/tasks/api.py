@@ -14,7 +14,6 @@ from app.database import Session
 from app.keys import key_for
 from app.projects.forms import without_nul
 from app.projects.protocols import ComparisonProtocol, ProtocolBody
-from app.projects.protocols.conversation import UNTOLD
 from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, close_report, release, report, skip
 from app.tasks.actions.claiming import Reason
 from app.tasks.queries import counted_tasks, guidelines_html, protocol_body, report_of, reports, task_id_of
@@ -159,13 +158,10 @@ class WantedAnswers(BaseModel):
     k: int = Field(ge=1, le=50, description="different people who shall answer")
 
 
-@router.post(
-    "/projects/{project}/tasks/next",
-    response_model_exclude={"protocol": {**dict.fromkeys(UNTOLD, True), "parts": {"__all__": UNTOLD}}},
-)
+@router.post("/projects/{project}/tasks/next")
 async def next_task(project: UUID, access: Annotator, session: Session) -> NextTask | NothingWaits:
-    """The task you hold, or else the next one for you. Asking again before answering gives the same task. Of a
-    conversation's protocol those fields are left out that say who answers and how."""
+    """The task you hold, or else the next one for you. Asking again before answering gives the same task. A
+    conversation's protocol does not say who answers, nor how they are asked."""
     shown = await claim(session, access, with_texts=True)
     if isinstance(shown, Waiting):
         quota = Quota(used=shown.used, most=shown.most)
@@ -194,7 +190,7 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
             )
             for one in shown.completions
         ],
-        protocol=protocol,
+        protocol=protocol.for_people(),
         levels=protocol.levels if isinstance(protocol, ComparisonProtocol) else None,
         guidelines=guidelines,
         shown_at=shown.shown_at,

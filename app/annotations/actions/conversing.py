@@ -153,9 +153,7 @@ async def send_message(
     await enqueue(session, TurnAsked(turn_id=turn.id), priority=FIRST)
 
 
-async def said_before(
-    session: AsyncSession, there: Asked, words: str, html: str, root: str, *, is_last: bool
-) -> None:
+async def said_before(session: AsyncSession, there: Asked, words: str, html: str, root: str, *, is_last: bool) -> None:
     """The turn is there: the same words are a repetition, others only take the place of words that nobody answers."""
     turn = there.turn
     if turn.words != words:

@@ -73,7 +73,8 @@ async def place_words(session: AsyncSession, project_id: int, openings: Mapping[
     """Give words that no prompt holds a root of their own, in one component with all that they are near to. The caller
     holds the project. openings: by the key of the root. What is near to two sides of the split is held out.
     """
-    for some in batched(sorted(openings), PLACED_AT_ONCE):
+    keys = sorted(openings)
+    for some in (keys[at : at + PLACED_AT_ONCE] for at in range(0, len(keys), PLACED_AT_ONCE)):
         newcomers = await asyncio.to_thread(lambda keys: [_opening(key, openings[key]) for key in keys], some)
         known = await _stands(session, project_id, newcomers)
         before = [stand.component for stand in known]
