@@ -20,6 +20,7 @@ from app.datasets.recalling import RECALLS, Recalled
 from app.datasets.records import SCHEMA_VERSION, DatasetRecord
 from app.datasets.rules import Line, text_of
 from app.errors import Invalid
+from app.preferences.votes import Outcome as Verdict
 from app.projects.protocols import protocol_of
 from app.prompts.forms import NewPrompt, Outcome, as_prompt, parts_of, short_text
 from app.translation import _
@@ -166,10 +167,13 @@ def simple(value: Line) -> Line:
         raise ValueError(reason.format(field=missing[0]))
     if unknown := sorted(value.keys() - SIMPLE - OF_PROMPT):
         raise ValueError(_("{field}: there is no such field").format(field=unknown[0]))
+    if value["chosen"] not in list(Verdict):
+        reason = _("chosen: “{said}” is none of {all}")
+        raise ValueError(reason.format(said=value["chosen"], all=", ".join(Verdict)))
     prompt = as_prompt({name: value[name] for name in ("prompt", "messages") if name in value}).messages
     parts = {name: parts_of(value[name], name) for name in ("a", "b")}
     content = orjson.dumps([prompt, parts], option=orjson.OPT_SORT_KEYS)
-    key = short_text(value.get("id"), "id") or "by-hand-" + hashlib.sha256(content).hexdigest()
+    key = short_text(value.get("id"), "id") or "by-hand-" + hashlib.sha256(content).hexdigest()[:32]
     vote = {"rater": value.get("rater", NOBODY), "outcome": value["chosen"], "shown_first": "a"}
     vote |= {"strength": value.get("strength", 1)} if value["chosen"] in ("a", "b") else {}
     vote |= {name: value[name] for name in ("levels", "at", "comment") if name in value}

@@ -27,7 +27,8 @@ STANDS = (AnnotationState.live, AnnotationState.surplus)
 
 @dataclass(frozen=True)
 class Day:
-    """One local day of one's own. seconds: from each task's being shown to its answer."""
+    """One local day of one's own. seconds: at tasks, as the page measured them, else from each one's being
+    shown to its answer."""
 
     day: date
     answers: int = 0
@@ -40,10 +41,11 @@ async def my_days(
     """The last local days, the newest first, also those without an answer. project_id None: all projects."""
     now = (await session.execute(select(func.now()))).scalar_one()
     days = last_days(now, zone, count)
-    taken = func.extract("epoch", Annotation.submitted_at - Annotation.shown_at)
+    between = func.extract("epoch", Annotation.submitted_at - Annotation.shown_at)
+    taken = func.coalesce(Annotation.active_seconds, func.least(func.greatest(between, 0), LONGEST))
     local = cast(func.timezone(zone, Annotation.submitted_at), Date)
     asked = (
-        select(local, func.count(), func.coalesce(func.sum(func.least(func.greatest(taken, 0), LONGEST)), 0))
+        select(local, func.count(), func.coalesce(func.sum(taken), 0))
         .where(Annotation.annotator_id == person_id, Annotation.submitted_at >= day_begins(days[-1], zone))
         .where(Annotation.state.in_(STANDS))
         .group_by(local)

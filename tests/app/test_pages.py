@@ -252,6 +252,14 @@ def templates() -> list[Path]:
     return sorted(TEMPLATES.rglob("*.html"))
 
 
+def test_styles_know_no_left_or_right() -> None:
+    """Pages mirror for languages that run from right to left; code runs one way, and texts say themselves (`align`)."""
+    sides = re.compile(r"(margin|padding|border)-(left|right)|(?<![-\w])(left|right):|text-align: (left|right)")
+    for path in [*FOLDER.glob("*.css"), *FOLDER.glob("kinds/*.css")]:
+        for line in path.read_text().splitlines():
+            assert not sides.search(line) or "[align=" in line or line.startswith(".code "), (path.name, line)
+
+
 @pytest.mark.parametrize("path", templates(), ids=lambda path: str(path.relative_to(TEMPLATES)))
 def test_no_template_carries_script_or_style_or_trusts_html(path: Path) -> None:
     source = path.read_text()

@@ -13,7 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import pages, translation, words
+from app.accounts.actions.letters import write_letter
+from app.accounts.actions.links import give_link
 from app.accounts.permissions import Role
+from app.accounts.tables import LinkKind
 from app.findings import reason_of
 from app.prompts.tables import Import
 from app.translation import (
@@ -204,6 +207,18 @@ async def test_what_an_import_keeps_is_english_for_everybody(client: httpx.Async
     assert "not JSON at character 1" in str(kept.report)
     page = await client.get(f"/projects/{project.public_id}/imports/{kept.public_id}")
     assert "kein JSON bei Zeichen 1" in page.text
+
+
+async def test_mails_are_in_the_language_of_their_reader(session: AsyncSession) -> None:
+    link, _path = await give_link(session, LinkKind.invitation, email="new@example.org")
+    letter = await write_letter(session, link.id, "de")  # nobody is known by that address: as the inviter speaks
+    assert letter
+    assert letter.subject == "Einladung zu Hone"
+    person = await make.user(session, locale="en")
+    link, _path = await give_link(session, LinkKind.password_reset, email=person.email)
+    letter = await write_letter(session, link.id, "de")
+    assert letter
+    assert letter.subject == "Set a new password for Hone"
 
 
 async def test_pages_speak_as_the_person_chose_else_as_the_browser_asks(

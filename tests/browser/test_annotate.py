@@ -15,15 +15,9 @@ from app.markup import render_markdown
 from app.tasks.tables import Skip
 from tests import make
 from tests.app.test_markup import ATTACKS
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """No page has a serious or critical finding of axe (WCAG 2.2 AA), in the light, dark and high-contrast theme."""
 
-from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +13,7 @@ from app.accounts.tables import User
 from tests import make
 from tests.app.route_table import EXAMPLES, PLAIN, ROUTES
 from tests.app.test_route_matrix import parameters
-from tests.browser.site import Site, a_site, chromium
+from tests.browser.site import Site, a_site
 from tests.journeys.test_kinds import PROTOCOLS
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
@@ -31,12 +30,6 @@ THEME = """
 """
 PAGES = sorted(name for name in ROUTES if name.startswith("GET /") and "/api/" not in name and name[4:] not in PLAIN)
 PARTS = 4
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def findings(page: Page) -> list[str]:

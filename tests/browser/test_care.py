@@ -1,7 +1,5 @@
 """What is sensitive is covered until a key; it is given back or reported without the hand leaving the keyboard."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import Browser, Page, expect
 from sqlalchemy import select
@@ -12,16 +10,10 @@ from app.projects.tables import Project
 from app.tasks.actions import categorise
 from app.tasks.tables import Report, Skip, Task
 from tests.app.tasks.test_care import CATEGORIES, VIOLENCE
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 HELP = "<p>Call us at any hour.</p>"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def make_sensitive(site: Site, *places: int) -> None:

@@ -20,7 +20,7 @@ from app.projects.tables import Project
 from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 from tests.browser.test_axe import AXE, findings
 from tests.endpoint import Endpoint, endpoint
 from tests.queue import waiting
@@ -42,12 +42,6 @@ CLOSING = {
         {"kind": "questions", "questions": [{"key": "again", "label": "Would you talk to it again?"}]},
     ],
 }
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def sampler(done: set[int]) -> None:

@@ -1,7 +1,6 @@
 """Deciding on the annotate page in a real browser: a person's own keys, Enter as a setting, criteria, active time."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,16 +9,10 @@ from sqlalchemy import text
 
 from app import database
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 from tests.browser.test_frame import answer
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def prefers(site: Site, **chosen: Any) -> None:

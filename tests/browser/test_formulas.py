@@ -1,7 +1,6 @@
 """Writing a reward formula in a real browser: what it comes to is shown while it is typed."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from sqlalchemy import text
 
 from app import database
 from app.projects.protocols import protocol_of
-from tests.browser.site import a_site, chromium
+from tests.browser.site import a_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")
@@ -20,12 +19,6 @@ RATING = {
     "flags": [{"key": "harmful", "label": "Gives harmful advice"}],
     "errors": {"categories": [{"key": "fact", "label": "Wrong fact"}]},
 }
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def test_a_formula_is_tried_while_it_is_typed_and_kept_with_its_versions(

@@ -1,7 +1,5 @@
 """The frame of the annotate page in a real browser: nothing jumps, the prompt folds, answers differ by words."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import Browser, Page, expect
 from sqlalchemy import text
@@ -9,7 +7,7 @@ from sqlalchemy import text
 from app import database
 from app.markup import render_markdown
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, a_site, chromium
+from tests.browser.site import ARMED, a_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 WORDS = ("the", "river", "bends", "slowly", "past", "a", "mill", "and", "stones", "keep", "warmth", "of", "day")
@@ -20,12 +18,6 @@ new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((o
   .observe({ type: "layout-shift", buffered: true });
 """
 PLACE = "document.querySelector('.choices').getBoundingClientRect().toJSON()"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 def prose(words: int, step: int) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -44,12 +43,6 @@ PROTOCOLS: dict[str, tuple[int, dict[str, Any]]] = {
     "combined": (3, {"kind": "combined", "completions": 3, "parts": [MIXED | {"completions": 3}, {"kind": "ranking"}]}),
 }
 PROTOCOLS["combined"][1]["parts"][1]["completions"] = 3
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 def asking(name: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Making a project by keyboard alone, trying it, and changing what is asked, in a real browser."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,11 @@ from app.annotations.tables import Annotation, Draft
 from app.projects.queries import newest_protocol
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
-from tests.browser.site import ARMED, WATCH, Site, a_site, chromium
+from tests.browser.site import ARMED, WATCH, Site, a_site
 
 expect.set_options(timeout=20_000)  # a project with files is more than a click, on a machine that does other things too
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def opened(site: Site, path: str) -> Page:

@@ -27,19 +27,13 @@ from app.prompts.actions import import_prompts
 from app.prompts.tables import Prompt
 from app.settings import get_settings
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 from tests.workers.media import files
 from workers.handlers.datasets import freeze_dataset
 from workers.handlers.media import examine
 from workers.handlers.registry import Context
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -10,18 +10,12 @@ from sqlalchemy import text
 
 from app import database
 from app.annotations.tables import Annotation
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 UNSENT = (
     "Object.keys(localStorage).filter((key) => key.startsWith('hone.outbox')).map((key) => localStorage.getItem(key))"
 )
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

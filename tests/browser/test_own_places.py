@@ -14,15 +14,9 @@ from app.annotations.actions import return_answer
 from app.annotations.tables import AnnotationVersion, Remark
 from app.projects.actions import change_guidelines
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

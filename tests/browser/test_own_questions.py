@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sqlalchemy import text
 from app import database
 from app.projects.protocols import protocol_of
 from app.projects.protocols.conditions import Condition, shown
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -47,12 +46,6 @@ ERRORS = {
     },
 }
 SOURCE = "**Fold** the paper 🗞️ twice.\n\n- then `press` it\n- שלום"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 def asking(protocol: dict[str, Any]) -> dict[str, Any]:

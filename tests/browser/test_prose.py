@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from jinja2 import ChoiceLoader, DictLoader
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from app import errors, middleware, pages
 from app.assets import StaticAssets
@@ -83,14 +83,6 @@ async def address() -> AsyncIterator[str]:
     server.should_exit = True
     await serving
     pages.env.loader = loader
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        await browser.close()
 
 
 class Seen:

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from app.prompts.actions import import_prompts
 from app.prompts.rules import of_user
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, chromium, stored
+from tests.browser.site import ARMED, Site, a_site, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -34,12 +33,6 @@ PROTOCOLS: dict[str, tuple[int, dict[str, Any]]] = {
     "rewrite_of_one": (1, {"kind": "rewrite", "completions": 1}),
     "judged_first": (2, {"kind": "combined", "completions": 2, "parts": [{"kind": "comparison"}, {"kind": "rewrite"}]}),
 }
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 TALK = [

@@ -147,6 +147,8 @@ async def test_one_bad_line_never_loses_the_others(session: AsyncSession, tmp_pa
         (good | {"surprise": 1}, "surprise: Extra inputs are not permitted"),
         (by_hand(strength=5, levels=5), "scale: Input should be less than or equal to 9"),
         (by_hand(a=" "), "a: it is empty"),
+        (by_hand(chosen="c"), "chosen: “c” is none of a, b, tie, both_bad, neither_valid"),
+        (by_hand(chosen=["a"]), "chosen: “['a']” is none of"),
         (by_hand(winner="a"), "winner: there is no such field"),
         ({"prompt": "Hello", "chosen": "a", "b": "x"}, "a: it is missing"),
         (by_hand(rater=""), "rater: a name has 1 to 100 characters"),

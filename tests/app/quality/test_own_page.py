@@ -64,18 +64,22 @@ async def test_days_are_counted_in_the_zone_with_at_most_a_quarter_of_an_hour_an
     there = await scene(session, people=2, tasks=4, k=2)
     me, project = there.me.person.id, there.project.id
     # Berlin, 25 October 2026 (25 hours long): from 24 October 22:00 UTC up to 25 October 23:00 UTC
-    moments = (("21:59:50", "22:00:20", 24), ("22:30:00", "22:31:00", 24), ("21:50:00", "22:50:00", 25))
-    for begun, ended, day in moments:
+    moments = (
+        ("21:59:50", "22:00:20", 24, None),
+        ("22:30:00", "22:31:00", 24, 40.5),
+        ("21:50:00", "22:50:00", 25, None),
+    )
+    for begun, ended, day, active in moments:
         shown = await claimed(session, there.me)
         kept = await submit(session, project, me, shown.task, shown.key, prefers(shown))
         times = {name: datetime.fromisoformat(f"2026-10-{day} {at}+00") for name, at in (("a", begun), ("b", ended))}
-        moved = "UPDATE annotations SET shown_at = :a, submitted_at = :b WHERE id = :id"
-        await session.execute(text(moved), times | {"id": kept.id})
+        moved = "UPDATE annotations SET shown_at = :a, submitted_at = :b, active_seconds = :active WHERE id = :id"
+        await session.execute(text(moved), times | {"id": kept.id, "active": active})
     shown = await claimed(session, there.people[1])
     await submit(session, project, there.people[1].person.id, shown.task, shown.key, prefers(shown))
     days = {one.day.isoformat(): one for one in await my_days(session, me, project, "Europe/Berlin", 400)}
-    # 30 s that ended at 00:00:20, a minute, and an hour that counts as 15 minutes: 30 + 60 + 900
-    assert (days["2026-10-25"].answers, days["2026-10-25"].seconds) == (3, 990.0)
+    # 30 s that ended at 00:00:20, 40.5 s that the page measured, and an hour that counts as 15 minutes
+    assert (days["2026-10-25"].answers, days["2026-10-25"].seconds) == (3, 30 + 40.5 + 900)
     assert (days["2026-10-24"].answers, days["2026-10-26"].answers) == (0, 0)
     utc = {one.day.isoformat(): one.answers for one in await my_days(session, me, None, "UTC", 400)}
     assert (utc["2026-10-24"], utc["2026-10-25"]) == (2, 1)

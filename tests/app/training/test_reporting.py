@@ -41,7 +41,7 @@ def test_a_ppo_report_says_its_budget() -> None:
     )
     notes = {figure.value: figure.note for figure in report.figures}
     assert notes[4.0] == "of 12 allowed"
-    assert notes[1.0] == "the reference has 0.25"
+    assert notes[1.0] == "the reference has 0.250"
     assert report.more == [("steps", 9)]
 
 
