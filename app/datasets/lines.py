@@ -55,7 +55,7 @@ class TurnRow:
 Told = tuple[Line, float]  # a line and its agreement
 BESIDE = {"at", "comment", "overall", "flags"}  # fields of votes that `beside` tells, and only where they say something
 Asked = Row[Any] | TurnRow
-Roots = Mapping[str, tuple[Use, str, str]]  # use, outside id and component, by key
+Roots = Mapping[str, tuple[Use, str, str]]  # use, and group and key of the component, by key
 
 
 def lines_of_row(

@@ -433,7 +433,8 @@ async def test_prompts_and_conversations_that_begin_nearly_alike_stand_on_one_si
     await other.take()
     for talk, words in ((one, OPENING), (other, OPENING.replace("Please write", "Please, do write"))):
         await talk.turn(1, words)
-        await talk.finish(1)
+        kept = await talk.finish(1)
+        assert kept.status_code == 200, kept.text
     await place_openings(session, project.id)
     await place_openings(session, project.id)  # safe to run twice
     roots = list(await session.scalars(select(Root).where(Root.opening.is_not(None)).order_by(Root.id)))
@@ -445,10 +446,12 @@ async def test_prompts_and_conversations_that_begin_nearly_alike_stand_on_one_si
     assert report.uses == {"label": 1}  # as what it is near to, whatever the shares say
     session.expire_all()
     assert len(set(await session.scalars(select(Root.component).where(~Root.key.startswith("card:"))))) == 1
-    await session.execute(update(Root).values(component="joined to an older one"))
+    older = (await session.scalars(select(Root.key).where(Root.key.startswith("card:")))).first() or ""
+    await session.execute(update(Root).values(component=older))
     for share in (0.01, 0.5, 0.99):
         _dataset, lines = await frozen(session, project, get_settings().home, heldout_share=share)
-        assert {line["split"] for line in lines} == {split_of("joined to an older one", share)}
+        assert {line["split"] for line in lines} == {split_of(older, share)}
+        assert len({line["group"] for line in lines}) == 1
 
 
 async def test_what_begins_nearly_as_prompts_on_two_sides_do_is_held_out(
@@ -456,7 +459,7 @@ async def test_what_begins_nearly_as_prompts_on_two_sides_do_is_held_out(
 ) -> None:
     talk = await talking(client, session, north)
     await talk.turn(1, OPENING)
-    await talk.finish(1)
+    assert (await talk.finish(1)).status_code == 200
     for number, use in enumerate(("label", "heldout")):
         line = orjson.dumps({"prompt": f"Another subject: {use} and nothing besides", "use": use})
         await import_prompts(session, talk.there.project.id, "p", BytesIO(line), None)

@@ -229,13 +229,13 @@ async def test_an_example_is_taken_from_what_was_said_about_a_turn(session: Asyn
     asked = protocol_of({"kind": "combined", "parts": parts})
     project = await make.project(session)
     await change_protocol(session, project.id, asked, None)
-    task = await make.task(session, project, await default_batch(session, project.id), kind="combined")
+    task = await make.task(session, project, await default_batch(session, project.id), k=2, kind="combined")
     for turns, score in (([], 50.0), ([{"said": {"ratings": [{"criteria": {"score": 71}, "flags": []}]}}], 71.0)):
         person = await make.user(session)
         await make.member(session, project, person)
         said = {"kind": "combined", "parts": [{"kind": "conversation", "turns": turns}, {"kind": "questions"}]}
         protocol_id = (await newest_protocol(session, project.id)).id
-        await make.annotation(session, task, person, body=said, kind="combined", protocol_id=protocol_id, slot_id=None)
+        await make.annotation(session, task, person, body=said, kind="combined", protocol_id=protocol_id)
         assert await example_of(session, project.id) == {"score": score}
 
 

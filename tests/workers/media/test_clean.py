@@ -57,7 +57,7 @@ def test_greys_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
         grey.putpixel((shade, 0), shade * 257)
     grey.save(written, "PNG")
     _found, made = cleaned(tmp_path, written.getvalue())
-    assert list(Image.open(io.BytesIO(made)).convert("L").getdata()) == list(range(256))
+    assert list(Image.open(io.BytesIO(made)).convert("L").tobytes()) == list(range(256))
 
 
 def test_transparency_stays(tmp_path: Path) -> None:
