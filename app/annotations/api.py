@@ -266,7 +266,7 @@ async def lines(project_id: int) -> AsyncIterator[bytes]:
 def view(row: Any) -> AnnotationView:
     """A row of `everybodys`: completions are named by their ids instead of their numbers."""
     (_id, public_id, kind, body, state, version, sides, fast, active, shown_at, submitted_at, task) = row[:12]
-    (purpose, prompt, _rendered, completions, rater, protocol, _protocol_id, guidelines) = row[12:]
+    (purpose, prompt, _rendered, completions, rater, protocol, _protocol_id, guidelines, _care) = row[12:]
     return AnnotationView(
         id=public_id,
         task=task,

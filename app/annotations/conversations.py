@@ -197,7 +197,8 @@ async def conversation_shown(session: AsyncSession, project_id: int, person_id: 
 
     :raises NotFound: no such task of theirs, or it is no conversation.
     """
-    mine = select(Slot.task_id, Slot.protocol_id, Slot.state, Prompt.tags).join(Task, Task.id == Slot.task_id)
+    tags = func.coalesce(Slot.tags, Prompt.tags).label("tags")
+    mine = select(Slot.task_id, Slot.protocol_id, Slot.state, tags).join(Task, Task.id == Slot.task_id)
     mine = mine.join(Prompt, Prompt.id == Task.prompt_id)
     mine = mine.where(Task.public_id == task, Task.project_id == project_id, Slot.annotator_id == person_id)
     found = (await session.execute(mine)).one_or_none()

@@ -48,8 +48,7 @@ async def on_screen(
 class MyAnswer:
     """An answer of one's own, ready to be shown and changed. said: the browser's fields that say the same.
 
-    tags, care: of the prompt. categories: of the project, as they are stored. draft: what was typed to change it and
-    not sent.
+    tags: of the prompt as shown, care: as it is now. categories: as the project stores them. draft: typed, not sent.
     """
 
     annotation: Annotation
@@ -89,7 +88,7 @@ def shown_answers(project_id: int) -> Select[Any]:
         select(
             Annotation,
             Task.public_id.label("task"),
-            Prompt.tags,
+            func.coalesce(Annotation.tags, Prompt.tags).label("tags"),
             Prompt.care,
             Project.care.label("categories"),
             func.jsonb_path_query_array(Prompt.messages, cast("$[*].role", JSONPATH)).label("roles"),
@@ -277,6 +276,7 @@ def everybodys(project_id: int) -> Select[Any]:
             Protocol.version.label("protocol"),
             Protocol.id.label("protocol_id"),
             Guidelines.version.label("guidelines"),
+            Prompt.care,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)

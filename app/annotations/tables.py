@@ -25,6 +25,7 @@ class AnnotationState(StrEnum):
 class Annotation(Base):
     """body: the newest version, a tagged union by `kind`. sides: the order that was on the screen.
 
+    tags: of the prompt when it was shown, which decided what was asked; none of what was shown before they were kept.
     idempotency_key was made when the task was shown; body_hash is of the first version that came with it.
     fast: chosen quicker than the texts can be read; taken, but marked. active_seconds: that the person was at it, as
     their page measured, never more than it was on the screen; None where nothing was measured. returned_at: a reviewer
@@ -62,6 +63,7 @@ class Annotation(Base):
     sides: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     protocol_id: Mapped[int]
     guidelines_id: Mapped[int | None]
+    tags: Mapped[list[str] | None]
     fast: Mapped[bool] = mapped_column(server_default="false", default=False)
     active_seconds: Mapped[float | None]
     shown_at: Mapped[datetime | None]

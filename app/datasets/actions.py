@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -19,7 +20,7 @@ from app.annotations.conversations import roots_of_conversations
 from app.datasets.forms import FreezeForm
 from app.datasets.formulas import scorer_of, settled
 from app.datasets.jobs import FreezeDataset, FreezingEnded
-from app.datasets.lines import lines_of_row
+from app.datasets.lines import Roots, Told, lines_of_row
 from app.datasets.queries import chosen_answers, folder_of, protocols_of
 from app.datasets.rules import sha256_of
 from app.datasets.scoring import Scorer
@@ -27,9 +28,12 @@ from app.datasets.tables import Dataset, DatasetState
 from app.datasets.tally import Tally
 from app.errors import Invalid
 from app.jobs.queue import enqueue
+from app.projects.protocols import ProtocolBody
+from app.tasks.tables import Purpose
 from app.translation import _
 from app.version import code_version
 
+log = logging.getLogger("hone.datasets")
 Votes = Sequence[Mapping[str, Any]]
 
 LEFT_BEHIND = 24 * 3600  # seconds
@@ -39,7 +43,8 @@ class NothingToFreeze(Invalid):
     code = "nothing-to-freeze"
     sentence = _(
         "No answer fits the question, so there is nothing to freeze "
-        "(tasks left out for agreement: {left_out}, because their prompt is retired: {retired}; "
+        "(tasks left out for agreement: {left_out}, because their prompt is retired: {retired}, "
+        "because their answer is argued: {argued}, as unreadable: {broken}; "
         "votes given without a place in the project: {nameless})."
     )
 
@@ -70,6 +75,8 @@ class Written:
         self.lines = 0
         self.left_out = 0
         self.retired = 0
+        self.argued = 0
+        self.broken = 0
         self.nameless = 0
         self.versions: dict[str, set[int]] = {"protocol": set(), "guidelines": set()}
         self.checkpoints: set[str] = set()
@@ -93,7 +100,8 @@ async def rows_of(connection: AsyncConnection, project_id: int, question: Freeze
 async def write_lines(connection: AsyncConnection, project_id: int, question: FreezeForm, path: Path) -> Written:
     """Write every line the question names to `path`, hashing as it goes. Who retires a prompt wants it out of use, so
     what was said about it stays where it is and comes into no new dataset. A vote needs a pseudonym to stand in a file;
-    those of admins who answered before that gave them a place have none, and are counted."""
+    those of admins who answered before that gave them a place have none, and are counted. A task whose answer is argued
+    is there to teach and to look at people, so it comes along only where the question names the purpose gold."""
     written = Written(await scorer_of(connection, project_id, question))
     protocols = await protocols_of(connection, project_id)
     roots = await roots_of_conversations(connection, project_id)
@@ -102,11 +110,14 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             if row.retired:
                 written.retired += 1
                 continue
+            if row.argued and Purpose.gold not in question.purposes:
+                written.argued += 1
+                continue
             named = [vote for vote in row.votes if vote["rater"] is not None]
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            for line, agreed in lines_of_row(row, named, protocols, question, written.scorer, roots):
+            for line, agreed in lines_or_none(row, named, protocols, question, written, roots):
                 if agreed < question.minimum_agreement:
                     written.left_out += 1
                     continue
@@ -117,6 +128,24 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
         file.flush()
         os.fsync(file.fileno())
     return written
+
+
+def lines_or_none(
+    row: Row[Any],
+    votes: Votes,
+    protocols: Mapping[int, ProtocolBody],
+    question: FreezeForm,
+    written: Written,
+    roots: Roots,
+) -> list[Told]:
+    """The lines of a task. One whose answers do not fit what it shows is counted and has none: it must not end the
+    freeze of all others."""
+    try:
+        return list(lines_of_row(row, votes, protocols, question, written.scorer, roots))
+    except (ValueError, TypeError, LookupError) as error:
+        written.broken += 1
+        log.warning("task %s has no lines: %s", row.task, error)
+        return []
 
 
 def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, Any]:
@@ -137,6 +166,8 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
         | {
             "left_out_for_agreement": written.left_out,
             "left_out_for_retired_prompts": written.retired,
+            "left_out_as_argued": written.argued,
+            "left_out_as_unreadable": written.broken,
             "votes_left_out_without_membership": written.nameless,
         },
         "versions": {name: sorted(versions) for name, versions in written.versions.items()},
@@ -211,7 +242,8 @@ async def write_dataset(connection: AsyncConnection, dataset: Dataset, home: Pat
     try:
         written = await write_lines(connection, dataset.project_id, question, temporary / "records.jsonl")
         if not written.lines:
-            raise NothingToFreeze(left_out=written.left_out, retired=written.retired, nameless=written.nameless)
+            counts = {name: getattr(written, name) for name in ("left_out", "retired", "argued", "broken", "nameless")}
+            raise NothingToFreeze(**counts)
         manifest = manifest_of(written, question, dataset.name)
         await asyncio.to_thread(keep_folder, temporary, home, manifest)
     finally:

@@ -1,7 +1,6 @@
 """Reward formulas of a project: kept by name, each change a new version, so that a frozen score can be told again."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -113,7 +112,7 @@ async def example_of(session: AsyncSession, project_id: int) -> dict[str, float]
         select(Annotation.body, Protocol.body)
         .join(Protocol, Protocol.id == Annotation.protocol_id)
         .where(Annotation.project_id == project_id, Annotation.state == AnnotationState.live)
-        .where(Annotation.kind.in_(["rating", "combined", "conversation"]))
+        .where(Annotation.kind.in_(["rating", "conversation", "combined"]))
         .order_by(Annotation.id.desc())
         .limit(1)
     )
@@ -127,12 +126,12 @@ async def example_of(session: AsyncSession, project_id: int) -> dict[str, float]
         else [(body, protocol)]
     )
     for said, part in parts:
-        for rating, rated in product(ratings_in(part), first_rated(said)):
+        for rating, rated in zip(ratings_in(part), rated_in(said), strict=False):
             values |= values_of(rated, rating)
     return values
 
 
-def first_rated(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What a body, or the first judgement of a conversation, says about one answer; nothing where it rates none."""
-    bodies = [said, *(turn["said"] for turn in said.get("turns", ()))]
-    return [body["ratings"][0] for body in bodies if body.get("ratings")][:1]
+def rated_in(said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a kept body says about single answers; of a conversation, what each turn's judgement says."""
+    of_turns = [turn["said"] for turn in said.get("turns", ())]
+    return [rated for one in (said, *of_turns) for rated in one.get("ratings", ())]

@@ -31,13 +31,15 @@ from app.prompts.tables import Use
 
 @dataclass(frozen=True)
 class Said:
-    """One rater's body of one kind, with the protocol it was given under. beside: what its vote carries besides."""
+    """One rater's body of one kind, with the protocol it was given under. beside: what its vote carries besides.
+    version: of the protocol; later ones have the words that hold."""
 
     body: Mapping[str, Any]
     rater: str
     sides: Sequence[int]
     protocol: Any
     beside: Line
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def lines_of_row(
     protocols: by version; scorer: of ratings; roots: that conversations began under."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
-        for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(row.tags)):
+        for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(vote["tags"])):
             overall = "" if body is vote["body"] else vote["body"].get("justification", "")
             told = beside(body, vote["at"], overall)
-            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, told))
+            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, told, vote["protocol"]))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
@@ -207,32 +209,39 @@ def ranked(row: Asked, said: Sequence[Said]) -> Told:
 
 
 def rated(row: Asked, said: Sequence[Said]) -> Told:
-    """Agreement is not told of ratings: each criterion has its own."""
+    """Agreement is not told of ratings: each criterion has its own. Columns are all criteria that these raters were
+    asked, as they were asked last."""
     votes = [rating_of(one.body, rater=one.rater, sides=one.sides) for one in said]
-    asked = said[-1].protocol.criteria
+    asked = by_age(said)
+    criteria = {one.key: one for protocol in asked for one in protocol.criteria}
     scales = [
         {name: getattr(one, name) for name in ("key", "label", "scale", "least", "most", "low", "high")}
-        for one in asked
+        for one in criteria.values()
     ]
-    told = {"kind": "rating", "answers": row.answers, "criteria": scales} | beside_criteria(said[-1].protocol)
+    told = {"kind": "rating", "answers": row.answers, "criteria": scales} | beside_criteria(asked)
     return told | {"votes": with_beside(votes, said)}, 1.0
 
 
-def beside_criteria(protocol: RatingProtocol) -> Line:
+def by_age(said: Sequence[Said]) -> list[Any]:
+    """The protocols that these were said under, the newest last."""
+    return [one.protocol for one in sorted(said, key=lambda one: one.version)]
+
+
+def beside_criteria(protocols: Sequence[RatingProtocol]) -> Line:
     """What could be said about an answer besides: words by key."""
-    errors = protocol.errors
+    errors = [one.errors for one in protocols if one.errors]
     offered = {
-        "flags": protocol.flags,
-        "error_categories": errors.categories if errors else (),
-        "error_severities": errors.severities if errors else (),
+        "flags": [one.flags for one in protocols],
+        "error_categories": [one.categories for one in errors],
+        "error_severities": [one.severities for one in errors],
     }
-    return {name: {one.key: one.label for one in named} for name, named in offered.items()}
+    return {name: {one.key: one.label for named in all_named for one in named} for name, all_named in offered.items()}
 
 
 def answered(row: Asked, said: Sequence[Said]) -> Told:
     """Columns are all questions that these raters were asked, as they were asked last."""
     votes = [questions_of(one.body, rater=one.rater, sides=one.sides) for one in said]
-    questions = {question.key: question for one in said for question in one.protocol.questions}
+    questions = {question.key: question for protocol in by_age(said) for question in protocol.questions}
     asked = [
         {name: getattr(one, name) for name in ("key", "label", "type", "about", "low", "high")}
         | {"options": {option.key: option.label for option in one.options}}

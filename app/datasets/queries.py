@@ -21,6 +21,7 @@ from app.errors import Conflict, NotFound
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Protocol
 from app.prompts.tables import Prompt, Root
+from app.quality.queries import is_argued
 from app.tasks.tables import Task, TaskCompletion
 from app.translation import _
 
@@ -91,7 +92,7 @@ def check_lines(home: Path, dataset: Dataset) -> None:
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     """One row a task, in the order the tasks were made: its prompt, its completions and all its live votes. A vote of
     somebody without a place in the project comes without `rater`. component, group: of all that is near to the prompt,
-    by its key and by the outside id of the root that names it."""
+    by its key and by the outside id of the root that names it. argued: the task's answer is (`quality`)."""
     named = aliased(Root)
     answer = func.jsonb_build_object(
         "id", Completion.public_id,
@@ -116,6 +117,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         "rater", Membership.pseudonym,
         "at", Annotation.submitted_at,
         "protocol", Protocol.version,
+        "tags", func.to_jsonb(func.coalesce(Annotation.tags, Prompt.tags)),
         "guidelines", Guidelines.version,
     )  # fmt: skip
     votes = (
@@ -136,6 +138,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.tags,
             Prompt.use,
             (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
+            is_argued().label("argued"),
             what.c.answers,
             votes.c.votes,
         )

@@ -15,6 +15,7 @@ from app.errors import NotFound
 from app.loop.tables import FireState, Schedule, ScheduleFire
 from app.projects.tables import Project, ProjectState
 from app.prompts.tables import Prompt, Root
+from app.quality.queries import is_argued
 from app.tasks.tables import Task
 from app.training.tables import Run
 
@@ -78,6 +79,7 @@ def for_training(project_id: int, *columns: Any) -> Select[Any]:
             Prompt.retired_at.is_(None),
             Prompt.use.in_(taken.uses),
             Task.purpose.in_(taken.purposes),
+            ~is_argued(),
         )
     )
 

@@ -6,12 +6,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, LargeBinary, SmallInteger, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
 
+# Of a protocol's body: what its kind, or the kinds of its parts, cannot do without.
+FEWEST = """CASE
+    WHEN body @? '$.**.kind ? (@ == "comparison" || @ == "ranking")' THEN 2
+    WHEN body @? '$.**.kind ? (@ == "rating" || @ == "rewrite")' THEN 1
+    ELSE 0
+END"""
 DEFAULT_SPLIT = '{"label": 80, "train": 0, "heldout": 20}'
 
 
@@ -64,6 +70,7 @@ class Project(Base):
 class Protocol(Base):
     """What is asked and on which scale (`protocols.ProtocolBody`); a change is a new version, answers keep theirs.
 
+    fewest: how many answers a task must show for it: two to tell one from another, one to judge it by itself.
     Versions count from 1. Below are those that the project never asks by: 0 of evaluations, -1, -2 … of imported files.
     """
 
@@ -73,6 +80,7 @@ class Protocol(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     version: Mapped[int]
     body: Mapped[dict[str, Any]]
+    fewest: Mapped[int] = mapped_column(SmallInteger, Computed(FEWEST))
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Date, cast, func, select
+from sqlalchemy import ColumnElement, Date, cast, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import Membership
@@ -19,10 +19,15 @@ from app.projects.tables import Project
 from app.quality.rules import hits
 from app.quality.tables import ArguedAnswer, Use
 from app.tasks.queries import protocol_body
-from app.tasks.tables import QuotaDay
+from app.tasks.tables import QuotaDay, Task
 
 LONGEST = 15 * 60  # seconds: what an answer counts for at most, as long as a task is kept for somebody who does nothing
 STANDS = (AnnotationState.live, AnnotationState.surplus)
+
+
+def is_argued() -> ColumnElement[bool]:
+    """A condition on `Task`: its answer is argued."""
+    return exists().where(ArguedAnswer.task_id == Task.id)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Slot(Base):
 
     lease and shown_key are made when the task is shown: the lease says who holds it, shown_key is the idempotency
     key of the answer. sides: the order on the screen, numbers of task_completions, drawn once. protocol and
-    guidelines: the versions that were on the screen.
+    guidelines: the versions that were on the screen. tags: of the prompt at that moment; they decide what is asked.
     """
 
     __tablename__ = "slots"
@@ -138,6 +138,7 @@ class Slot(Base):
     sides: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
     protocol_id: Mapped[int | None]
     guidelines_id: Mapped[int | None]
+    tags: Mapped[list[str] | None]
 
 
 class QuotaDay(Base):
@@ -248,5 +249,6 @@ class Lapse(Base):
     sides: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     protocol_id: Mapped[int]
     guidelines_id: Mapped[int | None]
+    tags: Mapped[list[str] | None]
     shown_at: Mapped[datetime]
     at: Mapped[datetime] = now()

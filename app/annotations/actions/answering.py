@@ -52,13 +52,14 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What was on the screen that this answer speaks about."""
+    """What was on the screen that this answer speaks about. tags: of the prompt at that moment."""
 
     slot_id: int
     shown_at: datetime
     sides: Sequence[int]
     protocol_id: int
     guidelines_id: int | None
+    tags: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ async def answer_of(
     body = said.body
     if body.kind != found.kind:
         raise NotOneOfThese
-    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(found.tags)
+    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
     kept = await kept_body(
         session, body, protocol, [shown.slot_id], found.ids or (), task_id=found.task_id, person_id=person_id
     )

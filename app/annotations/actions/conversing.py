@@ -70,7 +70,7 @@ HOLD = text("""
     FROM tasks t JOIN prompts p ON p.id = t.prompt_id
     WHERE t.public_id = :task AND t.project_id = :project AND s.task_id = t.id AND s.annotator_id = :me
       AND s.state = 1 AND s.shown_key = :key
-    RETURNING s.id AS slot_id, t.id AS task_id, s.protocol_id, p.tags
+    RETURNING s.id AS slot_id, t.id AS task_id, s.protocol_id, coalesce(s.tags, p.tags) AS tags
 """).bindparams(
     PROJECT,
     ME,

@@ -67,7 +67,7 @@ async def edit(
     """
     found = await _mine(session, project_id, person_id, annotation)
     await _still_open(session, found)
-    tags = await tags_of(session, found.task_id)
+    tags = await tags_of(session, found.task_id) if found.tags is None else found.tags
     protocol = (await protocol_body(session, found.protocol_id)).of_prompt(tags)
     slots, completions = await _slots_of(session, found), await completions_of(session, found.task_id)
     whose = {"task_id": found.task_id, "person_id": person_id}

@@ -22,6 +22,7 @@ SHOWN = (
     bindparam("sides", type_=ARRAY(SmallInteger)),
     bindparam("protocol_id", type_=BigInteger),
     bindparam("guidelines_id", type_=BigInteger),
+    bindparam("tags", type_=ARRAY(Text)),
 )
 
 # Whatever this person has said about the task, under any key; the caller holds the task, so nothing comes in between.
@@ -34,8 +35,8 @@ SAID_BEFORE = text("""
 """).bindparams(ME, bindparam("task_id", type_=BigInteger))
 
 LAPSED = text("""
-    SELECT l.slot_id, l.shown_at, l.sides, l.protocol_id, l.guidelines_id
-    FROM lapses l JOIN slots s ON s.id = l.slot_id
+    SELECT l.slot_id, l.shown_at, l.sides, l.protocol_id, l.guidelines_id, coalesce(l.tags, p.tags)
+    FROM lapses l JOIN slots s ON s.id = l.slot_id JOIN tasks t ON t.id = s.task_id JOIN prompts p ON p.id = t.prompt_id
     WHERE l.shown_key = :key AND l.annotator_id = :me AND s.task_id = :task_id
 """).bindparams(ME, bindparam("key", type_=Uuid), bindparam("task_id", type_=BigInteger))
 
@@ -58,7 +59,8 @@ TAKE_LATE = text("""
     )
     UPDATE slots s
     SET state = 2, annotator_id = :me, lease = NULL, lease_until = NULL, shown_key = :key,
-        shown_at = :shown_at, sides = :sides, protocol_id = :protocol_id, guidelines_id = :guidelines_id
+        shown_at = :shown_at, sides = :sides, protocol_id = :protocol_id, guidelines_id = :guidelines_id,
+        tags = :tags
     FROM found
     WHERE s.id = found.id
     RETURNING s.id, found.state AS before, found.shown_at AS counted_at
@@ -67,9 +69,9 @@ TAKE_LATE = text("""
 KEEP_LATE = text("""
     WITH said AS (
         INSERT INTO annotations (project_id, task_id, slot_id, annotator_id, idempotency_key, body_hash, kind, body,
-                                 sides, protocol_id, guidelines_id, fast, active_seconds, shown_at, state)
+                                 sides, protocol_id, guidelines_id, tags, fast, active_seconds, shown_at, state)
         VALUES (:project, :task_id, :slot, :me, :key, :hash, :kind, :body, :sides, :protocol_id, :guidelines_id,
-                :fast, :active, :shown_at, :state)
+                :tags, :fast, :active, :shown_at, :state)
         RETURNING id, public_id, version, state, submitted_at
     ), typed AS (
         DELETE FROM drafts d USING said WHERE d.slot_id = :shown_slot AND d.annotator_id = :me
@@ -116,6 +118,7 @@ async def submit_late(session: AsyncSession, project_id: int, person_id: int, fo
         "sides": shown.sides,
         "protocol_id": shown.protocol_id,
         "guidelines_id": shown.guidelines_id,
+        "tags": shown.tags,
         "shown_at": shown.shown_at,
         "shown_slot": shown.slot_id,
     }

@@ -6,6 +6,7 @@ An answer is kept at once; a worker places its prompt a moment later, because pl
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.jobs import PromptWritten
@@ -13,9 +14,11 @@ from app.annotations.kinds import prompt_in
 from app.annotations.tables import Annotation, AnnotationState
 from app.errors import Conflict
 from app.jobs.queue import enqueue
+from app.projects.actions import locked
 from app.prompts.actions import keep_written, retire_prompt
 from app.prompts.queries import card_of, same_prompts, written_under
 from app.prompts.rules import content_hash, of_user
+from app.tasks.actions.ending import pass_by
 from app.tasks.tables import Task
 from app.translation import _
 
@@ -43,7 +46,8 @@ async def refuse_known_prompt(
     if text is None:
         return
     here = await same_prompts(session, project_id, (), [content_hash(of_user(text))])
-    if any(not (one.external_id or "").startswith(place_of(annotation)) for one in here):
+    mine = place_of(annotation)
+    if any(not one.is_replaced and not (one.external_id or "").startswith(mine) for one in here):
         raise PromptIsHere
 
 
@@ -54,22 +58,28 @@ async def tell_of_prompt(session: AsyncSession, body: dict[str, Any], annotation
 
 async def settle_prompt(session: AsyncSession, annotation_id: int) -> None:
     """Make the project's prompts say what the answer says now: its text stands, what it said before is retired. Safe
-    to run twice. A text that somebody else brought in meanwhile, or that stands on two sides of the split, stays out;
-    and what is retired stays so, because those who run the project may have done it.
+    to run twice. A text that somebody else brought in meanwhile, or that stands on two sides of the split, stays out.
+    A prompt that was retired here comes back when its words do, whoever says them; what others retired stays so.
+
+    The project's lock comes before the answer is read, so that of two edits the later one is settled last.
     """
-    found = await session.get_one(Annotation, annotation_id)
+    project_id = await session.scalar(select(Annotation.project_id).where(Annotation.id == annotation_id))
+    assert project_id is not None, "answers are never deleted"
+    await locked(session, project_id)
+    found = await session.get_one(Annotation, annotation_id, populate_existing=True)
     text = prompt_in(found.body) if found.state in STANDS else None
     messages = None if text is None else of_user(text)
     is_here = False
     for prompt in await written_under(session, found.project_id, place_of(found.public_id)):
         is_it = prompt.messages == messages
-        is_here = is_here or is_it
-        if not is_it:
+        is_here = is_here or (is_it and not prompt.is_replaced)
+        if not is_it and prompt.retired_at is None:
             await retire_prompt(session, prompt, found.annotator_id, retired=True)
+            prompt.is_replaced = found.state is not AnnotationState.set_aside
     if text is None or is_here:
         return
     card = await card_of(session, (await session.get_one(Task, found.task_id)).prompt_id)
-    await keep_written(
+    kept = await keep_written(
         session,
         found.project_id,
         text,
@@ -77,3 +87,6 @@ async def settle_prompt(session: AsyncSession, annotation_id: int) -> None:
         external_id=f"{place_of(found.public_id)}{found.version}",
         metadata={"card": card} if card else {},
     )
+    if kept is not None:  # one that came back may be asked about already
+        for task_id in await session.scalars(select(Task.id).where(Task.prompt_id == kept.id)):
+            await pass_by(session, task_id, found.annotator_id, "own prompt")

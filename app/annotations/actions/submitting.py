@@ -22,7 +22,7 @@ from app.tasks.actions.hot import ME, PROJECT, hot
 
 LOOK = hot(
     """
-    SELECT t.id AS task_id, t.kind, t.public_id, p.tags, now() AS now,
+    SELECT t.id AS task_id, t.kind, t.public_id, coalesce(s.tags, p.tags) AS tags, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
            a.id AS annotation_id, a.public_id AS annotation, a.version, a.state AS annotation_state, a.body_hash,
            a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters, x.use = 'training' AS is_training
@@ -51,13 +51,13 @@ LOOK = hot(
 KEEP = hot(
     """
     WITH held AS (
-        SELECT id, shown_at, sides, protocol_id, guidelines_id FROM slots
+        SELECT id, shown_at, sides, protocol_id, guidelines_id, tags FROM slots
         WHERE id = :slot AND annotator_id = :me AND state = 1 AND shown_key = :key
         FOR NO KEY UPDATE
     ), said AS (
         INSERT INTO annotations (project_id, task_id, slot_id, annotator_id, idempotency_key, body_hash, kind, body,
-                                 sides, protocol_id, guidelines_id, fast, active_seconds, shown_at)
-        SELECT :project, :task_id, id, :me, :key, :hash, :kind, :body, sides, protocol_id, guidelines_id, :fast,
+                                 sides, protocol_id, guidelines_id, tags, fast, active_seconds, shown_at)
+        SELECT :project, :task_id, id, :me, :key, :hash, :kind, :body, sides, protocol_id, guidelines_id, tags, :fast,
                :active, shown_at
         FROM held
         ON CONFLICT (annotator_id, idempotency_key) DO NOTHING
@@ -103,7 +103,7 @@ async def submit(
     came = Said(key, body, active_seconds)
     found = await look(session, project_id, person_id, task, key)
     if found.annotation_id is None and found.state == 1 and found.shown_key == key:
-        shown = Shown(found.slot_id, found.shown_at, found.sides, found.protocol_id, found.guidelines_id)
+        shown = Shown(found.slot_id, found.shown_at, found.sides, found.protocol_id, found.guidelines_id, found.tags)
         answer = await answer_of(session, project_id, person_id, found, shown, came)
         said = await KEEP.first(session, answer)
         if said is not None:

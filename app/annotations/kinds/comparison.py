@@ -128,6 +128,8 @@ class ComparisonBody(BodyForm):
         return said | ({"outcome": choice} if choice else {})
 
     def kept(self, protocol: ComparisonProtocol, numbers: Mapping[str, int]) -> KeptComparison:
+        if len(set(numbers.values())) < 2:
+            raise refuse("outcome", _("this task shows fewer than two answers, so there is nothing to compare"))
         allowed = {"tie": protocol.ties, "both_bad": protocol.both_bad, "neither_valid": protocol.neither_valid}
         if not allowed.get(self.outcome, True):
             raise refuse("outcome", _("this project does not offer “{outcome}”").format(outcome=self.outcome))

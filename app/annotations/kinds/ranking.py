@@ -74,6 +74,8 @@ class RankingForm(BodyForm):
         return said | {"tiers": [places[place] for place in sorted(places)]}
 
     def kept(self, protocol: RankingProtocol, numbers: Mapping[str, int]) -> KeptRanking:
+        if len(set(numbers.values())) < 2:
+            raise refuse("tiers", _("this task shows fewer than two answers, so there is nothing to compare"))
         if self.outcome == "not_rankable" and not protocol.not_rankable:
             raise refuse("outcome", _("this project does not offer “{outcome}”").format(outcome=self.outcome))
         tiers = tuple(tuple(sorted(number_of(handle, numbers) for handle in tier)) for tier in self.tiers)

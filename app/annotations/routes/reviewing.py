@@ -17,6 +17,7 @@ from app.annotations.tables import Annotation
 from app.cursors import Cursor, page_of
 from app.database import Session
 from app.pages import redirect, respond
+from app.projects.care import categories_of, members_of
 from app.projects.queries import get_project
 from app.tasks.queries import protocol_body
 from app.translation import _
@@ -31,6 +32,7 @@ async def everybodys_answers(request: Request, access: Reader, session: Session,
     """What everybody said, newest first, under pseudonyms."""
     project = await get_project(session, access.of_project())
     page = await page_of(session, everybodys(project.id), Annotation.id, cursor=cursor, limit=ROWS)
+    categories = categories_of(project.care)
     answers = [
         {
             "id": row[1],
@@ -45,6 +47,7 @@ async def everybodys_answers(request: Request, access: Reader, session: Session,
             "purpose": row[12],
             "rendered": row[14],
             "rater": row[16],
+            "care": members_of(row[20], categories),
         }
         for row in page.rows
     ]

@@ -11,6 +11,7 @@ from app.jobs.queue import enqueue
 from app.markup import render_markdown
 from app.projects.actions import locked
 from app.projects.protocols import Card, Opening
+from app.prompts.actions.editing import retire_prompt
 from app.prompts.actions.importing import take_in_one
 from app.prompts.jobs import PromptsArrived
 from app.prompts.queries import same_prompts
@@ -21,9 +22,14 @@ from app.prompts.tables import Prompt, Root, Use
 async def keep_written(
     session: AsyncSession, project_id: int, text: str, *, author_id: int, external_id: str, metadata: dict[str, Any]
 ) -> Prompt | None:
-    """Store a prompt that a person of the project wrote, under the root that an import would find for it. None: it is
-    here already, or is nearly the same as prompts on two sides of the split."""
+    """Store a prompt that a person of the project wrote, under the root that an import would find for it. One that its
+    author replaced comes back, as this person's. None: it is here already, or is nearly the same as prompts on two
+    sides of the split."""
     project = await locked(session, project_id)
+    for replaced in await same_prompts(session, project_id, (), [content_hash(of_user(text))]):
+        if replaced.is_replaced:
+            replaced.external_id, replaced.extra = external_id, metadata
+            await retire_prompt(session, replaced, author_id, retired=False)
     await take_in_one(session, project, {"prompt": text, "id": external_id, "metadata": metadata})
     here = await same_prompts(session, project_id, [external_id], [])
     if not here:

@@ -198,7 +198,7 @@ def showing(found: Any, quota: Any) -> Showing:
         sides=tuple(sides),
         protocol_id=found.protocol_id,
         guidelines_id=found.guidelines_id,
-        tags=found.tags,
+        tags=found.tags or [],
         care=tuple(members_of(found.care, categories_of(quota.categories))) if found.care else (),
         roles=found.roles,
         rendered=found.rendered,

@@ -35,7 +35,7 @@ QUOTA_OF_SLOT_EXISTS = text(QUOTA_OF_SLOT.replace("FOR NO KEY UPDATE OF q", "").
 END = text("""
     WITH ended AS (
         SELECT s.id, s.project_id, s.task_id, s.annotator_id, s.shown_key, s.shown_at, s.sides, s.protocol_id,
-               s.guidelines_id, t.public_id AS task,
+               s.guidelines_id, s.tags, t.public_id AS task,
                t.state = 'cancelled'
                    OR (SELECT count(*) FROM slots o WHERE o.task_id = t.id AND o.state <> 3) > t.k AS unwanted
         FROM slots s JOIN tasks t ON t.id = s.task_id
@@ -45,11 +45,12 @@ END = text("""
     ), freed AS (
         UPDATE slots s
         SET state = CASE WHEN ended.unwanted THEN 3 ELSE 0 END, annotator_id = NULL, lease = NULL, lease_until = NULL,
-            shown_key = NULL, shown_at = NULL, protocol_id = NULL, guidelines_id = NULL
+            shown_key = NULL, shown_at = NULL, protocol_id = NULL, guidelines_id = NULL, tags = NULL
         FROM ended WHERE s.id = ended.id
     ), kept AS (
-        INSERT INTO lapses (shown_key, annotator_id, project_id, slot_id, sides, protocol_id, guidelines_id, shown_at)
-        SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, shown_at FROM ended
+        INSERT INTO lapses (shown_key, annotator_id, project_id, slot_id, sides, protocol_id, guidelines_id, tags,
+                            shown_at)
+        SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, tags, shown_at FROM ended
         ON CONFLICT DO NOTHING
     ), uncounted AS (
         UPDATE quota_days q SET used = greatest(q.used - 1, 0)

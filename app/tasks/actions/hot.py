@@ -37,7 +37,7 @@ def hot(sql: str, *binds: BindParameter[Any], returns: str) -> Direct:
     Spaces that only people need are left out, because the driver remembers what it has parsed only up to 4,096
     characters; none of them stand inside quotes.
     """
-    compact = re.sub(r" ?([,=<>()*/+]) ?", r"\1", " ".join(sql.split()))
+    compact = re.sub(r" ?([,=<>()*/+%]) ?", r"\1", " ".join(sql.split()))
     return Direct(text(compact).bindparams(*binds).columns(*(column(name) for name in returns.split())))
 
 
@@ -73,6 +73,8 @@ BEGIN_DAY = text("""
 # A lane above 63 is of sensitive prompts: lane >> 6 is the set of what they are sensitive for (`projects.care`), and
 # whoever has not opted into all of it is never looked for there. `opted` is asked here and not with the lanes, because
 # only this statement begins after the quota lock was given: whoever has left a category before is not shown one more.
+# A protocol says how many answers its task must show at least (`fewest`): a task that shows fewer than the newest of
+# its kind needs keeps to one that it was made for. The prompt's tags decide what is asked, so the slot keeps them.
 # Every twentieth claim looks behind the watermark, in turn from the beginning and from anywhere, so that slots freed or
 # moved there are found; at no more than 500 of them, so that it costs the same however far ahead a person is.
 CLAIM = hot(
@@ -80,48 +82,48 @@ CLAIM = hot(
     WITH held AS (
         UPDATE slots SET lease_until = greatest(lease_until, now() + :lease)
         WHERE project_id = :project AND annotator_id = :me AND state = 1
-        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, lane, rank
+        RETURNING id, task_id, shown_key, shown_at, sides, protocol_id, guidelines_id, tags, lane, rank
     ), opted AS (
         SELECT coalesce(max(care), 0) AS care FROM memberships WHERE project_id = :project AND user_id = :me
     ), free AS (
-        SELECT found.id, found.rank, mine.lane
-        FROM unnest(:lanes) AS mine (lane)
-        LEFT JOIN watermarks w ON w.project_id = :project AND w.annotator_id = :me AND w.lane = mine.lane
-        CROSS JOIN LATERAL (
+        SELECT it.id, it.rank, m.lane
+        FROM unnest(:lanes) m (lane)
+        LEFT JOIN watermarks w ON w.project_id = :project AND w.annotator_id = :me AND w.lane = m.lane,
+        LATERAL (
             SELECT * FROM (
                 SELECT b.id, b.rank FROM slots b
                 WHERE w.claims % 20 = 19 AND b.state = 0 AND b.id = (
-                    SELECT few.id FROM (
+                    SELECT n.id FROM (
                         SELECT p.id, p.task_id FROM slots p
-                        WHERE p.project_id = :project AND p.lane = mine.lane AND p.state = 0
+                        WHERE p.project_id = :project AND p.lane = m.lane AND p.state = 0
                           AND p.rank >= (w.rank * :back * (w.claims / 20 % 2))::bigint
                         ORDER BY p.rank, p.id
                         LIMIT 500
-                    ) AS few
-                    WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = few.task_id AND d.annotator_id = :me)
-                      AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = few.task_id AND s.annotator_id = :me)
-                      AND EXISTS (SELECT FROM tasks WHERE id = few.task_id AND batch_id = ANY(:rounds) OFFSET 0)
+                    ) n
+                    WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = n.task_id AND d.annotator_id = :me)
+                      AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = n.task_id AND s.annotator_id = :me)
+                      AND EXISTS (SELECT FROM tasks WHERE id = n.task_id AND batch_id = ANY(:rounds) OFFSET 0)
                     LIMIT 1
                 )
-                FOR NO KEY UPDATE OF b SKIP LOCKED
+                FOR NO KEY UPDATE SKIP LOCKED
             ) behind
             UNION ALL
             SELECT * FROM (
                 SELECT f.id, f.rank FROM slots f
-                WHERE f.project_id = :project AND f.lane = mine.lane AND f.state = 0
+                WHERE f.project_id = :project AND f.lane = m.lane AND f.state = 0
                   AND f.rank >= CASE WHEN :anew THEN 0 ELSE coalesce(w.rank, 0) END
                   AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
                   AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
                   AND EXISTS (SELECT FROM tasks WHERE id = f.task_id AND batch_id = ANY(:rounds) OFFSET 0)
                 ORDER BY f.rank, f.id
                 LIMIT 1
-                FOR NO KEY UPDATE OF f SKIP LOCKED
+                FOR NO KEY UPDATE SKIP LOCKED
             ) ahead
             LIMIT 1
-        ) found
-        WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND mine.lane BETWEEN 0 AND 32767
-          AND (mine.lane >> 6 & ~(SELECT care FROM opted)) = 0
-        ORDER BY found.rank
+        ) it
+        WHERE :may_take AND NOT EXISTS (SELECT FROM held) AND m.lane BETWEEN 0 AND 32767
+          AND (m.lane >> 6 & ~(SELECT care FROM opted)) = 0
+        ORDER BY it.rank
         LIMIT 1
     ), taken AS (
         UPDATE slots s
@@ -131,13 +133,14 @@ CLAIM = hot(
                                        WHERE task_id = s.task_id)),
             protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols
                                                    WHERE project_id = s.project_id AND body->>'kind' = t.kind
-                                                   ORDER BY version DESC LIMIT 1)),
+                                                   ORDER BY fewest > cardinality(s.sides), version DESC LIMIT 1)),
             guidelines_id = coalesce(b.guidelines_id, (SELECT id FROM guidelines WHERE project_id = s.project_id
-                                                       ORDER BY version DESC LIMIT 1))
+                                                       ORDER BY version DESC LIMIT 1)),
+            tags = (SELECT tags FROM prompts WHERE id = t.prompt_id)
         FROM free, tasks t, batches b
         WHERE s.id = free.id AND t.id = s.task_id AND b.id = t.batch_id
         RETURNING s.id, s.task_id, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
-                  free.lane, free.rank
+                  s.tags, free.lane, free.rank
     ), counted AS (
         UPDATE quota_days q
         SET used = used + 1,
@@ -157,20 +160,20 @@ CLAIM = hot(
         UNION ALL
         SELECT *, true FROM taken
     )
-    SELECT shown.*, t.public_id, t.kind, p.tags, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
+    SELECT shown.*, t.public_id, t.kind, p.rendered, jsonb_path_query_array(p.messages, '$[*].role'),
            CASE WHEN :texts THEN p.messages END, what.*, d.body, d.rev, (SELECT claims FROM marked),
            p.care, (SELECT care FROM opted)
     FROM shown
     JOIN tasks t ON t.id = shown.task_id
     JOIN prompts p ON p.id = t.prompt_id
-    CROSS JOIN LATERAL (
+    LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me,
+    LATERAL (
         SELECT array_agg(c.id) AS ids, array_agg(c.html) AS htmls,
                array_agg(c.finish_reason = 'length') AS cut,
                CASE WHEN :texts THEN jsonb_agg(c.parts) END AS parts
         FROM (SELECT c.* FROM task_completions tc JOIN completions c ON c.id = tc.completion_id
-              WHERE tc.task_id = shown.task_id ORDER BY tc.number) AS c
-    ) AS what
-    LEFT JOIN drafts d ON d.slot_id = shown.id AND d.annotator_id = :me
+              WHERE tc.task_id = shown.task_id ORDER BY tc.number) c
+    ) what
     """,
     PROJECT,
     ME,
@@ -182,7 +185,7 @@ CLAIM = hot(
     bindparam("may_take", type_=Boolean),
     bindparam("texts", type_=Boolean),
     bindparam("day", type_=Date),
-    returns="id task_id shown_key shown_at sides protocol_id guidelines_id lane rank is_new task kind tags rendered "
+    returns="id task_id shown_key shown_at sides protocol_id guidelines_id tags lane rank is_new task kind rendered "
     "roles messages ids htmls cut parts draft draft_rev claims care opted",
 )
 

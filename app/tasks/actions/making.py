@@ -23,7 +23,7 @@ from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 
 # Nobody judges answers to a prompt of their own. Whoever wrote it has passed such tasks by before anybody is asked: the
 # claim looks at what a person passed by anyway, so it costs nothing there, and one row for each such task here. Every
-# task is opened here, whatever for, and who wrote a prompt never changes after it is stored.
+# task is opened here, whatever for; where a prompt comes back as another person's, `settle_prompt` does the same.
 SKIP_OWN = text("""
     INSERT INTO skips (task_id, annotator_id, project_id, kind, reason)
     SELECT t.id, p.author_id, t.project_id, 'by_us', 'own prompt' FROM tasks t JOIN prompts p ON p.id = t.prompt_id

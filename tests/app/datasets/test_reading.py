@@ -164,6 +164,7 @@ def test_what_a_form_accepts_comes_back_from_its_lines(
             "rater": f"r{number}",
             "sides": data.draw(st.permutations(range(shown))),
             "protocol": 1,
+            "tags": [],
             "at": f"2026-03-0{number + 1}T12:00:00.25+00:00",
         }
         for number, body in enumerate(bodies)
