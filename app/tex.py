@@ -124,7 +124,7 @@ def _closing_line(state: StateBlock, start: int, last: int, closing: str) -> int
     """The next line after `start` that ends with `closing`, before any that is empty or stands further out. Every line
     is looked at once, however many openings come before it: what was found is kept for the next one."""
     assert isinstance(state.env, dict)
-    searched = state.env.setdefault("maths_searched", {})
+    searched: dict[object, tuple[int, int, int | None]] = state.env.setdefault("maths_searched", {})
     begin, end, found = searched.get(place := (closing, state.level, state.blkIndent, last), (start, start, None))
     if not begin <= start < end:
         begin, end, found = start, start, None
