@@ -21,6 +21,7 @@ from app.signs import in_prose, in_source
 
 LONGEST = 250_000  # characters (40,000 words); a longer text is shown as written, which costs next to nothing
 MOST_DELIMITERS = 20_000  # characters that Markdown acts on; the parser's cost grows faster than their number
+MOST_LINES = 10_000  # each may be a block of its own, which takes some 60 µs
 DEEPEST = 20  # blocks inside blocks
 ACTS = frozenset("*_~`[]()!<>&|\\$")
 
@@ -65,10 +66,10 @@ def render_markdown(text: str, pictures: Mapping[str, Picture] | None = None) ->
     pictures: by SHA-256, for `![words](media:<sha256>)`. Other images become links, so nothing is fetched from
     elsewhere; no raw HTML, no attributes beyond the list; links open apart and tell nobody where they came from.
     Every block finds its own direction of writing; code and formulas run from left to right. What cannot be seen but
-    steers its neighbours is marked (`app.signs`). Too long, too thick with delimiters, nested too deep or invisible
-    once rendered: shown as written.
+    steers its neighbours is marked (`app.signs`). Too long, of too many lines, too thick with delimiters, nested too
+    deep or invisible once rendered: shown as written.
     """
-    if len(text) > LONGEST or sum(map(text.count, ACTS)) > MOST_DELIMITERS:
+    if len(text) > LONGEST or text.count("\n") > MOST_LINES or sum(map(text.count, ACTS)) > MOST_DELIMITERS:
         return render_plain(text)
     env: dict[str, Any] = {"pictures": pictures or {}}
     tokens = _parser.parse(text, env)

@@ -97,20 +97,18 @@ def _block(state: StateBlock, start: int, last: int, silent: bool) -> bool:
     line = _line(state, start)
     if line[:2] not in ("$$", "\\[", "\\b") or (closing := _closing_of(line)) is None:
         return False
-    found, size = None, 0
-    for number in range(start, min(last, start + MOST_LINES)):
-        text = _line(state, number)
-        size += len(text)
-        if (number > start and (state.sCount[number] < state.blkIndent or not text)) or size > LONGEST_BLOCK:
-            return False
-        if text.endswith(closing) and (number > start or len(text) > len(closing) + 1):
-            found = number
-            break
-    if found is None:
+    found = (
+        start if len(line) > len(closing) + 1 and line.endswith(closing) else _closing_line(state, start, last, closing)
+    )
+    if found is None or found >= start + MOST_LINES or state.eMarks[found] - state.bMarks[start] > LONGEST_BLOCK:
         return False
     content = "\n".join(_line(state, number) for number in range(start, found + 1))
     inner = content.removeprefix(line[:2]).removesuffix(closing)
-    if closing in inner or (closing in _CLOSING.values() and not reads_as_formula(inner, line[:2])):
+    if (
+        closing in inner
+        or (f"\n{line[:2]}" in inner and line[:2] == "\\[")
+        or (closing in _CLOSING.values() and not reads_as_formula(inner, line[:2]))
+    ):
         return False
     if not _room(state.env):
         return False
@@ -120,6 +118,27 @@ def _block(state: StateBlock, start: int, last: int, silent: bool) -> bool:
         _take_room(state.env)
         state.line = found + 1
     return True
+
+
+def _closing_line(state: StateBlock, start: int, last: int, closing: str) -> int | None:
+    """The next line after `start` that ends with `closing`, before any that is empty or stands further out. Every line
+    is looked at once, however many openings come before it: what was found is kept for the next one."""
+    assert isinstance(state.env, dict)
+    searched: dict[object, tuple[int, int, int | None]] = state.env.setdefault("maths_searched", {})
+    begin, end, found = searched.get(place := (closing, state.level, state.blkIndent, last), (start, start, None))
+    if not begin <= start < end:
+        begin, end, found = start, start, None
+        for end in range(start + 1, last):
+            text = _line(state, end)
+            if state.sCount[end] < state.blkIndent or not text:
+                break
+            if text.endswith(closing):
+                found = end
+                break
+        else:
+            end = last
+        searched[place] = (begin, end, found)
+    return found
 
 
 def _line(state: StateBlock, number: int) -> str:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 
@@ -22,7 +22,9 @@ SILENCE = 10.0  # seconds without a byte
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 REDIRECTS = {301, 302, 303, 307, 308}
 HEADERS = {"Accept": "image/*, audio/*, video/*", "Accept-Encoding": "identity", "User-Agent": "Hone/1"}
-TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # an IPv4 address in its last four bytes
+TRANSLATED = IPv6Network("64:ff9b::/96")  # an IPv4 address in its last four bytes
+# Translation inside a network, where the IPv4 address stands is its own affair; and what was site-local once.
+INSIDE = (IPv6Network("64:ff9b:1::/48"), IPv6Network("fec0::/10"))
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -38,6 +40,8 @@ class NotFetched(Exception):
 def is_public(address: str) -> bool:
     """Whether an address belongs to the internet at large: not to this machine, its network, or nobody."""
     found = ip_address(address)
+    if any(found in network for network in INSIDE):
+        return False
     inner = _embedded(found) if isinstance(found, IPv6Address) else None
     if inner is not None:
         return is_public(str(inner))
@@ -46,7 +50,7 @@ def is_public(address: str) -> bool:
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that an IPv6 address stands for."""
-    if any(address in network for network in TRANSLATED):
+    if address in TRANSLATED:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
@@ -96,10 +100,22 @@ async def _follow(address: str, target: Path, most: int, resolve: Resolve) -> No
             try:
                 if answer.status_code not in REDIRECTS:
                     return await _receive(answer, target, most)
-                address = urljoin(address, answer.headers.get("Location", ""))
+                address = _led_to(address, answer.headers.get("Location", ""))
             finally:
                 await answer.aclose()
     raise NotFetched(_("it leads from one address to the next more than {most} times").format(most=MOST_HOPS))
+
+
+def _led_to(address: str, location: str) -> str:
+    """Where a redirect leads; :raises NotFetched: nowhere."""
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        raise _not_an_address(location) from None
+
+
+def _not_an_address(found: str) -> NotFetched:
+    return NotFetched(_("{address} is no address that is fetched").format(address=found[:200]))
 
 
 async def _pinned(client: httpx.AsyncClient, address: str, resolve: Resolve) -> httpx.Request:
@@ -108,15 +124,15 @@ async def _pinned(client: httpx.AsyncClient, address: str, resolve: Resolve) -> 
     :raises NotFetched: the address is none we go to.
     """
     try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        host, port = None, None
-    if not host or not port or parts.username is not None:
-        raise NotFetched(_("{address} is no address that is fetched").format(address=address[:200]))
+        there = httpx.URL(address)  # with the host in the letters that travel: a name of others is encoded (IDNA)
+    except (httpx.InvalidURL, ValueError):
+        raise _not_an_address(address) from None
+    host, port = there.raw_host.decode(), there.port or {"http": 80, "https": 443}.get(there.scheme)
+    if not host or not port or there.userinfo:
+        raise _not_an_address(address)
     pinned = (await resolve(host, port))[0]
-    there = httpx.URL(address).copy_with(host=pinned)
-    headers = HEADERS | {"Host": parts.netloc}
+    headers = HEADERS | {"Host": there.netloc.decode()}
+    there = there.copy_with(host=pinned)
     return client.build_request("GET", there, headers=headers, extensions={"sni_hostname": host})
 
 
@@ -127,7 +143,7 @@ async def _receive(answer: httpx.Response, target: Path, most: int) -> None:
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise NotFetched(_("its server packed it although it was asked not to"))
     told = answer.headers.get("Content-Length", "0")
-    size = int(told) if told.isdigit() else 0
+    size = int(told) if told.isascii() and told.isdigit() else 0
     with target.open("wb") as file:
         if size <= most:
             size = 0

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.annotations.kinds import LETTERS, KeptReply, KeptTurn, Led, OnScreen
 from app.annotations.kinds.conversation import JUDGEMENTS, said_of_turn
@@ -262,8 +263,12 @@ def block_of_answers(asked: ConversationProtocol, answers: Sequence[OnScreen]) -
 # ---- for datasets --------------------------------------------------------------------------------------------------
 
 
-async def roots_of_conversations(connection: AsyncConnection, project_id: int) -> dict[str, tuple[Use, str]]:
-    """Of roots that conversations of the project begin under and that prompts have as well: use and outside id."""
+async def roots_of_conversations(connection: AsyncConnection, project_id: int) -> dict[str, tuple[Use, str, str]]:
+    """Of roots that conversations of the project begin under: use, and the component as it is now, by the outside id of
+    the root that names it and by its key."""
     begun = select(Turn.root).where(Turn.project_id == project_id, Turn.number == 1)
-    asked = select(Root.key, Root.use, Root.public_id).where(Root.project_id == project_id, Root.key.in_(begun))
-    return {row.key: (row.use, str(row.public_id)) for row in await connection.execute(asked)}
+    named = aliased(Root)
+    asked = select(Root.key, Root.use, named.public_id, Root.component)
+    asked = asked.join(named, and_(named.project_id == Root.project_id, named.key == Root.component))
+    found = await connection.execute(asked.where(Root.project_id == project_id, Root.key.in_(begun)))
+    return {row.key: (row.use, str(row.public_id), row.component) for row in found}

@@ -171,7 +171,7 @@ class Turn(Base):
     """One turn of a person's conversation about a task: what they wrote, and what they said about the answers.
 
     number: 1, 2 … of this conversation; with task and person it is the key that makes sending safe to repeat.
-    protocol_id: that it is judged under. root: of the first turn, the component that its words belong to, by its key.
+    protocol_id: that it is judged under. root: of the first turn, that its words stand under, by its key.
     sides: the order of the answers on the screen. body: the judgement as its kind keeps it. chosen: number of the
     answer that goes on; none while nothing is said, and where none was good.
     trouble, reason: of the latest try that failed. is_stuck: it is not tried again by itself.

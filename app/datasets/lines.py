@@ -57,7 +57,7 @@ class TurnRow:
 Told = tuple[Line, float]  # a line and its agreement
 BESIDE = {"at", "comment", "overall", "flags"}  # fields of votes that `beside` tells, and only where they say something
 Asked = Row[Any] | TurnRow
-Roots = Mapping[str, tuple[Use, str]]  # use and outside id of those that prompts have as well, by key
+Roots = Mapping[str, tuple[Use, str, str]]  # use, and group and key of the component, by key
 
 
 def lines_of_row(
@@ -131,7 +131,7 @@ def lines_of_conversation(
     """Each turn as the lines that its judgement yields. A conversation stands on the side of the split on which prompts
     that begin with its first words stand, and what begins as a held-out prompt does is held out or left alone."""
     root, told = one.body["root"], []
-    use, group = roots.get(root, (Use.label, root))
+    use, group, component = roots.get(root, (Use.label, root, root))
     if use not in question.uses:
         return
     for number, turn in enumerate(one.body["turns"], 1):
@@ -139,7 +139,7 @@ def lines_of_conversation(
         told.append((turn["words"], None if turn["chosen"] is None else turn["replies"][turn["chosen"]]["text"]))
         if question.checkpoints and not {UUID(reply["checkpoint"]) for reply in replies} <= set(question.checkpoints):
             continue
-        asked = TurnRow(messages_of(one.body["system"], told), replies, root, group, use)
+        asked = TurnRow(messages_of(one.body["system"], told), replies, component, group, use)
         told_beside = beside(turn["said"], one.beside["at"], one.body.get("justification", ""))
         said = Said(turn["said"], one.rater, turn["sides"], protocol_of(turn["asked"]), told_beside)
         yield from lines_of_turn(asked, said, f"{name}.{one.rater}.{number}", question, scorer)

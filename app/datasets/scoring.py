@@ -32,10 +32,17 @@ def names_of(protocols: Iterable[ProtocolBody]) -> dict[str, str]:
     beside: dict[str, str] = {}
     for protocol in protocols:
         for rating in ratings_in(protocol):
-            criteria |= {one.key: f"{one.label}: {one.least} … {one.most}" for one in rating.criteria}
+            criteria |= {
+                one.key: f"{one.label}: {one.least} … {one.most}{only_about(one.tags)}" for one in rating.criteria
+            }
             flag = _("{label}: 1 where the flag holds, else 0")
             beside |= {one.key: flag.format(label=one.label) for one in rating.flags} | dict(error_names(rating.errors))
     return criteria | {name: words for name, words in beside.items() if name not in criteria}
+
+
+def only_about(tags: Sequence[str]) -> str:
+    """A criterion is asked of some prompts alone, so that a formula with it scores no others."""
+    return _("; asked only about prompts with the tags {tags}").format(tags=", ".join(tags)) if tags else ""
 
 
 def error_names(errors: Errors | None) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,8 @@ from app.translation import _
 async def take_upload(
     session: AsyncSession, project_id: int, name: str, stream: BinaryIO, actor_id: int | None
 ) -> Medium:
-    """Put a file down and have a worker look at it. A file that was sent before is the medium that it was.
+    """Put a file down and have a worker look at it. A file that was sent before is the medium that it was; one that was
+    refused is looked at again, since the reason may have passed.
 
     :raises Invalid: nothing was sent.
     """
@@ -40,11 +41,13 @@ async def take_upload(
     same = select(Medium).where(
         Medium.project_id == project_id, Medium.source_sha256 == sha256, Medium.source_url.is_(None)
     )
-    medium = (await session.scalars(same)).one()
-    if made is None:
+    medium = (await session.scalars(same.with_for_update())).one()
+    if made is None and medium.state is not MediumState.refused:
         path.unlink()
         return medium
     path.rename(came_at(medium.public_id))
+    medium.state, medium.reason, medium.settled_at = MediumState.waiting, None, None
+    await session.flush()
     await events.record(
         session, "medium.uploaded", actor_id=actor_id, project_id=project_id, subject=medium.public_id, name=name
     )

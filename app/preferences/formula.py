@@ -248,7 +248,10 @@ def evaluated(node: Node, values: Mapping[str, float]) -> float:
 
 
 def joined(left: float, sign: str, right: float) -> float:
-    """Beyond what a number holds, the operators give an infinity, infinities may give none: both are no score."""
+    """Beyond what a number holds, the operators give an infinity: no score, whatever would become of it further on."""
     if sign == "/" and right == 0:
         raise NoScore("division_by_zero")
-    return {"+": left.__add__, "-": left.__sub__, "*": left.__mul__, "/": left.__truediv__}[sign](right)
+    value = {"+": left.__add__, "-": left.__sub__, "*": left.__mul__, "/": left.__truediv__}[sign](right)
+    if not math.isfinite(value):
+        raise NoScore("too_large")
+    return value

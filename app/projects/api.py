@@ -84,7 +84,8 @@ class ProgressView(BaseModel):
 
 
 class ProjectView(BaseModel):
-    """A project. checkpoint and progress: only for those who may see them."""
+    """A project. checkpoint, progress, and in the protocol who answers in conversations and how they are asked: only
+    for those who may see them."""
 
     id: UUID
     name: str
@@ -114,13 +115,16 @@ async def view(session: Session, project: Project, access: Access) -> ProjectVie
     if access.may(Permission.progress_read):
         counted = (await progress_of(session, [project.id], None)).get(project.id, Progress())
         shown["progress"] = ProgressView(done=counted.done, leased=counted.leased, free=counted.free)
+    asked = protocol_of(protocol.body)
+    if not access.may(Permission.checkpoint_read):
+        asked = asked.for_people()
     await session.refresh(project, ["created_at"])
     return ProjectView(
         id=project.public_id,
         k=(await default_batch(session, project.id)).k,
         generation_limit=project.generation_limit,
         split=Shares.model_validate(project.split),
-        protocol=ProtocolView(version=protocol.version, body=protocol_of(protocol.body)),
+        protocol=ProtocolView(version=protocol.version, body=asked),
         guidelines=GuidelinesView(version=guidelines.version, markdown=guidelines.markdown),
         created_at=project.created_at,
         **shown,

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, func, or_, select
+from sqlalchemy import Integer, Select, Text, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
 from app.prompts.rooting import newcomer
-from app.prompts.rules import NEAR, Turn, first_user_turn, nearness, turn_of, words_of
+from app.prompts.rules import NEAR, Turn, first_user_turn, nearness, of_user, turn_of, words_of
 from app.prompts.tables import Import, Prompt, Root, Use
 
 HASHED_AT_ONCE = 50  # prompts
 MOST_NEAR = 500  # prompts of near roots that are looked at
+MOST_READ = 300_000  # characters of them: hashing takes some 0.1 s
 
 
 async def same_prompts(
@@ -33,11 +34,13 @@ async def roots_near(session: AsyncSession, project_id: int, keys: list[str], ba
     return list(await session.scalars(select(Root).where(Root.project_id == project_id, near).order_by(Root.id)))
 
 
-async def turns_of_roots(session: AsyncSession, root_ids: list[int]) -> dict[int, list[Turn]]:
-    """The different first user turns below each root. Long ones take a while to hash: a few at a time, in a thread, so
-    that neither the people who answer nor the transaction wait for it."""
-    asked = select(Prompt.root_id, Prompt.messages).where(Prompt.root_id.in_(root_ids))
-    turns: dict[int, set[Turn]] = {}
+async def turns_of_roots(session: AsyncSession, roots: list[Root]) -> dict[int, list[Turn]]:
+    """The different first user turns below each root, and the words that it was made for. Long ones take a while to
+    hash: a few at a time, in a thread, so that neither the people who answer nor the transaction wait for it."""
+    openings = [(root.id, of_user(root.opening)) for root in roots if root.opening is not None]
+    hashed = await asyncio.to_thread(_turns_in, [messages for _root_id, messages in openings])
+    turns = {root_id: {turn} for (root_id, _messages), turn in zip(openings, hashed, strict=True)}
+    asked = select(Prompt.root_id, Prompt.messages).where(Prompt.root_id.in_([root.id for root in roots]))
     rows = await session.stream(asked.execution_options(yield_per=HASHED_AT_ONCE))
     async for some in rows.partitions():
         hashed = await asyncio.to_thread(_turns_in, [messages for _root_id, messages in some])
@@ -51,12 +54,22 @@ def _turns_in(prompts: Iterable[list[dict[str, Any]]]) -> list[Turn]:
 
 
 async def near_prompts(session: AsyncSession, project_id: int, text: str, most: int = 5) -> list[Prompt]:
-    """Prompts that an import would put under one root with a prompt of this text, the nearest first."""
+    """Prompts that an import would put under one root with a prompt of this text, the nearest first. None that are held
+    out: also that one is near says what it says. Of many candidates those of the likeliest roots, as much as is read
+    in a moment."""
     one = await asyncio.to_thread(newcomer, text, None, None)
     roots = await roots_near(session, project_id, [one.key], list(one.bands))
+    likely = sorted(roots, key=lambda root: (root.key != one.key, -len(set(root.bands) & set(one.bands))))
+    place = func.array_position([root.id for root in likely], Prompt.root_id, type_=Integer)
     of_roots = (Prompt.root_id.in_([root.id for root in roots]), Prompt.retired_at.is_(None))
-    asked = select(Prompt).where(*of_roots).order_by(Prompt.id).limit(MOST_NEAR)
-    found = list(await session.scalars(asked))
+    asked = select(Prompt.id, Prompt.messages, place.label("place")).where(*of_roots, Prompt.use != Use.heldout)
+    some = asked.order_by(place, Prompt.id).limit(MOST_NEAR).subquery()
+    before = func.sum(func.length(cast(some.c.messages, Text))).over(
+        order_by=(some.c.place, some.c.id), rows=(None, -1)
+    )
+    few = select(some.c.id, before.label("before")).subquery()
+    is_read = func.coalesce(few.c.before, 0) <= MOST_READ
+    found = list(await session.scalars(select(Prompt).where(Prompt.id.in_(select(few.c.id).where(is_read)))))
     turns = await asyncio.to_thread(_turns_in, [prompt.messages for prompt in found])
     by_nearness = sorted(
         ((nearness(one.turn, turn), -prompt.id, prompt) for turn, prompt in zip(turns, found, strict=True)),

@@ -18,7 +18,8 @@ from app.translation import _
 class Stand:
     """A root as placing sees it. id None: not stored yet. turns: its prompts' first user turns.
 
-    component: the key of the root that names all that hang together with this one.
+    component: the key of the root that names all that hang together with this one. opening: the words that it was made
+    for, where no prompt says them.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Stand:
     bands: set[int] = field(default_factory=set)
     grown: bool = False
     component: str = ""
+    opening: str | None = None
 
     def __post_init__(self) -> None:
         self.component = self.component or self.key

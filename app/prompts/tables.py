@@ -25,6 +25,7 @@ class Root(Base):
 
     bands: hashes of word shingles (MinHash bands); two roots that share a band are looked at for nearness.
     component: key of the root that names all that are near to each other, over groups; splits go by it.
+    opening: first words of a conversation, where it was made for these and not for a prompt.
     """
 
     __tablename__ = "roots"
@@ -41,6 +42,7 @@ class Root(Base):
     use: Mapped[Use] = mapped_column(word(Use))
     bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}", default=list)
     component: Mapped[str] = mapped_column(default=lambda context: context.get_current_parameters()["key"])
+    opening: Mapped[str | None]
 
 
 class Import(Base):

@@ -160,7 +160,8 @@ class WantedAnswers(BaseModel):
 
 @router.post("/projects/{project}/tasks/next")
 async def next_task(project: UUID, access: Annotator, session: Session) -> NextTask | NothingWaits:
-    """The task you hold, or else the next one for you. Asking again before answering gives the same task."""
+    """The task you hold, or else the next one for you. Asking again before answering gives the same task. A
+    conversation's protocol does not say who answers, nor how they are asked."""
     shown = await claim(session, access, with_texts=True)
     if isinstance(shown, Waiting):
         quota = Quota(used=shown.used, most=shown.most)
@@ -189,7 +190,7 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
             )
             for one in shown.completions
         ],
-        protocol=protocol,
+        protocol=protocol.for_people(),
         levels=protocol.levels if isinstance(protocol, ComparisonProtocol) else None,
         guidelines=guidelines,
         shown_at=shown.shown_at,

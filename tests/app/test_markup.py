@@ -279,11 +279,12 @@ def test_plain_text_keeps_every_character() -> None:
     [
         "x" * (markup.LONGEST + 1),
         "*" * (markup.MOST_DELIMITERS + 1),
+        "- a\n" * (markup.MOST_LINES + 1),
         "> " * 30 + "deep",
         "1. " * 300 + "deep",
         "[a]: x",
     ],
-    ids=["too long", "too thick", "quotes too deep", "lists too deep", "nothing to see"],
+    ids=["too long", "too thick", "too many lines", "quotes too deep", "lists too deep", "nothing to see"],
 )
 def test_what_markdown_would_lose_is_shown_as_written(text: str) -> None:
     assert Seen(render_markdown(text)).words == text

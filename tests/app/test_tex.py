@@ -126,3 +126,14 @@ def test_no_character_but_markdowns_own_is_lost(pieces: list[str]) -> None:
     text = "".join(pieces)
     kept = [sign for sign in Seen(render_markdown(text)).words if sign.isalnum()]
     assert kept == [sign for sign in text if sign.isalnum()]
+
+
+@pytest.mark.parametrize("text", ["\\begin{CD}\n" * 2000, "$$\n\n" * 2000, "\\[ x\n" * 2000 + "\\]"])
+def test_each_line_is_searched_once_for_a_closing_however_many_openings_stand_before_it(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    line = tex._line
+    monkeypatch.setattr(tex, "_line", lambda state, number: looked.append(number) or line(state, number))
+    render_markdown(text)
+    assert len(looked) < 30 * text.count("\n")

@@ -114,6 +114,25 @@ async def test_a_redirect_to_another_kind_of_address_is_not_followed(
         await fetched(server, "/a", tmp_path)
 
 
+@pytest.mark.parametrize("location", [b"http://[bad/", b"http://[::zz]/", b"http://a..\xfc/", b"http://a:99999/"])
+async def test_a_redirect_that_leads_nowhere_is_told(server: Server, tmp_path: Path, location: bytes) -> None:
+    server.answers["/a"] = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(NotFetched):
+        await fetched(server, "/a", tmp_path)
+
+
+async def test_a_name_in_other_letters_is_asked_for_as_it_travels(server: Server, tmp_path: Path) -> None:
+    server.answers["/a"] = ok(b"a picture")
+    await fetch(f"http://m\u00fcller.test:{server.port}/a", tmp_path / "came", MOST, resolve=here)
+    assert f"host: xn--mller-kva.test:{server.port}" in server.heads[0].decode().lower()
+
+
+async def test_a_length_in_other_digits_is_none(server: Server, tmp_path: Path) -> None:
+    server.answers["/a"] = b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n"
+    with pytest.raises(NotFetched):
+        await fetched(server, "/a", tmp_path)
+
+
 async def test_a_name_is_looked_up_once_and_the_connection_goes_there(server: Server, tmp_path: Path) -> None:
     """A name that answers otherwise a moment later leads nowhere else."""
     server.answers["/a"] = ok(b"a picture")
@@ -212,6 +231,9 @@ INSIDE = [
     "2002:7f00:1::",
     "2002:a00:1::",
     "2001:db8::1",
+    "fec0::1",
+    "64:ff9b:1:7f00:0:100:808:808",
+    "64:ff9b:1::808:808",
 ]
 
 

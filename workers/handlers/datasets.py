@@ -1,6 +1,7 @@
 """Freezes datasets."""
 
 from app import database
+from app.annotations.actions import place_openings
 from app.datasets.actions import conclude_freezing, give_up_freezing, write_dataset
 from app.datasets.jobs import FreezeDataset
 from app.datasets.tables import Dataset, DatasetState
@@ -20,6 +21,8 @@ async def freeze_dataset(job: FreezeDataset, context: Context) -> None:
     if dataset is None or dataset.state is not DatasetState.freezing:
         return
     try:
+        async with context.session() as session:
+            await place_openings(session, dataset.project_id)
         async with database.snapshot() as connection:
             manifest = await write_dataset(connection, dataset, context.settings.home)
     except Exception as error:

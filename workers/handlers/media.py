@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from app.translation import _
 from workers.fetching import NotFetched, fetch
 from workers.handlers.registry import Context, handles
 
+log = logging.getLogger("hone.media")
 MEBIBYTE = 1 << 20
 PATIENCE = 90.0  # seconds for the process that looks at it
 
@@ -42,6 +44,11 @@ async def examine(job: ExamineMedium, context: Context) -> None:
         if getattr(error, "retryable", False) and not context.is_last_attempt:
             raise
         await settle(medium, context, reason=str(error))
+    except Exception:
+        if not context.is_last_attempt:
+            raise
+        log.exception("medium %s could not be looked at", medium.public_id)  # and lines must not wait for it for ever
+        await settle(medium, context, reason=_("something went wrong here while it was looked at; send it again"))
     else:
         await settle(medium, context, **told)
     came.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """MP4 and WebM: what a file says of its maker is blanked where it stands, so that everything else stays in its place.
 
-Boxes with titles, places, devices and dates become empty space of the same length. The streams are not decoded: what
-an encoder wrote into the pictures themselves (SEI messages, marks in the sound) stays.
+Boxes with titles, places, devices and dates become empty space of the same length, and names of programs zeros. The
+streams are not decoded: what an encoder wrote into the pictures themselves (SEI messages, marks in the sound) stays.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ from typing import NamedTuple
 from app.translation import _
 from workers.media.found import Found, Unfit
 
-TOLD = {b"udta", b"meta", b"uuid"}  # boxes that hold words about the film
-HOLDERS = {b"moov", b"trak", b"mdia"}
+TOLD = {b"udta", b"meta", b"uuid", b"free", b"skip"}  # boxes that hold words about the film, or whatever is left over
+HOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
+CODER = slice(42, 74)  # of a picture's sample entry, the program that coded it
 DATED = {b"mvhd", b"tkhd", b"mdhd"}
 DEEPEST = 6
 VIDEO, AUDIO = 1, 2  # track types of WebM
@@ -39,6 +40,8 @@ def clean_mp4(data: bytearray) -> Found:
     for box in tops:
         if box.name in TOLD:
             _empty(data, box)
+        elif box.name == b"moof":
+            _blank_told(data, box, 0)
     found = list(_tracks(data, films[0]))
     _blank_told(data, films[0], 0)
     kinds = {kind for kind, _width, _height in found}
@@ -79,15 +82,27 @@ def _tracks(data: bytearray, film: Box) -> Iterator[tuple[bytes, int, int]]:
         yield kind, int.from_bytes(sizes[:2], "big"), int.from_bytes(sizes[4:6], "big")
 
 
-def _blank_told(data: bytearray, box: Box, depth: int) -> None:
-    for inner in list(_boxes(data, box.inner, box.end)) if depth < DEEPEST else ():
+def _blank_told(data: bytearray, box: Box, depth: int, is_picture: bool = False) -> None:
+    """is_picture: it is a part of a track of pictures."""
+    boxes = list(_boxes(data, box.inner, box.end)) if depth < DEEPEST else []
+    is_picture |= any(one.name == b"hdlr" and data[one.inner + 8 : one.inner + 12] == b"vide" for one in boxes)
+    for inner in boxes:
         if inner.name in TOLD:
             _empty(data, inner)
         elif inner.name in DATED:
             length = 16 if data[inner.inner] == 1 else 8  # when it was made and changed
             data[inner.inner + 4 : inner.inner + 4 + length] = bytes(length)
+        elif inner.name == b"hdlr":
+            _zero(data, inner.inner + 24, inner.end)  # the handler's name
+        elif inner.name == b"stsd":
+            for entry in list(_boxes(data, inner.inner + 8, inner.end)) if is_picture else ():
+                _zero(data, entry.inner + CODER.start, min(entry.inner + CODER.stop, entry.end))
         elif inner.name in HOLDERS:
-            _blank_told(data, inner, depth + 1)
+            _blank_told(data, inner, depth + 1, is_picture)
+
+
+def _zero(data: bytearray, begin: int, end: int) -> None:
+    data[begin:end] = bytes(max(0, end - begin))
 
 
 def _empty(data: bytearray, box: Box) -> None:
@@ -106,7 +121,8 @@ HEADER, DOCTYPE, SEGMENT, INFO, TRACKS = (
 )
 CLUSTER = b"\x1f\x43\xb6\x75"
 IN_CLUSTER = {b"\xe7", b"\xa3", b"\xa0", b"\xa7", b"\xab", b"\xec", b"\xbf", b"\x58\x54"}
-SAID_OF_FILM = {b"\x12\x54\xc3\x67", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70"}  # tags, attachments, chapters
+CUES, SEEK = b"\x1c\x53\xbb\x6b", b"\x11\x4d\x9b\x74"
+SHOWS = {INFO, TRACKS, CLUSTER, CUES, SEEK}  # the rest of a film speaks of it: tags, attachments, chapters, left-overs
 SAID_IN_INFO = {b"\x7b\xa9", b"\x44\x61", b"\x73\x84", b"\x73\xa4", b"\x3c\xb9\x23", b"\x3e\xb9\x23", b"\xbf"}
 PROGRAMS = {b"\x4d\x80", b"\x57\x41"}  # which programs wrote it: must be there, may say nothing
 ENTRY, KIND, CODEC, PICTURE, WIDTH, HEIGHT = b"\xae", b"\x83", b"\x86", b"\xe0", b"\xb0", b"\xba"
@@ -124,9 +140,12 @@ def clean_webm(data: bytearray) -> Found:
     segment = next((top for top in tops if top.name == SEGMENT), None)
     if head.rstrip(b"\0") != b"webm" or segment is None:
         raise Unfit(_("this is a Matroska file, but no WebM"))
+    for top in tops:
+        if top.name != HEADER and top.start != segment.start:
+            _void(data, top)
     kinds, sizes = set[int](), (0, 0)
     for part in _elements(data, segment.inner, segment.end):
-        if part.name in SAID_OF_FILM:
+        if part.name not in SHOWS:
             _void(data, part)
         elif part.name == INFO:
             _clean_info(data, part)

@@ -49,7 +49,7 @@ def _within_bounds(image: Image.Image) -> int:
 def _still(image: Image.Image, target: Path) -> Found:
     is_photograph = image.format == "JPEG"
     image.load()
-    clean = _bare(_in_srgb(ImageOps.exif_transpose(image)))
+    clean = _bare(_in_srgb(_of_eight_bits(ImageOps.exif_transpose(image))))
     if is_photograph:
         clean.convert("RGB").save(target, "JPEG", quality=QUALITY, subsampling=0, optimize=True, progressive=True)
         return Found("image", "image/jpeg", clean.width, clean.height)
@@ -60,12 +60,24 @@ def _still(image: Image.Image, target: Path) -> Found:
 def _moving(image: Image.Image, target: Path) -> Found:
     frames, durations = [], []
     for frame in ImageSequence.Iterator(image):
-        frames.append(_bare(frame.convert("RGBA")))  # decodes it, after which some formats know how long it lasts
+        whole = _of_eight_bits(frame).convert("RGBA")  # decodes it, after which some formats know how long it lasts
+        frames.append(_bare(whole))
         durations.append(max(20, int(frame.info.get("duration", 100))))  # faster than 50 a second is a flicker
     loop = int(image.info.get("loop", 0))
     first, rest = frames[0], frames[1:]
     first.save(target, "WEBP", save_all=True, append_images=rest, duration=durations, loop=loop, quality=QUALITY)
     return Found("image", "image/webp", first.width, first.height)
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """Greys of 16 bits by their upper half: converting alone would make all but the darkest white."""
+    if not image.mode.startswith("I"):
+        return image
+    grey = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    grey.info = dict(image.info)
+    if isinstance(grey.info.get("transparency"), int):
+        grey.info["transparency"] >>= 8
+    return grey
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:

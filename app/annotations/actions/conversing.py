@@ -10,7 +10,7 @@ from random import SystemRandom
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Interval, Uuid, bindparam, func, text
+from sqlalchemy import BigInteger, Interval, Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.conversations import Asked, conversation_in, turns_of
@@ -22,9 +22,11 @@ from app.annotations.tables import Turn
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs.queue import enqueue
 from app.markup import render_markdown
+from app.projects.actions import locked
 from app.projects.protocols import ConversationProtocol
-from app.prompts.queries import near_prompts, root_of
+from app.prompts.actions import place_words
 from app.prompts.rules import turn_key, words_of
+from app.prompts.tables import Root
 from app.tasks.actions.hot import ME, PROJECT, lease_time
 from app.tasks.queries import protocol_body
 from app.translation import _
@@ -116,14 +118,15 @@ async def send_message(
     :raises NotYours: the lease is gone. :raises TurnTaken: the conversation has gone on otherwise meanwhile.
     :raises JudgeFirst: the last turn waits for a judgement. :raises ConversationFull: it has all its turns.
     """
+    words = with_plain_breaks(words)
+    root, html = await asyncio.to_thread(lambda: (turn_key(words_of(words)), render_markdown(words)))
     held = await hold(session, project_id, person_id, task, key)
     asked = await conversation_of(session, held)
-    words = with_plain_breaks(words)
     if is_blank(words):
         raise Invalid(field="words", reason=_("nothing is written yet"))
     turns = await turns_of(session, held.task_id, person_id)
     if 1 <= number <= len(turns):
-        await said_before(session, turns[number - 1], words, is_last=number == len(turns))
+        await said_before(session, turns[number - 1], words, html, root, is_last=number == len(turns))
         return
     if number != len(turns) + 1:
         raise TurnTaken
@@ -138,9 +141,9 @@ async def send_message(
         annotator_id=person_id,
         protocol_id=held.protocol_id,
         number=number,
-        root=await root_key(session, project_id, words) if number == 1 else None,
+        root=root if number == 1 else None,
         words=words,
-        html=await asyncio.to_thread(render_markdown, words),
+        html=html,
         wanted=wanted,
         sides=SystemRandom().sample(range(wanted), wanted),
     )
@@ -150,14 +153,14 @@ async def send_message(
     await enqueue(session, TurnAsked(turn_id=turn.id), priority=FIRST)
 
 
-async def said_before(session: AsyncSession, there: Asked, words: str, *, is_last: bool) -> None:
+async def said_before(session: AsyncSession, there: Asked, words: str, html: str, root: str, *, is_last: bool) -> None:
     """The turn is there: the same words are a repetition, others only take the place of words that nobody answers."""
     turn = there.turn
     if turn.words != words:
         if not (turn.is_stuck and is_last) or any(reply.row.parts is not None for reply in there.replies):
             raise TurnTaken
-        turn.words, turn.html = words, await asyncio.to_thread(render_markdown, words)
-        turn.root = await root_key(session, turn.project_id, words) if turn.number == 1 else None
+        turn.words, turn.html = words, html
+        turn.root = root if turn.number == 1 else None
     if turn.is_stuck:
         await ask_anew(session, turn)
 
@@ -168,11 +171,13 @@ async def ask_anew(session: AsyncSession, turn: Turn) -> None:
     await enqueue(session, TurnAsked(turn_id=turn.id), priority=FIRST)
 
 
-async def root_key(session: AsyncSession, project_id: int, words: str) -> str:
-    """The component that a conversation with these first words belongs to, by its key: that of the nearest prompt of
-    the project, held-out ones too, else the one that a prompt of these words would have alone."""
-    near = await near_prompts(session, project_id, words, most=1)
-    return (await root_of(session, near[0])).component if near else turn_key(words_of(words))
+async def place_openings(session: AsyncSession, project_id: int) -> None:
+    """Roots for conversations of the project whose first words have none yet. Not while they are led: placing waits for
+    imports, and a message waits for nobody; what reads roots calls this before."""
+    await locked(session, project_id)
+    has_one = select(Root.id).where(Root.project_id == project_id, Root.key == Turn.root).exists()
+    asked = select(Turn.root, Turn.words).where(Turn.project_id == project_id, Turn.number == 1, ~has_one)
+    await place_words(session, project_id, {row.root: row.words for row in await session.execute(asked)})
 
 
 async def ask_again(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, number: int) -> None:

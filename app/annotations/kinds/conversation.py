@@ -47,7 +47,7 @@ class KeptTurn(Form):
 
 @dataclass(frozen=True)
 class Led:
-    """A conversation as it stands. root: the component of its first words, by its key.
+    """A conversation as it stands. root: that its first words stand under, by its key.
 
     turns: those that are judged. is_open: answers to a later one are on the screen, and nothing is said about them.
     """

@@ -45,6 +45,10 @@ class Asked(Body):
         """Whether what is judged came about in turns between the person and a checkpoint, kept by themselves."""
         return False
 
+    def for_people(self) -> Self:
+        """The same as those are told it who answer: what would say who wrote the answers is as if nothing were set."""
+        return self
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         """What is asked about a prompt that carries these tags: questions that are limited to other tags are left out.
         What it asks and what an answer must hold are decided under this one; words are read under the whole."""

@@ -53,5 +53,8 @@ class CombinedProtocol(Asked):
             object.__setattr__(self, "completions", numbers.pop())
         return self
 
+    def for_people(self) -> Self:
+        return self.model_copy(update={"parts": tuple(part.for_people() for part in self.parts)})
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         return self.model_copy(update={"parts": tuple(part.of_prompt(tags) for part in self.parts)})

@@ -13,6 +13,7 @@ from app.projects.rules import Body, Sampling
 from app.translation import _
 
 Count = Annotated[int, Field(ge=2, le=MOST)]
+UNTOLD = ("checkpoints", "mixed", "later", "system", "sampling")  # who answers and how
 SCORE = _("Overall")  # what a score is called in the data, whoever reads it
 Name = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(lambda value: str(UUID(value)))]
 
@@ -78,6 +79,9 @@ class ConversationProtocol(Asked):
     @property
     def needs_turns(self) -> bool:
         return True
+
+    def for_people(self) -> Self:
+        return self.model_copy(update={name: type(self).model_fields[name].get_default() for name in UNTOLD})
 
     def answers_at(self, turn: int) -> int:
         """How many answers the turn shows; the first is 1."""

@@ -2,12 +2,14 @@
 
 from app.prompts.actions.editing import note_care_sets, retire_prompt, tag_prompt
 from app.prompts.actions.importing import import_prompts, take_in_settled
+from app.prompts.actions.placing import place_words
 from app.prompts.actions.writing import keep_written, prompts_of_cards
 
 __all__ = [
     "import_prompts",
     "keep_written",
     "note_care_sets",
+    "place_words",
     "prompts_of_cards",
     "retire_prompt",
     "tag_prompt",

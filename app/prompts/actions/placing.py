@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,6 +19,8 @@ from app.prompts.rooting import Newcomer, OnTwoSides, Stand, newcomer, place
 from app.prompts.rules import content_hash, first_user_turn
 from app.prompts.tables import Prompt, Root, Use
 from app.translation import _
+
+PLACED_AT_ONCE = 200  # openings
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ async def take_in(
             report.note(line.number, Outcome.refused, line.reason)
     good, care = _sensitive(good, project, report)
     new = await _sift(session, project.id, good, report)
-    known = await _stands(session, project.id, new)
+    known = await _stands(session, project.id, [line.newcomer for line in new])
     before = [stand.component for stand in known]
     stands = await asyncio.to_thread(place, [line.newcomer for line in new], known, _drawing(project))
     placed: list[tuple[Read, Stand]] = []
@@ -65,6 +67,30 @@ async def take_in(
         await _store_prompts(session, project.id, import_id, placed, care)
         if any(care.values()):
             await note_care_sets(session, project.id)
+
+
+async def place_words(session: AsyncSession, project_id: int, openings: Mapping[str, str]) -> None:
+    """Give words that no prompt holds a root of their own, in one component with all that they are near to. The caller
+    holds the project. openings: by the key of the root. What is near to two sides of the split is held out.
+    """
+    keys = sorted(openings)
+    for some in (keys[at : at + PLACED_AT_ONCE] for at in range(0, len(keys), PLACED_AT_ONCE)):
+        newcomers = await asyncio.to_thread(lambda keys: [_opening(key, openings[key]) for key in keys], some)
+        known = await _stands(session, project_id, newcomers)
+        before = [stand.component for stand in known]
+        placed = await asyncio.to_thread(place, newcomers, known, lambda _key: Use.label)
+        stands = [
+            Stand(one.key, Use.heldout, bands=set(one.bands)) if isinstance(stand, OnTwoSides) else stand
+            for one, stand in zip(newcomers, placed, strict=True)
+        ]
+        for stand in stands:
+            stand.opening = openings[stand.key]
+        await _join_components(session, project_id, before, known)
+        await _store_roots(session, project_id, stands)
+
+
+def _opening(key: str, words: str) -> Newcomer:
+    return replace(newcomer(words, None, None), key=key, grouped=True)  # so that it keeps this key
 
 
 def _sensitive(lines: list[Read], project: Project, report: Report) -> tuple[list[Read], dict[int, int]]:
@@ -114,12 +140,12 @@ def _note_twin(line: Read, use: Use | None, report: Report) -> None:
         report.note(line.number, Outcome.identical, None, line.prompt.external_id)
 
 
-async def _stands(session: AsyncSession, project_id: int, lines: list[Read]) -> list[Stand]:
-    """The roots that any of these lines could belong to."""
-    keys = list({line.newcomer.key for line in lines})
-    bands = list({band for line in lines for band in line.newcomer.bands})
-    roots = await roots_near(session, project_id, keys, bands) if lines else []
-    turns = await turns_of_roots(session, [root.id for root in roots]) if roots else {}
+async def _stands(session: AsyncSession, project_id: int, newcomers: list[Newcomer]) -> list[Stand]:
+    """The roots that any of these could belong to."""
+    keys = list({one.key for one in newcomers})
+    bands = list({band for one in newcomers for band in one.bands})
+    roots = await roots_near(session, project_id, keys, bands) if newcomers else []
+    turns = await turns_of_roots(session, roots) if roots else {}
     return [
         Stand(root.key, root.use, root.id, turns.get(root.id, []), set(root.bands), component=root.component)
         for root in roots
@@ -147,7 +173,7 @@ async def _store_roots(session: AsyncSession, project_id: int, stands: list[Stan
     for stand in different:
         if stand.id is None:
             values = {"key": stand.key, "use": stand.use, "bands": sorted(stand.bands), "component": stand.component}
-            made.append((stand, Root(project_id=project_id, **values)))
+            made.append((stand, Root(project_id=project_id, opening=stand.opening, **values)))
         elif stand.grown:
             root = await session.get_one(Root, stand.id)
             root.bands = sorted(stand.bands)

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import TypeAdapter
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import User
+from app.annotations.actions import place_openings
 from app.annotations.jobs import TurnAsked
 from app.annotations.kinds import read_kept
 from app.annotations.kinds.comparison import KeptComparison
@@ -29,11 +30,13 @@ from app.annotations.tables import Annotation, Turn, TurnAnswer
 from app.checkpoints.tables import Checkpoint, Place
 from app.datasets.actions import NothingToFreeze
 from app.datasets.records import ComparisonRecord, DatasetRecord
-from app.datasets.rules import Form, rewritten, sha256_of
+from app.datasets.rules import Form, rewritten, sha256_of, split_of
 from app.projects.protocols import protocol_of
 from app.projects.tables import Project
 from app.prompts.actions import import_prompts
-from app.prompts.tables import Use
+from app.prompts.rooting import newcomer
+from app.prompts.rules import of_user
+from app.prompts.tables import Prompt, Root, Use
 from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
@@ -413,6 +416,90 @@ async def test_what_begins_as_a_held_out_prompt_does_is_in_no_training_data(
         await frozen(session, talk.there.project, get_settings().home)
     _dataset, lines = await frozen(session, talk.there.project, get_settings().home, uses=[Use.label, Use.heldout])
     assert [line["split"] for line in lines] == ["heldout"]
+
+
+OPENING = (
+    "Please write a short poem about the sea and the ships that sail on it in winter, with four stanzas and a rhyme in "
+    "every second line"
+)
+
+
+async def test_prompts_and_conversations_that_begin_nearly_alike_stand_on_one_side_whatever_comes_later(
+    client: httpx.AsyncClient, session: AsyncSession, north: Endpoint
+) -> None:
+    one = await talking(client, session, north, people=2, wanted=2)
+    project = one.there.project
+    other = Talking(client, session, one.there, await head_of(session, one.there, 1))
+    await other.take()
+    for talk, words in ((one, OPENING), (other, OPENING.replace("Please write", "Please, do write"))):
+        await talk.turn(1, words)
+        kept = await talk.finish(1)
+        assert kept.status_code == 200, kept.text
+    await place_openings(session, project.id)
+    await place_openings(session, project.id)  # safe to run twice
+    roots = list(await session.scalars(select(Root).where(Root.opening.is_not(None)).order_by(Root.id)))
+    assert len(roots) == 2
+    assert len({root.component for root in roots}) == 1
+
+    late = orjson.dumps({"prompt": OPENING + ", please", "group": "poems"})
+    report = await import_prompts(session, project.id, "p", BytesIO(late), None)
+    assert report.uses == {"label": 1}  # as what it is near to, whatever the shares say
+    session.expire_all()
+    assert len(set(await session.scalars(select(Root.component).where(~Root.key.startswith("card:"))))) == 1
+    older = (await session.scalars(select(Root.key).where(Root.key.startswith("card:")))).first() or ""
+    await session.execute(update(Root).values(component=older))
+    for share in (0.01, 0.5, 0.9):
+        _dataset, lines = await frozen(session, project, get_settings().home, heldout_share=share)
+        assert {line["split"] for line in lines} == {split_of(older, share)}
+        assert len({line["group"] for line in lines}) == 1
+
+
+async def test_what_begins_nearly_as_prompts_on_two_sides_do_is_held_out(
+    client: httpx.AsyncClient, session: AsyncSession, north: Endpoint
+) -> None:
+    talk = await talking(client, session, north)
+    await talk.turn(1, OPENING)
+    assert (await talk.finish(1)).status_code == 200
+    for number, use in enumerate(("label", "heldout")):
+        line = orjson.dumps({"prompt": f"Another subject: {use} and nothing besides", "use": use})
+        await import_prompts(session, talk.there.project.id, "p", BytesIO(line), None)
+        near = OPENING + " thanks" * number
+        prompt = (await session.scalars(select(Prompt).where(Prompt.use == use, ~Prompt.is_card))).one()
+        prompt.messages = of_user(near)
+        root = await session.get_one(Root, prompt.root_id)
+        root.bands = list(newcomer(near, None, None).bands)
+    await session.flush()
+    await place_openings(session, talk.there.project.id)
+    with pytest.raises(NothingToFreeze):
+        await frozen(session, talk.there.project, get_settings().home)
+
+
+@pytest.mark.parametrize("is_part", [False, True])
+async def test_nothing_that_an_annotator_is_told_says_who_answers_or_how_they_are_asked(
+    client: httpx.AsyncClient, session: AsyncSession, north: Endpoint, is_part: bool
+) -> None:
+    async with endpoint("South") as south:
+        made = [await registered(session, one) for one in (north, south)]
+        asked: dict[str, Any] = TALK | {
+            "checkpoints": [str(one.public_id) for one in made],
+            "system": "You are secret-model-7",
+            "later": "winner",
+            "mixed": True,
+            "sampling": {"temperature": 0.123},
+        }
+        if is_part:
+            beside = {"key": "q", "label": "Q", "type": "yes_no", "about": "task"}
+            asked = {"kind": "combined", "parts": [asked, {"kind": "questions", "questions": [beside]}]}
+        there = await scene(session, people=1, tasks=0, protocol=protocol_of(asked).as_json())
+        await ask_about_prompts(session, there.project.id)
+        talk = Talking(client, session, there, await head_of(session, there))
+        await talk.take()
+        project = await client.get(f"/api/v1/projects/{there.project.public_id}", headers=talk.head)
+        for told in (talk.task, project.json(), await talk.ask()):
+            assert told.get("detail") is None, told
+            said = orjson.dumps(told).decode()
+            for secret in ("secret-model", "winner", "0.123", '"mixed":true', *(str(one.public_id) for one in made)):
+                assert secret not in said
 
 
 @given(some.lists(some.tuples(some.text(min_size=1), some.none() | some.text(min_size=1)), min_size=1), some.text())

@@ -23,9 +23,10 @@ from app.datasets.rules import Form, left_out_of, rewritten, sha256_of
 from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch
 from app.projects.tables import BatchState, Protocol
+from app.prompts import queries
 from app.prompts.actions import import_prompts
 from app.prompts.jobs import PromptsArrived
-from app.prompts.queries import card_of
+from app.prompts.queries import card_of, near_prompts
 from app.prompts.rules import first_user_turn
 from app.prompts.tables import Prompt, Use
 from app.settings import get_settings
@@ -426,9 +427,22 @@ async def test_nearly_the_same_is_shown_while_writing_but_never_what_is_held_out
 
     assert (await near(open_text + ", please")).count(open_text) == 1
     assert "Nothing here is nearly the same" in await near("How do I fold a boat?")
-    held = await near(held_text.replace("judge", "Judge"))
-    assert "kept for measuring" in held
-    assert "chess" not in held
+    assert "Nothing here is nearly the same" in await near(held_text.replace("judge", "Judge"))
+
+
+async def test_of_many_long_prompts_that_are_near_a_few_are_read(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await make.project(session)
+    long = " ".join(f"word{number}" for number in range(2_000))
+    rows = [{"prompt": f"{long} {number}", "use": "label"} for number in range(60)]
+    raw = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+    await import_prompts(session, project.id, "some.jsonl", BytesIO(raw), None)
+    hashed: list[int] = []
+    turns_in = queries._turns_in
+    monkeypatch.setattr(queries, "_turns_in", lambda some: hashed.append(len(some)) or turns_in(some))
+    assert len(await near_prompts(session, project.id, long)) == 5
+    assert 0 < sum(hashed) <= 20
 
 
 async def test_nobody_judges_answers_to_a_prompt_of_their_own(client: httpx.AsyncClient, session: AsyncSession) -> None:

@@ -12,14 +12,14 @@ from app.accounts.permissions import Role
 from app.annotations.kinds import from_fields, to_keep
 from app.datasets.actions import ask_to_freeze, write_dataset
 from app.datasets.forms import FreezeForm, NewFormula
-from app.datasets.formulas import save_formula
+from app.datasets.formulas import example_of, save_formula
 from app.datasets.records import RatingRecord
 from app.datasets.rules import Form, rewritten, sha256_of
 from app.datasets.scoring import names_of, values_of
 from app.errors import Invalid
 from app.projects.actions import change_protocol
 from app.projects.protocols import protocol_of
-from app.projects.queries import default_batch
+from app.projects.queries import default_batch, newest_protocol
 from app.projects.tables import Project
 from tests import make
 from tests.conftest import sign_in
@@ -219,3 +219,26 @@ async def test_a_script_writes_and_tries_formulas(session: AsyncSession, client:
     assert (tried.json()["value"], tried.json()["at"]) == (None, 8)
     refused = await client.post(address, json={"name": "Bad Name", "expression": "1"}, headers=headers)
     assert refused.status_code == 422
+
+
+async def test_an_example_is_taken_from_what_was_said_about_a_turn(session: AsyncSession) -> None:
+    parts = [
+        {"kind": "conversation", "asks": "scores"},
+        {"kind": "questions", "questions": [{"key": "q", "label": "Q", "type": "yes_no", "about": "task"}]},
+    ]
+    asked = protocol_of({"kind": "combined", "parts": parts})
+    project = await make.project(session)
+    await change_protocol(session, project.id, asked, None)
+    task = await make.task(session, project, await default_batch(session, project.id), k=2, kind="combined")
+    for turns, score in (([], 50.0), ([{"said": {"ratings": [{"criteria": {"score": 71}, "flags": []}]}}], 71.0)):
+        person = await make.user(session)
+        await make.member(session, project, person)
+        said = {"kind": "combined", "parts": [{"kind": "conversation", "turns": turns}, {"kind": "questions"}]}
+        protocol_id = (await newest_protocol(session, project.id)).id
+        await make.annotation(session, task, person, body=said, kind="combined", protocol_id=protocol_id)
+        assert await example_of(session, project.id) == {"score": score}
+
+
+def test_names_say_which_prompts_they_are_asked_about() -> None:
+    rating = {"kind": "rating", "completions": 1, "criteria": [{"key": "rhyme", "label": "Rhyme", "tags": ["poem"]}]}
+    assert "poem" in names_of([protocol_of(rating)])["rhyme"]

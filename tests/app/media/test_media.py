@@ -17,6 +17,7 @@ from app.completions.tables import Completion
 from app.datasets.records import Answer, Message
 from app.datasets.rules import REWRITES, Form, left_out_of
 from app.datasets.tally import Tally
+from app.media.actions import refuse_medium, take_upload
 from app.media.files import came_at, kept_at
 from app.media.tables import Medium, MediumKind, MediumState
 from app.projects.tables import Project
@@ -253,6 +254,17 @@ async def test_a_file_is_uploaded_once(client: httpx.AsyncClient, session: Async
     assert len(list(came_at(medium.public_id).parent.glob(".*"))) == 0
     assert len(await waiting(session, "ExamineMedium")) == 1
     assert (await client.post(address, content=b"")).status_code == 422
+
+
+async def test_an_upload_that_was_refused_may_be_sent_again(session: AsyncSession) -> None:
+    project = await make.project(session)
+    medium = await take_upload(session, project.id, "fern.png", io.BytesIO(b"bytes"), None)
+    await refuse_medium(session, medium, "it takes too long to look at")
+    came_at(medium.public_id).unlink()
+    again = await take_upload(session, project.id, "fern.png", io.BytesIO(b"bytes"), None)
+    assert (again.id, again.state, again.reason, again.settled_at) == (medium.id, MediumState.waiting, None, None)
+    assert came_at(medium.public_id).read_bytes() == b"bytes"
+    assert len(await waiting(session, "ExamineMedium")) == 2
 
 
 async def test_a_file_is_served_by_its_type_and_runs_as_nothing(

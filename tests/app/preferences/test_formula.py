@@ -100,6 +100,8 @@ def test_a_name_that_is_not_offered_is_pointed_at() -> None:
         ("1e300 * 1e300", "too_large"),
         ("1e300 * 1e300 - 1e300 * 1e300", "too_large"),
         ("max(1, 1e300 * 1e300)", "too_large"),
+        ("min(1, 1e308*10 - 1e308*10)", "too_large"),
+        ("5 / (1e308 * 1000)", "too_large"),
     ],
 )
 def test_without_a_value_there_is_no_score(text: str, why: str) -> None:

@@ -102,6 +102,23 @@ async def test_what_may_come_later_is_tried_again_and_refused_at_last(
     assert (await now(medium)).reason == "its server answered with status 503"
 
 
+async def test_what_breaks_the_looking_itself_is_refused_at_last(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_asked: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(handler, "fetch", broken)
+    async with database.transaction() as session:
+        project = await make.project(session)
+        medium = Medium(project_id=project.id, source_url=A)
+        session.add(medium)
+    with pytest.raises(ValueError, match="nobody thought"):
+        await examine(ExamineMedium(medium_id=medium.id), context)
+    await examine(ExamineMedium(medium_id=medium.id), Context(context.settings, attempt=MAX_ATTEMPTS - 1))
+    assert "went wrong here" in ((await now(medium)).reason or "")
+
+
 async def test_a_private_address_is_never_asked(context: Context) -> None:
     async with database.transaction() as session:
         project = await make.project(session)

@@ -73,14 +73,19 @@ def mp4(*kinds: bytes, width: int = 64, height: int = 48) -> bytes:
     tracks = b""
     for kind in kinds or (b"vide", b"soun"):
         head = dated + bytes(64) + struct.pack(">II", width << 16, height << 16)
-        handler = box(b"hdlr", bytes(8) + kind + bytes(13))
+        handler = box(b"hdlr", bytes(8) + kind + bytes(12) + SECRET + b"\0")
+        coder = bytes(42) + bytes([len(SECRET)]) + SECRET.ljust(31, b"\0") + bytes(4)
+        coded = box(b"stsd", bytes(4) + struct.pack(">I", 1) + box(b"avc1" if kind == b"vide" else b"mp4a", coder))
+        handler += box(b"minf", box(b"stbl", coded)) if kind == b"vide" else b""
         tracks += box(
             b"trak", box(b"tkhd", head) + box(b"mdia", box(b"mdhd", dated + bytes(12)) + handler) + box(b"udta", SECRET)
         )
     film = box(
         b"moov", box(b"mvhd", dated + bytes(88)) + tracks + box(b"udta", box(b"\xa9xyz", SECRET)) + box(b"meta", SECRET)
     )
-    return box(b"ftyp", b"isom\0\0\2\0isommp41") + box(b"uuid", bytes(16) + SECRET) + film + box(b"mdat", b"pictures")
+    told = box(b"uuid", bytes(16) + SECRET) + box(b"skip", SECRET)
+    piece = box(b"moof", box(b"meta", SECRET) + box(b"traf", box(b"udta", SECRET)))
+    return box(b"ftyp", b"isom\0\0\2\0isommp41") + told + film + piece + box(b"mdat", b"pictures")
 
 
 def element(name: bytes, content: bytes) -> bytes:
@@ -98,9 +103,13 @@ def webm(open_ended: bool = True) -> bytes:
         b"\xae", element(b"\x83", b"\x01") + element(b"\x86", b"V_VP8") + element(b"\x53\x6e", SECRET) + size
     )
     cluster = element(b"\xe7", b"\0") + element(b"\xa3", b"\x81\0\0\x80frame")
-    tags = element(b"\x12\x54\xc3\x67", SECRET)
+    tags = element(b"\x12\x54\xc3\x67", SECRET) + element(b"\xec", SECRET)
     parts = info + element(b"\x16\x54\xae\x6b", track)
     if open_ended:
         unknown = b"\x01" + b"\xff" * 7
         return head + b"\x18\x53\x80\x67" + unknown + parts + b"\x1f\x43\xb6\x75" + unknown + cluster + tags
-    return head + element(b"\x18\x53\x80\x67", parts + element(b"\x1f\x43\xb6\x75", cluster) + tags)
+    return (
+        head
+        + element(b"\x18\x53\x80\x67", parts + element(b"\x1f\x43\xb6\x75", cluster) + tags)
+        + element(b"\x18\x53\x80\x67", info)
+    )

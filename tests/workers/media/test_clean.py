@@ -51,6 +51,15 @@ def test_a_picture_keeps_its_pixels_and_nothing_else(tmp_path: Path, form: str, 
     assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density", "progressive", "progression"}
 
 
+def test_greys_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
+    grey, written = Image.new("I;16", (256, 1)), io.BytesIO()
+    for shade in range(256):
+        grey.putpixel((shade, 0), shade * 257)
+    grey.save(written, "PNG")
+    _found, made = cleaned(tmp_path, written.getvalue())
+    assert list(Image.open(io.BytesIO(made)).convert("L").tobytes()) == list(range(256))
+
+
 def test_transparency_stays(tmp_path: Path) -> None:
     written = io.BytesIO()
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(written, "PNG")
