@@ -44,8 +44,15 @@ class Site:
         await page.add_init_script(WATCH)
         await page.goto(self.page_address)
         await expect(page.locator("#task")).to_be_visible()
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         return page
+
+
+async def armed(page: Page) -> None:
+    """The page that was gone to runs its scripts, is painted, and its keys are armed."""
+    await page.wait_for_load_state()
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.wait_for_timeout(ARMED)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from app.annotations.actions import return_answer
 from app.annotations.tables import AnnotationVersion, Remark
 from app.projects.actions import change_guidelines
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import ARMED, Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 
@@ -64,7 +64,7 @@ async def test_a_returned_answer_is_found_in_the_inbox_changed_by_a_key_and_answ
     await page.get_by_role("link", name="Change", exact=True).focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#task")).to_contain_text("A says nothing about the second question.")
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press("7")
     await expect(page.locator("[data-state]")).to_contain_text("Changed")
     changed = (await stored())[0]
