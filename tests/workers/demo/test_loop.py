@@ -34,6 +34,13 @@ def test_the_control_turns_half_of_the_sided_training_votes_and_nothing_else() -
     assert {one["votes"][0]["outcome"] for one in lines[:10]} == {"a"}, "what came in is left as it was"
 
 
+def test_the_other_half_turns_exactly_the_votes_that_were_left() -> None:
+    lines = [line(n, "train", "a") for n in range(11)]
+    one, other = control.turned(lines, 1), control.turned(lines, 1, half=1)
+    sides = [(a["votes"][0]["outcome"], b["votes"][0]["outcome"]) for a, b in zip(one, other, strict=True)]
+    assert sorted(sides) == [("a", "b")] * 6 + [("b", "a")] * 5
+
+
 def test_other_seeds_turn_other_votes() -> None:
     lines = [line(n, "train", "a") for n in range(40)]
     assert control.turned(lines, 1) != control.turned(lines, 2)

@@ -16,8 +16,9 @@ REPEATS = 4
 AT_ONCE = 2  # one thread each: two networks on two cores are done sooner than one after the other on both
 
 
-def turned(lines: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Training lines with exactly half of their sided votes turned round; held-out lines stay true."""
+def turned(lines: list[dict[str, Any]], seed: int, half: int = 0) -> list[dict[str, Any]]:
+    """Training lines with exactly half of their sided votes turned round; held-out lines stay true. half 1: the votes
+    that half 0 leaves."""
     rng = random.Random(f"control/{seed}")
     sided = [
         (place, number)
@@ -28,7 +29,8 @@ def turned(lines: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     ]
     rng.shuffle(sided)
     copies: list[dict[str, Any]] = json.loads(json.dumps(lines))
-    for place, number in sided[: len(sided) // 2]:
+    middle = len(sided) // 2
+    for place, number in sided[middle:] if half else sided[:middle]:
         vote = copies[place]["votes"][number]
         vote["outcome"] = TURNED[vote["outcome"]]
     return copies
@@ -37,24 +39,28 @@ def turned(lines: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
 async def accuracy_heldout(records: bytes, checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> float:
     """Mean held-out accuracy over a few shuffles of a reward model that had nothing to learn: about a half.
 
-    A mean, because one random direction in a network may agree with quality by chance.
+    A mean, because one random direction in a network may agree with quality by chance. The shuffles come in pairs that
+    turn each other's votes: what chance adds to one of them it takes from the other, while a held-out label that leaks
+    into training lifts both.
     """
     lines = [json.loads(line) for line in records.splitlines()]
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> float:
         async with places:
-            prepare(lines, checkpoint, config, folder / str(number), seed + number)
+            prepare(lines, checkpoint, config, folder / str(number), seed + number // 2, number % 2)
             return await trained(folder / str(number))
 
     return statistics.mean(await asyncio.gather(*map(one, range(REPEATS))))
 
 
-def prepare(lines: list[dict[str, Any]], checkpoint: Path, config: dict[str, Any], folder: Path, seed: int) -> None:
+def prepare(
+    lines: list[dict[str, Any]], checkpoint: Path, config: dict[str, Any], folder: Path, seed: int, half: int
+) -> None:
     """A folder with the turned lines and the run file of a reward model."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in turned(lines, seed)))
+    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in turned(lines, seed, half)))
     run = {
         "method": "reward",
         "checkpoint": str(checkpoint.resolve()),
