@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.annotations.kinds.base import BodyForm, Fields, Kept, OnScreen, Schema, one, refuse
-from app.annotations.kinds.writing import Written, counted, is_blank, with_plain_breaks
+from app.annotations.kinds.base import Kept, OnScreen, Schema
+from app.annotations.kinds.writing import KeptText, TextForm, Written, counted
 from app.projects.protocols import DemonstrationProtocol
 from app.translation import _, ngettext
 
@@ -16,42 +16,24 @@ class DemonstrationSchema(Schema):
     version: Literal[1] = 1
 
 
-class KeptDemonstration(Kept):
-    """text: Markdown, as it was typed."""
-
+class KeptDemonstration(KeptText):
     schema_: DemonstrationSchema = Field(default=DemonstrationSchema(), alias="schema")
     kind: Literal["demonstration"] = "demonstration"
-    text: str
 
     def words(self, letters: Sequence[str], protocol: DemonstrationProtocol) -> str:
         count = counted(self.text)
         return ngettext("An answer of {words} word", "An answer of {words} words", count).format(words=count)
 
-    def written(self) -> list[str]:
-        return [self.text]
 
-    def fields(self, handles: Sequence[str]) -> dict[str, list[str]]:
-        return {"text": [self.text]}
-
-    def told(self, ids: Sequence[str]) -> dict[str, Any]:
-        return self.model_dump(mode="json")
-
-
-class DemonstrationForm(BodyForm):
+class DemonstrationForm(TextForm):
     """text: the answer, in Markdown."""
 
     keeps: ClassVar[type[Kept]] = KeptDemonstration
     kind: Literal["demonstration"]
     text: Written = Field(description="the answer, or the assistant's next turn, in Markdown")
 
-    @classmethod
-    def posted(cls, fields: Fields) -> dict[str, Any]:
-        text = with_plain_breaks(one(fields, "text"))
-        return {"kind": "demonstration", "text": text, "justification": one(fields, "justification")}
-
     def kept(self, protocol: DemonstrationProtocol, numbers: Mapping[str, int]) -> KeptDemonstration:
-        if is_blank(self.text):
-            raise refuse("text", _("nothing is written yet"))
+        self.refuse_nothing()
         return KeptDemonstration(text=self.text, justification=self.justification)
 
     @classmethod

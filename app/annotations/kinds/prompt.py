@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.annotations.kinds.base import BodyForm, Fields, Kept, OnScreen, Schema, one, refuse
-from app.annotations.kinds.writing import Written, counted, is_blank, with_plain_breaks
+from app.annotations.kinds.base import Kept, OnScreen, Schema
+from app.annotations.kinds.writing import KeptText, TextForm, Written, counted
 from app.projects.protocols import PromptProtocol
 from app.translation import _, ngettext
 
@@ -16,40 +16,24 @@ class PromptSchema(Schema):
     version: Literal[1] = 1
 
 
-class KeptPrompt(Kept):
+class KeptPrompt(KeptText):
     schema_: PromptSchema = Field(default=PromptSchema(), alias="schema")
     kind: Literal["prompt"] = "prompt"
-    text: str
 
     def words(self, letters: Sequence[str], protocol: PromptProtocol) -> str:
         count = counted(self.text)
         return ngettext("A prompt of {words} word", "A prompt of {words} words", count).format(words=count)
 
-    def written(self) -> list[str]:
-        return [self.text]
 
-    def fields(self, handles: Sequence[str]) -> dict[str, list[str]]:
-        return {"text": [self.text]}
-
-    def told(self, ids: Sequence[str]) -> dict[str, Any]:
-        return self.model_dump(mode="json")
-
-
-class PromptForm(BodyForm):
+class PromptForm(TextForm):
     """text: the prompt, in Markdown."""
 
     keeps: ClassVar[type[Kept]] = KeptPrompt
     kind: Literal["prompt"]
     text: Written = Field(description="the prompt, in Markdown")
 
-    @classmethod
-    def posted(cls, fields: Fields) -> dict[str, Any]:
-        text = with_plain_breaks(one(fields, "text"))
-        return {"kind": "prompt", "text": text, "justification": one(fields, "justification")}
-
     def kept(self, protocol: PromptProtocol, numbers: Mapping[str, int]) -> KeptPrompt:
-        if is_blank(self.text):
-            raise refuse("text", _("nothing is written yet"))
+        self.refuse_nothing()
         return KeptPrompt(text=self.text.strip(), justification=self.justification)
 
     @classmethod
