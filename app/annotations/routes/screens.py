@@ -16,7 +16,7 @@ from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import fields_from, in_words
 from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
-from app.annotations.stencils import plain_screen
+from app.annotations.routes.stencils import plain_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond

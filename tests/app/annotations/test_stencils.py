@@ -8,7 +8,7 @@ import pytest
 from app.accounts.access import Access
 from app.annotations.asking import asking
 from app.annotations.kinds import LETTERS, OnScreen
-from app.annotations.stencils import BAR, MOST, plain_screen
+from app.annotations.routes.stencils import BAR, MOST, plain_screen
 from app.pages import draw, env
 from app.projects.protocols import protocol_of
 from app.shortcuts import pressing
