@@ -169,7 +169,7 @@ async def test_web_processes_share_an_import_and_the_people_and_one_that_is_kill
     web = await asyncio.create_subprocess_exec(*words, cwd=home, env=told, start_new_session=True)
     try:
         await until(lambda: answers(port))
-        while len(set(there := await served_by(port))) < 2:
+        while len(set(there := await served_by(port))) < 2:  # noqa: ASYNC110  (nobody tells us)
             await asyncio.sleep(0.1)
         for _ in range(5):
             there = await served_by(port)
