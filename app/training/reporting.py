@@ -53,7 +53,10 @@ SHOWN = {"heldout", "blind", "length_only", "reliability", "score", "reference_s
 def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
     heldout, blind, length = (metrics.get(name) or {} for name in ("heldout", "blind", "length_only"))
     agreement = metrics.get("agreement") or {}
+    before, after = (metrics.get(name) or {} for name in ("before", "after"))
     return [
+        Figure(_("Loss, held out"), after.get("heldout_loss"), note=was(before.get("heldout_loss"))),
+        Figure(_("Told apart as people did, held out"), after.get("heldout_accuracy"), "percent"),
         Figure(_("Accuracy, held out"), heldout.get("accuracy"), "percent", votes_of(heldout)),
         Figure(_("Accuracy, training votes not seen"), blind.get("accuracy"), "percent", votes_of(blind)),
         Figure(_("Length alone would reach"), length.get("accuracy"), "percent", _("a score that only counts tokens")),
@@ -73,6 +76,10 @@ def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
 def votes_of(measured: Mapping[str, Any]) -> str | None:
     votes = measured.get("votes")
     return None if votes is None else ngettext("of {n} vote", "of {n} votes", votes).format(n=number(votes))
+
+
+def was(before: float | None) -> str | None:
+    return None if before is None else _("before: {value}").format(value=number(before))
 
 
 def judged_on(prompts: str | None) -> str:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from app.datasets.records import ComparisonRecord, Message, Outcome, PromptRecord, SampleRecord, Vote
-from app.training.configs import RewardConfig, RunRefused, first_complaint
+from app.datasets.records import ComparisonRecord, Outcome, PromptRecord, SampleRecord, Vote
+from app.training.configs import RewardConfig
 from workers.training.checkpoints import Opened
+from workers.training.lines import read_records, turns
 from workers.training.tensors import by_token_budget, pad_right
 
 OUTCOMES = {Outcome.a: 0, Outcome.b: 1, Outcome.tie: 2, Outcome.both_bad: 2}
 
-Line = TypeVar("Line", bound=BaseModel)
-KIND = re.compile(rb'\s*\{\s*"kind"\s*:\s*"([a-z_]{1,40})"')
 log = logging.getLogger("hone.training")
 
 
@@ -69,51 +65,6 @@ class Votes:
         return Votes(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def read_lines(file: Path, kind: type[Line]) -> list[Line]:
-    """Every line as a record. Raises RunRefused naming file, line and field."""
-    return list(_lines(file, kind))
-
-
-def _lines(file: Path, kind: type[Line]) -> Iterator[Line]:
-    for number, line in _raw_lines(file):
-        yield _record(kind, line, f"{file.name} line {number}")
-
-
-def _raw_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines that hold something, with their numbers."""
-    try:
-        with file.open("rb") as stream:
-            yield from ((number, line) for number, line in enumerate(stream, 1) if line.strip())
-    except OSError as error:
-        raise RunRefused(f"{file} cannot be read: {error.strerror}.") from None
-
-
-def _record(kind: type[Line], line: bytes, place: str) -> Line:
-    try:
-        return kind.model_validate_json(line)
-    except ValidationError as error:
-        raise RunRefused(f"{place}: {first_complaint(error)}") from None
-
-
-def turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    return [(message.role, message.text) for message in messages]
-
-
-def read_records(file: Path, kind: type[Line], others: Counter[str]) -> Iterator[Line]:
-    """Lines of one kind from a file that may hold several; those of other kinds are counted in `others`.
-
-    Raises RunRefused naming file, line and field.
-    """
-    mine = kind.model_fields["kind"].default
-    for number, line in _raw_lines(file):
-        named = KIND.match(line)  # our own writer puts the kind first
-        told = named[1].decode() if named else None
-        if told is not None and told != mine:
-            others[told] += 1
-            continue
-        yield _record(kind, line, f"{file.name} line {number}")
-
-
 def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[Pair], Counter[str]]:
     """The comparisons that can teach or measure, and how many were left out by reason.
 
@@ -123,7 +74,7 @@ def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[P
     left_out: Counter[str] = Counter()
     pairs = []
     longest = min(config.max_tokens, opened.context)
-    for record in read_records(file, ComparisonRecord, others):
+    for record in read_records(file, [ComparisonRecord], others):
         pair = encode_pair(record, opened, config)
         reason = reason_to_leave(pair, longest)
         left_out["votes_neither_valid"] += sum(vote.outcome is Outcome.neither_valid for vote in record.votes)

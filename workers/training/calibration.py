@@ -12,8 +12,9 @@ from torch.nn.functional import logsigmoid
 
 from app.datasets.records import SampleRecord
 from app.training.configs import RewardConfig, RewardRun
-from workers.training.batches import Pair, encode_samples, read_lines
+from workers.training.batches import Pair, encode_samples
 from workers.training.checkpoints import Opened
+from workers.training.lines import read_lines
 from workers.training.measures import Choices, Numbers, choices_of, fit_slope, measure
 from workers.training.progress import RunFailed
 from workers.training.scoring import RewardNetwork

@@ -38,6 +38,7 @@ from workers.training.folds import (
     steps_per_epoch,
     within_budget,
 )
+from workers.training.learning import rate_at
 from workers.training.measures import (
     Numbers,
     agreement_ceiling,
@@ -179,7 +180,8 @@ def fit(
             progress.stop_if_asked(epoch - 1)
             losses.append(descend(reward, nuisance, batch, raters, len(votes.pair), stems))
             clip_members([*reward.trained().values()], config.max_grad_norm)
-            set_rates(optimizer, rate_at((epoch - 1) * per_epoch + number, per_epoch * config.epochs, config))
+            share = rate_at((epoch - 1) * per_epoch + number, per_epoch * config.epochs, config.warmup)
+            set_rates(optimizer, share)
             optimizer.step()
         blind, blind_losses = look_at_folds(reward, nuisance, train, folds, votes, stems)
         keeper.consider(epoch, blind, blind_losses)
@@ -200,14 +202,6 @@ def optimizer_for(reward: RewardNetwork, nuisance: Nuisance) -> torch.optim.Adam
         {"params": list(nuisance.parameters()), "peak": NUISANCE_RATE, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, eps=1e-5)
-
-
-def rate_at(step: int, steps: int, config: RewardConfig) -> float:
-    """Share of the peak rate: a short rise, then a cosine to 0. Steps count from 0."""
-    rise = max(1, round(config.warmup * steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
