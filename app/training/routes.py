@@ -34,7 +34,11 @@ router = APIRouter()
 Reader = Annotated[Access, may(Permission.run_read)]
 Trainer = Annotated[Access, may(Permission.run_edit)]
 MethodName = Literal["sft", "reward", "dpo", "ppo"]
-FORMS = {"sft": SFTForm, "reward": RewardForm, "dpo": DPOForm}
+FORMS: dict[str, type[SFTForm] | type[RewardForm] | type[DPOForm]] = {
+    "sft": SFTForm,
+    "reward": RewardForm,
+    "dpo": DPOForm,
+}
 
 
 @router.get("/projects/{project}/runs")

@@ -47,8 +47,7 @@ def pairs_of(count: int) -> list[Preferred]:
     some = texts(2 * count, seed=3)
     shares = [1.0, 2 / 3, 0.75, 0.5]
     return [
-        Preferred(n, Text(some[n].prompt, some[n].answer), Text(some[n].prompt, some[count + n].answer),
-                  shares[n % 4], 1.0 + n, "train")
+        Preferred(n, 1.0 + n, "train", some[n], Text(some[n].prompt, some[count + n].answer), shares[n % 4])
         for n in range(count)
     ]  # fmt: skip
 
@@ -91,7 +90,7 @@ def test_loss_and_gradients_are_those_of_the_papers_formulas(opened: Opened, fie
     pairs = pairs_of(4)
     lesson: Lesson[Any] = Preferring(pairs, [], config)
     if config.loss == "kto":
-        singles = [Liked(n, p.a, Text(p.a.prompt, pairs[n - 1].a.answer), n % 2 == 0, p.weight, "train")
+        singles = [Liked(n, p.weight, "train", p.a, Text(p.a.prompt, pairs[n - 1].a.answer), n % 2 == 0)
                    for n, p in enumerate(pairs)]  # fmt: skip
         lesson = Liking(singles, [], config)
     for weight in student.weights().values():

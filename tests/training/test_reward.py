@@ -26,9 +26,11 @@ from workers.training.measures import (
     agreement_ceiling,
     calibration_error,
     choices_of,
+    diagram,
     fit_slope,
     length_baseline,
     log_loss,
+    margins,
     measure,
 )
 from workers.training.networks import Backbone
@@ -222,6 +224,18 @@ def test_a_slope_calibrates() -> None:
     assert fit_slope(gaps, 1 - won, signed=True) == pytest.approx(-math.log(3) / 2, rel=1e-3)
 
 
+def test_what_was_said_against_what_was_seen() -> None:
+    """Gaps of ln 3 say 75 %, which two of three votes bear out; ln 99 says 99 %, and it is so. One of four is wrong."""
+    gaps, won = np.array([math.log(3)] * 3 + [-math.log(99)]), np.array([1.0, 1.0, 0.0, 0.0])
+    assert diagram(gaps, won) == [
+        [pytest.approx(0.75), pytest.approx(2 / 3), 3], [pytest.approx(0.99), 1.0, 1]
+    ]  # fmt: skip
+    found = margins(gaps, won)
+    assert found is not None
+    assert (found["from"], sum(found["votes"]), sum(found["votes"][:10])) == (-found["to"], 4, 1)
+    assert margins(np.array([]), np.array([])) is None
+
+
 def test_lengths_alone_and_raters_among_themselves(opened: Opened, tmp_path: Path) -> None:
     votes = [make_vote("a", rater=r) for r in ("r1", "r2")] + [make_vote("b", rater="r3")]
     records = [make_comparison(n, "good good good", "good", votes) for n in range(6)]
@@ -233,6 +247,8 @@ def test_lengths_alone_and_raters_among_themselves(opened: Opened, tmp_path: Pat
     assert ceiling["agreement"] == pytest.approx(1 / 3)  # of three pairs of raters one agrees
     figures = measure(np.full(6, 1.0), choices_of(pairs))
     assert figures["accuracy_by_rater"]["r3"] == {"accuracy": 0.0, "votes": 6}
+    assert figures["accuracy_by_length"] == {"≤ 100 %": {"accuracy": 2 / 3, "votes": 18}}
+    assert figures["accuracy_by_makers"] == {}, "nobody knows what answered"
 
 
 @pytest.fixture

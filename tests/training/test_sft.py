@@ -102,8 +102,8 @@ def test_the_loss_is_of_answers_only_by_hand(opened: Opened) -> None:
         ids = torch.tensor([one.text.prompt + one.text.answer])
         logprobs = opened.network(input_ids=ids).logits[0].log_softmax(-1)
         start = len(one.text.prompt)
-        total -= one.weight * sum(float(logprobs[start + j - 1, t]) for j, t in enumerate(one.text.answer))
-    assert float(loss) == pytest.approx(total, rel=1e-5)
+        total -= one.weight * sum(logprobs[start + j - 1, t].item() for j, t in enumerate(one.text.answer))
+    assert loss.item() == pytest.approx(total, rel=1e-5)
     tokens = sum(one.weight * len(one.text.answer) for one in shown)
     assert sum(map(lesson.size, shown)) == pytest.approx(tokens)
 
@@ -126,7 +126,7 @@ def test_it_learns_to_write_what_people_wrote(run: SFTRun) -> None:
     shown, _ = read_shown(run.dataset, again, run.config)
     student = open_student(again, run.config)
     heldout = [one for one in shown if one.split == "heldout"]
-    loss = -float(student.answer_sums([one.text for one in heldout]).sum()) / sum(len(o.text.answer) for o in heldout)
+    loss = -student.answer_sums([one.text for one in heldout]).sum().item() / sum(len(o.text.answer) for o in heldout)
     assert loss == pytest.approx(metrics["after"]["heldout_loss"], abs=1e-3)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.datasets.records import ComparisonRecord, Outcome, PromptRecord, SampleRecord, Vote
+from app.datasets.records import Answer, ComparisonRecord, Outcome, PromptRecord, SampleRecord, Vote
 from app.training.configs import RewardConfig
 from workers.training.checkpoints import Opened
 from workers.training.lines import read_records, turns
@@ -34,6 +34,7 @@ class Pair:
     b: list[int]
     votes: tuple[Vote, ...]
     weight: float
+    makers: tuple[str, str] = ("", "")  # what answered, by id or name; empty where nobody knows
 
     @property
     def longest(self) -> int:
@@ -107,7 +108,12 @@ def encode_pair(record: ComparisonRecord, opened: Opened, config: RewardConfig) 
         b=opened.answer_ids(record.b.text),
         votes=tuple(vote for vote in record.votes if countable(vote, config)),
         weight=record.weight,
+        makers=(maker_of(record.a), maker_of(record.b)),
     )
+
+
+def maker_of(answer: Answer) -> str:
+    return answer.author or answer.checkpoint or ""
 
 
 def countable(vote: Vote, config: RewardConfig) -> bool:

@@ -19,11 +19,11 @@ from app.training.configs import DPOConfig, DPORun
 from workers.training.checkpoints import CheckpointRecord, file_sha256, open_checkpoint
 from workers.training.learning import keep, learn
 from workers.training.lessons import Lesson, Student, open_student, parts_of
-from workers.training.opinions import Liked, Preferred, read_liked, read_preferred
+from workers.training.opinions import Example, Liked, Preferred, read_liked, read_preferred
 from workers.training.packing import Text
 from workers.training.progress import Progress, Report, RunFailed, done_before, fingerprint_of, never, quiet
 
-Row = TypeVar("Row", Preferred, Liked)
+Row = TypeVar("Row", bound=Example)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from app.datasets.records import (
     Message,
     Outcome,
     RankingRecord,
+    RankingVote,
     Rated,
     RatingRecord,
     Vote,
@@ -41,27 +42,30 @@ class Opinion:
 
 
 @dataclass(frozen=True)
-class Preferred:
-    """An opinion in tokens; row: its place among all that were read."""
+class Example:
+    """row: its place among all that were read."""
 
     row: int
-    a: Text
-    b: Text
-    share: float
     weight: float
     split: str
 
 
 @dataclass(frozen=True)
-class Liked:
+class Preferred(Example):
+    """An opinion in tokens."""
+
+    a: Text
+    b: Text
+    share: float
+
+
+@dataclass(frozen=True)
+class Liked(Example):
     """One answer that people liked, or did not. other: the same prompt with the answer to another one."""
 
-    row: int
     text: Text
     other: Text
     liked: bool
-    weight: float
-    split: str
 
 
 def read_preferred(file: Path, opened: Opened, config: DPOConfig) -> tuple[list[Preferred], Counter[str]]:
@@ -80,7 +84,7 @@ def read_preferred(file: Path, opened: Opened, config: DPOConfig) -> tuple[list[
             if max(len(a), len(b)) > longest or a.answer == b.answer:
                 left_out["pairs_identical" if a.answer == b.answer else "pairs_too_long"] += 1
                 continue
-            found.append(Preferred(len(found), a, b, one.share, one.weight * record.weight, record.split))
+            found.append(Preferred(len(found), one.weight * record.weight, record.split, a, b, one.share))
     return found, left_out
 
 
@@ -143,7 +147,9 @@ def told_apart(record: RankingRecord | ChoiceRecord) -> tuple[Weights, Weights]:
     level: Weights = defaultdict(float)
     everyone = tuple(range(len(record.answers)))
     for vote in record.votes:
-        if isinstance(record, RankingRecord):
+        tiers: Sequence[Sequence[int]]
+        equal: Sequence[Sequence[int]]
+        if isinstance(vote, RankingVote):
             tiers, equal = vote.tiers, vote.tiers
         elif vote.best is not None:
             tiers, equal = tiers_of_choice(vote.best, vote.worst, len(everyone)), ()
@@ -207,7 +213,7 @@ def mismatched(told: list[tuple[Text, bool, float, str]], longest: int) -> list[
         following = (told[(row + step) % len(told)] for step in range(1, len(told)))
         other = next((one for one, _, _, side in following if side == split and one.prompt != text.prompt), text)
         strange = Text(text.prompt, other.answer[: max(1, longest - len(text.prompt))])
-        found.append(Liked(row, text, strange, liked, weight, split))
+        found.append(Liked(row, weight, split, text, strange, liked))
     return found
 
 
@@ -225,10 +231,10 @@ def likes_of(record: Judged, config: DPOConfig, middle: float) -> dict[int, tupl
 def likings(record: Judged, config: DPOConfig, middle: float) -> Iterator[tuple[int, int, float]]:
     """(number of an answer, +1 liked or -1 not, weight) of every vote that says so."""
     if isinstance(record, RatingRecord):
-        for vote in record.votes:
-            for rated in vote.ratings:
+        for rating in record.votes:
+            for rated in rating.ratings:
                 if (above := beyond(rated, record, config, middle)) is not None:
-                    yield rated.answer, above, vote.weight
+                    yield rated.answer, above, rating.weight
         return
     everyone = range(2 if isinstance(record, ComparisonRecord) else len(record.answers))
     for vote in record.votes:
