@@ -18,10 +18,11 @@ from app.datasets.records import Answer, SampleRecord, TextPart
 from app.training.configs import RewardConfig, RewardRun, RunRefused
 from tests.training.conftest import make_checkpoint
 from tests.training.make import make_comparison, make_comparisons, make_vote, message, planted, write
-from workers.training import reward as reward_file
+from workers.training import hearing
 from workers.training.batches import Votes, countable, encode_pair, read_pairs, votes_of
 from workers.training.checkpoints import CheckpointRefused, Opened, open_checkpoint
 from workers.training.folds import Keeper, clip_members, epoch_batches, folds_of, level, steps_per_epoch
+from workers.training.hearing import Nuisance, preference_loss, prior_loss
 from workers.training.measures import (
     agreement_ceiling,
     calibration_error,
@@ -35,7 +36,7 @@ from workers.training.measures import (
 )
 from workers.training.networks import Backbone
 from workers.training.progress import RunCancelled, RunFailed
-from workers.training.reward import Nuisance, preference_loss, prior_loss, train_reward
+from workers.training.reward import train_reward
 from workers.training.scoring import load_reward
 
 PLAIN = RewardConfig(reliability=False, position_bias=False, members=2)
@@ -381,12 +382,12 @@ def test_a_cancelled_run_goes_on_with_the_next_epoch(run: RewardRun, tmp_path: P
 
 
 def test_a_loss_that_is_no_number_ends_the_run(run: RewardRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = reward_file.preference_loss
+    whole = hearing.preference_loss
 
     def broken(*args: Any) -> Tensor:
         return whole(*args) * math.nan
 
-    monkeypatch.setattr(reward_file, "preference_loss", broken)
+    monkeypatch.setattr(hearing, "preference_loss", broken)
     with pytest.raises(RunFailed, match="was not a number at step 1"):
         train_reward(run)
 

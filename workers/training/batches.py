@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,8 +18,6 @@ from workers.training.lines import read_records, turns
 from workers.training.tensors import by_token_budget, pad_right
 
 OUTCOMES = {Outcome.a: 0, Outcome.b: 1, Outcome.tie: 2, Outcome.both_bad: 2}
-
-log = logging.getLogger("hone.training")
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,10 @@ class Pair:
     makers: tuple[str, str] = ("", "")  # what answered, by id or name; empty where nobody knows
 
     @property
+    def answers(self) -> tuple[list[int], list[int]]:
+        return self.a, self.b
+
+    @property
     def longest(self) -> int:
         return len(self.prompt) + max(len(self.a), len(self.b))
 
@@ -44,6 +46,16 @@ class Pair:
     def decided(self) -> int:
         """Votes that chose a side."""
         return sum(vote.outcome in (Outcome.a, Outcome.b) for vote in self.votes)
+
+
+class Voted(Protocol):
+    """What pairs and groups have in common here."""
+
+    @property
+    def votes(self) -> tuple[Vote, ...]: ...
+
+    @property
+    def weight(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -67,15 +79,13 @@ class Votes:
 
 
 def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[Pair], Counter[str]]:
-    """The comparisons that can teach or measure, and how many were left out by reason.
-
-    Lines of kinds that this reward model does not learn from are counted and logged, never an error.
-    """
+    """The comparisons that can teach or measure, and how many were left out by reason; lines of other kinds are counted
+    as `lines_<kind>`, never an error."""
     others: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     pairs = []
     longest = min(config.max_tokens, opened.context)
-    for record in read_records(file, [ComparisonRecord], others):
+    for record in read_records(file, [ComparisonRecord], others, config.heldout_share):
         pair = encode_pair(record, opened, config)
         reason = reason_to_leave(pair, longest)
         left_out["votes_neither_valid"] += sum(vote.outcome is Outcome.neither_valid for vote in record.votes)
@@ -84,9 +94,7 @@ def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[P
             left_out[reason] += 1
         else:
             pairs.append(pair)
-    for kind, lines in sorted(others.items()):
-        left_out[f"lines_{kind}"] = lines
-        log.warning("%s: %d lines of kind %s are left alone: a reward model learns from comparisons", file, lines, kind)
+    left_out.update({f"lines_{kind}": lines for kind, lines in others.items()})
     return pairs, left_out
 
 
@@ -125,14 +133,14 @@ def countable(vote: Vote, config: RewardConfig) -> bool:
     return vote.outcome is not Outcome.tie or config.ties != "ignore"
 
 
-def votes_of(pairs: Sequence[Pair], raters: dict[str, int], config: RewardConfig) -> Votes:
+def votes_of(pairs: Sequence[Voted], raters: dict[str, int], config: RewardConfig) -> Votes:
     """All votes on these pairs. A rater that is not among `raters` gets number -1."""
     every = [(row, pair, vote) for row, pair in enumerate(pairs) for vote in pair.votes]
     strengths = [vote.strength / vote.levels if vote.strength else None for _, _, vote in every]
     return Votes(
-        pair=torch.tensor([row for row, _, _ in every]),
-        outcome=torch.tensor([OUTCOMES[vote.outcome] for _, _, vote in every]),
-        rater=torch.tensor([raters.get(vote.rater, -1) for _, _, vote in every]),
+        pair=torch.tensor([row for row, _, _ in every], dtype=torch.long),
+        outcome=torch.tensor([OUTCOMES[vote.outcome] for _, _, vote in every], dtype=torch.long),
+        rater=torch.tensor([raters.get(vote.rater, -1) for _, _, vote in every], dtype=torch.long),
         first=torch.tensor([1.0 if vote.shown_first == "a" else -1.0 for _, _, vote in every]),
         weight=torch.tensor([pair.weight * vote.weight * strength_weight(vote, config) for _, pair, vote in every]),
         margin=torch.tensor([config.margin * (s or 0.0) if config.strength == "margin" else 0.0 for s in strengths]),
