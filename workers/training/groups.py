@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from app.datasets.records import ChoiceRecord, Outcome, RankingRecord, RatingRecord, Vote
+from app.datasets.records import ChoiceRecord, Outcome, RankingRecord, RankingVote, RatingRecord, Vote
 from app.preferences.groups import pairs_of_tiers, tiers_of_choice
 from app.training.configs import RewardConfig
 from workers.training.batches import Pair, maker_of
@@ -94,16 +94,22 @@ def read_groups(file: Path, opened: Opened, config: RewardConfig, left_out: Coun
 
 
 def encode_group(record: Judged, opened: Opened, config: RewardConfig) -> Group:
-    graded = isinstance(record, RatingRecord)
+    orders: Sequence[Order] = ()
+    grades: Sequence[Grade] = ()
+    scales: dict[str, int] = {}
+    if isinstance(record, RatingRecord):
+        grades, scales = list(grades_of(record, config)), scales_of(record, config)
+    else:
+        orders = list(orders_of(record, config))
     return Group(
         id=record.id,
         group=record.group,
         split=record.split,
         prompt=opened.prompt_ids(turns(record.prompt)),
         answers=tuple(opened.answer_ids(answer.text) for answer in record.answers),
-        orders=() if graded else tuple(orders_of(record, config)),
-        grades=tuple(grades_of(record, config)) if graded else (),
-        scales=scales_of(record, config) if graded else {},
+        orders=tuple(orders),
+        grades=tuple(grades),
+        scales=scales,
         weight=record.weight,
         makers=tuple(maker_of(answer) for answer in record.answers),
     )
@@ -116,8 +122,9 @@ def orders_of(record: RankingRecord | ChoiceRecord, config: RewardConfig) -> Ite
         return
     for vote in record.votes:
         kind: Literal["order", "best", "both"] = "order"
-        if isinstance(record, RankingRecord):
-            tiers = tuple(map(tuple, vote.tiers))
+        tiers: tuple[tuple[int, ...], ...]
+        if isinstance(vote, RankingVote):
+            tiers = vote.tiers
         elif vote.best is not None:
             kind = "best" if vote.worst is None else "both"
             tiers = tuple(map(tuple, tiers_of_choice(vote.best, vote.worst, len(everyone))))
@@ -201,7 +208,8 @@ def raters_in(items: Sequence[Item]) -> list[str]:
     """Everybody who said something, in order of name."""
     said = {vote.rater for item in items for vote in item.votes}
     groups = [item for item in items if isinstance(item, Group)]
-    return sorted(said | {one.rater for group in groups for one in (*group.orders, *group.grades)})
+    said |= {order.rater for group in groups for order in group.orders}
+    return sorted(said | {grade.rater for group in groups for grade in group.grades})
 
 
 def scales_in(items: Sequence[Item]) -> dict[str, int]:
@@ -228,4 +236,5 @@ def ties_in(items: Sequence[Item]) -> Ties:
     sizes = [max(map(len, order.tiers)) for group in groups for order in group.orders if order.kind == "order"]
     tied, heard = sum(votes) + sum(size > 1 for size in sizes), len(votes) + len(sizes)
     rest = sum(len(group.grades) + sum(order.kind != "order" for order in group.orders) for group in groups)
-    return Ties(heard + rest, tied / heard if heard else 0.0, max(sizes, default=2))
+    most = max([*sizes, 2 if any(votes) else 1])
+    return Ties(heard + rest, tied / heard if heard else 0.0, most)

@@ -162,7 +162,8 @@ class Said:
     def weight_of(self, items: list[Item]) -> float:
         votes = float(votes_of(items, self.raters, self.config).weight.sum())
         groups = [item for item in items if isinstance(item, Group)]
-        return votes + sum(item.weight * one.weight for item in groups for one in (*item.orders, *item.grades))
+        orders = sum(item.weight * order.weight for item in groups for order in item.orders)
+        return votes + orders + sum(item.weight * grade.weight for item in groups for grade in item.grades)
 
     def losses(self, scores: Tensor, items: list[Item], member: Tensor) -> Iterator[Heard]:
         """scores (r, k) of the items' answers, member (r,) who scored them."""
@@ -199,7 +200,7 @@ def hear_orders(scores: Tensor, items: Sequence[Item], member: Tensor, beside: B
         ]
         if beside.trust is not None:
             raters = torch.tensor([beside.raters[order.rater] for _, order, _ in said], device=scores.device)
-            logprobs = [trusted(*logprobs, beside.trust[who, raters])]
+            logprobs = [trusted(logprobs[0], logprobs[1], beside.trust[who, raters])]
         weight = torch.tensor([order.weight * weight for _, order, weight in said]).to(told)
         yield Heard(-logprobs[0], weight, who)
 

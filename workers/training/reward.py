@@ -44,6 +44,7 @@ from workers.training.networks import Backbone, arithmetic
 from workers.training.progress import Progress, Report, Values, code_version, done_before, fingerprint_of, never, quiet
 from workers.training.scoring import RewardNetwork, save_reward
 from workers.training.stems import Stems, item_scores
+from workers.training.strengths import as_strengths
 from workers.training.tensors import seed_of
 
 # raters' reliability and the like are few numbers of unit scale: they may move quickly
@@ -101,11 +102,13 @@ def fit(
     raters and ties.
     """
     config = run.config
+    pairs, places = as_pairs(train)
+    if config.way != "joint":
+        train = as_strengths(train, config)
     raters = {name: number for number, name in enumerate(raters_in(train))}
     tied, scales = ties_in(train), scales_in(train)
     nuisance = Nuisance(len(raters), float(torch.tensor(tied.share)), config, scales).to(reward.backbone.device)
     said = Said(nuisance, raters, tied.most, config)
-    pairs, places = as_pairs(train)
     folds = folds_of(train, config.members, run.seed)
     keeper = Keeper({**reward.trained(), **dict(nuisance.named_parameters())}, folds)
     optimizer = optimizer_for(reward, nuisance)
