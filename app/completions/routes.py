@@ -20,19 +20,17 @@ from app.completions.queries import (
 )
 from app.completions.tables import Completion, Generation
 from app.cursors import Cursor, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
-from app.prompts.queries import counts_by_use, tags_of
-from app.prompts.uploads import import_page, take_chosen
+from app.prompts.queries import counts_by_use, imports_of, tags_of
 from app.translation import _
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.completion_read)]
 Editor = Annotated[Access, may(Permission.completion_edit)]
-IMPORT = "completions/import.html"
 DEFAULTS = {
     "use": "label",
     "most": 50,
@@ -106,7 +104,7 @@ async def _form(request: Request, access: Access, session: Session, status: int 
 
 @router.get("/projects/{project}/completions/import")
 async def choose_file(request: Request, project: UUID, access: Editor, session: Session) -> Response:
-    return await import_page(request, access, session, IMPORT)
+    return await _import_page(request, access, session)
 
 
 @router.post("/projects/{project}/completions/import")
@@ -118,7 +116,22 @@ async def take_file(
     file: UploadFile,
     confirm: Annotated[str, Form()] = "",
 ) -> Response:
-    return await take_chosen(request, access, session, IMPORT, import_completions, file, confirm)
+    """First the report alone; the good lines come in when it is confirmed."""
+    if not file.filename:
+        return await _import_page(request, access, session, 422, error=_("Choose a file first."))
+    name, project_id = file.filename.replace("\0", "")[:200], access.of_project()
+    await between_transactions(session)
+    report = await import_completions(session, project_id, name, file.file, access.person.id, dry_run=not confirm)
+    if confirm:
+        return redirect(request, f"/projects/{project}/imports/{report.id}", report.sentence)
+    return await _import_page(request, access, session, report=report)
+
+
+async def _import_page(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
+    shown: dict[str, Any] = {"report": None, "error": None} | more
+    project = await get_project(session, access.of_project())
+    past = await imports_of(session, access.of_project())
+    return respond(request, "completions/import.html", "report", status, project=project, past=past, **shown)
 
 
 @router.get("/generations/{generation}")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
-from app.database import Session
+from app.database import Session, between_transactions
 from app.datasets.actions import ask_to_freeze
 from app.datasets.forms import FormulaName, FreezeForm, Name, NewFormula
 from app.datasets.formulas import example_of, formulas_of, names_offered, save_formula
@@ -20,13 +20,12 @@ from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
-from app.prompts.uploads import import_page, take_chosen
+from app.prompts.queries import imports_of
 from app.translation import _
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.dataset_read)]
 Freezer = Annotated[Access, may(Permission.dataset_edit)]
-IMPORT = "datasets/import.html"
 
 SHAPES = {
     Shape.native: _("Hone records, with every vote"),
@@ -79,7 +78,7 @@ async def freeze(
 
 @router.get("/projects/{project}/datasets/import")
 async def choose_file(request: Request, project: UUID, access: Freezer, session: Session) -> Response:
-    return await import_page(request, access, session, IMPORT)
+    return await import_page(request, access, session)
 
 
 @router.post("/projects/{project}/datasets/import")
@@ -91,7 +90,22 @@ async def take_file(
     file: UploadFile,
     confirm: Annotated[str, Form()] = "",
 ) -> Response:
-    return await take_chosen(request, access, session, IMPORT, import_dataset, file, confirm)
+    """First the report alone; the good lines come in when it is confirmed."""
+    if not file.filename:
+        return await import_page(request, access, session, 422, error=_("Choose a file first."))
+    name, project_id = file.filename.replace("\0", "")[:200], access.of_project()
+    await between_transactions(session)
+    report = await import_dataset(session, project_id, name, file.file, access.person.id, dry_run=not confirm)
+    if confirm:
+        return redirect(request, f"/projects/{project}/imports/{report.id}", report.sentence)
+    return await import_page(request, access, session, report=report)
+
+
+async def import_page(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
+    shown: dict[str, Any] = {"report": None, "error": None} | more
+    project = await get_project(session, access.of_project())
+    past = await imports_of(session, access.of_project())
+    return respond(request, "datasets/import.html", "report", status, project=project, past=past, **shown)
 
 
 @router.get("/datasets/{dataset}")

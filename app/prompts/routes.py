@@ -1,7 +1,6 @@
 """Pages: the prompts of a project, one prompt with its answers, and files that come in."""
 
-from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
@@ -10,7 +9,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.completions.queries import answers_to, count_by_prompt
 from app.cursors import Cursor, page_of
-from app.database import Session
+from app.database import Session, between_transactions
 from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.care import categories_of, members_of, offered
@@ -22,6 +21,7 @@ from app.prompts.queries import (
     Filter,
     counts_by_use,
     import_of,
+    imports_of,
     prompt_of,
     prompts_like,
     root_of,
@@ -29,14 +29,12 @@ from app.prompts.queries import (
     written_from,
 )
 from app.prompts.tables import Prompt, Use
-from app.prompts.uploads import import_page, take_chosen
 from app.tasks.actions import set_care
 from app.translation import _
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.prompt_read)]
 Editor = Annotated[Access, may(Permission.prompt_edit)]
-IMPORT = "prompts/import.html"
 
 
 @router.get("/projects/{project}/prompts")
@@ -74,7 +72,7 @@ async def index(
 
 @router.get("/projects/{project}/prompts/import")
 async def choose_file(request: Request, project: UUID, access: Editor, session: Session) -> Response:
-    return await import_page(request, access, session, IMPORT)
+    return await _import_page(request, access, session)
 
 
 @router.post("/projects/{project}/prompts/import")
@@ -87,9 +85,25 @@ async def take_file(
     tags: Annotated[str, Form(max_length=1000)] = "",
     confirm: Annotated[str, Form()] = "",
 ) -> Response:
+    """First the report alone; the good lines come in when it is confirmed."""
+    if not file.filename:
+        return await _import_page(request, access, session, 422, error=_("Choose a file first."))
     named = tuple(tag.strip() for tag in tags.replace("\0", "").split(",") if tag.strip())
-    bring = partial(import_prompts, tags=named)
-    return await take_chosen(request, access, session, IMPORT, bring, file, confirm)
+    name, project_id = file.filename.replace("\0", "")[:200], access.of_project()
+    await between_transactions(session)
+    report = await import_prompts(
+        session, project_id, name, file.file, access.person.id, dry_run=not confirm, tags=named
+    )
+    if confirm:
+        return redirect(request, f"/projects/{project}/imports/{report.id}", report.sentence)
+    return await _import_page(request, access, session, report=report)
+
+
+async def _import_page(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
+    shown: dict[str, Any] = {"report": None, "error": None} | more
+    project = await get_project(session, access.of_project())
+    past = await imports_of(session, access.of_project())
+    return respond(request, "prompts/import.html", "report", status, project=project, past=past, **shown)
 
 
 @router.get("/projects/{project}/imports/{record}")
