@@ -164,15 +164,12 @@ def test_what_is_left_out_is_counted(opened: Opened, tmp_path: Path) -> None:
     assert left_out["votes_neither_valid"] == 2
 
 
-def test_lines_of_other_kinds_are_left_alone_counted_and_logged(
-    opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_lines_of_other_kinds_are_left_alone_and_counted(opened: Opened, tmp_path: Path) -> None:
     file = write(tmp_path / "data.jsonl", [make_comparison(1, "good", "bad", [make_vote("a")])])
     file.write_text('{"kind":"ranking","id":"r1"}\n' + file.read_text() + '{"kind": "poem"}\n{"kind":"ranking"}\n')
     pairs, left_out = read_pairs(file, opened, RewardConfig())
     assert [pair.id for pair in pairs] == ["c1"]
     assert (left_out["lines_ranking"], left_out["lines_poem"]) == (2, 1)
-    assert "2 lines of kind ranking are left alone" in caplog.text
 
 
 def test_a_bad_line_is_named(opened: Opened, tmp_path: Path) -> None:
