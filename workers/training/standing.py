@@ -76,7 +76,8 @@ class Standing:
             self.within = {name: tensor.detach().clone() for name, tensor in actors.policy_weights().items()}
             return True
         self.over_budget = kl
-        copy_into(actors.policy_weights(), self.within)
+        if self.within:  # else this is the start, and nothing has been learned
+            copy_into(actors.policy_weights(), self.within)
         return False
 
     def fall_back(self, actors: Actors, sentence: str) -> None:
