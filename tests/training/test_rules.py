@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -10,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from app.datasets.records import Answer, DemonstrationRecord, PromptRecord, TextPart
 from app.training.configs import BestRun, PPOConfig, PPORun, RunRefused
 from app.training.configs.rules import OutsideRule, Rule
 from tests.training.make import write
-from tests.training.rolling import lines, rolled
-from workers.training import rules
+from tests.training.rolling import lines, make_rollout, rolled
+from workers.training import best, rules
 from workers.training.batches import read_lines
 from workers.training.best import keep_best
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.ppo import train_ppo
 from workers.training.progress import RunFailed
+from workers.training.rollouts import Rollout
 from workers.training.rules import measure_of
 
 
@@ -183,25 +186,33 @@ def test_rules_are_logged_each_on_its_own_and_may_judge_alone(run: PPORun, tmp_p
 
 def best_of(run: PPORun, tmp_path: Path, **changes: Any) -> BestRun:
     fields = run.model_dump(exclude={"method"}) | {"output": tmp_path / "best.jsonl", **changes}
-    return BestRun(**{**fields, "config": {**run.config.model_dump(), "samples_per_prompt": 4, "max_tokens": 120}})
+    return BestRun(**{**fields, "config": {**run.config.model_dump(), "samples_per_prompt": 4}})
 
 
-def test_the_best_of_n_becomes_a_file_to_learn_from(run: PPORun, tmp_path: Path) -> None:
+def test_the_best_of_n_becomes_a_file_to_learn_from(
+    run: PPORun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = best.judge
+
+    def all_ended(*args: Any, **more: Any) -> Rollout:
+        rollout = whole(*args, **more)
+        return dataclasses.replace(rollout, ended=torch.ones(len(rollout.answers)).bool())
+
+    monkeypatch.setattr(best, "judge", all_ended)
     chosen = best_of(run, tmp_path)
     found = read_lines(keep_best(chosen), DemonstrationRecord)
-    values = [line["values"] for line in lines(chosen)]  # type: ignore[arg-type]
-    assert len(found) == sum(one["kept"] for one in values) <= 12
-    assert all(one["kept_score"] > one["score_shaped"] for one in values if one["kept"])
+    assert [line.prompt for line in found] == [line.prompt for line in read_lines(run.prompts, PromptRecord)]
     assert {line.writer for line in found} == {"best of 4"}
-    assert {line.prompt for line in found} <= {line.prompt for line in read_lines(run.prompts, PromptRecord)}
+    assert all(line["values"]["kept_score"] > line["values"]["score_shaped"] for line in lines(chosen))  # of all four
     with pytest.raises(CheckpointRefused, match="is there already"):
         keep_best(chosen)
 
 
-def test_rejection_keeps_all_above_the_threshold(run: PPORun, tmp_path: Path) -> None:
-    chosen = best_of(run, tmp_path, keep="above", threshold=-0.5)
-    found = read_lines(keep_best(chosen), DemonstrationRecord)
-    assert len(found) > 12 / 2
-    assert {line.writer for line in found} == {"above -0.5 of 4"}
+def test_of_four_answers_the_best_that_ended_is_kept_or_all_above_a_threshold(run: PPORun, tmp_path: Path) -> None:
+    rollout = make_rollout([2] * 8, ended=torch.tensor([True, True, False, True, True, False, False, False]))
+    scores = [0.5, 2.0, 9.0, 1.5, -3.0, 9.0, 9.0, 9.0]
+    first, rejecting = best_of(run, tmp_path), best_of(run, tmp_path, keep="above", threshold=1.0)
+    assert [best.choose(first, rollout, scores, row) for row in (0, 4)] == [[1], [4]]
+    assert [best.choose(rejecting, rollout, scores, row) for row in (0, 4)] == [[1, 3], []]
     with pytest.raises(ValidationError, match="must be above 1"):
         BestRun(**{**run.model_dump(exclude={"method"}), "config": run.config})
