@@ -99,6 +99,7 @@ def run_ours(way: str, kind: str, sizes: argparse.Namespace, folder: Path) -> di
 
     torch.set_num_threads(2)
     tokenizer = common.make_tokenizer(2000)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"  # checkpoints have one
     chance, most = random.Random(0), sizes.prompt
     prompts = [prompt(tokenizer, common.WORDS, chance, most, kind) for _ in range(sizes.batch * (sizes.steps + 2))]
     run = prepare(way, kind, sizes, folder, tokenizer, common)
