@@ -97,7 +97,7 @@ async def said(page: Page, words: str) -> None:
 
 async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Browser) -> None:
     async with talking(browser, TALK) as (site, _served):
-        page = await site.open()
+        page = await site.open(is_late=True)
         await picture(page, "talk-first")
         await page.keyboard.press("e")
         await said(page, "How long do I steep black tea? 1 minute?")

@@ -264,9 +264,9 @@ async def test_a_rating_and_then_a_ranking_in_one_task(committed: str, browser: 
 async def test_nothing_is_cut_off_and_the_page_is_no_wider_than_its_window(
     committed: str, browser: Browser, name: str
 ) -> None:
-    async with a_site(browser, **asking(name)) as site:
-        page = await site.open()
-        for width, height in ((1280, 800), (390, 844)):
+    async with a_site(browser, width=390, height=844, **asking(name)) as site:
+        page = await site.open(is_late=True)
+        for width, height in ((390, 844), (1280, 800)):
             await page.set_viewport_size({"width": width, "height": height})
             for theme in ("light", "dark"):
                 await page.emulate_media(color_scheme=theme)
