@@ -15,14 +15,16 @@ from app.annotations.actions import (
     Saved,
     ask_again,
     edit,
+    judge_anew,
     judge_turn,
+    return_answer,
     send_message,
     set_aside,
     submit,
     withdraw,
 )
 from app.annotations.conversations import ShownConversation, conversation_shown
-from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason, Spoken
+from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason, RemarkForm, Spoken
 from app.annotations.kinds import Body, read_kept
 from app.annotations.queries import about_raters, everybodys, streamed
 from app.annotations.tables import Annotation, AnnotationState
@@ -193,6 +195,16 @@ async def once_more(
     return conversation_view(await conversation_shown(session, *who))
 
 
+@router.post("/tasks/{task}/turns/{number}/anew")
+async def choose_anew(
+    task: UUID, number: TurnNumber, form: TaskKey, access: Annotator, session: Session
+) -> ConversationView:
+    """Take back your judgement of the last turn, before you send another message, and judge it again."""
+    who = (access.of_project(), access.person.id, task)
+    await judge_anew(session, *who, form.key, number)
+    return conversation_view(await conversation_shown(session, *who))
+
+
 def conversation_view(shown: ShownConversation) -> ConversationView:
     counted = ("state", "number", "judged", "least", "most", "trouble")
     turns = [
@@ -228,6 +240,13 @@ async def put_aside(annotation: UUID, form: Reason, access: Reviewer, session: S
     """Take an answer out of what is concluded; it stays readable and somebody else is asked instead."""
     person = access.person.id
     return kept(await set_aside(session, access.of_project(), annotation, actor_id=person, reason=form.reason))
+
+
+@router.post("/annotations/{annotation}/return")
+async def give_back(annotation: UUID, form: RemarkForm, access: Reviewer, session: Session) -> SavedView:
+    """Give an answer back to its author with a remark. It counts as before until they change it."""
+    found = await return_answer(session, access.of_project(), annotation, reviewer_id=access.person.id, text=form.text)
+    return SavedView(id=found.public_id, version=found.version, state=found.state, saved_at=found.submitted_at)
 
 
 @router.get("/projects/{project}/annotations")

@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
+from app.accounts.tables import Membership
 from app.annotations.queries import arriving
 from app.annotations.rules import minutes_left
 from app.completions.queries import made_lately
+from app.projects.care import CLASSES, categories_of, mask_of, offered
 from app.projects.queries import get_project
 from app.projects.rules import day_begins, local_day
 from app.projects.tables import Batch, BatchState, Project, ProjectState
@@ -40,13 +42,14 @@ class Cause(StrEnum):
 @dataclass(frozen=True)
 class Why:
     """zone: the project's; resets_at: when its next day begins; coming: completions; minutes: until they are there,
-    None: nobody knows."""
+    None: nobody knows; has_sensitive: tasks wait that are shown to people who opt into more categories."""
 
     cause: Cause
     zone: str = "UTC"
     resets_at: datetime | None = None
     coming: int = 0
     minutes: int | None = field(default=None)
+    has_sensitive: bool = False
 
     @property
     def may_end(self) -> bool:
@@ -61,11 +64,13 @@ async def why_nothing(session: AsyncSession, access: Access, found: Waiting) -> 
         return Why(_at_rest(project), project.zone)
     if found.reason is Reason.quota:
         return Why(Cause.quota, project.zone, resets_at=await midnight(session, project.zone))
+    more = await _has_sensitive(session, project, access)
     coming = await arriving(session, project.id)
     if coming:
         made = await made_lately(session, project.id, RECENT)
-        return Why(Cause.coming, project.zone, coming=coming, minutes=minutes_left(coming, made, RECENT))
-    return Why(await _of_queue(session, project.id), project.zone)
+        minutes = minutes_left(coming, made, RECENT)
+        return Why(Cause.coming, project.zone, coming=coming, minutes=minutes, has_sensitive=more)
+    return Why(await _of_queue(session, project.id), project.zone, has_sensitive=more)
 
 
 def _at_rest(project: Project) -> Cause:
@@ -78,6 +83,19 @@ async def midnight(session: AsyncSession, zone: str) -> datetime:
     """When the next day begins in a zone."""
     now = (await session.execute(select(func.now()))).scalar_one()
     return day_begins(local_day(now, zone) + timedelta(days=1), zone)
+
+
+async def _has_sensitive(session: AsyncSession, project: Project, access: Access) -> bool:
+    """Whether slots are free in sets of categories that this person has not opted into, and may."""
+    categories = categories_of(project.care)
+    offers = mask_of((one.key for one in offered(categories)), categories)
+    mine = await session.scalar(
+        select(Membership.care).where(Membership.project_id == project.id, Membership.user_id == access.person.id)
+    )
+    sets = [one for one in project.care_sets if mine is not None and one & ~mine and not one & ~offers]
+    lanes = [one + CLASSES * mask for one in access.lanes for mask in sets]
+    free = select(Slot.id).where(Slot.project_id == project.id, Slot.state == literal_column("0"), Slot.lane.in_(lanes))
+    return bool(lanes) and await session.scalar(free.limit(1)) is not None
 
 
 async def _of_queue(session: AsyncSession, project_id: int) -> Cause:

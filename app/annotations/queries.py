@@ -18,6 +18,7 @@ from app.annotations.tables import Annotation, AnnotationState, AnnotationVersio
 from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
+from app.projects.care import CLASSES
 from app.projects.protocols import ProtocolBody
 from app.projects.tables import Batch, BatchState, Guidelines, Project, ProjectState, Protocol
 from app.prompts.tables import Prompt
@@ -201,8 +202,8 @@ async def versions_of(session: AsyncSession, annotation: Annotation) -> list[tup
 async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
     """Open projects of this person in which a task waits for them: outside id and name.
 
-    What the hand-out looks at, without its order: a free slot of a lane of theirs, in a round that asks, of a task that
-    they have neither answered nor passed by.
+    What the hand-out looks at, without its order: a free slot of a lane of theirs, sensitive for nothing that they have
+    not opted into, in a round that asks, of a task that they have neither answered nor passed by.
     """
     theirs = aliased(Slot)
     answered = select(theirs.id).where(theirs.task_id == Slot.task_id, theirs.annotator_id == person_id)
@@ -211,7 +212,9 @@ async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
     asks = asks.where(Task.id == Slot.task_id, Batch.state.in_([state for state in BatchState if state.asks]))
     free = select(Slot.id).where(
         Slot.project_id == Project.id,
-        Slot.lane == func.any(Membership.lanes),
+        Slot.lane >= 0,
+        Slot.lane.bitwise_and(CLASSES - 1) == func.any(Membership.lanes),
+        (Slot.lane // CLASSES).bitwise_and(Membership.care.bitwise_not()) == 0,
         Slot.state == literal_column(str(int(SlotState.free))),
         ~answered.exists(),
         ~passed.exists(),

@@ -8,7 +8,6 @@ import urllib.request
 from app.settings import get_settings
 from app.supervision import choose_port, web_words
 
-
 PASSES = {"before": 0, "after": 0, "in its headers": 100, "in its words": 3000}  # bytes of the server's answer
 
 
@@ -75,7 +74,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        settings = get_settings().model_copy(update={"web_processes": 1})
+        settings = get_settings().model_copy(update={"web_processes": 1, "log_level": "critical"})
         self.process = subprocess.Popen(web_words(settings, self.port))
         for _ in range(300):
             try:
