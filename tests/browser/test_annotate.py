@@ -267,7 +267,8 @@ async def test_two_tabs_show_one_task_and_the_second_answer_is_offered_as_a_chan
     await expect(second.locator("#refusal")).to_contain_text("already carries another answer")
     await expect(second.locator("#refusal")).to_contain_text("A much better")
     await expect(second.locator("[data-draft]")).to_have_value("my second view")
-    await second.get_by_role("button", name="Change it to what I say now").click()
+    await expect(second.get_by_role("button", name="Change it to what I say now")).to_be_focused()
+    await second.keyboard.press("Enter")
     await wait_for_another(second, old)
     said = await stored()
     assert [(one.version, one.body["justification"]) for one in said] == [(2, "my second view")]
