@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
@@ -24,8 +24,16 @@ from app.annotations.actions import (
     withdraw,
 )
 from app.annotations.conversations import ShownConversation, conversation_shown
-from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason, RemarkForm, Spoken
-from app.annotations.kinds import Body, read_kept
+from app.annotations.forms import (
+    EditedAnnotation,
+    Message,
+    NewAnnotation,
+    Reason,
+    RemarkForm,
+    TaskKey,
+    TurnJudgement,
+)
+from app.annotations.kinds import read_kept
 from app.annotations.queries import about_raters, everybodys, streamed
 from app.annotations.tables import Annotation, AnnotationState
 from app.cursors import Cursor, Limit, page_of
@@ -125,28 +133,6 @@ class ConversationView(BaseModel):
     trouble: str
     asked: ProtocolBody | None
     turns: list[TurnView]
-
-
-class Message(BaseModel):
-    """key: the one that came with the task. number: of the turn, which makes sending it again harmless."""
-
-    model_config = ConfigDict(extra="forbid")
-    key: UUID
-    number: StrictInt = Field(ge=1, le=1000)
-    words: Spoken
-
-
-class TurnJudgement(BaseModel):
-    """body: a comparison or a rating, as the conversation's `asked` says; it names the turn's answers by handle."""
-
-    model_config = ConfigDict(extra="forbid")
-    key: UUID
-    body: Body
-
-
-class TaskKey(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    key: UUID
 
 
 def kept(saved: Saved) -> SavedView:
