@@ -1,7 +1,7 @@
 """Pages: runs of a project, one run with its curves, and the form that starts one."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -95,7 +95,7 @@ async def start(request: Request, project: UUID, access: Trainer, session: Sessi
     """Field names of the config start with `config.`; what is wrong is said above the form, which keeps its values."""
     sent = {name: str(value) for name, value in (await request.form()).items()}
     method = sent.pop("method", "reward")
-    method = method if method in METHODS else "reward"
+    method = method if method in get_args(MethodName) else "reward"
     try:
         if method in FORMS:
             form = FORMS[method].model_validate(nested(sent))

@@ -1,4 +1,4 @@
-"""`hone train sft|reward|dpo|ppo …`: train on files, with no database (`command` says which words there are).
+"""`hone train sft|reward|dpo|ppo|best …`: train on files, with no database (`command` says which words there are).
 
 On a terminal a bar with the time left, else a line of JSON per step on standard output; when something is wrong, one
 sentence as the last line of standard error. Exit codes: 0 done, 1 failed, 2 refused (words, run file, data or
@@ -14,7 +14,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from app.training.configs import AnyRun, DPORun, PPORun, RewardRun, RunRefused
+from app.training.configs import AnyRun, BestRun, DPORun, PPORun, RewardRun, RunRefused
 from workers.training.command import parse, shown
 
 stopping = False
@@ -44,6 +44,10 @@ def main(arguments: list[str]) -> int:
 
 def train(run: AnyRun, show: Any) -> Any:
     """Each method loads what it needs and no more."""
+    if isinstance(run, BestRun):
+        from workers.training.best import keep_best
+
+        return keep_best(run, show, lambda: stopping)
     if isinstance(run, PPORun):
         from workers.training.ppo import train_ppo
 

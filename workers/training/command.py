@@ -56,7 +56,7 @@ def run_of(said: argparse.Namespace) -> AnyRun:
     if said.config:
         told = read_content(said.config)
         content["config"] = content.get("config", {}) | told.get("config", told)
-    data = "prompts" if said.method == "ppo" else "dataset"
+    data = "prompts" if said.method in ("ppo", "best") else "dataset"
     named = {"checkpoint": said.base, data: said.dataset, "output": said.output, "reward": said.reward}
     content |= {name: str(path.resolve()) for name, path in named.items() if path is not None}
     content |= {name: getattr(said, name) for name in ("seed", "device") if getattr(said, name) is not None}

@@ -5,7 +5,7 @@ classes. A field's description says unit and reason; pages show it as the field'
 """
 
 from app.training.configs.files import METHODS, AnyRun, read_content, read_run
-from app.training.configs.ppo import PPOConfig, PPORun
+from app.training.configs.ppo import BestRun, PPOConfig, PPORun
 from app.training.configs.reward import RewardConfig, RewardRun
 from app.training.configs.shared import Config, Run, RunRefused, first_complaint
 from app.training.configs.tuning import DPOConfig, DPORun, SFTConfig, SFTRun, TuningConfig
@@ -13,6 +13,7 @@ from app.training.configs.tuning import DPOConfig, DPORun, SFTConfig, SFTRun, Tu
 __all__ = [
     "METHODS",
     "AnyRun",
+    "BestRun",
     "Config",
     "DPOConfig",
     "DPORun",

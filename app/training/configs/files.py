@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.training.configs.ppo import PPORun
+from app.training.configs.ppo import BestRun, PPORun
 from app.training.configs.reward import RewardRun
 from app.training.configs.shared import RunRefused, first_complaint
 from app.training.configs.tuning import DPORun, SFTRun
 
 AnyRun = SFTRun | RewardRun | DPORun | PPORun
-METHODS: dict[str, type[AnyRun]] = {"sft": SFTRun, "reward": RewardRun, "dpo": DPORun, "ppo": PPORun}
+METHODS: dict[str, type[AnyRun]] = {"sft": SFTRun, "reward": RewardRun, "dpo": DPORun, "ppo": PPORun, "best": BestRun}
 
 
 def read_run(method: str, file: Path) -> AnyRun:
