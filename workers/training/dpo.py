@@ -103,8 +103,8 @@ class Preferring(Referred[Preferred]):
         return [example.a, example.b]
 
     def loss(self, part: Sequence[Preferred], sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        share, weight = (torch.tensor([getattr(one, name) for one in part]).to(sums) for name in ("share", "weight"))
-        lengths = torch.tensor([[len(one.a.answer), len(one.b.answer)] for one in part]).to(sums)
+        share, weight = (sums.new_tensor([getattr(one, name) for one in part]) for name in ("share", "weight"))
+        lengths = sums.new_tensor([[len(one.a.answer), len(one.b.answer)] for one in part])
         ratios = sums - self.reference[[one.row for one in part]]
         if self.config.per_token:
             ratios = ratios / lengths
@@ -163,8 +163,8 @@ class Liking(Referred[Liked]):
 
     def loss(self, part: Sequence[Liked], sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         liked = torch.tensor([one.liked for one in part], device=sums.device)
-        weight = torch.tensor([one.weight for one in part]).to(sums)
-        pulls = torch.tensor([self.weights[one.liked] for one in part]).to(sums)
+        weight = sums.new_tensor([one.weight for one in part])
+        pulls = sums.new_tensor([self.weights[one.liked] for one in part])
         ratios = sums[:, 0] - self.reference[[one.row for one in part], 0]
         losses = single_losses(ratios, liked, self.divergence, self.config)
         right = (ratios.detach() > self.divergence) == liked
