@@ -9,19 +9,26 @@ let isPainted = false;
 let travelled = 0;
 
 export const isArmed = () => armed;
-export const arm = () => (armed = true);
-export const disarm = () => (armed = false);
+export const arm = () => set(true);
+export const disarm = () => set(false);
+
+/** The task itself says it too (data-armed), so that whoever drives the page need not guess the moment. */
+function set(is) {
+  armed = is;
+  now?.toggleAttribute("data-armed", is);
+}
 
 /** An element has come onto the page. */
 export function armSoon(element) {
   now = element;
-  armed = isPainted = false;
+  isPainted = false;
+  set(false);
   travelled = 0;
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
       if (now !== element) return;
       isPainted = true;
-      setTimeout(() => (armed = armed || now === element), ARMED_AFTER);
+      setTimeout(() => now === element && set(true), ARMED_AFTER);
     }),
   );
 }
@@ -29,5 +36,5 @@ export function armSoon(element) {
 document.addEventListener("pointermove", (event) => {
   if (armed || !isPainted) return;
   travelled += Math.abs(event.movementX) + Math.abs(event.movementY);
-  armed = travelled > HAND_MOVED;
+  if (travelled > HAND_MOVED) set(true);
 });

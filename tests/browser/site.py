@@ -21,7 +21,7 @@ WATCH = """
 window.broken = [];
 document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
 """
-ARMED = 450  # milliseconds: the page's keys are armed by then
+ARMED = 450  # milliseconds: longer than a task waits before it takes a key; `armed` waits for no longer than that
 
 
 @dataclass
@@ -48,11 +48,9 @@ class Site:
         return page
 
 
-async def armed(page: Page) -> None:
-    """The page that was gone to runs its scripts, is painted, and its keys are armed."""
-    await page.wait_for_load_state()
-    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    await page.wait_for_timeout(ARMED)
+async def armed(page: Page, part: str = "#task") -> None:
+    """That part of the page has been painted, and has waited the moment before it takes a key or a click."""
+    await page.locator(f"{part}[data-armed]").wait_for(state="attached")
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from app import database
 from app.markup import render_markdown
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, a_site
+from tests.browser.site import a_site, armed
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 WORDS = ("the", "river", "bends", "slowly", "past", "a", "mill", "and", "stones", "keep", "warmth", "of", "day")
@@ -40,7 +40,7 @@ async def answer(page: Page, *keys: str) -> None:
     for key in keys:
         await page.keyboard.press(key)
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def height(page: Page, selector: str) -> float:
@@ -222,7 +222,7 @@ async def test_answers_scroll_together_until_their_reader_parts_them(committed: 
         page = await site.open()
         await page.keyboard.press("l")
         await page.reload()
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await expect(page.locator("[data-together]")).to_have_attribute("aria-pressed", "false")
         first, second = page.locator("[data-text]").nth(0), page.locator("[data-text]").nth(1)
         await first.evaluate("(one) => one.scrollBy(0, 200)")

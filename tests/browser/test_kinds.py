@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import ARMED, Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -61,7 +61,7 @@ async def press(page: Page, *keys: str) -> None:
 
 async def answered(page: Page, old: str) -> None:
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def key_of(page: Page) -> str:
@@ -145,7 +145,7 @@ async def test_half_an_order_is_kept_as_a_draft_and_what_is_missing_is_named(com
         await expect(page.locator("[data-state]")).to_contain_text(re.compile(r"Draft saved"))
         await page.reload()
         await expect(page.locator(".tier[data-tier='1'] .chip")).to_have_text(["A", "B"])
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         old = await key_of(page)
         await press(page, "ArrowDown", "ArrowDown", "ArrowRight", "4", "Enter")  # C: first, then second; D: fourth
         await answered(page, old)
@@ -195,8 +195,7 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
         old = await key_of(page)
         await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
         assert (await page.locator(".task-top").bounding_box() or {}).get("height") == row
-        await page.wait_for_timeout(ARMED)
-        # no click comes of a made-up tap right behind a made-up drag
+        await page.wait_for_timeout(ARMED)  # no click comes of a made-up tap right behind a made-up drag
         await page.locator("#answer-D").tap()
         await page.locator("[data-submit]").tap()
         await answered(page, old)
@@ -220,7 +219,7 @@ async def test_a_rating_takes_a_key_a_question_and_enter(committed: str, browser
         }
         await press(page, "z")
         await expect(page.locator(".step.said b")).to_have_text(["4", "3", "0", "2", "1", "0"])
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await press(page, "1", "Enter")
         await expect(page.locator("h1")).to_have_text("Rate each answer")
         assert (await stored())[0].version == 2
@@ -235,7 +234,7 @@ async def test_sliders_rules_and_flags_go_by_keys_and_come_back_after_a_reload(
         await expect(page.locator("[data-state]")).to_contain_text(re.compile(r"Draft saved"))
         await page.reload()
         await expect(page.locator(".step b")).to_have_text(["6", "85", "yes", "–", "2"])
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         old = await key_of(page)
         await press(page, "Enter")
         await answered(page, old)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from app import database
 from app.annotations.tables import Annotation
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 UNSENT = (
@@ -30,7 +30,7 @@ async def key_of(page: Page) -> str:
 
 async def press(page: Page, key: str) -> None:
     await page.bring_to_front()
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press(key)
 
 
@@ -259,7 +259,7 @@ async def test_a_page_on_which_nothing_was_typed_takes_what_was_typed_elsewhere(
 async def test_what_is_typed_just_before_a_click_on_back_is_there_again(site: Site) -> None:
     page = await site.open()
     await press(page, "1")
-    await page.wait_for_timeout(ARMED)
+    await expect(page.locator("[data-state]")).to_contain_text("Saved")
     await type_reason(page, "in a hurry")
     await page.locator("[data-back]").click()
     await expect(page.locator("h1")).to_have_text("Change your answer")
