@@ -24,7 +24,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor, nn
 
-from app.training.configs import PPORun, RewardRun
+from app.training.configs import AnyRun
 from app.version import code_version as code_version
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, flush_to_disk, read_record
 
@@ -163,13 +163,13 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def fingerprint_of(run: RewardRun | PPORun, inputs: dict[str, str]) -> str:
+def fingerprint_of(run: AnyRun, inputs: dict[str, str]) -> str:
     """What a saved state belongs to: everything that the next step depends on, and no path."""
     parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def done_before(run: RewardRun | PPORun, inputs: dict[str, str]) -> CheckpointRecord | None:
+def done_before(run: AnyRun, inputs: dict[str, str]) -> CheckpointRecord | None:
     """The record of this very run's result, where it is there already (a kill came between saving and telling).
 
     inputs: the digests that the record must name. Raises CheckpointRefused where the output is something else's.
