@@ -143,7 +143,7 @@ async def broken(session: AsyncSession) -> dict[str, int]:
     quoted = {name.replace("'", "''"): asked for name, asked in NEVER.items()}
     each = [f"SELECT '{name}' AS name FROM ({asked}) AS found" for name, asked in quoted.items()]
     counted = await session.execute(text(f"SELECT name, count(*) FROM ({' UNION ALL '.join(each)}) GROUP BY name"))
-    return dict(counted.tuples().all())
+    return dict(counted.all())  # type: ignore[arg-type]
 
 
 async def engineer(client: httpx.AsyncClient, session: AsyncSession, project: Project, role: Role = Role.engineer):
