@@ -68,7 +68,9 @@ def pressing(preferences: Mapping[str, Any] | None) -> Iterator[None]:
 
 def own_keys(preferences: Mapping[str, Any] | None) -> Keys:
     """What a person presses in place of the page's own keys; only those that differ and that the page knows."""
-    kept = (preferences or {}).get("keys") or {}
+    kept = (preferences or {}).get("keys")
+    if not kept:
+        return {}
     return {key: str(kept[key]) for key in ACTIONS if kept.get(key, key) != key}
 
 
