@@ -40,6 +40,7 @@ ACTIONS: dict[str, str] = {
     "D": _("differences between two answers, word by word"),
     "M": _("answers as they were written, or as they are drawn"),
     "L": _("answers scroll together, or each by itself"),
+    "K": _("a picture as large as the screen; again: the next one"),
     "G": _("guidelines"),
     "?": _("these keys"),
 }

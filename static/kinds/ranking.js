@@ -12,6 +12,7 @@ export function ranking(element, host) {
   let now = null;
   let isConfirmed = false;
   let isDrawing = false; // moving an element takes its focus away, giving it back is no word of the hand
+  board.style.setProperty("--most", places.length);
   board.hidden = false;
   element.querySelector(".plain-places").hidden = true;
 

@@ -110,6 +110,11 @@ async def test_two_pictures_are_judged_against_each_other(site: Site, width: int
     assert await all_pictures_are_there(page)
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     await armed(page)
+    await page.keyboard.press("k")
+    await page.keyboard.press("1")  # nothing is decided behind a picture that fills the screen
+    await expect(page.locator("#picture img")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#picture")).to_be_hidden()
     await page.keyboard.press("1")
     await expect(page.locator("[data-state]")).to_contain_text(re.compile("Saved"))
     assert [said.body["outcome"] for said in await stored()] == ["preferred"]

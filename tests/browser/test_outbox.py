@@ -260,6 +260,7 @@ async def test_what_is_typed_just_before_a_click_on_back_is_there_again(site: Si
     page = await site.open()
     await press(page, "1")
     await expect(page.locator("[data-state]")).to_contain_text("Saved")
+    await armed(page)
     await type_reason(page, "in a hurry")
     await page.locator("[data-back]").click()
     await expect(page.locator("h1")).to_have_text("Change your answer")
