@@ -28,7 +28,7 @@ loop: $(TRAIN) ## the whole loop without a browser, with simulated annotators (S
 
 test: $(TEST) ## make what the tests need, Chromium included, and run them (ARGS="tests/app -k lease")
 	@sh .ci/chromium
-	@exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(TEST) ## ruff, types, architecture, translations
 	@$(BIN)/ruff check .
