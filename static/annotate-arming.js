@@ -7,10 +7,17 @@ let now = null; // what waits to be armed
 let armed = false;
 let isPainted = false;
 let travelled = 0;
+let timer = 0;
 
 export const isArmed = () => armed;
 export const arm = () => set(true);
-export const disarm = () => set(false);
+
+/** It is decided: neither the moment that still runs nor a hand that moves on arms it again. */
+export function disarm() {
+  clearTimeout(timer);
+  isPainted = false;
+  set(false);
+}
 
 /** The task itself says it too (data-armed), so that whoever drives the page need not guess the moment. */
 function set(is) {
@@ -20,15 +27,14 @@ function set(is) {
 
 /** An element has come onto the page. */
 export function armSoon(element) {
+  disarm();
   now = element;
-  isPainted = false;
-  set(false);
   travelled = 0;
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
       if (now !== element) return;
       isPainted = true;
-      setTimeout(() => now === element && set(true), ARMED_AFTER);
+      timer = setTimeout(() => set(true), ARMED_AFTER);
     }),
   );
 }

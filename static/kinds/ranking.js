@@ -23,6 +23,8 @@ export function ranking(element, host) {
     chip.textContent = place.dataset.place;
     chips.set(place, chip);
     chip.addEventListener("pointerdown", (event) => lift(event, place));
+    // A finger's way is the chip's alone: a browser that reads a fling into it keeps the next tap from being a click.
+    chip.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     chip.addEventListener("focus", () => isDrawing || now === place || mark(place));
   }
   for (const tier of tiers) tier.addEventListener("click", (event) => event.target.closest(".chip") || put(now, tier.dataset.tier));

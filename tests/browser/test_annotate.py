@@ -267,7 +267,8 @@ async def test_two_tabs_show_one_task_and_the_second_answer_is_offered_as_a_chan
     await expect(second.locator("#refusal")).to_contain_text("already carries another answer")
     await expect(second.locator("#refusal")).to_contain_text("A much better")
     await expect(second.locator("[data-draft]")).to_have_value("my second view")
-    await second.get_by_role("button", name="Change it to what I say now").click()
+    await expect(second.get_by_role("button", name="Change it to what I say now")).to_be_focused()
+    await second.keyboard.press("Enter")
     await wait_for_another(second, old)
     said = await stored()
     assert [(one.version, one.body["justification"]) for one in said] == [(2, "my second view")]
@@ -298,10 +299,20 @@ async def test_a_session_that_ends_in_the_middle_keeps_the_words_and_saves_after
 async def test_a_failed_draft_is_never_shown_as_saved_and_the_answer_still_goes(site: Site) -> None:
     page = await site.open()
     old = await choices_now(page)
-    await page.route("**/draft", lambda route: route.fulfill(status=422, body="no"))
+    statuses = [503, 500, 422, 422]
+    sent: list[int] = []
+
+    async def refuse(route: Route) -> None:
+        sent.append(statuses[len(sent)])
+        await route.fulfill(status=sent[-1], body="no")
+
+    await page.route("**/draft", refuse)
     await page.keyboard.press("r")
     await page.keyboard.type("some words")
-    await page.wait_for_timeout(800)
+    await expect(page.locator("#unsaved")).to_contain_text("Not saved yet")
+    while len(sent) < 3:
+        await page.evaluate("dispatchEvent(new Event('online'))")
+        await page.wait_for_timeout(50)
     assert "saved" not in (await page.locator("[data-state]").inner_text()).lower()
     await page.keyboard.press("Escape")
     await page.keyboard.press("2")

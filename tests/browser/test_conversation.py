@@ -97,7 +97,7 @@ async def said(page: Page, words: str) -> None:
 
 async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Browser) -> None:
     async with talking(browser, TALK) as (site, _served):
-        page = await site.open()
+        page = await site.open(is_late=True)
         await picture(page, "talk-first")
         await page.keyboard.press("e")
         await said(page, "How long do I steep black tea? 1 minute?")
@@ -108,8 +108,17 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         assert await findings(page) == []
         await page.keyboard.press("Enter")
         await expect(page.locator("[data-missing]")).to_contain_text("which answer is best")
-        await page.keyboard.press("1")
+        await page.keyboard.press("6")  # a slip
         await expect(page.locator("#words")).to_be_focused()
+        await page.keyboard.type("kept")
+        await page.keyboard.press("Escape")
+        await picture(page, "talk-anew")
+        await page.keyboard.press("b")
+        await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
+        await armed(page)
+        await page.keyboard.press("1")
+        await expect(page.locator("#words")).to_have_value("kept")
+        await page.locator("#words").clear()
         await page.keyboard.press("Escape")
         await page.keyboard.press("Enter")
         await expect(page.locator("[data-missing]")).to_contain_text("Turns needed: 2, so far 1")

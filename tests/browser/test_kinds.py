@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, Site, a_site, armed, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -195,8 +195,6 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
         old = await key_of(page)
         await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
         assert (await page.locator(".task-top").bounding_box() or {}).get("height") == row
-        await page.wait_for_timeout(ARMED)  # no click comes of a made-up tap right behind a made-up drag
-        await page.locator("#answer-D").tap()
         await page.locator("[data-submit]").tap()
         await answered(page, old)
         a, b, c, d = await numbers_on_screen()
@@ -263,9 +261,9 @@ async def test_a_rating_and_then_a_ranking_in_one_task(committed: str, browser: 
 async def test_nothing_is_cut_off_and_the_page_is_no_wider_than_its_window(
     committed: str, browser: Browser, name: str
 ) -> None:
-    async with a_site(browser, **asking(name)) as site:
-        page = await site.open()
-        for width, height in ((1280, 800), (390, 844)):
+    async with a_site(browser, width=390, height=844, **asking(name)) as site:
+        page = await site.open(is_late=True)
+        for width, height in ((390, 844), (1280, 800)):
             await page.set_viewport_size({"width": width, "height": height})
             for theme in ("light", "dark"):
                 await page.emulate_media(color_scheme=theme)

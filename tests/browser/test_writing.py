@@ -282,7 +282,7 @@ async def test_a_prompt_is_written_from_a_card_beside_what_is_nearly_the_same(co
 async def test_writing_fits_every_window(committed: str, browser: Browser, name: str) -> None:
     async with a_site(browser, **from_nothing(name)) as site:
         await ready(site)
-        page = await site.open()
+        page = await site.open(is_late=True)
         await picture(page, f"{name}-0")
         await press(page, "e")
         await page.keyboard.insert_text(NEAR if name == "prompt" else LONG)
