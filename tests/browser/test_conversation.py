@@ -115,7 +115,7 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await picture(page, "talk-anew")
         await page.keyboard.press("b")
         await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-        await armed(page)
+        await armed(page, "#talk")
         await page.keyboard.press("1")
         await expect(page.locator("#words")).to_have_value("kept")
         await page.locator("#words").clear()
