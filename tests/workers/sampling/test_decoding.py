@@ -378,4 +378,5 @@ def test_samples_of_one_prompt_share_it_until_others_come(kind, request, monkeyp
             assert drawn == min(len(expected.tokens), 3 if index < 2 else 12)
             assert got.tokens == expected.tokens[:drawn]
             assert got.logprobs == pytest.approx(expected.logprobs[:drawn], abs=5e-5)
-    assert len(set(shared)) > 1  # rows left while they shared
+    assert shared
+    assert min(shared) < 6  # rows left while they shared
