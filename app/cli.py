@@ -72,7 +72,7 @@ def web() -> None:
     """Start the web server alone."""
     settings = get_settings()
     port = supervision.choose_port(settings.host, settings.port, "HONE_PORT")
-    become(*supervision.web_words(settings, port))
+    become(*supervision.web_words(port))
 
 
 @app.command()

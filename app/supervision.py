@@ -28,21 +28,16 @@ POSTGRES_SECONDS = 30  # for Postgres to stop in good order
 PAGE_SECONDS = 20.0  # the workers start after the page is there, and after so long without it
 
 
-def web_words(settings: Settings, port: int) -> tuple[str, ...]:
+def web_words(port: int) -> tuple[str, ...]:
     """The web server's command, the same for `hone web`, `hone up` and the containers."""
-    serving = (sys.executable, "-m", "app.serving", "app.main:app", "--host", settings.host, "--port", str(port))
-    quiet = ("--no-access-log", "--log-level", settings.log_level, "--no-server-header")
-    behind = ("--proxy-headers", "--forwarded-allow-ips", settings.trusted_proxies)
-    # uvicorn kills a web process that does not answer it in time: a starved one on a busy machine is left to finish
-    limits = ("--timeout-graceful-shutdown", "10", "--timeout-worker-healthcheck", "30")
-    return (*serving, *quiet, *behind, "--workers", str(settings.web_processes), *limits)
+    return (sys.executable, "-m", "app.serving", "app.main:app", str(port))
 
 
-def parts(settings: Settings, port: int) -> list[Part]:
+def parts(port: int) -> list[Part]:
     """What `hone up` keeps alive, in the order in which it is stopped."""
     workers = (sys.executable, "-m", "workers")
     return [
-        Part("web", web_words(settings, port), patience=15),
+        Part("web", web_words(port), patience=15),
         Part("sampler", (*workers, "sample"), patience=15, needs_torch=True),
         Part("trainer", (*workers, "train"), patience=20, needs_torch=True),
         Part("tidy", (*workers, "tidy"), patience=10),
@@ -152,7 +147,7 @@ async def _start(
     if code and not crew.stopping.is_set():
         raise CannotStart("{said}", said=said or _("The database could not be brought to the newest schema."))
     torch_is_there, page_is_there = asyncio.Event(), asyncio.Event()
-    work = [_keep_when_ready(crew, part, torch_is_there, page_is_there) for part in parts(settings, port)]
+    work = [_keep_when_ready(crew, part, torch_is_there, page_is_there) for part in parts(port)]
     work += [_bring_torch(crew, torch_is_there, install=install), _trim_logs(crew)]
     work += [welcome(crew, settings, port, address, page_is_there)]
     tasks.extend(asyncio.create_task(coroutine) for coroutine in work)

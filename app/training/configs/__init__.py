@@ -5,13 +5,14 @@ classes. A field's description says unit and reason; pages show it as the field'
 """
 
 from app.training.configs.files import METHODS, AnyRun, read_run
-from app.training.configs.ppo import PPOConfig, PPORun
+from app.training.configs.ppo import BestRun, PPOConfig, PPORun
 from app.training.configs.reward import RewardConfig, RewardRun
 from app.training.configs.shared import Config, Run, RunRefused, first_complaint
 
 __all__ = [
     "METHODS",
     "AnyRun",
+    "BestRun",
     "Config",
     "PPOConfig",
     "PPORun",

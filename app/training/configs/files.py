@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.training.configs.ppo import PPORun
+from app.training.configs.ppo import BestRun, PPORun
 from app.training.configs.reward import RewardRun
 from app.training.configs.shared import RunRefused, first_complaint
 
 AnyRun = RewardRun | PPORun
-METHODS: dict[str, type[AnyRun]] = {"reward": RewardRun, "ppo": PPORun}
+METHODS: dict[str, type[AnyRun]] = {"reward": RewardRun, "ppo": PPORun, "best": BestRun}
 
 
 def read_run(method: str, file: Path) -> AnyRun:
