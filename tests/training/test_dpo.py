@@ -96,7 +96,7 @@ def test_loss_and_gradients_are_those_of_the_papers_formulas(opened: Opened, fie
     for weight in student.weights().values():
         weight.data = weight.data.double()
     with torch.no_grad():
-        lesson.begin(student)
+        lesson.prepare(student)
     everyone = [text for one in lesson.train for text in lesson.read(one)]
     with torch.no_grad():
         reference = {repr(text): float(logprob(opened.network, text)) for text in everyone}
@@ -122,7 +122,7 @@ def test_an_untouched_policy_is_the_reference(opened: Opened) -> None:
         student = open_student(opened, config)
         lesson = Preferring(pairs_of(3), [], config)
         with torch.no_grad():
-            lesson.begin(student)
+            lesson.prepare(student)
             found = measured(student, lesson, lesson.train)
         assert (found["loss"], found["margin"]) == (pytest.approx(expected, rel=1e-4), pytest.approx(0.0, abs=1e-5))
         student.backbone.remove("tuned")
@@ -215,8 +215,8 @@ def test_a_cancelled_run_goes_on_and_asks_the_reference_no_more(
 ) -> None:
     whole = train_dpo(run)
     asked = []
-    begin = Preferring.begin
-    monkeypatch.setattr(Preferring, "begin", lambda self, student: asked.append(1) or begin(self, student))
+    prepare = Preferring.prepare
+    monkeypatch.setattr(Preferring, "prepare", lambda self, student: asked.append(1) or prepare(self, student))
     cut = run.model_copy(update={"output": tmp_path / "cut"})
     with pytest.raises(RunCancelled):
         train_dpo(cut, lambda step, _total, _values: (cut.work / "cancel").touch() if step == 5 else None)

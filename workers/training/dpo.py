@@ -79,7 +79,7 @@ class Referred(Lesson[Row]):
         """What the reference reads of a line, which may be more than what gradients are for."""
         return self.texts(example)
 
-    def begin(self, student: Student) -> None:
+    def prepare(self, student: Student) -> None:
         everyone = [*self.train, *self.heldout]
         texts = len(self.read(everyone[0]))
         lines = 1 + max(one.row for one in everyone)

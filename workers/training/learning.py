@@ -113,7 +113,7 @@ def learn(
 
 @torch.no_grad()
 def begin(student: Student, lesson: Lesson[Example]) -> Course:
-    lesson.begin(student)
+    lesson.prepare(student)
     return Course(0, look(student, lesson), {})
 
 

@@ -80,18 +80,18 @@ class Lesson(ABC, Generic[Example]):
     def loss(self, part: Sequence[Example], sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Sums over the part: its loss, and figures to log. sums (part, texts): log-probabilities of the answers."""
 
-    def begin(self, student: Student) -> None:
+    def prepare(self, student: Student) -> None:
         """Called once before the first step, without gradients."""
 
     def meet(self, student: Student, batch: Sequence[Example]) -> None:
         """Called with each batch before its losses, without gradients."""
 
     def kept(self) -> dict[str, Tensor]:
-        """What a resumed run needs of what `begin` found."""
+        """What a resumed run needs of what `prepare` found."""
         return {}
 
     def resume(self, kept: dict[str, Tensor]) -> None:
-        """In place of `begin`."""
+        """In place of `prepare`."""
 
 
 def parts_of(
