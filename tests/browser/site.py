@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 from sqlalchemy import select
 
 from app import database
@@ -21,7 +21,19 @@ WATCH = """
 window.broken = [];
 document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
 """
-ARMED = 450  # milliseconds: the page's keys are armed by then
+ARMED = 450  # milliseconds: longer than a task waits before it takes a key; `armed` waits for no longer than that
+LATE = 0.3  # seconds: long enough that a page that does not wait for its scripts is painted without them
+SHIFTS = """
+window.shifts = [];
+const movements = new PerformanceObserver((list) => note(list.getEntries()));
+const note = (entries) => window.shifts.push(...entries.map((one) => one.value));
+movements.observe({ type: "layout-shift", buffered: true });
+window.moved = async () => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))));
+  note(movements.takeRecords());
+  return window.shifts;
+};
+"""
 
 
 @dataclass
@@ -37,22 +49,42 @@ class Site:
     def page_address(self) -> str:
         return f"{self.address}/projects/{self.there.project.public_id}/annotate"
 
-    async def open(self) -> Page:
+    async def open(self, *, is_late: bool = False) -> Page:
+        """is_late: its scripts are, and nothing may have moved when they are there."""
         page = await self.context.new_page()
+        if is_late:
+            await with_late_scripts(page)
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
         await page.add_init_script(WATCH)
         await page.goto(self.page_address)
         await expect(page.locator("#task")).to_be_visible()
         await armed(page)
+        if is_late:
+            assert await moved(page) == []
         return page
 
 
-async def armed(page: Page) -> None:
-    """The page that was gone to runs its scripts, is painted, and its keys are armed."""
+async def with_late_scripts(page: Page) -> None:
+    """The scripts of the annotate page arrive when its words have long been there."""
+
+    async def wait(route: Route) -> None:
+        await asyncio.sleep(LATE)
+        await route.continue_()
+
+    await page.add_init_script(SHIFTS)
+    await page.route("**/kinds/index.js", wait)
+
+
+async def moved(page: Page) -> list[float]:
+    """Each layout shift since the page's first paint, also those that a hand asked for."""
     await page.wait_for_load_state()
-    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    await page.wait_for_timeout(ARMED)
+    return list(await page.evaluate("window.moved()"))
+
+
+async def armed(page: Page, part: str = "#task") -> None:
+    """That part of the page has been painted, and has waited the moment before it takes a key or a click."""
+    await page.locator(f"{part}[data-armed]").wait_for(state="attached")
 
 
 @asynccontextmanager

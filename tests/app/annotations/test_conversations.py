@@ -48,7 +48,7 @@ from workers.handlers import conversations
 from workers.handlers.conversations import answer_turn
 from workers.handlers.registry import Context
 from workers.sampling.remote import EndpointFailed
-from workers.training.batches import read_records
+from workers.training.lines import read_records
 
 TALK: dict[str, Any] = {"kind": "conversation", "least": 1, "most": 3, "cards": [{"topic": "Tea", "rule": "no advice"}]}
 ROLES = ["system", "user", "assistant"]
@@ -203,7 +203,7 @@ async def test_a_conversation_is_led_over_rest_and_becomes_records_that_a_reward
     assert [turn["role"] for turn in pairs[1]["prompt"]] == ["system", "user", "assistant", "user"]
     assert pairs[0]["chosen"] == [{"role": "assistant", "content": answers[1]["text"]}]
     others: Counter[str] = Counter()
-    batch = list(read_records(file, ComparisonRecord, others))  # what a reward model reads
+    batch = list(read_records(file, [ComparisonRecord], others))  # what a reward model reads
     assert [[turn.role for turn in one.prompt] for one in batch] == [["system", "user"], [*ROLES, "user"]]
     assert (batch[0].votes[0].strength, others) == (3, Counter())
     assert await broken(session) == {}
@@ -232,6 +232,23 @@ async def test_the_same_again_is_once_and_something_else_is_told(
         await talk.turn(number, f"Message {number}")
     assert (await talk.ask())["state"] == "full"
     assert (await talk.send(4, "One more")).json()["type"].endswith("conversation-full")
+
+
+async def test_until_the_next_message_the_last_answers_can_be_judged_again(
+    client: httpx.AsyncClient, session: AsyncSession, north: Endpoint
+) -> None:
+    talk = await talking(client, session, north)
+    await talk.turn(1, "Hello", best=0)
+    told = (await talk.post("turns/1/anew")).json()
+    assert (told["state"], told["number"], told["turns"][0]["chosen"]) == ("choose", 1, None)
+    assert (await talk.finish(0)).status_code == 422
+    other = told["turns"][0]["answers"][1]["handle"]
+    body = {"kind": "comparison", "outcome": "preferred", "preferred": other, "strength": 1}
+    assert (await talk.judge(1, **body)).json()["turns"][0]["chosen"] == other
+    await talk.send(2, "And now?")
+    assert (await talk.post("turns/1/anew")).json()["type"].endswith("turn-taken")
+    assert (await talk.post("turns/2/anew")).json()["state"] == "waiting"
+    assert (await talk.post("turns/3/anew")).status_code == 404
 
 
 async def test_where_none_is_good_the_message_counts_as_not_said(
