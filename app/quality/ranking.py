@@ -80,4 +80,4 @@ def styles_of(games: Sequence[Game], written: dict[int, Written]) -> tuple[Float
     pairs = [[written[number] for number in fact.completions] for fact, _one, _other in games]
     raw = np.array([[a.length - b.length, a.marks - b.marks] for a, b in pairs], dtype=np.float64)
     sizes = raw.std(axis=0)
-    return raw / np.where(sizes > 0, sizes, 1.0), [float(size) for size in sizes]
+    return np.where(sizes > 0, raw / np.where(sizes > 0, sizes, 1.0), 0.0), [float(size) for size in sizes]

@@ -7,7 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
-from app.accounts.tables import User
+from app.accounts.tables import Membership, User
+from app.completions.tables import Completion
+from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch
 from app.projects.tables import Project
 from app.quality.gathering import gather, projects_to_measure
@@ -25,8 +27,6 @@ A = {"kind": "comparison", "outcome": "preferred", "preferred": 0, "strength": 2
 
 
 def test_what_a_body_says_measure_by_measure() -> None:
-    from app.projects.protocols import protocol_of
-
     comparison = protocol_of(make.PROTOCOL)  # seven points: three strengths
     assert list(said_in(A, comparison)) == [Said("choice", -1, "0"), Said("strength", -1, 2 / 3)]
     tie = {"kind": "comparison", "outcome": "tie"}
@@ -112,11 +112,8 @@ async def test_what_somebody_says_again(session: AsyncSession) -> None:
     gathered = await gather(session, project.id)
     shown = next(fact.completions for fact in gathered.facts if fact.task == tasks[0].id)
     prompt = await make.prompt(session, project)
-    again = await make.task(session, project, batch, prompt_row=prompt, completions=[], purpose=Purpose.repeat)
-    from app.tasks.tables import TaskCompletion
-
-    for number, one in enumerate(reversed(shown)):  # the task holds them the other way round
-        session.add(TaskCompletion(project_id=project.id, task_id=again.id, number=number, completion_id=one))
+    turned = [await session.get_one(Completion, one) for one in reversed(shown)]  # the other way round
+    again = await make.task(session, project, batch, prompt_row=prompt, completions=turned, purpose=Purpose.repeat)
     await make.annotation(session, again, people[0], 1, sides=[0, 1])  # before: number 0 of [first, second]
     found = await figures(session, project)
     assert found["biases"]["consistency"]["all"]["value"] == 1.0
@@ -152,8 +149,6 @@ async def test_each_sees_what_they_may(client: httpx.AsyncClient, session: Async
 
 
 def select_pseudonym(project: Project, person: User) -> Any:
-    from app.accounts.tables import Membership
-
     return select(Membership.pseudonym).filter_by(project_id=project.id, user_id=person.id)
 
 
