@@ -155,7 +155,8 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
     )
     if before is not None:
         asked = asked.where(Annotation.id < before)
-    return [Fact(*row[:7], list(row[7] or ()), *row[8:14], list(row[14] or ())) for row in await session.execute(asked)]
+    rows: list[Any] = [tuple(row) for row in await session.execute(asked)]
+    return [Fact(*row[:7], list(row[7] or ()), *row[8:14], list(row[14] or ())) for row in rows]
 
 
 async def _written(session: AsyncSession, project_id: int, ids: Sequence[int]) -> dict[int, Written]:

@@ -65,7 +65,7 @@ def preferred_of_two(body: Mapping[str, Any]) -> float | None:
     if body["kind"] != "comparison":
         return None
     if body.get("preferred") is not None:
-        return 1.0 - body["preferred"]
+        return 0.0 if body["preferred"] else 1.0
     return None if body["outcome"] == "neither_valid" else 0.5
 
 

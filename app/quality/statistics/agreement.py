@@ -19,7 +19,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.quality.statistics.intervals import Estimate, Figure, Floats, Ints, blocks_of, bootstrap, share_of, wilson
+from app.quality.statistics.intervals import (
+    Estimate,
+    Figure,
+    Floats,
+    Ints,
+    added,
+    blocks_of,
+    bootstrap,
+    share_of,
+    wilson,
+)
 
 CHUNK = 4096  # tasks whose pairs are counted at once
 
@@ -95,10 +105,10 @@ def sums_of(answers: Answers) -> Sums:
         np.add.at(coincidences, block[rows], ordered)
         np.add.at(pairs, block[rows], ordered / size)
     place = (block[answers.task] * raters + answers.rater) * q + answers.category
-    by_rater = np.bincount(place, weights=weight[answers.task], minlength=blocks * raters * q)
+    by_rater = added(place, weight[answers.task], blocks * raters * q)
     return Sums(
-        np.bincount(block, weights=weight * (n > 0), minlength=blocks),
-        np.bincount(block, weights=weight * (n >= 2), minlength=blocks),
+        added(block, weight * (n > 0), blocks),
+        added(block, weight * (n >= 2), blocks),
         shares,
         pairs,
         coincidences,
@@ -114,7 +124,7 @@ def quadratic(values: Sequence[float]) -> Floats:
 
 def observed(s: Sums, w: Floats) -> Floats:
     """p_a: (r,)."""
-    return np.einsum("rck,ck->r", s.pairs, w) / s.pairable
+    return np.asarray(np.einsum("rck,ck->r", s.pairs, w) / s.pairable)
 
 
 def above(p_a: Floats, p_e: Floats) -> Floats:
@@ -155,7 +165,7 @@ def krippendorff(s: Sums, metric: str, values: Sequence[float] = ()) -> Floats:
         delta = (at[:, :, None] - at[:, None, :]) ** 2
     seen = (s.coincidences * delta).sum(axis=(1, 2)) / n
     by_chance = (n_c[:, :, None] * n_c[:, None, :] * delta).sum(axis=(1, 2)) / (n * (n - 1))
-    return 1 - seen / np.where(by_chance < 1e-12, np.nan, by_chance)
+    return np.asarray(1 - seen / np.where(by_chance < 1e-12, np.nan, by_chance))
 
 
 def coefficients(q: int, values: Sequence[float] | None) -> dict[str, Callable[[Sums], Floats]]:

@@ -32,7 +32,7 @@ def logistic_regression(x: Floats, y: Floats, cluster: Ints) -> list[Estimate]:
     bread = np.linalg.inv(information)
     spread = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * clusters / max(clusters - 1, 1))
     ends = zip(beta, beta - Z_95 * spread, beta + Z_95 * spread, strict=True)
-    return [Estimate(*(float(end) for end in line), n=clusters) for line in ends]
+    return [Estimate(float(value), float(low), float(high), clusters) for value, low, high in ends]
 
 
 def length_bias(task: Ints, chose_first: Floats, difference: Floats) -> Estimate:
@@ -42,5 +42,5 @@ def length_bias(task: Ints, chose_first: Floats, difference: Floats) -> Estimate
     found = slopes[1]
     if found.value is None or found.low is None or found.high is None:
         return Estimate(None, n=len(task))
-    odds = (float(np.exp(np.clip(end, -50, 50))) for end in (found.value, found.low, found.high))
-    return Estimate(*odds, n=found.n)
+    value, low, high = (float(np.exp(np.clip(end, -50, 50))) for end in (found.value, found.low, found.high))
+    return Estimate(value, low, high, found.n)

@@ -37,6 +37,11 @@ def finite(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def added(place: Ints, weight: Floats, places: int = 0) -> Floats:
+    """(places,) sums of weights by place."""
+    return np.bincount(place, weights=weight, minlength=places).astype(np.float64)
+
+
 def blocks_of(tasks: int, seed: int = 0) -> Ints:
     """(tasks,): the block that each task is in: one of its own, or of BLOCKS that are drawn."""
     if tasks <= BLOCKS:
@@ -90,7 +95,7 @@ def share_of(task: Ints, hit: Floats, weight: Floats | None = None) -> Estimate:
     _ids, task = np.unique(task, return_inverse=True)
     n = int(task.max()) + 1
     block = blocks_of(n)[task]
-    sums = np.stack([np.bincount(block, weights=weight * hit), np.bincount(block, weights=weight)], axis=1)
+    sums = np.stack([added(block, weight * hit), added(block, weight)], axis=1)
     found = bootstrap(sums, {"share": lambda s: s[:, 0] / s[:, 1]}, n=n)["share"]
     if found.value is None or found.low is not None:
         return found

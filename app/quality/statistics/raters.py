@@ -170,13 +170,12 @@ def dawid_skene(task: Ints, rater: Ints, label: Ints, classes: int, *, seed: int
     skill, after = _em(task, rater, label, weight, start, raters, rounds=100)
     draws = np.random.default_rng(seed)
     resamples = int(np.clip(2_000_000_000 // (len(task) * classes * 200), 40, 100))
-    drawn = np.array(
-        [
-            _em(task, rater, label, draws.multinomial(tasks, np.full(tasks, 1 / tasks)), after, raters, rounds=10)[0]
-            for _resample in range(resamples)
-        ]
-    )
-    return [within(float(skill[who]), drawn[:, who], int(votes[who])) for who in range(raters)]
+    drawn = []
+    for _resample in range(resamples):
+        again = draws.multinomial(tasks, np.full(tasks, 1 / tasks)).astype(np.float64)
+        drawn.append(_em(task, rater, label, again, after, raters, rounds=10)[0])
+    each = np.array(drawn)
+    return [within(float(skill[who]), each[:, who], int(votes[who])) for who in range(raters)]
 
 
 def _em(

@@ -95,7 +95,7 @@ def standings(games: Games, players: int, *, seed: int = 0) -> Standings:
     draws = np.random.default_rng(seed)
     drawn = []
     for _resample in range(RESAMPLES):
-        weight = draws.multinomial(tasks, np.full(tasks, 1 / tasks))[task]
+        weight = draws.multinomial(tasks, np.full(tasks, 1 / tasks))[task].astype(np.float64)
         drawn.append(centred(fit(x, games.points, weight, found, players, rounds=2), players))
     each = np.array(drawn)
     estimates = [within(float(value), each[:, place], tasks) for place, value in enumerate(found[:-1])]
