@@ -124,7 +124,7 @@ def verify() -> None:
     told = _("{events} events in {segments} sealed segments, {open} not sealed yet.")
     print(told.format(events=found.events, segments=found.segments, open=found.open))
     for fault in found.faults:
-        print(FAULTS[fault.what].format(number=fault.event))
+        print(_(FAULTS[fault.what]).format(number=fault.event))
     if found.faults:
         raise typer.Exit(1)
     print(_("The chain holds. Its newest link is {digest}.").format(digest=found.digest or "-"))

@@ -174,7 +174,7 @@ class LogSearch(BaseModel):
     day, in UTC. An empty field of the form looks for nothing."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-    q: Annotated[str, Field(max_length=200, pattern=r"^[^\0]*$")] = ""
+    q: Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", ""))] = ""
     kind: Annotated[str, Field(max_length=60, pattern=r"^[a-z_.]*$")] = ""
     since: Annotated[date | None, BeforeValidator(lambda day: day or None)] = None
     cursor: Annotated[str | None, Field(max_length=500)] = None

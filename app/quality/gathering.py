@@ -12,6 +12,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.events import Event
 from app.projects.tables import Project, Protocol
 from app.prompts.tables import Prompt
+from app.quality.reading import preferred_of_two
 from app.quality.tables import Figures
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 
@@ -62,6 +63,12 @@ class Fact:
         was wanted before anybody had said anything. What a file brought was drawn by nobody knows whom."""
         is_first = self.first_k is None or self.number < self.first_k
         return self.chance is not None and is_first and self.version >= 0
+
+    @property
+    def points(self) -> float | None:
+        """Of the first of two answers: 1 preferred, ½ a tie or both bad, 0; None where that is not said, or more are
+        shown."""
+        return preferred_of_two(self.body) if len(self.completions) == 2 else None
 
     @property
     def weight(self) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from app.projects.protocols import ProtocolBody
 from app.quality.gathering import OURS, Fact, Gathered, Written
 from app.quality.numbering import Figure, Line, answers_of, numbered
-from app.quality.reading import places_in, preferred_of_two, said_in
+from app.quality.reading import places_in, said_in
 from app.quality.statistics.biases import length_bias
 from app.quality.statistics.intervals import Estimate, share_of
 from app.quality.statistics.raters import crowd_bt, dawid_skene, votes_of
@@ -26,7 +26,7 @@ Repeat = tuple[Fact, Fact]  # the same answers before the same person, one after
 def biases_of(facts: Sequence[Fact], written: dict[int, Written]) -> Figure:
     """first: share of choices for what stood first (½ is none, since sides are drawn). longer: share for the longer
     answer. length: odds for each doubling of length."""
-    chosen = [fact for fact in facts if preferred_of_two(fact.body) in (0.0, 1.0) and len(fact.sides) == 2]
+    chosen = [fact for fact in facts if fact.points in (0.0, 1.0)]
     task = numbered(fact.task for fact in chosen)
     weight = np.array([fact.weight for fact in chosen])
     first = np.array([is_first(fact) for fact in chosen], dtype=np.float64)
@@ -44,7 +44,7 @@ def biases_of(facts: Sequence[Fact], written: dict[int, Written]) -> Figure:
 
 def is_first(fact: Fact) -> bool:
     """Whether the answer that stood on the left or on top was preferred."""
-    return (preferred_of_two(fact.body) == 1.0) == (fact.sides[0] == 0)
+    return (fact.points == 1.0) == (fact.sides[0] == 0)
 
 
 def doublings(fact: Fact, written: dict[int, Written]) -> float:
@@ -84,8 +84,8 @@ def left_of(fact: Fact) -> int:
 
 def decided(fact: Fact) -> object:
     """What an answer says about its completions, by these: two tasks may hold them in another order."""
-    points, places = preferred_of_two(fact.body), places_in(fact.body)
-    if points is not None and len(fact.completions) == 2:
+    points, places = fact.points, places_in(fact.body)
+    if points is not None:
         return points if points == 0.5 else fact.completions[0 if points else 1]
     if places is not None:
         return tuple(sorted(zip(fact.completions, places, strict=False)))
@@ -118,13 +118,13 @@ def people_of(facts: Sequence[Fact], gathered: Gathered, protocols: dict[int, Pr
 
 def reliabilities(facts: Sequence[Fact]) -> tuple[dict[int, Figure], float | None]:
     """Crowd-BT on choices between two answers, by person."""
-    chosen = [fact for fact in facts if preferred_of_two(fact.body) in (0.0, 1.0)]
+    chosen = [fact for fact in facts if fact.points in (0.0, 1.0)]
     people = sorted({fact.person for fact in chosen})
     if len(people) < 3:
         return {}, None
     place = {person: number for number, person in enumerate(people)}
     rater = np.array([place[fact.person] for fact in chosen], dtype=np.int64)
-    first = np.array([preferred_of_two(fact.body) for fact in chosen], dtype=np.float64)
+    first = np.array([fact.points for fact in chosen], dtype=np.float64)
     found = crowd_bt(votes_of(numbered(fact.task for fact in chosen), rater, first))
     told = {
         person: {"eta": asdict(found.people[number]), "better": asdict(found.better[number])}

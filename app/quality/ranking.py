@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from app.quality.gathering import OURS, Fact, Gathered, Written
-from app.quality.reading import preferred_of_two
 from app.quality.statistics.intervals import Floats
 from app.quality.statistics.standings import Games, components, standings, win_matrix
 from app.tasks.tables import Purpose
@@ -40,7 +39,7 @@ def _game(fact: Fact, written: dict[int, Written]) -> Game | None:
     sides = [written[one].checkpoint for one in fact.completions if one in written]
     if len(sides) != 2 or sides[0] is None or sides[1] is None or sides[0] == sides[1]:
         return None
-    return None if preferred_of_two(fact.body) is None else (fact, sides[0], sides[1])
+    return None if fact.points is None else (fact, sides[0], sides[1])
 
 
 def _group(games: Sequence[Game], names: list[int], written: dict[int, Written]) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def _group(games: Sequence[Game], names: list[int], written: dict[int, Written])
     task = np.array([fact.task for fact, _one, _other in games])
     one = np.array([place[first] for _fact, first, _other in games])
     other = np.array([place[second] for _fact, _first, second in games])
-    points = np.array([preferred_of_two(fact.body) for fact, _one, _other in games], dtype=np.float64)
+    points = np.array([fact.points for fact, _one, _other in games], dtype=np.float64)
     style, sizes = styles_of(games, written)
     plain = standings(Games(task, one, other, points, np.zeros((len(games), 0))), len(names))
     controlled = standings(Games(task, one, other, points, style), len(names))

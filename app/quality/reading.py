@@ -31,7 +31,7 @@ def said_in(body: Mapping[str, Any], protocol: ProtocolBody) -> Iterator[Said]:
             for part, own in zip(body["parts"], asked.parts, strict=False):
                 yield from said_in(part, own)
         case "comparison":
-            yield from _chosen(body, asked.levels)
+            yield from _chosen(body, asked.levels if asked.completions in (None, 2) else 0)
         case "rating":
             for rated in body["ratings"]:
                 for key, value in rated["criteria"].items():

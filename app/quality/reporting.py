@@ -15,7 +15,7 @@ from app.projects.protocols import ProtocolBody, protocol_of
 from app.quality.gathering import OURS, Fact, Gathered, Written
 from app.quality.leanings import biases_of, consistency_of, met_again, people_of
 from app.quality.numbering import Figure, Line, answers_of
-from app.quality.reading import RANKING, Said, places_in, preferred_of_two, said_in
+from app.quality.reading import RANKING, Said, places_in, said_in
 from app.quality.statistics.agreement import Answers, agreement, kendall
 from app.quality.statistics.intervals import Estimate
 from app.quality.statistics.raters import ceiling
@@ -48,7 +48,7 @@ def quality_of(gathered: Gathered) -> Figure:
 
 def two_sided(facts: Sequence[Fact]) -> Estimate:
     """How often two people who both decide for an answer decide for the same one."""
-    lines = [(fact, points) for fact in facts if (points := preferred_of_two(fact.body)) in (0.0, 1.0)]
+    lines = [(fact, fact.points) for fact in facts if fact.points in (0.0, 1.0)]
     if not lines:
         return Estimate(None)
     return agreement(answers_of([(fact, Said("", -1, str(points))) for fact, points in lines])[0])["percent"]

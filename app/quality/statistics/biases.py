@@ -19,7 +19,7 @@ def logistic_regression(x: Floats, y: Floats, cluster: Ints) -> list[Estimate]:
         return [Estimate(None)] * m
     beta = np.zeros(m)
     for _round in range(30):
-        p = 1 / (1 + np.exp(-x @ beta))
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -500, 500)))
         information = (x * (p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(m)
         step = np.linalg.solve(information, x.T @ (y - p) - RIDGE * beta)
         beta = beta + np.clip(step, -4, 4)
@@ -28,7 +28,7 @@ def logistic_regression(x: Floats, y: Floats, cluster: Ints) -> list[Estimate]:
     _ids, place = np.unique(cluster, return_inverse=True)
     clusters = int(place.max()) + 1
     scores = np.zeros((clusters, m))
-    np.add.at(scores, place, x * (y - 1 / (1 + np.exp(-x @ beta)))[:, None])
+    np.add.at(scores, place, x * (y - 1 / (1 + np.exp(-np.clip(x @ beta, -500, 500))))[:, None])
     bread = np.linalg.inv(information)
     spread = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * clusters / max(clusters - 1, 1))
     ends = zip(beta, beta - Z_95 * spread, beta + Z_95 * spread, strict=True)
