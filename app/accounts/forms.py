@@ -176,5 +176,5 @@ class LogSearch(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     q: Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", ""))] = ""
     kind: Annotated[str, Field(max_length=60, pattern=r"^[a-z_.]*$")] = ""
-    since: Annotated[date | None, BeforeValidator(lambda day: day or None)] = None
+    since: Annotated[date | None, BeforeValidator(empty_is_none)] = None
     cursor: Annotated[str | None, Field(max_length=500)] = None
