@@ -95,8 +95,6 @@ def test_tasks_that_are_all_alike_have_no_interval_but_a_shares() -> None:
     found = agreement(answers_of(("11", "11")))
     wilson = Estimate(pytest.approx(1.0), pytest.approx(2 / 5.8415, abs=1e-4), pytest.approx(1.0), 2)  # 2 of 2
     assert found["percent"] == wilson
-        1.0, pytest.approx(2 / 5.8415, abs=1e-4), pytest.approx(1.0), 2
-    )  # Wilson, 2 of 2
     assert found["ac1"].low is None
     assert found["cohen"].value is None  # nobody ever said anything else: chance explains all
     assert agreement(Answers(*(np.array([], dtype=np.int64),) * 3, 2))["percent"].value is None
