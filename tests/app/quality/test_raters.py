@@ -127,7 +127,8 @@ def test_two_checkpoints_by_hand() -> None:
 
 
 def test_style_is_taken_out() -> None:
-    """Two checkpoints of one worth; the first writes longer, and people like length. One of three seeds may miss both."""
+    """Two checkpoints of one worth; the first writes longer, and people like length. One of three seeds may miss
+    both."""
     hits = 0
     for seed in (5, 6, 7):
         draw = np.random.default_rng(seed)
