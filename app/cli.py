@@ -72,7 +72,7 @@ def web() -> None:
     """Start the web server alone."""
     settings = get_settings()
     port = supervision.choose_port(settings.host, settings.port, "HONE_PORT")
-    become(*supervision.web_words(settings, port))
+    become(*supervision.web_words(port))
 
 
 @app.command()
@@ -189,8 +189,16 @@ def train(rest: Rest = None) -> None:
 
 @app.command(context_settings=PASS_ON)
 def sample(rest: Rest = None) -> None:
-    """Start the sampler: it answers the queue and the loopback door."""
-    hand_on("workers", "sample", *(rest or []))
+    """Answer the prompts of a file: FOLDER prompts.jsonl; without words, the sampler of the queue and its door."""
+    if rest:
+        hand_on("workers.sampling", "sample", *rest)
+    hand_on("workers", "sample")
+
+
+@app.command(context_settings=PASS_ON)
+def chat(rest: Rest = None) -> None:
+    """Talk with a checkpoint at the terminal: FOLDER."""
+    hand_on("workers.sampling", "chat", *(rest or []))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app import embedded
+from app.direct import under
 from app.lines import storable
 from app.settings import get_settings
 
@@ -153,12 +154,13 @@ async def next_transaction(session: AsyncSession) -> None:
 
     One round trip on the connection that the session holds, instead of giving it back and beginning again.
     """
-    await session.flush()
-    connection = await session.connection()
-    if connection.in_nested_transaction():  # inside a transaction of somebody else's
+    if session.new or session.dirty or session.deleted:
+        await session.flush()
+    found = await under(session)
+    if found.is_inner:  # inside a transaction of somebody else's
         await session.commit()
     else:
-        await connection.exec_driver_sql("COMMIT AND CHAIN")
+        await found.driver.execute("COMMIT AND CHAIN")
 
 
 async def between_transactions(session: AsyncSession) -> None:

@@ -7,7 +7,7 @@ transaction. The driver's errors come up as they are; `errors.is_passing` knows 
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ReferenceType, ref
 
 from psycopg import AsyncConnection
@@ -17,7 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 
 DIALECT = PGDialectAsync_psycopg()  # type: ignore[no-untyped-call]
-DRIVER = "direct"  # where a session notes its transaction and the connection under it
+KNOWN = "direct"  # where a session notes what is under it
+
+
+class Under(NamedTuple):
+    """The session's transaction, the driver's connection, and whether that is inside somebody else's transaction."""
+
+    begun: ReferenceType[SessionTransaction]
+    driver: AsyncConnection[Any]
+    is_inner: bool
 
 
 class Direct:
@@ -46,13 +54,18 @@ class Direct:
 
 async def driver_of(session: AsyncSession) -> AsyncConnection[Any]:
     """The driver's connection under a session, in its transaction; looked up once per transaction."""
-    known: tuple[ReferenceType[SessionTransaction], AsyncConnection[Any]] | None = session.info.get(DRIVER)
+    return (await under(session)).driver
+
+
+async def under(session: AsyncSession) -> Under:
+    known: Under | None = session.info.get(KNOWN)
     begun = session.sync_session.get_transaction()
-    if known is not None and begun is not None and known[0]() is begun:
-        return known[1]
-    raw = await (await session.connection()).get_raw_connection()
-    driver: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    if known is not None and begun is not None and known.begun() is begun:
+        return known
+    connection = await session.connection()
+    raw = await connection.get_raw_connection()
     begun = session.sync_session.get_transaction()
     assert begun is not None, "the session's connection began it"
-    session.info[DRIVER] = ref(begun), driver
-    return driver
+    driver: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    known = session.info[KNOWN] = Under(ref(begun), driver, connection.in_nested_transaction())
+    return known

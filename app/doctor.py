@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 
 from app import cluster, embedded, extras
@@ -34,6 +35,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _home(settings.home)
     yield _port("HONE_PORT", settings.host, settings.port)
     yield _port("HONE_SAMPLER_PORT", "127.0.0.1", settings.sampler_port)
+    yield from _sampler(settings.sampler_port)
     yield from _postgres(settings)
     yield from _extras()
     yield _browser()
@@ -60,6 +62,23 @@ def _port(name: str, host: str, port: int) -> Finding:
             return Finding(name, False, sentence, needed=False)
     except OSError:
         return Finding(name, True, _("{host}:{port} is free").format(host=host, port=port))
+
+
+def _sampler(port: int) -> Iterator[Finding]:
+    """What a running sampler measures of itself; nothing where none answers."""
+    try:
+        with httpx.Client(timeout=1, trust_env=False) as client:
+            told = client.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
+        lines = (line.rsplit(" ", 1) for line in told.splitlines() if line.startswith("hone_sampler_"))
+        figures = {name.removeprefix("hone_sampler_"): float(value) for name, value in lines}
+        begun = figures["time_to_first_token_seconds_count"]
+        first = figures["time_to_first_token_seconds_sum"] / begun if begun else 0.0
+        sentence = _("{waiting:.0f} waiting, {speed:.0f} tokens a second, {first:.1f} s to the first token").format(
+            waiting=figures["waiting"], speed=figures["tokens_per_second"], first=first
+        )
+    except (httpx.HTTPError, ValueError, KeyError):
+        return
+    yield Finding(_("sampler"), True, sentence)
 
 
 def _postgres(settings: Settings) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
 NEEDED = {
     "train": ("torch", "transformers", "tokenizers", "safetensors", "numpy"),
-    "test": ("pytest", "hypothesis", "playwright", "aiohttp", "trl", "yaml"),
+    "test": ("pytest", "hypothesis", "playwright", "aiohttp", "trl", "yaml", "openai"),
 }
 
 

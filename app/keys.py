@@ -7,6 +7,8 @@ import secrets
 from functools import cache
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from app.settings import get_settings
 
 FILE = "secret"
@@ -40,6 +42,10 @@ def read_secret(path: Path) -> bytes:
 def key_for(use: str) -> bytes:
     """32 bytes for one use (`cursors`, `handles`, …), the same in every process of the installation."""
     settings = get_settings()
-    given = settings.secret_key
-    secret = given.get_secret_value().encode() if given else read_secret(settings.home / FILE)
+    return _derived(settings.home, settings.secret_key, use)
+
+
+@cache
+def _derived(home: Path, given: SecretStr | None, use: str) -> bytes:
+    secret = given.get_secret_value().encode() if given else read_secret(home / FILE)
     return hmac.digest(secret, use.encode(), hashlib.sha256)

@@ -1,12 +1,19 @@
-"""Brings the database to the newest schema. The advisory lock and the short lock waits are in migrations/env.py."""
+"""Brings the database to the newest schema. The advisory lock and the short lock waits are in migrations/env.py.
+
+`python -m app.migrating` is `hone migrate` for `hone up`, without the other commands' imports.
+"""
+
+import sys
 
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from app.extras import ROOT
+from app.settings import get_settings
 from app.translation import _
 from app.unprivileged import CannotStart
 
@@ -29,14 +36,23 @@ def server_version(url: str) -> int:
 
     :raises CannotStart: it does not answer, or it is too old.
     """
+    return _asked(url)[0]
+
+
+def _asked(url: str) -> tuple[int, str | None]:
+    """The server's number and the schema's revision, which is None for an empty database."""
     try:
         with psycopg.connect(plain_url(url), connect_timeout=5) as connection:
             version = connection.info.server_version
+            if version < OLDEST:
+                sentence = _("That server is PostgreSQL {major}; Hone needs 15 to 18.")
+                raise CannotStart(sentence, major=version // 10000)
+            with connection.transaction():
+                there = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+                found = there and there[0] and connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except psycopg.OperationalError as error:
         raise unreachable(error) from error
-    if version < OLDEST:
-        raise CannotStart(_("That server is PostgreSQL {major}; Hone needs 15 to 18."), major=version // 10000)
-    return version
+    return version, found[0] if found else None
 
 
 def unreachable(error: Exception) -> CannotStart:
@@ -49,7 +65,9 @@ def migrate(url: str) -> None:
 
     :raises CannotStart: the server is away or too old, the schema is newer than this code, or a lock is held.
     """
-    server_version(url)
+    _version, revision = _asked(url)
+    if revision == ScriptDirectory.from_config(configuration()).get_current_head():
+        return  # and nothing else has to be imported: this is what most starts wait for
     try:
         command.upgrade(configuration(), "head")
     except CommandError as error:
@@ -64,3 +82,16 @@ def migrate(url: str) -> None:
         raise CannotStart(
             _("Another transaction keeps a table locked, so the database was left as it is. Try again in a moment.")
         ) from error
+
+
+def main() -> None:
+    url = get_settings().database_url
+    assert url, "`hone up` says where the database is"
+    try:
+        migrate(url.get_secret_value())
+    except CannotStart as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -75,6 +75,12 @@ def _translate_marked(_context: Context, sentence: str) -> str:
 
 
 @pass_context
+def _pressed(_context: Context, key: str) -> str:
+    """The key that this person presses for an action of the page."""
+    return shortcuts.pressed(key)
+
+
+@pass_context
 def _retell(_context: Context, sentence: object) -> str:
     """A sentence that was stored, in the reader's language."""
     return retold(str(sentence))
@@ -104,7 +110,7 @@ def build_environment() -> Environment:
         "translated": _translate_marked,
         "retold": _retell,
         "attributes": attributes,
-        "pressed": shortcuts.pressed,
+        "pressed": _pressed,
     }
     env.globals |= {"static": static, "charts": charts, "languages": LANGUAGES}
     env.globals["tones"] = {word: tone for tone, words in STATES.items() for word in words}
@@ -142,7 +148,9 @@ def draw(page: str, block: str | None, context: dict[str, Any]) -> str:
     template: Template = env.get_template(page)
     if block is None:
         return template.render(context)
-    return "".join(template.blocks[block](template.new_context(context)))
+    parent = {**env.globals, **context}  # as `new_context` does, which goes through the globals one by one
+    drawn = template.blocks[block](env.context_class(env, parent, template.name, template.blocks))
+    return "".join(drawn)
 
 
 def redirect(request: Request, address: str, notice: str | None = None, kind: str = "success") -> Response:

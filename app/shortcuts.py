@@ -36,10 +36,12 @@ ACTIONS: dict[str, str] = {
     "Z": _("back to my last answer; again: the one before it"),
     "R": _("add a reason"),
     "T": _("to the next answer, where they stand below each other; talking: ask for the answers again"),
+    "B": _("talking: choose again among the last answers"),
     "U": _("fold and unfold the prompt"),
     "D": _("differences between two answers, word by word"),
     "M": _("answers as they were written, or as they are drawn"),
     "L": _("answers scroll together, or each by itself"),
+    "K": _("a picture as large as the screen; again: the next one"),
     "G": _("guidelines"),
     "?": _("these keys"),
 }
@@ -68,7 +70,9 @@ def pressing(preferences: Mapping[str, Any] | None) -> Iterator[None]:
 
 def own_keys(preferences: Mapping[str, Any] | None) -> Keys:
     """What a person presses in place of the page's own keys; only those that differ and that the page knows."""
-    kept = (preferences or {}).get("keys") or {}
+    kept = (preferences or {}).get("keys")
+    if not kept:
+        return {}
     return {key: str(kept[key]) for key in ACTIONS if kept.get(key, key) != key}
 
 

@@ -25,23 +25,19 @@ from app.unprivileged import CannotStart, in_sentences
 from app.welcome import errand, welcome
 
 POSTGRES_SECONDS = 30  # for Postgres to stop in good order
+PAGE_SECONDS = 20.0  # the workers start after the page is there, and after so long without it
 
 
-def web_words(settings: Settings, port: int) -> tuple[str, ...]:
+def web_words(port: int) -> tuple[str, ...]:
     """The web server's command, the same for `hone web`, `hone up` and the containers."""
-    uvicorn = (sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(port))
-    quiet = ("--no-access-log", "--log-level", settings.log_level, "--no-server-header")
-    behind = ("--proxy-headers", "--forwarded-allow-ips", settings.trusted_proxies)
-    # uvicorn kills a web process that does not answer it in time: on a busy machine, every one that still starts
-    limits = ("--timeout-graceful-shutdown", "10", "--timeout-worker-healthcheck", "30")
-    return (*uvicorn, *quiet, *behind, "--workers", str(settings.web_processes), *limits)
+    return (sys.executable, "-m", "app.serving", "app.main:app", str(port))
 
 
-def parts(settings: Settings, port: int) -> list[Part]:
+def parts(port: int) -> list[Part]:
     """What `hone up` keeps alive, in the order in which it is stopped."""
     workers = (sys.executable, "-m", "workers")
     return [
-        Part("web", web_words(settings, port), patience=15),
+        Part("web", web_words(port), patience=15),
         Part("sampler", (*workers, "sample"), patience=15, needs_torch=True),
         Part("trainer", (*workers, "train"), patience=20, needs_torch=True),
         Part("tidy", (*workers, "tidy"), patience=10),
@@ -147,13 +143,13 @@ async def _start(
     if settings.database_url is None:
         await _start_postgres(crew)
         tasks.append(asyncio.create_task(_watch_postgres(crew)))
-    code, __, said = await errand(crew, "app.cli", "migrate")
+    code, __, said = await errand(crew, "app.migrating")
     if code and not crew.stopping.is_set():
         raise CannotStart("{said}", said=said or _("The database could not be brought to the newest schema."))
-    torch_is_there = asyncio.Event()
-    work = [_keep_when_ready(crew, part, torch_is_there) for part in parts(settings, port)]
+    torch_is_there, page_is_there = asyncio.Event(), asyncio.Event()
+    work = [_keep_when_ready(crew, part, torch_is_there, page_is_there) for part in parts(port)]
     work += [_bring_torch(crew, torch_is_there, install=install), _trim_logs(crew)]
-    work += [welcome(crew, settings, port, address)]
+    work += [welcome(crew, settings, port, address, page_is_there)]
     tasks.extend(asyncio.create_task(coroutine) for coroutine in work)
 
 
@@ -201,7 +197,10 @@ async def _watch_postgres(crew: Crew) -> None:
             pause = min(pause * 2, children.LONGEST_PAUSE)
 
 
-async def _keep_when_ready(crew: Crew, part: Part, torch_is_there: asyncio.Event) -> None:
+async def _keep_when_ready(crew: Crew, part: Part, torch_is_there: asyncio.Event, page_is_there: asyncio.Event) -> None:
+    if part.name != "web":  # people wait for the page, and few cores carry one start at a time
+        with suppress(TimeoutError):
+            await asyncio.wait_for(page_is_there.wait(), PAGE_SECONDS)
     if part.needs_torch:
         await torch_is_there.wait()
     await keep(crew, part)

@@ -31,13 +31,13 @@ async def errand(crew: Crew, module: str, *words: str) -> tuple[int, str, str]:
     return child.returncode or 0, said.decode().strip(), complained.decode().strip()
 
 
-async def welcome(crew: Crew, settings: Settings, port: int, address: str) -> None:
+async def welcome(crew: Crew, settings: Settings, port: int, address: str, page_is_there: asyncio.Event) -> None:
     """Once the web server answers: one line with the address and a sign-in link that works once."""
-    answering = asyncio.create_task(_answers(reachable(settings.host), port))
-    code, __, said = await errand(crew, "workers.demo.setup", "--if-empty")
+    answering = asyncio.create_task(_answers(reachable(settings.host), port, page_is_there))
+    code, link, said = await errand(crew, "workers.demo.setup", "--if-empty", "--sign-in-link")
     if code and not crew.stopping.is_set():
         say(_("The demo project could not be set up: {reason}").format(reason=said))
-    code, link, said = await errand(crew, "app.cli", "sign-in-link")  # after the demo: both make the first admin
+        code, link, said = await errand(crew, "app.cli", "sign-in-link")
     await answering
     if crew.stopping.is_set():
         return
@@ -46,11 +46,12 @@ async def welcome(crew: Crew, settings: Settings, port: int, address: str) -> No
         address=address, link=link, reason=said))  # fmt: skip
 
 
-async def _answers(host: str, port: int) -> None:
+async def _answers(host: str, port: int, page_is_there: asyncio.Event) -> None:
     """Return once /health says 200."""
     while True:
         with suppress(OSError, TimeoutError):
             if await asyncio.wait_for(_is_healthy(host, port), 5):
+                page_is_there.set()
                 return
         await asyncio.sleep(0.1)
 

@@ -43,6 +43,7 @@ export function openDeciding({ outbox, drafts, swap }) {
       return tell(`${says.saysSaved} ${time || ""}`);
     }
     refuse(text);
+    if (isHere && !document.activeElement?.matches("textarea, input")) offered()?.focus();
     for (const pressed of task().querySelectorAll(".chosen")) pressed.classList.remove("chosen");
     arm();
   }
@@ -53,6 +54,9 @@ export function openDeciding({ outbox, drafts, swap }) {
     swap(place, text, "innerHTML");
     place.scrollIntoView({ block: "nearest" });
   }
+
+  // Where another answer stands already: Enter changes it to this one.
+  const offered = () => document.querySelector("#refusal [data-offer] button");
 
   /** Nothing went through: what was chosen stays marked, and may still be chosen differently. */
   function kept(entry) {

@@ -65,6 +65,8 @@ const topOf = (answer) => answer.getBoundingClientRect().top;
 
 function current() {
   const all = answers();
+  const isAtEnd = window.scrollY > 0 && window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2;
+  if (isAtEnd && !TWO_COLUMNS.matches) return all.at(-1); // a short last answer cannot come up to the line
   return all.filter((one) => topOf(one) <= BELOW_TOP).at(-1) || all[0];
 }
 

@@ -154,7 +154,8 @@ async function attempt(entry) {
     if (status === 401) return { wait: 3000, isSignedOut: true };
     const later = response.headers.get("Retry-After");
     if (status >= 500 || status === 429) return { wait: 1000 * Number(later || 0), isFailure: status >= 500 && !later };
-    return { status, text: await response.text() };
+    const text = await response.text();
+    return text ? { status, text } : { wait: 0 }; // a line that is cut among the headers looks like an empty answer
   } catch {
     return { wait: 0 }; // no network, no server, or an answer cut short
   }

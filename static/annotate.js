@@ -7,6 +7,7 @@ import { CARE_KEYS, cover, isCovered, isReporting, waits } from "./annotate-care
 import { openDeciding } from "./annotate-deciding.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { frame, FRAME_KEYS } from "./annotate-frame.js";
+import { PICTURE_KEYS } from "./annotate-pictures.js";
 import { openKeys } from "./annotate-keys.js";
 import { openOutbox } from "./annotate-outbox.js";
 import { form, says, screenOf, seen, speak, task, tell } from "./annotate-page.js";
@@ -133,6 +134,7 @@ const KEYS = {
   R: openReason,
   ...FRAME_KEYS,
   ...CARE_KEYS,
+  ...PICTURE_KEYS,
 };
 
 openKeys({

@@ -20,6 +20,14 @@ from app.settings import get_settings
 from tests import make
 
 ROOT = Path(__file__).parent.parent
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start would compile all of Hone each time
+
+LONG = {"test_newcomer.py", "test_supervision.py", "test_interleavings.py", "test_training.py", "test_axe.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first, so that no worker begins one when the other has nothing left."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def forget_settings() -> None:

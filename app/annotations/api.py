@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
@@ -15,15 +15,25 @@ from app.annotations.actions import (
     Saved,
     ask_again,
     edit,
+    judge_anew,
     judge_turn,
+    return_answer,
     send_message,
     set_aside,
     submit,
     withdraw,
 )
 from app.annotations.conversations import ShownConversation, conversation_shown
-from app.annotations.forms import EditedAnnotation, NewAnnotation, Reason, Spoken
-from app.annotations.kinds import Body, read_kept
+from app.annotations.forms import (
+    EditedAnnotation,
+    Message,
+    NewAnnotation,
+    Reason,
+    RemarkForm,
+    TaskKey,
+    TurnJudgement,
+)
+from app.annotations.kinds import read_kept
 from app.annotations.queries import about_raters, everybodys, streamed
 from app.annotations.tables import Annotation, AnnotationState
 from app.cursors import Cursor, Limit, page_of
@@ -125,28 +135,6 @@ class ConversationView(BaseModel):
     turns: list[TurnView]
 
 
-class Message(BaseModel):
-    """key: the one that came with the task. number: of the turn, which makes sending it again harmless."""
-
-    model_config = ConfigDict(extra="forbid")
-    key: UUID
-    number: StrictInt = Field(ge=1, le=1000)
-    words: Spoken
-
-
-class TurnJudgement(BaseModel):
-    """body: a comparison or a rating, as the conversation's `asked` says; it names the turn's answers by handle."""
-
-    model_config = ConfigDict(extra="forbid")
-    key: UUID
-    body: Body
-
-
-class TaskKey(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    key: UUID
-
-
 def kept(saved: Saved) -> SavedView:
     return SavedView(id=saved.public_id, version=saved.version, state=saved.state, saved_at=saved.at)
 
@@ -193,6 +181,16 @@ async def once_more(
     return conversation_view(await conversation_shown(session, *who))
 
 
+@router.post("/tasks/{task}/turns/{number}/anew")
+async def choose_anew(
+    task: UUID, number: TurnNumber, form: TaskKey, access: Annotator, session: Session
+) -> ConversationView:
+    """Take back your judgement of the last turn, before you send another message, and judge it again."""
+    who = (access.of_project(), access.person.id, task)
+    await judge_anew(session, *who, form.key, number)
+    return conversation_view(await conversation_shown(session, *who))
+
+
 def conversation_view(shown: ShownConversation) -> ConversationView:
     counted = ("state", "number", "judged", "least", "most", "trouble")
     turns = [
@@ -228,6 +226,13 @@ async def put_aside(annotation: UUID, form: Reason, access: Reviewer, session: S
     """Take an answer out of what is concluded; it stays readable and somebody else is asked instead."""
     person = access.person.id
     return kept(await set_aside(session, access.of_project(), annotation, actor_id=person, reason=form.reason))
+
+
+@router.post("/annotations/{annotation}/return")
+async def give_back(annotation: UUID, form: RemarkForm, access: Reviewer, session: Session) -> SavedView:
+    """Give an answer back to its author with a remark. It counts as before until they change it."""
+    found = await return_answer(session, access.of_project(), annotation, reviewer_id=access.person.id, text=form.text)
+    return SavedView(id=found.public_id, version=found.version, state=found.state, saved_at=found.submitted_at)
 
 
 @router.get("/projects/{project}/annotations")

@@ -1,21 +1,26 @@
-"""Why nobody is shown a task, as exactly as it is known."""
+"""Why nobody is shown a task, as exactly as it is known; and where a task waits for somebody."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.accounts.access import Access
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
+from app.accounts.tables import Membership
 from app.annotations.queries import arriving
 from app.annotations.rules import minutes_left
 from app.completions.queries import made_lately
+from app.projects.care import CLASSES, categories_of, mask_of, offered
 from app.projects.queries import get_project
 from app.projects.rules import day_begins, local_day
 from app.projects.tables import Batch, BatchState, Project, ProjectState
 from app.tasks.actions.claiming import Reason, Waiting
-from app.tasks.tables import Slot, SlotState, Task
+from app.tasks.tables import Skip, Slot, SlotState, Task
 
 RECENT = 10  # minutes over which completions are counted, to tell how fast they come
 
@@ -40,13 +45,14 @@ class Cause(StrEnum):
 @dataclass(frozen=True)
 class Why:
     """zone: the project's; resets_at: when its next day begins; coming: completions; minutes: until they are there,
-    None: nobody knows."""
+    None: nobody knows; has_sensitive: tasks wait that are shown to people who opt into more categories."""
 
     cause: Cause
     zone: str = "UTC"
     resets_at: datetime | None = None
     coming: int = 0
     minutes: int | None = field(default=None)
+    has_sensitive: bool = False
 
     @property
     def may_end(self) -> bool:
@@ -61,11 +67,13 @@ async def why_nothing(session: AsyncSession, access: Access, found: Waiting) -> 
         return Why(_at_rest(project), project.zone)
     if found.reason is Reason.quota:
         return Why(Cause.quota, project.zone, resets_at=await midnight(session, project.zone))
+    more = await _has_sensitive(session, project, access)
     coming = await arriving(session, project.id)
     if coming:
         made = await made_lately(session, project.id, RECENT)
-        return Why(Cause.coming, project.zone, coming=coming, minutes=minutes_left(coming, made, RECENT))
-    return Why(await _of_queue(session, project.id), project.zone)
+        minutes = minutes_left(coming, made, RECENT)
+        return Why(Cause.coming, project.zone, coming=coming, minutes=minutes, has_sensitive=more)
+    return Why(await _of_queue(session, project.id), project.zone, has_sensitive=more)
 
 
 def _at_rest(project: Project) -> Cause:
@@ -80,6 +88,19 @@ async def midnight(session: AsyncSession, zone: str) -> datetime:
     return day_begins(local_day(now, zone) + timedelta(days=1), zone)
 
 
+async def _has_sensitive(session: AsyncSession, project: Project, access: Access) -> bool:
+    """Whether slots are free in sets of categories that this person has not opted into, and may."""
+    categories = categories_of(project.care)
+    offers = mask_of((one.key for one in offered(categories)), categories)
+    mine = await session.scalar(
+        select(Membership.care).where(Membership.project_id == project.id, Membership.user_id == access.person.id)
+    )
+    sets = [one for one in project.care_sets if mine is not None and one & ~mine and not one & ~offers]
+    lanes = [one + CLASSES * mask for one in access.lanes for mask in sets]
+    free = select(Slot.id).where(Slot.project_id == project.id, Slot.state == literal_column("0"), Slot.lane.in_(lanes))
+    return bool(lanes) and await session.scalar(free.limit(1)) is not None
+
+
 async def _of_queue(session: AsyncSession, project_id: int) -> Cause:
     """Why a project without new completions has nothing for this person."""
     rounds = select(Batch.id).where(
@@ -92,3 +113,35 @@ async def _of_queue(session: AsyncSession, project_id: int) -> Cause:
         return Cause.others
     task = await session.scalar(select(Task.id).where(Task.project_id == project_id).limit(1))
     return Cause.empty if task is None else Cause.done
+
+
+async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
+    """Open projects of this person in which a task waits for them: outside id and name.
+
+    What the hand-out looks at, without its order: a free slot of a lane of theirs, sensitive for nothing that they have
+    not opted into, in a round that asks, of a task that they have neither answered nor passed by.
+    """
+    theirs = aliased(Slot)
+    answered = select(theirs.id).where(theirs.task_id == Slot.task_id, theirs.annotator_id == person_id)
+    passed = select(Skip.task_id).where(Skip.task_id == Slot.task_id, Skip.annotator_id == person_id)
+    asks = select(Task.id).join(Batch, Batch.id == Task.batch_id)
+    asks = asks.where(Task.id == Slot.task_id, Batch.state.in_([state for state in BatchState if state.asks]))
+    free = select(Slot.id).where(
+        Slot.project_id == Project.id,
+        Slot.lane >= 0,
+        Slot.lane.bitwise_and(CLASSES - 1) == func.any(Membership.lanes),
+        (Slot.lane // CLASSES).bitwise_and(Membership.care.bitwise_not()) == 0,
+        Slot.state == literal_column(str(int(SlotState.free))),
+        ~answered.exists(),
+        ~passed.exists(),
+        asks.exists(),
+    )
+    roles = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
+    found = (
+        select(Project.public_id, Project.name)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.user_id == person_id, Membership.role.in_(roles), Membership.paused_at.is_(None))
+        .where(Project.state == ProjectState.open, free.exists())
+        .order_by(Project.name, Project.id)
+    )
+    return list(await session.execute(found))

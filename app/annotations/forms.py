@@ -32,6 +32,25 @@ class EditedAnnotation(Form):
     body: Body
 
 
+class Message(Form):
+    """key: the one that came with the task. number: of the turn, which makes sending it again harmless."""
+
+    key: UUID
+    number: StrictInt = Field(ge=1, le=1000)
+    words: Spoken
+
+
+class TurnJudgement(Form):
+    """body: a comparison or a rating, as the conversation's `asked` says; it names the turn's answers by handle."""
+
+    key: UUID
+    body: Body
+
+
+class TaskKey(Form):
+    key: UUID
+
+
 def storable(value: Any) -> Any:
     """Any JSON whose texts the database can hold; :raises ValueError: naming the character that it cannot."""
     if isinstance(value, str):

@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, false, func, literal_column, select, true
+from sqlalchemy import Row, Select, cast, false, func, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import Membership
 from app.annotations.kinds import LETTERS, OnScreen, fields_of, in_words
 from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion, EditDraft, OwnAccount
@@ -19,11 +18,11 @@ from app.completions.tables import Completion, Generation, GenerationState
 from app.errors import NotFound
 from app.keys import key_for
 from app.projects.protocols import ProtocolBody
-from app.projects.tables import Batch, BatchState, Guidelines, Project, ProjectState, Protocol
+from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.queries import protocol_body, texts_of
 from app.tasks.rules import handle_of
-from app.tasks.tables import Skip, Slot, SlotState, Task, TaskCompletion
+from app.tasks.tables import Task, TaskCompletion
 
 
 async def on_screen(
@@ -196,36 +195,6 @@ async def versions_of(session: AsyncSession, annotation: Annotation) -> list[tup
     asked = select(AnnotationVersion).where(AnnotationVersion.annotation_id == annotation.id)
     found = await session.scalars(asked.order_by(AnnotationVersion.version))
     return [(one.version, one.body, one.at) for one in found]
-
-
-async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
-    """Open projects of this person in which a task waits for them: outside id and name.
-
-    What the hand-out looks at, without its order: a free slot of a lane of theirs, in a round that asks, of a task that
-    they have neither answered nor passed by.
-    """
-    theirs = aliased(Slot)
-    answered = select(theirs.id).where(theirs.task_id == Slot.task_id, theirs.annotator_id == person_id)
-    passed = select(Skip.task_id).where(Skip.task_id == Slot.task_id, Skip.annotator_id == person_id)
-    asks = select(Task.id).join(Batch, Batch.id == Task.batch_id)
-    asks = asks.where(Task.id == Slot.task_id, Batch.state.in_([state for state in BatchState if state.asks]))
-    free = select(Slot.id).where(
-        Slot.project_id == Project.id,
-        Slot.lane == func.any(Membership.lanes),
-        Slot.state == literal_column(str(int(SlotState.free))),
-        ~answered.exists(),
-        ~passed.exists(),
-        asks.exists(),
-    )
-    roles = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
-    found = (
-        select(Project.public_id, Project.name)
-        .join(Membership, Membership.project_id == Project.id)
-        .where(Membership.user_id == person_id, Membership.role.in_(roles), Membership.paused_at.is_(None))
-        .where(Project.state == ProjectState.open, free.exists())
-        .order_by(Project.name, Project.id)
-    )
-    return list(await session.execute(found))
 
 
 async def about_raters(session: AsyncSession, project_id: int) -> list[Any]:

@@ -25,7 +25,7 @@ from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
-from app.prompts.queries import counts_by_use, tags_of
+from app.prompts.queries import counts_by_use, imports_of, tags_of
 from app.translation import _
 
 router = APIRouter()
@@ -130,7 +130,8 @@ async def take_file(
 async def _import_page(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
     shown: dict[str, Any] = {"report": None, "error": None} | more
     project = await get_project(session, access.of_project())
-    return respond(request, "completions/import.html", "report", status, project=project, **shown)
+    past = await imports_of(session, access.of_project())
+    return respond(request, "completions/import.html", "report", status, project=project, past=past, **shown)
 
 
 @router.get("/generations/{generation}")

@@ -20,6 +20,7 @@ from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
+from app.prompts.queries import imports_of
 from app.translation import _
 
 router = APIRouter()
@@ -103,7 +104,8 @@ async def take_file(
 async def import_page(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
     shown: dict[str, Any] = {"report": None, "error": None} | more
     project = await get_project(session, access.of_project())
-    return respond(request, "datasets/import.html", "report", status, project=project, **shown)
+    past = await imports_of(session, access.of_project())
+    return respond(request, "datasets/import.html", "report", status, project=project, past=past, **shown)
 
 
 @router.get("/datasets/{dataset}")

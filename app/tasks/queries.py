@@ -1,7 +1,7 @@
 """Questions about tasks and about what is shown with them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -33,7 +33,7 @@ from app.tasks.tables import (
 
 # Rows of these two never change, so each web process reads one once. The bound keeps a long life small.
 MOST_KEPT = 500
-_kept: WeakKeyDictionary[Engine, dict[tuple[type, int], Any]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Engine, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,23 @@ async def protocol_body(session: AsyncSession, protocol_id: int) -> ProtocolBody
     return cast(ProtocolBody, kept[key])
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A protocol as it asks about prompts with certain tags. drawn: what pages keep of it, as long as it is kept."""
+
+    protocol: ProtocolBody
+    drawn: dict[Any, Any] = field(default_factory=dict)
+
+
+async def protocol_asked(session: AsyncSession, protocol_id: int, tags: Collection[str]) -> Narrowed:
+    """What a protocol (inside id) asks about a prompt that carries these tags."""
+    whole = await protocol_body(session, protocol_id)
+    kept, key = _kept_of(session), (Narrowed, protocol_id, whole.tags_that_tell.intersection(tags))
+    if key not in kept:
+        kept[key] = Narrowed(whole.of_prompt(tags))
+    return cast(Narrowed, kept[key])
+
+
 async def guidelines_html(session: AsyncSession, guidelines_id: int) -> tuple[int, str]:
     """Version and rendered text of guidelines (inside id)."""
     kept, key = _kept_of(session), (Guidelines, guidelines_id)
@@ -65,7 +82,7 @@ async def guidelines_html(session: AsyncSession, guidelines_id: int) -> tuple[in
     return cast(tuple[int, str], kept[key])
 
 
-def _kept_of(session: AsyncSession) -> dict[tuple[type, int], Any]:
+def _kept_of(session: AsyncSession) -> dict[tuple[Any, ...], Any]:
     """What this process has read from the session's database; the oldest is dropped when it is full."""
     kept = _kept.setdefault(session.get_bind().engine, {})
     if len(kept) >= MOST_KEPT:

@@ -10,7 +10,8 @@ from app.training.tables import Method
 from app.translation import _
 
 Curve = list[tuple[float, float | None]]
-HIDDEN = {"schema_version"}
+# what a form cannot ask: lists of many shapes, and what goes with a file that only a run file names
+HIDDEN = {"schema_version", "rules", "pretraining_coef", "pretraining_batch"}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ export function conversation(element, host) {
   let scores = null; // the questions about the answers, where each gets a score
   let armed = false;
   let isSending = false;
+  let held = ""; // words for the next message, while the last answers are judged again
   let timer = 0;
 
   // The judgement stays above the last row, however many lines that takes. The height stands on an element that is never
@@ -56,7 +57,8 @@ export function conversation(element, host) {
     isSending = false;
     window.htmx.swap(talk(), html, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0 });
     const typing = box();
-    if (typing && typed) typing.value = typed;
+    if (!typing) held = typed || held;
+    else if (typed || held) [typing.value, held] = [typed || held, ""];
     settle();
     if (before !== state() || isByHand) arrived(hadHand, isByHand);
   }
@@ -127,6 +129,12 @@ export function conversation(element, host) {
     if (talk().querySelector("[data-again]")) post(`turns/${talk().dataset.number}/again`, {});
   }
 
+  // Until the next message is sent, the answers to the last one can be judged again.
+  function anew() {
+    const button = talk().querySelector("[data-anew]");
+    if (button && !isSending) post(`turns/${button.dataset.anew}/anew`, {});
+  }
+
   // The server's word on one of these. What it did not take stays where it was typed.
   function turned(entry, status, text) {
     isSending = false;
@@ -145,12 +153,13 @@ export function conversation(element, host) {
     const pressed = event.target.closest("#talk button");
     if (!pressed) return;
     const does = pressed.dataset;
-    if (does.press === undefined && !("send" in does) && !("again" in does) && !("judged" in does)) return;
+    if (does.press === undefined && !("send" in does) && !("again" in does) && !("anew" in does) && !("judged" in does)) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.detail > 1) return; // the second half of a double click
     if ("send" in does) send();
     else if ("again" in does) again();
+    else if ("anew" in does) anew();
     else if ("judged" in does) finishScores();
     else judge(pressed);
   });
@@ -203,7 +212,7 @@ export function conversation(element, host) {
       if (button) judge(button);
       return Boolean(button);
     }
-    const does = { e: () => box()?.focus(), t: again }[event.key.toLowerCase()];
+    const does = { b: anew, e: () => box()?.focus(), t: again }[event.key.toLowerCase()];
     does?.();
     return Boolean(does);
   }

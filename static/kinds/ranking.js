@@ -12,6 +12,7 @@ export function ranking(element, host) {
   let now = null;
   let isConfirmed = false;
   let isDrawing = false; // moving an element takes its focus away, giving it back is no word of the hand
+  board.style.setProperty("--most", places.length);
   board.hidden = false;
   element.querySelector(".plain-places").hidden = true;
 
@@ -22,6 +23,8 @@ export function ranking(element, host) {
     chip.textContent = place.dataset.place;
     chips.set(place, chip);
     chip.addEventListener("pointerdown", (event) => lift(event, place));
+    // A finger's way is the chip's alone: a browser that reads a fling into it keeps the next tap from being a click.
+    chip.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     chip.addEventListener("focus", () => isDrawing || now === place || mark(place));
   }
   for (const tier of tiers) tier.addEventListener("click", (event) => event.target.closest(".chip") || put(now, tier.dataset.tier));

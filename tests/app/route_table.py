@@ -218,6 +218,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}/turns": P.annotate,
     "POST /projects/{project}/annotate/{task}/turns/{number}": P.annotate,
     "POST /projects/{project}/annotate/{task}/turns/{number}/again": P.annotate,
+    "POST /projects/{project}/annotate/{task}/turns/{number}/anew": P.annotate,
     "GET /projects/{project}/answers": P.annotation_own,
     "GET /projects/{project}/answers/{annotation}": P.annotation_own,
     "POST /projects/{project}/answers/{annotation}/withdraw": P.annotation_own,
@@ -271,7 +272,9 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/tasks/{task}/turns": P.annotate,
     "POST /api/v1/tasks/{task}/turns/{number}/judgement": P.annotate,
     "POST /api/v1/tasks/{task}/turns/{number}/again": P.annotate,
+    "POST /api/v1/tasks/{task}/turns/{number}/anew": P.annotate,
     "POST /api/v1/annotations/{annotation}/set-aside": P.annotation_review,
+    "POST /api/v1/annotations/{annotation}/return": P.annotation_review,
     "GET /api/v1/projects/{project}/annotations": P.annotation_read,
     "GET /api/v1/projects/{project}/annotations.jsonl": P.annotation_read,
 }

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app import cli, doctor, extras, migrating
@@ -102,3 +103,20 @@ def test_the_doctor_finds_a_loose_server_and_a_closed_home(
     assert "fsync" in found["durability"].sentence
     assert found["Postgres"].well
     assert found["extra [test]"].well
+
+
+def test_the_doctor_tells_how_busy_a_running_sampler_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = """# TYPE hone_sampler_waiting gauge
+hone_sampler_waiting 3
+hone_sampler_tokens_per_second 812.4
+hone_sampler_time_to_first_token_seconds_sum 4.5
+hone_sampler_time_to_first_token_seconds_count 3
+"""
+    answers = [httpx.Response(200, text=told), httpx.Response(200, text="a page of something else")]
+    asked = httpx.MockTransport(lambda request: answers.pop(0))
+    plain = httpx.Client
+    monkeypatch.setattr(doctor.httpx, "Client", lambda **options: plain(transport=asked))
+    assert [finding.sentence for finding in doctor._sampler(1)] == [
+        "3 waiting, 812 tokens a second, 1.5 s to the first token"
+    ]
+    assert list(doctor._sampler(1)) == []

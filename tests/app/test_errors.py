@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import ClientDisconnect
 
 from app import database, errors, journal, middleware
 from app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, SignInNeeded, TooLarge, TooMany, Unavailable
@@ -72,6 +73,7 @@ FAULTS: dict[str, Exception] = {
     "wrong-sql": database_error("42601", psycopg.ProgrammingError),
     "conflict": Conflict(),
     "late": TooMany(),
+    "gone": ClientDisconnect(),
 }
 
 
@@ -121,6 +123,13 @@ async def test_a_mistake_of_ours_shows_a_number_and_nothing_of_our_insides(
         noted = [record for record in caplog.records if getattr(record, "request", None) == number]
         assert len(noted) == 1  # the number leads to the whole story, in the log
         assert noted[0].exc_info
+
+
+async def test_a_line_that_was_cut_is_no_mistake_of_ours(
+    broken: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await broken.get("/page/gone")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_programs_get_problem_json(broken: httpx.AsyncClient) -> None:

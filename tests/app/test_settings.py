@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from pydantic import ValidationError
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from app.serving import config_of
 from app.settings import Settings, address_of, in_words, sources, unknown_names
-from app.supervision import web_words
 
 
 async def no_application(*_given: Any) -> None:
@@ -71,10 +70,9 @@ def test_a_bad_value_is_a_sentence_that_names_the_setting_and_hides_the_value(mo
 @pytest.mark.parametrize("given", ["127.0.0.1,::1", "10.0.0.0/8, 192.0.2.7", "fd00::/8"])
 def test_the_web_server_believes_the_proxies_that_are_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("HONE_TRUSTED_PROXIES", given)
-    words = web_words(Settings(), 8765)
-    told = uvicorn.main.make_context("uvicorn", list(words[3:])).params
-    assert (told["forwarded_allow_ips"], told["proxy_headers"]) == (given, True)
-    proxies = ProxyHeadersMiddleware(no_application, told["forwarded_allow_ips"]).trusted_hosts
+    told = config_of(Settings(), "app.main:app")
+    assert (told.forwarded_allow_ips, told.proxy_headers) == (given, True)
+    proxies = ProxyHeadersMiddleware(no_application, told.forwarded_allow_ips).trusted_hosts
     assert all(part.strip().partition("/")[0] in proxies for part in given.split(","))
     assert "203.0.113.1" not in proxies
 

@@ -148,30 +148,58 @@ async def test_web_is_stopped_first_then_the_workers_then_postgres(crew: Crew, m
 
 # Several web processes
 
-SLOW = """
-import ctypes, pathlib
-with pathlib.Path("started").open("a") as started:
-    started.write("x")
-ctypes.PyDLL(None).sleep(7)  # as on a busy machine: nothing else in this program gets a turn
+NAMED = """
+import os, pathlib
+with pathlib.Path("imported").open("a") as imported:
+    imported.write("x")
 
 async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"pid %d." % os.getpid()})
 """
 
 
-async def test_a_web_process_that_starts_slowly_is_left_to_start(home: Path) -> None:
+async def test_web_processes_share_an_import_and_the_people_and_one_that_is_killed_is_replaced(home: Path) -> None:
     port = free_port()
-    (home / "slow.py").write_text(SLOW)
-    words = supervision.web_words(Settings(_env_file=None, web_processes=2), port)
-    words = tuple("slow:app" if word == "app.main:app" else word for word in words)
-    web = await asyncio.create_subprocess_exec(*words, cwd=home, start_new_session=True)
+    (home / "named.py").write_text(NAMED)
+    words = tuple("named:app" if word == "app.main:app" else word for word in supervision.web_words(port))
+    search = os.pathsep.join([str(home), str(extras.ROOT)])
+    told = os.environ | {"HONE_WEB_PROCESSES": "2", "PYTHONPATH": search}
+    web = await asyncio.create_subprocess_exec(*words, cwd=home, env=told, start_new_session=True)
     try:
         await until(lambda: answers(port))
-        assert (home / "started").read_text() == "xx"
+        while len(set(there := await served_by(port))) < 2:  # noqa: ASYNC110  (nobody tells us)
+            await asyncio.sleep(0.1)
+        for _ in range(5):
+            there = await served_by(port)
+            assert min(there.count(pid) for pid in set(there)) >= 4  # one in 80,000 by chance
+        killed, other = set(there)
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: pids.start_mark(killed) is None)
+        await until(lambda: len(pids_of_children(web.pid)) == 2)
+        assert other in await served_by(port)
+        assert (home / "imported").read_text() == "x"
     finally:
         os.killpg(web.pid, signal.SIGKILL)
         await web.wait()
+
+
+async def served_by(port: int) -> list[int]:
+    """The processes that answer 32 people who come at once."""
+
+    async def ask() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        said = await reader.read()
+        writer.close()
+        return int(re.findall(rb"pid (\d+)", said)[0])
+
+    return list(await asyncio.gather(*[ask() for _ in range(32)]))
+
+
+def pids_of_children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 # What a kill leaves

@@ -157,38 +157,13 @@ def generate(kind: str, base: str, plan: Path, warm_up: float, seconds: float) -
 # ---- the servers ---------------------------------------------------------------------------------------------------
 
 
-def bare() -> Any:
-    """The yardstick: one route, one indexed query, the same engine."""
-    from fastapi import FastAPI
-    from fastapi.responses import PlainTextResponse
-    from sqlalchemy import text
-
-    from app import database
-
-    app = FastAPI()
-    asked = text("SELECT rendered FROM prompts WHERE id = :id")
-
-    @app.get("/health")
-    async def health() -> str:
-        return "ok"
-
-    @app.get("/prompt/{number}")
-    async def prompt(number: int, session: database.Session) -> PlainTextResponse:
-        return PlainTextResponse((await session.execute(asked, {"id": number})).scalar_one()[0])
-
-    return app
-
-
 @contextmanager
 def serving(application: str) -> Iterator[tuple[str, int]]:
     """The web server as `hone up` starts it, with another application if one is named: its address and process."""
-    from app.settings import get_settings
     from app.supervision import choose_port, web_words
 
     port = choose_port("127.0.0.1", 0, "web")
-    words = [application if word == "app.main:app" else word for word in web_words(get_settings(), port)]
-    if application != "app.main:app":
-        words.append("--factory")
+    words = [application if word == "app.main:app" else word for word in web_words(port)]
     with subprocess.Popen(words) as server:
         base = f"http://127.0.0.1:{port}"
         for _ in range(200):
@@ -269,7 +244,7 @@ def peak_after_export(base: str, pid: int, plan: dict[str, Any]) -> float:
 
 
 def yardstick(plan: Path) -> list[float]:
-    with serving("tests.bench.annotate:bare") as (base, _pid):
+    with serving("tests.bench.bare:app") as (base, _pid):
         took: list[float] = generate("bare", base, plan, 1.0, BARE_SECONDS)["took"]
         return took
 

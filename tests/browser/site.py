@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 from sqlalchemy import select
 
 from app import database
@@ -22,6 +22,18 @@ window.broken = [];
 document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
 """
 ARMED = 450  # milliseconds: the page's keys are armed by then
+LATE = 0.3  # seconds: long enough that a page that does not wait for its scripts is painted without them
+SHIFTS = """
+window.shifts = [];
+const movements = new PerformanceObserver((list) => note(list.getEntries()));
+const note = (entries) => window.shifts.push(...entries.map((one) => one.value));
+movements.observe({ type: "layout-shift", buffered: true });
+window.moved = async () => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))));
+  note(movements.takeRecords());
+  return window.shifts;
+};
+"""
 
 
 @dataclass
@@ -37,15 +49,37 @@ class Site:
     def page_address(self) -> str:
         return f"{self.address}/projects/{self.there.project.public_id}/annotate"
 
-    async def open(self) -> Page:
+    async def open(self, *, is_late: bool = False) -> Page:
+        """is_late: its scripts are, and nothing may have moved when they are there."""
         page = await self.context.new_page()
+        if is_late:
+            await with_late_scripts(page)
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
         await page.add_init_script(WATCH)
         await page.goto(self.page_address)
         await expect(page.locator("#task")).to_be_visible()
         await armed(page)
+        if is_late:
+            assert await moved(page) == []
         return page
+
+
+async def with_late_scripts(page: Page) -> None:
+    """The scripts of the annotate page arrive when its words have long been there."""
+
+    async def wait(route: Route) -> None:
+        await asyncio.sleep(LATE)
+        await route.continue_()
+
+    await page.add_init_script(SHIFTS)
+    await page.route("**/kinds/index.js", wait)
+
+
+async def moved(page: Page) -> list[float]:
+    """Each layout shift since the page's first paint, also those that a hand asked for."""
+    await page.wait_for_load_state()
+    return list(await page.evaluate("window.moved()"))
 
 
 async def armed(page: Page) -> None:

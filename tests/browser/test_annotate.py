@@ -15,7 +15,7 @@ from app.markup import render_markdown
 from app.tasks.tables import Skip
 from tests import make
 from tests.app.test_markup import ATTACKS
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 
@@ -33,7 +33,7 @@ async def choices_now(page: Page) -> str:
 
 async def wait_for_another(page: Page, old: str) -> None:
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def test_the_mouse_alone_answers_and_the_next_task_stands_there(site: Site) -> None:
@@ -79,7 +79,7 @@ async def test_a_reason_is_typed_with_digits_in_it_and_goes_along(site: Site) ->
     assert await stored() == []
     await page.reload()  # nothing that was typed is lost
     await expect(page.locator("[data-draft]")).to_have_value("1 of 3 facts in B is wrong; x and s too")
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press("2")
     await wait_for_another(page, old)
     assert (await stored())[0].body["justification"] == "1 of 3 facts in B is wrong; x and s too"
@@ -95,7 +95,7 @@ async def test_a_double_click_answers_one_task_and_not_the_next_one_as_well(site
     await page.mouse.dblclick(x, y, delay=30)
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
     await page.mouse.dblclick(x, y)  # a nervous hand, before the next task can have been read
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     assert len(await stored()) == 1
 
 
@@ -117,7 +117,7 @@ async def test_going_back_changes_the_last_answer_and_returns_to_the_task(site: 
     await page.keyboard.press("z")
     await expect(page.locator("h1")).to_have_text("Change your answer")
     await expect(page.locator(".point.chosen b")).to_have_text("1")
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press("6")
     await expect(page.locator("#task")).to_have_attribute("data-key", left)
     said = await stored()
@@ -154,7 +154,7 @@ async def test_while_the_server_is_away_three_changes_are_kept_and_sent_when_it_
     await page.keyboard.type(", second thought")
     await expect(page.locator("#unsaved")).to_contain_text("2 changes are kept")
     await page.keyboard.press("Escape")
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press("3")
     await expect(page.locator("#unsaved")).to_contain_text("kept on this computer")
     await page.wait_for_timeout(300)
@@ -267,7 +267,8 @@ async def test_two_tabs_show_one_task_and_the_second_answer_is_offered_as_a_chan
     await expect(second.locator("#refusal")).to_contain_text("already carries another answer")
     await expect(second.locator("#refusal")).to_contain_text("A much better")
     await expect(second.locator("[data-draft]")).to_have_value("my second view")
-    await second.get_by_role("button", name="Change it to what I say now").click()
+    await expect(second.get_by_role("button", name="Change it to what I say now")).to_be_focused()
+    await second.keyboard.press("Enter")
     await wait_for_another(second, old)
     said = await stored()
     assert [(one.version, one.body["justification"]) for one in said] == [(2, "my second view")]
@@ -298,10 +299,20 @@ async def test_a_session_that_ends_in_the_middle_keeps_the_words_and_saves_after
 async def test_a_failed_draft_is_never_shown_as_saved_and_the_answer_still_goes(site: Site) -> None:
     page = await site.open()
     old = await choices_now(page)
-    await page.route("**/draft", lambda route: route.fulfill(status=422, body="no"))
+    statuses = [503, 500, 422, 422]
+    sent: list[int] = []
+
+    async def refuse(route: Route) -> None:
+        sent.append(statuses[len(sent)])
+        await route.fulfill(status=sent[-1], body="no")
+
+    await page.route("**/draft", refuse)
     await page.keyboard.press("r")
     await page.keyboard.type("some words")
-    await page.wait_for_timeout(800)
+    await expect(page.locator("#unsaved")).to_contain_text("Not saved yet")
+    while len(sent) < 3:
+        await page.evaluate("dispatchEvent(new Event('online'))")
+        await page.wait_for_timeout(50)
     assert "saved" not in (await page.locator("[data-state]").inner_text()).lower()
     await page.keyboard.press("Escape")
     await page.keyboard.press("2")
@@ -368,6 +379,6 @@ async def test_a_page_that_waits_shows_the_next_task_by_itself(site: Site) -> No
     async with database.transaction() as session:
         await session.execute(text("UPDATE slots SET state = 0"))
     await expect(page.locator("#task")).to_have_attribute("data-mode", "task", timeout=8000)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press("1")
     await expect(page.locator("[data-state]")).to_contain_text("Saved")

@@ -13,7 +13,7 @@ from app.accounts.tables import User
 from tests import make
 from tests.app.route_table import EXAMPLES, PLAIN, ROUTES
 from tests.app.test_route_matrix import parameters
-from tests.browser.site import Site, a_site
+from tests.browser.site import Site, a_site, moved, with_late_scripts
 from tests.journeys.test_kinds import PROTOCOLS
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
@@ -88,7 +88,9 @@ async def test_no_kind_of_judgement_has_a_grave_finding(committed: str, browser:
     shows, said = PROTOCOLS[kind]
     async with a_site(browser, shows=shows, protocol=whole(said)) as site:
         page = await opened(site)
+        await with_late_scripts(page)
         await page.goto(site.page_address)
+        assert await moved(page) == []  # between the first paint and the page with its scripts
         assert await findings(page) == []
         await page.close()
 

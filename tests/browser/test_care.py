@@ -10,7 +10,7 @@ from app.projects.tables import Project
 from app.tasks.actions import categorise
 from app.tasks.tables import Report, Skip, Task
 from tests.app.tasks.test_care import CATEGORIES, VIOLENCE
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 HELP = "<p>Call us at any hour.</p>"
@@ -36,7 +36,7 @@ async def press(page: Page, key: str) -> None:
 
 async def arrives(page: Page, before: str | None) -> None:
     await expect(page.locator("#task")).not_to_have_attribute("data-key", before or "")
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def test_a_sensitive_task_waits_covered_and_is_left_by_one_key(committed: str, browser: Browser) -> None:

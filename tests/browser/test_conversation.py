@@ -20,7 +20,7 @@ from app.projects.tables import Project
 from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 from tests.browser.test_axe import AXE, findings
 from tests.endpoint import Endpoint, endpoint
 from tests.queue import waiting
@@ -92,12 +92,12 @@ async def said(page: Page, words: str) -> None:
     await page.keyboard.type(words)
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Browser) -> None:
     async with talking(browser, TALK) as (site, _served):
-        page = await site.open()
+        page = await site.open(is_late=True)
         await picture(page, "talk-first")
         await page.keyboard.press("e")
         await said(page, "How long do I steep black tea? 1 minute?")
@@ -108,8 +108,17 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         assert await findings(page) == []
         await page.keyboard.press("Enter")
         await expect(page.locator("[data-missing]")).to_contain_text("which answer is best")
-        await page.keyboard.press("1")
+        await page.keyboard.press("6")  # a slip
         await expect(page.locator("#words")).to_be_focused()
+        await page.keyboard.type("kept")
+        await page.keyboard.press("Escape")
+        await picture(page, "talk-anew")
+        await page.keyboard.press("b")
+        await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
+        await armed(page)
+        await page.keyboard.press("1")
+        await expect(page.locator("#words")).to_have_value("kept")
+        await page.locator("#words").clear()
         await page.keyboard.press("Escape")
         await page.keyboard.press("Enter")
         await expect(page.locator("[data-missing]")).to_contain_text("Turns needed: 2, so far 1")
@@ -126,7 +135,7 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await page.keyboard.press("Escape")
         await page.keyboard.press("Control+Enter")  # what is typed is sent before anything ends
         await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await page.keyboard.press("4")
         await expect(page.locator("#words")).to_be_focused()
         old = await page.locator("#task").get_attribute("data-key") or ""
@@ -151,7 +160,7 @@ async def test_scores_and_closing_questions_by_keys_and_by_a_thumb(committed: st
             await page.keyboard.type(f"Message {turn}")
             await page.locator("[data-send]").tap()
             await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-            await page.wait_for_timeout(ARMED)
+            await armed(page)
             await picture(page, f"talk-phone-choose-{turn}")
             for place in range(answers):
                 await page.keyboard.type(str(90 - 10 * place))
@@ -186,11 +195,11 @@ async def test_a_model_or_a_server_that_is_away_costs_no_word(committed: str, br
         await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
         await expect(other.locator("#talk")).to_have_attribute("data-state", "choose")
         await page.bring_to_front()
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await page.keyboard.press("1")
         await expect(page.locator("#talk")).to_have_attribute("data-state", "write")
         await other.bring_to_front()
-        await other.wait_for_timeout(ARMED)
+        await armed(other)
         await other.keyboard.press("7")  # the other tab says something else about the same turn
         await expect(other.locator("#refusal")).to_contain_text("went on in another tab")
         await expect(other.locator("#talk")).to_have_attribute("data-state", "write")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app import database
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 from tests.browser.test_frame import answer
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
@@ -33,7 +33,7 @@ async def test_a_persons_own_keys_decide_and_stand_on_the_buttons(committed: str
         await page.get_by_role("button", name="Save").click()
         await expect(page.get_by_text("Saved.")).to_be_visible()
         await page.goto(site.page_address)
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await expect(page.locator(".point b").first).to_have_text("J")
         old = await page.locator("#task").get_attribute("data-key") or ""
         await page.keyboard.press("1")  # is nobody's key now

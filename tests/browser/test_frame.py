@@ -7,16 +7,11 @@ from sqlalchemy import text
 from app import database
 from app.markup import render_markdown
 from app.projects.protocols import protocol_of
-from tests.browser.site import ARMED, a_site
+from tests.browser.site import SHIFTS, a_site, armed, moved
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 WORDS = ("the", "river", "bends", "slowly", "past", "a", "mill", "and", "stones", "keep", "warmth", "of", "day")
 MATHS = "Then $x^2 + y^2$ holds.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\n"
-SHIFTS = """
-window.shifts = [];
-new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((one) => one.value)))
-  .observe({ type: "layout-shift", buffered: true });
-"""
 PLACE = "document.querySelector('.choices').getBoundingClientRect().toJSON()"
 
 
@@ -40,7 +35,7 @@ async def answer(page: Page, *keys: str) -> None:
     for key in keys:
         await page.keyboard.press(key)
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def height(page: Page, selector: str) -> float:
@@ -61,7 +56,7 @@ async def test_ten_tasks_come_and_nothing_jumps(committed: str, browser: Browser
             await page.wait_for_timeout(600)  # shifts within 500 ms of a hand do not count for browsers, and do here
             await answer(page, "1")
             places.append(await page.evaluate(PLACE))
-        assert sum(await page.evaluate("window.shifts")) == 0
+        assert await moved(page) == []
         assert all(place == places[0] for place in places)
         assert places[0]["bottom"] == tall  # within the thumb's reach
 
@@ -222,7 +217,7 @@ async def test_answers_scroll_together_until_their_reader_parts_them(committed: 
         page = await site.open()
         await page.keyboard.press("l")
         await page.reload()
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await expect(page.locator("[data-together]")).to_have_attribute("aria-pressed", "false")
         first, second = page.locator("[data-text]").nth(0), page.locator("[data-text]").nth(1)
         await first.evaluate("(one) => one.scrollBy(0, 200)")

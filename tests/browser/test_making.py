@@ -13,7 +13,7 @@ from app.annotations.tables import Annotation, Draft
 from app.projects.queries import newest_protocol
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
-from tests.browser.site import ARMED, WATCH, Site, a_site
+from tests.browser.site import WATCH, Site, a_site, armed
 
 expect.set_options(timeout=20_000)  # a project with files is more than a click, on a machine that does other things too
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
@@ -71,7 +71,7 @@ async def test_a_project_is_made_by_keys_alone(committed: str, browser: Browser)
             await page.goto(f"{site.address}/projects/new?purpose={purpose}")
             await picture(page, f"new-{purpose}")
             await page.goto(f"{site.address}/projects/new/try?purpose={purpose}")
-            await page.wait_for_timeout(ARMED)
+            await armed(page)
             await picture(page, f"try-{purpose}")
         await page.goto(f"{site.address}/projects/new")
         await tab_to(page, "[name=prompts]")
@@ -125,7 +125,7 @@ async def test_a_project_is_made_by_keys_alone(committed: str, browser: Browser)
 async def test_the_trial_is_the_real_page_and_keeps_nothing(committed: str, browser: Browser) -> None:
     async with a_site(browser) as site:
         page = await opened(site, "/projects/new/try?purpose=support")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await picture(page, "try")
         await page.keyboard.press("r")
         await page.keyboard.type("It says what to do.")
@@ -135,7 +135,7 @@ async def test_the_trial_is_the_real_page_and_keeps_nothing(committed: str, brow
         await expect(page.locator(".trial")).to_contain_text("A slightly better")
         await picture(page, "tried")
         await page.goto(f"{site.address}/projects/new/try?purpose=captions")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         for _ in range(6):
             await page.keyboard.press("4")
         await page.keyboard.press("Enter")

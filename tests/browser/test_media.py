@@ -27,7 +27,7 @@ from app.prompts.actions import import_prompts
 from app.prompts.tables import Prompt
 from app.settings import get_settings
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 from tests.workers.media import files
 from workers.handlers.datasets import freeze_dataset
 from workers.handlers.media import examine
@@ -109,7 +109,12 @@ async def test_two_pictures_are_judged_against_each_other(site: Site, width: int
     await expect(page.locator(".answer img")).to_have_count(2)
     assert await all_pictures_are_there(page)
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
+    await page.keyboard.press("k")
+    await page.keyboard.press("1")  # nothing is decided behind a picture that fills the screen
+    await expect(page.locator("#picture img")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#picture")).to_be_hidden()
     await page.keyboard.press("1")
     await expect(page.locator("[data-state]")).to_contain_text(re.compile("Saved"))
     assert [said.body["outcome"] for said in await stored()] == ["preferred"]

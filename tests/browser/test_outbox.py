@@ -9,8 +9,10 @@ from playwright.async_api import Browser, Page, Response, Route, expect
 from sqlalchemy import text
 
 from app import database
+from app.annotations.actions import submit
 from app.annotations.tables import Annotation
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.app.scene import claimed, let_leases_run_out, prefers, sweep_all
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 UNSENT = (
@@ -30,7 +32,7 @@ async def key_of(page: Page) -> str:
 
 async def press(page: Page, key: str) -> None:
     await page.bring_to_front()
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
     await page.keyboard.press(key)
 
 
@@ -118,6 +120,27 @@ async def test_two_answers_of_two_tabs_to_one_task_are_both_there_until_a_person
     await second.evaluate("dispatchEvent(new Event('online'))")
     await expect(second.locator("#refusal")).to_contain_text("already carries another answer")
     assert len(await all_stored(second, 1)) == 1
+
+
+async def test_an_answer_whose_place_went_to_somebody_else_while_the_network_was_cut_is_kept_beside_theirs(
+    committed: str, browser: Browser
+) -> None:
+    async with a_site(browser, people=2, tasks=2) as site:
+        page = await site.open()
+        old = await key_of(page)
+        await site.context.set_offline(True)
+        await press(page, "1")
+        await expect(page.locator("#unsaved")).to_be_visible()
+        async with database.transaction() as session:
+            await let_leases_run_out(session)
+            await sweep_all(session)
+            theirs, there = site.there.people[1], site.there
+            shown = await claimed(session, theirs)
+            await submit(session, there.project.id, theirs.person.id, shown.task, shown.key, prefers(shown))
+        await site.context.set_offline(False)
+        await expect(page.locator("[data-state]")).to_contain_text("Saved (extra)")
+        await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+        assert [one.state.value for one in await stored()] == ["live", "surplus"]
 
 
 @pytest.mark.parametrize("locks", [True, False])
@@ -259,7 +282,8 @@ async def test_a_page_on_which_nothing_was_typed_takes_what_was_typed_elsewhere(
 async def test_what_is_typed_just_before_a_click_on_back_is_there_again(site: Site) -> None:
     page = await site.open()
     await press(page, "1")
-    await page.wait_for_timeout(ARMED)
+    await expect(page.locator("[data-state]")).to_contain_text("Saved")
+    await armed(page)
     await type_reason(page, "in a hurry")
     await page.locator("[data-back]").click()
     await expect(page.locator("h1")).to_have_text("Change your answer")

@@ -14,7 +14,7 @@ from app.annotations.actions import return_answer
 from app.annotations.tables import AnnotationVersion, Remark
 from app.projects.actions import change_guidelines
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, armed, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 
@@ -43,7 +43,7 @@ async def pictured(page: Page, name: str) -> None:
 async def test_a_returned_answer_is_found_in_the_inbox_changed_by_a_key_and_answered(site: Site) -> None:
     page = await site.open()
     await page.keyboard.press("1")
-    await page.wait_for_timeout(ARMED)
+    await expect(page.locator("[data-state]")).to_contain_text("Saved")
     said = (await stored())[0]
     async with database.transaction() as session:
         reviewer = await make.user(session)
@@ -87,7 +87,7 @@ async def test_the_history_is_searched_while_words_are_typed(site: Site) -> None
         await page.keyboard.press("Escape")
         await page.keyboard.press(key)
         await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
     await page.goto(f"{site.address}/projects/{site.there.project.public_id}/answers")
     await expect(page.locator("tbody tr")).to_have_count(2)
     await pictured(page, "history")

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app import database
 from app.projects.protocols import protocol_of
 from app.projects.protocols.conditions import Condition, shown
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -59,7 +59,7 @@ async def press(page: Page, *keys: str) -> None:
 
 async def answered(page: Page, old: str) -> None:
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def key_of(page: Page) -> str:
@@ -105,7 +105,7 @@ async def test_questions_by_keys_alone_and_hidden_ones_are_neither_asked_nor_sen
         await expect(page.locator("[data-state]")).to_contain_text(re.compile("Draft saved"))
         await page.reload()
         await expect(steps).to_have_count(7)
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await page.locator(".step", has_text="B Tone").click()
         await press(page, "3", "1")
         await picture(page, "questions-choices")
@@ -119,7 +119,7 @@ async def test_questions_by_keys_alone_and_hidden_ones_are_neither_asked_nor_sen
         assert said == {sides[0]: {"rhyme": 4}, sides[1]: {"rhyme": 5, "tone": ["dry", "stiff"]}}
         await press(page, "z")
         await expect(page.locator("h1")).to_have_text("Change your answer")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await page.locator(".step", has_text="poem").click()
         await press(page, "n")
         await press(page, "2", "Enter")  # what is it then? code; the text is there already
@@ -207,10 +207,10 @@ async def test_errors_are_marked_by_keys_word_by_word_and_come_back_exactly(comm
         await expect(page.locator("[data-state]")).to_contain_text(re.compile("Draft saved"))
         await page.reload()
         await expect(page.locator(".step b").first).to_have_text("–")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
+        old = await key_of(page)
         await press(page, "4", "4", "Enter")
-        await expect(page.locator("#task")).to_be_visible()
-        await page.wait_for_timeout(ARMED)
+        await answered(page, old)
         (body,) = await bodies()
         first = (await stored())[0].sides[0]
         spans = next(one["errors"] for one in body["ratings"] if one["completion"] == first)
@@ -220,7 +220,7 @@ async def test_errors_are_marked_by_keys_word_by_word_and_come_back_exactly(comm
         assert spans[0]["start"] < spans[1]["start"] < spans[0]["end"] or spans[0]["start"] == spans[1]["start"]
         await press(page, "z")
         await expect(page.locator("h1")).to_have_text("Change your answer")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await press(page, "e")
         await expect(page.locator(".error-list li")).to_have_count(2)
         assert await page.locator(".source.marking:visible").evaluate("one => one.textContent") == SOURCE

@@ -18,7 +18,7 @@ from app.prompts.actions import import_prompts
 from app.prompts.rules import of_user
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.browser.site import ARMED, Site, a_site, stored
+from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
@@ -85,7 +85,7 @@ async def key_of(page: Page) -> str:
 
 async def answered(page: Page, old: str) -> None:
     await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
-    await page.wait_for_timeout(ARMED)
+    await armed(page)
 
 
 async def with_long_texts() -> None:
@@ -146,7 +146,7 @@ async def test_what_was_written_is_there_after_a_reload_for_each_answer(committe
                 await page.keyboard.type("More. ")
                 await page.wait_for_timeout(900)
             await page.reload()
-            await page.wait_for_timeout(ARMED)
+            await armed(page)
             typed = page.locator("[data-editor]:not([hidden]) textarea")
             await expect(typed).to_have_value(re.compile(r"^Two\. More\. " if cut else r"^Two\. "))
             await press(page, "1")
@@ -171,7 +171,7 @@ async def test_a_rewrite_that_is_opened_again_outlives_a_reload_and_a_cut_networ
             await press(page, "z")
             await expect(page.locator("h1")).to_have_text("Change your answer")
             await expect(page.locator("textarea:visible").first).to_have_value(re.compile("^" + re.escape(words)))
-            await page.wait_for_timeout(ARMED)
+            await armed(page)
             await press(page, "e", "Control+Home")
 
         await opened("One. ")
@@ -249,7 +249,7 @@ async def test_an_answer_is_written_previewed_and_sent_by_keys_alone(committed: 
         await page.wait_for_timeout(700)  # a draft of before is told of already
         await expect(page.locator("[data-state]")).to_contain_text("Draft saved")
         await page.reload()
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await expect(page.locator("textarea[name=text]")).to_have_value(re.compile("then again$"))
         await press(page, "e", "Control+Enter")
         await answered(page, old)
@@ -272,7 +272,7 @@ async def test_a_prompt_is_written_from_a_card_beside_what_is_nearly_the_same(co
         await press(page, "Control+a")
         await page.keyboard.type("Which fold comes first?")
         await expect(page.locator("[data-near]")).to_contain_text("Nothing here is nearly the same")
-        await page.wait_for_timeout(ARMED)
+        await armed(page)
         await press(page, "Control+Enter")
         await answered(page, old)
         assert [one.body["text"] for one in await stored()] == ["Which fold comes first?"]
@@ -282,7 +282,7 @@ async def test_a_prompt_is_written_from_a_card_beside_what_is_nearly_the_same(co
 async def test_writing_fits_every_window(committed: str, browser: Browser, name: str) -> None:
     async with a_site(browser, **from_nothing(name)) as site:
         await ready(site)
-        page = await site.open()
+        page = await site.open(is_late=True)
         await picture(page, f"{name}-0")
         await press(page, "e")
         await page.keyboard.insert_text(NEAR if name == "prompt" else LONG)

@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 import io
+import sys
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
-from app.accounts.actions.links import first_admin
+from app.accounts.actions.links import first_admin, make_sign_in_link
 from app.checkpoints.actions import ensure_bundled
 from app.completions.actions import ask
 from app.completions.forms import GenerationForm
@@ -18,6 +19,7 @@ from app.projects.forms import NewProject
 from app.projects.tables import Project
 from app.prompts.actions import import_prompts
 from app.prompts.tables import Use
+from app.settings import address_of, get_settings
 from workers.demo.prompts import DemoPrompt, demo_prompts
 
 SHARES = {"label": 120, "train": 40, "heldout": 40}
@@ -66,18 +68,24 @@ async def set_up(session: AsyncSession) -> Project | None:
     return project
 
 
-async def run(*, if_empty: bool) -> None:
+async def run(*, if_empty: bool, link: bool) -> None:
     async with database.transaction() as session:
         project = await set_up(session)
-    await database.dispose()
     if project is None and not if_empty:
         raise SystemExit("There are projects already; the demo is only for an empty installation.")
+    if link:
+        async with database.transaction() as session:
+            path = await make_sign_in_link(session)
+        sys.stdout.write(address_of(get_settings()) + path + "\n")
+    await database.dispose()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="hone demo", description=__doc__)
     parser.add_argument("--if-empty", action="store_true", help="say nothing where there are projects already")
-    asyncio.run(run(if_empty=parser.parse_args().if_empty))
+    parser.add_argument("--sign-in-link", action="store_true", help="then print a link that signs an admin in, once")
+    told = parser.parse_args()
+    asyncio.run(run(if_empty=told.if_empty, link=told.sign_in_link))
 
 
 if __name__ == "__main__":

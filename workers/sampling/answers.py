@@ -11,6 +11,16 @@ ROLES = ("system", "user", "assistant")
 # one message: {"role": …, "content": text or parts} or {"role": …, "parts": parts}; a part: {"type": "text", "text": …}
 Message = Mapping[str, Any]
 Conversation = Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A prompt without turns: a text that is read as it stands, control tokens included, or token ids."""
+
+    content: str | tuple[int, ...]
+
+
+Prompt = Conversation | Plain
 FinishReason = Literal["stop", "length"]
 
 Where = TypeVar("Where", contravariant=True)
@@ -29,9 +39,13 @@ class NotAnswerable(Exception):
 class Sampling:
     """How to draw tokens.
 
-    `temperature` 0 is greedy; its logprobs are those of temperature 1. `top_k` 0 and `top_p` 1 cut nothing; when they
-    cut, logprobs are renormalised over what is left. `max_tokens` counts the stop token. `stop` holds texts at which
-    an answer ends; token code ignores it, `engine.py` watches for it.
+    `temperature` 0 is greedy; its logprobs are those of temperature 1. `top_k` 0, `top_p` 1 and `min_p` 0 cut nothing;
+    when they cut (in this order), logprobs are renormalised over what is left. `min_p` is a share of the likeliest
+    token's probability. `repetition_penalty` divides the logits above 0 of tokens that prompt or answer hold already,
+    and multiplies those below (Keskar et al. 2019); 1 changes nothing. `max_tokens` counts the stop token.
+    `stop_ids` are tokens that end an answer beside the checkpoint's own. `stop` holds texts at which an answer ends;
+    token code ignores it, `engine.py` watches for it. `alternatives`: how many of the likeliest tokens are told of at
+    each step, with their log-probabilities.
     """
 
     temperature: float = 1.0
@@ -39,6 +53,10 @@ class Sampling:
     top_k: int = 0
     max_tokens: int = 128
     stop: tuple[str, ...] = ()
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop_ids: tuple[int, ...] = ()
+    alternatives: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100:
@@ -47,6 +65,12 @@ class Sampling:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 (off) or more, not {self.top_k}")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must be between 0 and 1, not {self.min_p}")
+        if not 0 < self.repetition_penalty <= 100:
+            raise ValueError(f"repetition_penalty must be above 0 and at most 100, not {self.repetition_penalty}")
+        if self.alternatives < 0:
+            raise ValueError(f"alternatives must be 0 (none) or more, not {self.alternatives}")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if not all(self.stop):
@@ -54,11 +78,23 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """One drawn token: its id, its text alone (U+FFFD for a part of a character), its log-probability, and the
+    likeliest tokens at its place (`Sampling.alternatives`), best first, themselves without alternatives."""
+
+    id: int
+    text: str
+    logprob: float
+    alternatives: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """One answer as text.
 
     `token_count` counts what was drawn, stop token included, also tokens of a stop text that `text` no longer shows.
-    `logprob_sum` is over the same tokens, None where an endpoint does not tell.
+    `logprob_sum` is over the same tokens, None where an endpoint does not tell. `tokens` are those tokens one by one,
+    where somebody asked for them.
     """
 
     text: str
@@ -66,6 +102,7 @@ class Completed:
     finish_reason: FinishReason
     logprob_sum: float | None = None
     prompt_tokens: int = 0
+    tokens: tuple[Token, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -9,11 +9,12 @@ a full forward by some 0.05, so a trainer recomputes them or corrects for it.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +22,17 @@ from transformers.cache_utils import Cache
 
 from workers.sampling.answers import Sampling
 from workers.sampling.cache import Part, new_cache, regroup
-from workers.sampling.drawing import draw, row_key
+from workers.sampling.drawing import Drawn, draw, penalised, row_key
+from workers.sampling.lean import Lean
+from workers.sampling.memory import OutOfMemory, is_out_of_memory, too_large
+from workers.sampling.rows import Request, Row, Sampled, reserved_width
 
-__all__ = ["PromptTooLong", "Sampled", "Sampling", "Watch", "sample"]
+__all__ = ["OutOfMemory", "PromptTooLong", "Sampled", "Sampling", "Watch", "sample"]
 
-# called with (prompt index, sample index, token) for each drawn token; True ends that answer with reason "stop"
-Watch = Callable[[int, int, int], bool]
+log = logging.getLogger(__name__)
+
+# called with an answer after each token that it got; True ends it with reason "stop"
+Watch = Callable[[Row], bool]
 
 # the batch is packed anew when this share of its rows is done: each packing copies the cache once
 REPACK_SHARE = 1 / 8
@@ -36,37 +42,11 @@ class PromptTooLong(ValueError):
     """A prompt that cannot be answered within the token budget even when it is alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """One answer: its token ids with the stop token, each one's log-probability, and why it ended."""
-
-    tokens: list[int]
-    logprobs: list[float]
-    finish_reason: Literal["stop", "length"]
-
-
-@dataclass(slots=True)
-class _Row:
-    prompt: int
-    sample: int
-    key: int
-    length: int  # tokens read or drawn so far
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-@dataclass(slots=True)
-class _Request:
-    tokens: list[int]
-    rows: list[_Row]
-
-
 @dataclass(slots=True)
 class _Batch:
     """Rows in flight. `cache` is `width` columns wide, row i's first real column is `starts[i]`."""
 
-    rows: list[_Row]
+    rows: list[Row]
     cache: Cache
     width: int
     starts: Tensor  # (B,) int64
@@ -89,6 +69,7 @@ class _Call:
     pad_id: int
     token_budget: int
     watch: Watch | None
+    lean: Lean | None
 
 
 def sample(
@@ -107,41 +88,72 @@ def sample(
 
     `network` is a causal language model as transformers calls it (adapters and wrappers are fine). `seeds` has one
     number per prompt; prompt, seed and sample index fix an answer, whatever else is in the batch (to float rounding).
-    `token_budget` bounds rows times width of the cache, prompt and answer together. Raises `PromptTooLong` before
-    anything runs when one prompt with `max_tokens` exceeds it, ValueError for an empty prompt.
+    `token_budget` bounds rows times width of the cache, prompt and answer together; when memory does not suffice, half
+    of it is tried, going on where each answer was. Raises `PromptTooLong` before anything runs when one prompt with
+    `max_tokens` exceeds it, `OutOfMemory` with the sizes when half was too much too, ValueError for an empty prompt.
     """
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
     device = next(network.parameters()).device
-    call = _Call(network, device, sampling, frozenset(stop_ids), pad_id, token_budget, watch)
-    requests = list(_requests(prompts, seeds, n, call))
-    answers: list[list[Sampled]] = [[] for _ in prompts]
+    every_stop = frozenset(stop_ids) | frozenset(sampling.stop_ids)
+    call = _Call(network, device, sampling, every_stop, pad_id, token_budget, watch, Lean.of(network))
+    rows = list(_rows(prompts, seeds, n, call))
     with torch.inference_mode(), _evaluating(network):
-        # longest first: what runs alone at the end is then short, and the widest row is known from the start
-        _run(deque(sorted(requests, key=lambda request: -len(request.tokens))), call)
-    for request in requests:
-        for row in request.rows:
-            assert row.finish_reason is not None
-            answers[row.prompt].append(Sampled(row.tokens, row.logprobs, row.finish_reason))
-    return answers
+        _run_within_memory(rows, call)
+    return [[row.sampled() for row in group] for group in rows]
 
 
-def _requests(prompts: list[list[int]], seeds: list[int], n: int, call: _Call) -> Iterator[_Request]:
+def _rows(prompts: list[list[int]], seeds: list[int], n: int, call: _Call) -> Iterator[list[Row]]:
+    """The n rows of each prompt."""
     for index, (tokens, seed) in enumerate(zip(prompts, seeds, strict=True)):
         if not tokens:
             raise ValueError(f"prompt {index} has no tokens")
-        most = call.token_budget // (len(tokens) + call.sampling.max_tokens)
-        if most == 0:
+        if len(tokens) + call.sampling.max_tokens > call.token_budget:
             raise PromptTooLong(
                 f"prompt {index} has {len(tokens)} tokens and may get {call.sampling.max_tokens} more; "
                 f"together they exceed the token budget of {call.token_budget}"
             )
-        rows = [_Row(index, number, row_key(seed, number), len(tokens)) for number in range(n)]
+        yield [Row(index, number, row_key(seed, number), tokens) for number in range(n)]
+
+
+def _run_within_memory(rows: list[list[Row]], call: _Call) -> None:
+    """Once more with half the budget where memory did not suffice; what was drawn until then stays drawn."""
+    try:
+        return _run(_requests(rows, call), call)
+    except Exception as reason:
+        if not is_out_of_memory(reason):
+            raise
+    # out here the batch is gone: the error's frames held it
+    halved = replace(call, token_budget=call.token_budget // 2)
+    log.warning("memory ran out with a token budget of %s; going on with half of it", call.token_budget)
+    widest = max(reserved_width(group, call.sampling) for group in rows)
+    if widest > halved.token_budget:
+        raise too_large(call.network, halved.token_budget, widest)
+    if call.device.type == "cuda":
+        torch.cuda.empty_cache()
+    try:
+        return _run(_requests(rows, halved), halved)
+    except Exception as reason:
+        if not is_out_of_memory(reason):
+            raise
+    raise too_large(call.network, halved.token_budget, widest)
+
+
+def _requests(rows: list[list[Row]], call: _Call) -> deque[Request]:
+    """What is to be read: each prompt once for all its samples, or each row that has begun for itself."""
+    waiting: list[Request] = []
+    for group in rows:
+        fresh = [row for row in group if not row.tokens]
         # samples that do not fit beside each other are read in parts
-        yield from (_Request(tokens, rows[first : first + most]) for first in range(0, n, most))
+        most = call.token_budget // reserved_width(group, call.sampling)
+        waiting += [Request(group[0].read, fresh[first : first + most]) for first in range(0, len(fresh), most)]
+        begun = (row for row in group if row.tokens and row.finish_reason is None)
+        waiting += [Request([*row.read, *row.tokens], [row]) for row in begun]
+    # longest first: what runs alone at the end is then short, and the widest row is known from the start
+    return deque(sorted(waiting, key=lambda request: -len(request.tokens)))
 
 
-def _run(waiting: deque[_Request], call: _Call) -> None:
+def _run(waiting: deque[Request], call: _Call) -> None:
     batch: _Batch | None = None
     while waiting or batch is not None:
         if batch is None or _wants_packing(batch):
@@ -156,7 +168,7 @@ def _wants_packing(batch: _Batch) -> bool:
     return done >= max(1, len(batch.rows) * REPACK_SHARE) or (done > 0 and batch.width >= batch.reserved)
 
 
-def _pack(batch: _Batch | None, waiting: deque[_Request], call: _Call) -> _Batch | None:
+def _pack(batch: _Batch | None, waiting: deque[Request], call: _Call) -> _Batch | None:
     """Drop finished rows and let waiting prompts in; None when nothing is left to do."""
     live = batch.live if batch else []
     rows = [batch.rows[index] for index in live] if batch else []
@@ -174,17 +186,17 @@ def _pack(batch: _Batch | None, waiting: deque[_Request], call: _Call) -> _Batch
         parts.append(part)
         pending.append(drawn)
     width = max(part.width for part in parts)
-    reserved = _reserved(every, call.sampling)
+    reserved = reserved_width(every, call.sampling)
     starts = torch.tensor([width - row.length + 1 for row in every], device=call.device)
     return _Batch(every, regroup(parts, reserved), width, starts, torch.cat(pending), reserved)
 
 
-def _admit(rows: list[_Row], waiting: deque[_Request], call: _Call) -> list[_Request]:
+def _admit(rows: list[Row], waiting: deque[Request], call: _Call) -> list[Request]:
     """The next waiting prompts for which rows times the widest possible row stays within the budget."""
-    admitted: list[_Request] = []
-    count, widest = len(rows), _reserved(rows, call.sampling)
+    admitted: list[Request] = []
+    count, widest = len(rows), reserved_width(rows, call.sampling)
     while waiting:
-        widest = max(widest, _reserved(waiting[0].rows, call.sampling))
+        widest = max(widest, reserved_width(waiting[0].rows, call.sampling))
         count += len(waiting[0].rows)
         if count * widest > call.token_budget:
             break
@@ -192,11 +204,7 @@ def _admit(rows: list[_Row], waiting: deque[_Request], call: _Call) -> list[_Req
     return admitted
 
 
-def _reserved(rows: list[_Row], sampling: Sampling) -> int:
-    return max((row.length - len(row.tokens) + sampling.max_tokens for row in rows), default=0)
-
-
-def _prefill(requests: list[_Request], call: _Call) -> tuple[Part, Tensor]:
+def _prefill(requests: list[Request], call: _Call) -> tuple[Part, Tensor]:
     """Read each prompt once and draw the first token of each of its samples."""
     width = max(len(request.tokens) for request in requests)
     ids = torch.tensor([[call.pad_id] * (width - len(r.tokens)) + r.tokens for r in requests], device=call.device)
@@ -221,6 +229,8 @@ def _forward(ids: Tensor, starts: Tensor, cache: Cache, width: int, call: _Call)
     columns = torch.arange(width, device=call.device)
     mask = columns >= starts[:, None]  # (B, width), True on real tokens
     positions = (columns[-ids.shape[1] :] - starts[:, None]).clamp(min=0)  # cumsum(mask) - 1
+    if call.lean is not None and ids.shape[1] == 1 and cache.layers:
+        return call.lean.step(ids[:, 0], mask, positions[:, 0], cache)
     output = call.network(
         input_ids=ids,
         attention_mask=mask.long(),
@@ -232,21 +242,31 @@ def _forward(ids: Tensor, starts: Tensor, cache: Cache, width: int, call: _Call)
     return output.logits[:, -1]
 
 
-def _record(rows: list[_Row], logits: Tensor, call: _Call) -> Tensor:
+def _record(rows: list[Row], logits: Tensor, call: _Call) -> Tensor:
     """Draw for every row, write down what the unfinished ones got, and return the tokens (B,)."""
-    tokens, logprobs = draw(logits, [row.key for row in rows], [len(row.tokens) for row in rows], call.sampling)
-    # one transfer a step: doubles hold ids and fp32 exactly
-    for row, (token, logprob) in zip(rows, torch.stack([tokens.double(), logprobs.double()], 1).tolist(), strict=True):
+    if call.sampling.repetition_penalty != 1:
+        logits = penalised(logits, [row.read + row.tokens for row in rows], call.sampling.repetition_penalty)
+    drawn = draw(logits, [row.key for row in rows], [len(row.tokens) for row in rows], call.sampling)
+    for row, (token, logprob, *told) in zip(rows, _numbers(drawn), strict=True):
         if row.finish_reason is None:
+            if told:
+                pairs = zip(told[: len(told) // 2], told[len(told) // 2 :], strict=True)
+                row.alternatives.append([(int(place), found) for place, found in pairs])
             _extend(row, int(token), logprob, call)
-    return tokens
+    return drawn.tokens
 
 
-def _extend(row: _Row, token: int, logprob: float, call: _Call) -> None:
+def _numbers(drawn: Drawn) -> list[list[float]]:
+    """A row each: token, log-probability, the likeliest, theirs. One transfer: doubles hold ids and fp32 exactly."""
+    pair = torch.stack([drawn.tokens.double(), drawn.logprobs.double()], 1)
+    found: list[list[float]] = torch.cat([pair, drawn.likeliest, drawn.likeliest_logprobs], 1).tolist()
+    return found
+
+
+def _extend(row: Row, token: int, logprob: float, call: _Call) -> None:
     row.tokens.append(token)
     row.logprobs.append(logprob)
-    row.length += 1
-    wanted = call.watch is not None and call.watch(row.prompt, row.sample, token)
+    wanted = call.watch is not None and call.watch(row)
     if token in call.stop_ids or wanted:
         row.finish_reason = "stop"
     elif len(row.tokens) >= call.sampling.max_tokens:

@@ -1,4 +1,4 @@
-"""The loopback door: OpenAI's chat completions over the checkpoints of this machine.
+"""The loopback door: OpenAI's completions over the checkpoints of this machine.
 
 It binds 127.0.0.1 only and wants the token of `sampler.token`. What a name stands for is the caller's to say
 (`resolve`), so nothing here knows a database.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -17,11 +17,13 @@ from uuid import uuid4
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from workers.sampling.answers import Completer, Conversation, NotAnswerable, Sampling
-from workers.sampling.chat import ChatRequest, DoorError, event, events, read_request, response
+from workers.sampling import chat, plain
+from workers.sampling.answers import Completed, NotAnswerable, Prompt, Sampling
+from workers.sampling.asking import Asked, DoorError, event, read_request
+from workers.sampling.memory import OutOfMemory
 from workers.sampling.orders import EngineClosed, Piece
 from workers.training.checkpoints import CheckpointRefused
 
@@ -35,19 +37,39 @@ Resolve = Callable[[str], Awaitable[Path | None]]
 Names = Callable[[], Awaitable[list[str]]]
 
 
-class Answering(Completer[Path], Protocol):
+class Answering(Protocol):
     """What the door needs of the engine."""
 
     @property
     def waiting(self) -> int: ...
 
+    def metrics(self) -> str: ...
+
+    async def complete(
+        self,
+        where: Path,
+        conversations: Sequence[Prompt],
+        sampling: Sampling,
+        n: int,
+        seeds: Sequence[int],
+        *,
+        with_tokens: bool = False,
+    ) -> list[list[Completed]]: ...
+
     def stream(
-        self, where: Path, conversation: Conversation, sampling: Sampling, n: int = 1, seed: int = 0
+        self,
+        where: Path,
+        conversation: Prompt,
+        sampling: Sampling,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        with_tokens: bool = False,
     ) -> AsyncIterator[Piece]: ...
 
 
 def make_door(engine: Answering, resolve: Resolve, names: Names, token: str) -> FastAPI:
-    """The application: `/health`, `/v1/models`, `/v1/chat/completions`."""
+    """The application: `/health`, `/metrics`, `/v1/models`, `/v1/chat/completions`, `/v1/completions`."""
     door = FastAPI(title="Hone sampler", docs_url=None, redoc_url=None, openapi_url=None)
     door.state.engine, door.state.resolve, door.state.names, door.state.token = engine, resolve, names, token
     door.include_router(open_routes)
@@ -86,6 +108,11 @@ async def health(request: Request) -> dict[str, Any]:
     return {"status": "ok", "waiting": request.app.state.engine.waiting}
 
 
+@open_routes.get("/metrics")
+async def metrics(request: Request) -> Response:
+    return PlainTextResponse(request.app.state.engine.metrics(), media_type="text/plain; version=0.0.4")
+
+
 @locked_routes.get("/models")
 async def models(request: Request) -> dict[str, Any]:
     names = await request.app.state.names()
@@ -95,39 +122,68 @@ async def models(request: Request) -> dict[str, Any]:
     }
 
 
-async def _read_chat(request: Request) -> ChatRequest:
-    """The body, never more of it than allowed."""
+async def _body(request: Request) -> bytes:
+    """Never more of it than allowed."""
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
             raise DoorError(413, f"The body is larger than {MOST_BYTES:,} bytes.", code="body_too_large")
-    return read_request(bytes(body))
+    return bytes(body)
+
+
+Body = Annotated[bytes, Depends(_body)]
 
 
 @locked_routes.post("/chat/completions")
-async def chat_completions(request: Request, chat: Annotated[ChatRequest, Depends(_read_chat)]) -> Response:
+async def chat_completions(request: Request, body: Body) -> Response:
+    asked = read_request(chat.ChatRequest, body)
+    folder, head = await _admit(request, asked, "chatcmpl")
     engine: Answering = request.app.state.engine
-    sampling = chat.sampling
-    folder = await request.app.state.resolve(chat.model)
-    if folder is None:
-        raise DoorError(404, f"There is no checkpoint named {chat.model!r}.", field="model", code="model_not_found")
-    if engine.waiting >= MOST_WAITING:
-        raise DoorError(429, "Too many requests are waiting; ask again in a moment.", code="too_many_waiting")
-    head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": chat.model}
-    if chat.stream:
-        return await _stream(chat, head, engine.stream(folder, chat.messages, sampling, chat.n, chat.any_seed))
+    prompt, sampling, n, seed = asked.messages, asked.sampling, asked.n, asked.any_seed
+    if asked.stream:
+        pieces = engine.stream(folder, prompt, sampling, n, seed, with_tokens=asked.with_tokens)
+        return _stream(chat.events(asked, head, await _begun(pieces)))
     with _translated():
-        answers = await engine.complete(folder, [chat.messages], sampling, chat.n, [chat.any_seed])
-    return JSONResponse(response(head, answers[0]))
+        [answers] = await engine.complete(folder, [prompt], sampling, n, [seed], with_tokens=asked.with_tokens)
+    return JSONResponse(chat.response(asked, head, answers))
 
 
-async def _stream(chat: ChatRequest, head: dict[str, Any], pieces: AsyncIterator[Piece]) -> Response:
-    with _translated():  # what fails before the first piece still gets a status of its own
+@locked_routes.post("/completions")
+async def plain_completions(request: Request, body: Body) -> Response:
+    asked = read_request(plain.PlainRequest, body)
+    prompts, sampling = asked.prompts, asked.sampling
+    folder, head = await _admit(request, asked, "cmpl")
+    engine: Answering = request.app.state.engine
+    n, seed = asked.n, asked.any_seed
+    if asked.stream:
+        pieces = engine.stream(folder, prompts[0], sampling, n, seed, with_tokens=asked.with_tokens)
+        return _stream(plain.events(asked, head, await _begun(pieces)))
+    seeds = [seed] * len(prompts)
+    with _translated():
+        groups = await engine.complete(folder, prompts, sampling, n, seeds, with_tokens=asked.with_tokens)
+    return JSONResponse(plain.response(asked, head, groups))
+
+
+async def _admit(request: Request, asked: Asked, kind: str) -> tuple[Path, dict[str, Any]]:
+    """The folder that is asked for, and how the answer begins."""
+    folder = await request.app.state.resolve(asked.model)
+    if folder is None:
+        raise DoorError(404, f"There is no checkpoint named {asked.model!r}.", field="model", code="model_not_found")
+    if request.app.state.engine.waiting >= MOST_WAITING:
+        raise DoorError(429, "Too many requests are waiting; ask again in a moment.", code="too_many_waiting")
+    return folder, {"id": f"{kind}-{uuid4().hex}", "created": int(time.time()), "model": asked.model}
+
+
+async def _begun(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """What fails before the first piece still gets a status of its own."""
+    with _translated():
         first = await anext(pieces)
-    with_usage = chat.stream_options is not None and chat.stream_options.include_usage
-    body = _guarded(events(head, _put_back(first, pieces), n=chat.n, with_usage=with_usage))
-    return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return _put_back(first, pieces)
+
+
+def _stream(lines: AsyncIterator[str]) -> Response:
+    return StreamingResponse(_guarded(lines), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def _put_back(first: Piece, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
@@ -163,6 +219,8 @@ def _door_error(reason: Exception) -> DoorError:
         return DoorError(422, reason.sentence, field="model", code="checkpoint_refused")
     if isinstance(reason, EngineClosed):
         return DoorError(503, reason.sentence, code="stopping")
+    if isinstance(reason, OutOfMemory):
+        return DoorError(503, reason.sentence, code="out_of_memory")
     log.error("generation failed", exc_info=reason)
     return DoorError(500, f"Generation failed: {type(reason).__name__}. The sampler's log says more.")
 

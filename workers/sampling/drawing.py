@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,21 +26,39 @@ def row_key(seed: int, sample_index: int) -> int:
     return int.from_bytes(blake2b(f"{seed}:{sample_index}".encode(), digest_size=8).digest(), "little")
 
 
-def draw(logits: Tensor, keys: list[int], steps: list[int], sampling: Sampling) -> tuple[Tensor, Tensor]:
+class Drawn(NamedTuple):
+    """tokens (B,) int64 with their log-probabilities (B,) fp32 in the distribution drawn from, and its k likeliest
+    tokens (B, k) with theirs, -inf where fewer are left."""
+
+    tokens: Tensor
+    logprobs: Tensor
+    likeliest: Tensor
+    likeliest_logprobs: Tensor
+
+
+def draw(logits: Tensor, keys: list[int], steps: list[int], sampling: Sampling) -> Drawn:
     """One token per row.
 
     logits (B, V) in any float type; `keys` from `row_key`; `steps` counts the tokens that a row has drawn before.
-    Returns tokens (B,) int64 and the log-probabilities (B,) fp32 of the distribution drawn from.
     """
     words = torch.from_numpy(_words(keys, steps)).to(logits.device)
     block = max(1, BLOCK_ELEMENTS // logits.shape[-1]) if logits.device.type == "cpu" else len(keys)
-    drawn = [
-        _draw_block(part, word, sampling) for part, word in zip(logits.split(block), words.split(block), strict=True)
-    ]
-    return torch.cat([tokens for tokens, _ in drawn]), torch.cat([logprobs for _, logprobs in drawn])
+    parts = zip(logits.split(block), words.split(block), strict=True)
+    drawn = [_draw_block(part, word, sampling) for part, word in parts]
+    return drawn[0] if len(drawn) == 1 else Drawn(*map(torch.cat, zip(*drawn, strict=True)))
 
 
-def _draw_block(logits: Tensor, words: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def penalised(logits: Tensor, read: Sequence[Sequence[int]], penalty: float) -> Tensor:
+    """logits (B, V) with those of each row's tokens in `read` made less likely, in fp32."""
+    width = max(map(len, read))
+    # padded with a token of the row itself: it is written twice, with the same number
+    ids = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in read], device=logits.device)
+    logits = logits.float()
+    found = logits.gather(-1, ids)
+    return logits.scatter(-1, ids, torch.where(found > 0, found / penalty, found * penalty))
+
+
+def _draw_block(logits: Tensor, words: Tensor, sampling: Sampling) -> Drawn:
     scaled = logits.float() / (sampling.temperature or 1.0)
     top = scaled.amax(-1, keepdim=True)
     weights = (scaled - top).exp_()  # (b, V), unnormalised probabilities
@@ -49,12 +68,15 @@ def _draw_block(logits: Tensor, words: Tensor, sampling: Sampling) -> tuple[Tens
         weights = _truncate(weights, sampling)
         # argmax of w / E with E ~ Exp(1) is argmax of log w + Gumbel, one logarithm cheaper
         tokens = (weights / _exponentials(words, weights.shape[-1])).argmax(-1)
+    total = weights.sum(-1, keepdim=True).log()
     chosen = scaled.gather(-1, tokens[:, None]) - top
-    return tokens, (chosen - weights.sum(-1, keepdim=True).log()).squeeze(-1)
+    best, places = weights.topk(min(sampling.alternatives, weights.shape[-1]), -1)
+    return Drawn(tokens, (chosen - total).squeeze(-1), places, best.log() - total)
 
 
 def _truncate(weights: Tensor, sampling: Sampling) -> Tensor:
-    """Zero outside the top k, then outside the smallest set that holds top_p of what is left."""
+    """Zero outside the top k, then outside the smallest set that holds top_p of what is left, then below min_p of the
+    likeliest."""
     if 0 < sampling.top_k < weights.shape[-1]:
         weakest = weights.topk(sampling.top_k).values[:, -1:]
         weights = weights.masked_fill(weights < weakest, 0.0)
@@ -63,6 +85,8 @@ def _truncate(weights: Tensor, sampling: Sampling) -> Tensor:
         before = ordered.cumsum(-1) - ordered
         ordered = ordered.masked_fill(before >= sampling.top_p * ordered.sum(-1, keepdim=True), 0.0)
         weights = torch.zeros_like(weights).scatter_(-1, order, ordered)
+    if sampling.min_p > 0:  # the likeliest weighs 1 here
+        weights = weights.masked_fill(weights < sampling.min_p, 0.0)
     return weights
 
 

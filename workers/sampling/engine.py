@@ -15,11 +15,14 @@ from pathlib import Path
 
 import torch
 
-from workers.sampling.answers import Completed, Conversation, NotAnswerable, Sampling, turns
-from workers.sampling.decoding import Sampled, sample
+from workers.sampling.answers import Completed, NotAnswerable, Plain, Prompt, Sampling, Token
+from workers.sampling.decoding import sample
+from workers.sampling.meters import Meters
 from workers.sampling.orders import EngineClosed, Line, Order, Piece
+from workers.sampling.rows import Row
 from workers.sampling.shelf import Shelf
-from workers.sampling.texts import Reader, cut, decode
+from workers.sampling.texts import Reader
+from workers.sampling.translating import completed_of, ends_of, prompt_ids, tokens_of
 from workers.training.checkpoints import Opened
 
 __all__ = ["Engine", "EngineClosed", "Piece"]
@@ -46,6 +49,7 @@ class Engine:
         self.shelf = Shelf(device=device, dtype=dtype, memory_budget=memory_budget)
         self.token_budget = token_budget
         self.threads = threads
+        self.meters = Meters()
         self._line = Line(most_prompts=256)
         self._thread = threading.Thread(target=self._work, name="sampling", daemon=True)
         self._thread.start()
@@ -55,25 +59,32 @@ class Engine:
         """Requests that have not begun."""
         return len(self._line)
 
+    def metrics(self) -> str:
+        """Everything that is measured, as Prometheus reads it."""
+        opened, weights = self.shelf.filling
+        gauges = {"waiting": self.waiting, "checkpoints_open": opened, "weight_bytes": weights}
+        return "\n".join(self.meters.lines(gauges)) + "\n"
+
     async def complete(
         self,
         where: Path | str,
-        conversations: Sequence[Conversation],
+        conversations: Sequence[Prompt],
         sampling: Sampling,
         n: int,
         seeds: Sequence[int],
         *,
         is_awaited: bool = False,
+        with_tokens: bool = False,
     ) -> list[list[Completed]]:
         """n answers to each conversation, in order. `seeds` has one number per conversation. `is_awaited`: a person
-        waits for them, so they go before others.
+        waits for them, so they go before others. `with_tokens`: answers tell of each token.
 
         A conversation's answers depend on the checkpoint, its messages, its seed and the sampling, not on its company.
         Empty answers come back like others and say so (`Completed.empty`). Raises CheckpointRefused, NotAnswerable
         (names the conversation and the field), EngineClosed.
         """
         order = self._order(where, conversations, sampling, n, seeds)
-        order.is_awaited = is_awaited
+        order.is_awaited, order.with_tokens = is_awaited, with_tokens
         if not conversations:
             return []
         try:
@@ -83,14 +94,21 @@ class Engine:
             order.abandoned = True
 
     async def stream(
-        self, where: Path | str, conversation: Conversation, sampling: Sampling, n: int = 1, seed: int = 0
+        self,
+        where: Path | str,
+        conversation: Prompt,
+        sampling: Sampling,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        with_tokens: bool = False,
     ) -> AsyncIterator[Piece]:
         """The answers as they grow. The pieces of one index, joined, are the text that `complete` would return.
 
         Leaving the iterator ends the generation. Raises like `complete`, before the first piece.
         """
         order = self._order(where, [conversation], sampling, n, [seed])
-        order.pieces = asyncio.Queue()
+        order.pieces, order.with_tokens = asyncio.Queue(), with_tokens
         try:
             self._line.join(order)
             while (piece := await order.pieces.get()) is not None:
@@ -107,14 +125,15 @@ class Engine:
         await asyncio.to_thread(self._thread.join)
 
     def _order(
-        self, where: Path | str, conversations: Sequence[Conversation], sampling: Sampling, n: int, seeds: Sequence[int]
+        self, where: Path | str, conversations: Sequence[Prompt], sampling: Sampling, n: int, seeds: Sequence[int]
     ) -> Order:
         if len(seeds) != len(conversations):
             raise ValueError(f"{len(conversations)} conversations need as many seeds, not {len(seeds)}")
         if n < 1:
             raise NotAnswerable("n", f"n must be at least 1, not {n}.")
         loop = asyncio.get_running_loop()
-        return Order(Path(where), conversations, sampling, n, seeds, loop, loop.create_future())
+        asked_at = self.meters.clock()
+        return Order(Path(where), conversations, sampling, n, seeds, loop, loop.create_future(), asked_at)
 
     def _work(self) -> None:
         if self.threads is not None:
@@ -126,14 +145,14 @@ class Engine:
                 if not isinstance(reason, EngineClosed):
                     log.exception("generation with %s failed", orders[0].folder.name)
                 for order in orders:
-                    order.fail(reason)
+                    self._fail(order, reason)
 
     def _answer(self, orders: list[Order]) -> None:
         try:
             opened = self.shelf.take(orders[0].folder)
         except Exception as reason:  # refused, or out of memory: whoever asked decides what becomes of it
             for order in orders:
-                order.fail(reason)
+                self._fail(order, reason)
             return
         ready = [order for order in orders if self._read(order, opened)]
         if not ready:
@@ -154,65 +173,65 @@ class Engine:
             raise EngineClosed
         answers: dict[Order, list[list[Completed]]] = {order: [] for order in ready}
         for (order, index), group in zip(owners, sampled, strict=True):
-            finished = [_completed(opened, order, order.prompts[index], one) for one in group]
+            prompt, told = order.prompts[index], order.with_tokens
+            finished = [completed_of(opened, order.sampling, prompt, one, with_tokens=told) for one in group]
             answers[order].append(finished)
         for order in ready:
             self._hand_over(order, answers[order])
+
+    def _fail(self, order: Order, reason: BaseException) -> None:
+        self.meters.ended(failed=True)
+        order.fail(reason)
 
     def _read(self, order: Order, opened: Opened) -> bool:
         """Turn conversations into tokens; an order that cannot be answered fails alone."""
         most = min(opened.context, self.token_budget)
         try:
             order.prompts = [
-                _prompt_ids(opened, conversation, _field(order, index), order.sampling.max_tokens, most)
+                prompt_ids(opened, conversation, _field(order, index), order.sampling.max_tokens, most)
                 for index, conversation in enumerate(order.conversations)
             ]
         except Exception as reason:
-            order.fail(reason)
+            self._fail(order, reason)
             return False
         return not order.abandoned
 
-    def _watch(self, owners: list[tuple[Order, int]], opened: Opened, prompt: int, index: int, token: int) -> bool:
+    def _watch(self, owners: list[tuple[Order, int]], opened: Opened, row: Row) -> bool:
         """Called for each token: True ends that answer."""
-        order, place = owners[prompt]
+        order, place = owners[row.prompt]
+        index = row.sample
+        self.meters.drew()
+        if order.begun_at is None:
+            order.begun_at = self.meters.clock()
+            self.meters.began(order.begun_at - order.asked_at)
         if order.abandoned or self._line.closed:
             return True
         if order.pieces is None and not order.sampling.stop:
             return False
         if (place, index) not in order.readers:
-            order.readers[place, index] = Reader(opened.tokenizer, opened.stop_ids, order.sampling.stop)
+            order.readers[place, index] = Reader(opened.tokenizer, ends_of(opened, order.sampling), order.sampling.stop)
         reader = order.readers[place, index]
-        stopped = reader.feed(token)
+        stopped = reader.feed(row.tokens[-1])
         if order.pieces is not None and (piece := reader.piece()):
-            order.show(Piece(index, piece))
+            order.show(Piece(index, piece, tokens=_untold(opened, order, row)))
         return stopped
 
     def _hand_over(self, order: Order, answers: list[list[Completed]]) -> None:
+        self.meters.ended(prompt_tokens=sum(map(len, order.prompts)))
         if order.pieces is not None:
             for index, completed in enumerate(answers[0]):
-                order.show(Piece(index, order.readers[0, index].rest(), completed))
+                untold = completed.tokens[order.told.get(index, 0) :]
+                order.show(Piece(index, order.readers[0, index].rest(), completed, untold))
         order.answer(answers)
 
 
 def _field(order: Order, index: int) -> str:
+    if isinstance(order.conversations[index], Plain):
+        return "prompt"
     return "messages" if len(order.conversations) == 1 else f"conversations[{index}].messages"
 
 
-def _prompt_ids(opened: Opened, conversation: Conversation, field: str, max_tokens: int, most: int) -> list[int]:
-    messages = turns(conversation, field)
-    try:
-        ids = opened.prompt_ids(messages)
-    except Exception as reason:  # templates raise errors of their own about roles and their order
-        raise NotAnswerable(field, f"The chat template of {opened.folder.name} refuses it: {reason}.") from reason
-    if len(ids) + max_tokens > most:
-        raise NotAnswerable(
-            field,
-            f"The conversation has {len(ids)} tokens and the answer may have {max_tokens};"
-            f" {opened.folder.name} can hold {most} here.",
-        )
-    return ids
-
-
-def _completed(opened: Opened, order: Order, prompt: list[int], sampled: Sampled) -> Completed:
-    text = cut(decode(opened.tokenizer, sampled.tokens, opened.stop_ids), order.sampling.stop)
-    return Completed(text, len(sampled.tokens), sampled.finish_reason, sum(sampled.logprobs), len(prompt))
+def _untold(opened: Opened, order: Order, row: Row) -> tuple[Token, ...]:
+    """The tokens of a stream's answer that nobody was told of."""
+    first, order.told[row.sample] = order.told.get(row.sample, 0), len(row.tokens)
+    return tokens_of(opened, row, first) if order.with_tokens else ()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workers.sampling.answers import Completed, Conversation, Sampling
+from workers.sampling.answers import Completed, Prompt, Sampling, Token
 from workers.sampling.texts import Reader
 
 
@@ -22,11 +22,13 @@ class EngineClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that was added to answer `index`; `completed` comes with its last piece."""
+    """Text that was added to answer `index`, with the tokens drawn for it where they were asked for; `completed` comes
+    with its last piece."""
 
     index: int
     text: str
     completed: Completed | None = None
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(eq=False)
@@ -34,17 +36,21 @@ class Order:
     """One call of `complete` or `stream`. Everything but `abandoned` belongs to the generating thread once queued."""
 
     folder: Path
-    conversations: Sequence[Conversation]
+    conversations: Sequence[Prompt]
     sampling: Sampling
     n: int
     seeds: Sequence[int]
     loop: asyncio.AbstractEventLoop
     answered: asyncio.Future[list[list[Completed]]]
+    asked_at: float  # by the engine's clock
+    begun_at: float | None = None  # its first token
     pieces: asyncio.Queue[Piece | None] | None = None  # None ends them; only for streams
+    with_tokens: bool = False  # answers tell of each of their tokens
     is_awaited: bool = False  # by a person who looks at the page
     abandoned: bool = False  # nobody waits for the answer any more
     prompts: list[list[int]] = field(default_factory=list)  # token ids
     readers: dict[tuple[int, int], Reader] = field(default_factory=dict)  # by prompt and sample
+    told: dict[int, int] = field(default_factory=dict)  # of a stream, by sample: tokens shown
 
     def alike(self, other: Order) -> bool:
         """May be generated in one batch with it."""

@@ -8,78 +8,24 @@ not followed, the size of a response is capped, proxy variables of the environme
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import httpx
 
 from workers.sampling.answers import Completed, Conversation, Sampling, turns
+from workers.sampling.endpoints import Endpoint, EndpointFailed, parsed, refusal
+
+__all__ = ["Endpoint", "EndpointFailed", "Remote"]
 
 MOST_BYTES = 1_000_000  # of one response: some thousand tokens are a few kilobytes
+MOST_TOLD_BYTES = 64_000_000  # of one that tells of each token
+COMMAND_SECONDS = 600.0  # for a server to take new weights in
 LONGEST_PAUSE = 30.0  # seconds, also when an endpoint asks for more
 
-Cause = Literal["unreachable", "slow", "busy", "failing"]
 Pause = Callable[[float], Awaitable[None]]
-
-
-class EndpointFailed(Exception):
-    """No answer. `retryable`: the same request may succeed later. `pause`: seconds the endpoint asked us to wait.
-    `cause`: in one word, for those who need not know which endpoint it was."""
-
-    def __init__(self, sentence: str, *, retryable: bool, pause: float | None = None, cause: Cause = "failing") -> None:
-        super().__init__(sentence)
-        self.cause = cause
-        self.sentence = sentence
-        self.retryable = retryable
-        self.pause = pause
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to ask: base address (as `http://10.0.0.5:8000/v1`), the name the server knows, where its key stands.
-
-    key_variable: name of the environment variable that holds the key; None sends none.
-    logprobs: ask for log-probabilities, which not every server gives.
-    """
-
-    address: str
-    name: str
-    key_variable: str | None = None
-    logprobs: bool = False
-
-    def __post_init__(self) -> None:
-        try:
-            url = httpx.URL(self.address)
-        except httpx.InvalidURL:
-            raise EndpointFailed(f"{self.address!r} is no http or https address.", retryable=False) from None
-        if url.scheme not in ("http", "https") or not url.host:
-            raise EndpointFailed(f"{self.address!r} is no http or https address.", retryable=False)
-        if url.userinfo:
-            raise EndpointFailed("An endpoint's address must not hold a password; use a key.", retryable=False)
-
-    @property
-    def completions_address(self) -> str:
-        base = self.address.rstrip("/")
-        return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
-
-    @property
-    def key(self) -> str:
-        """The key from the environment, "" where none is sent."""
-        if self.key_variable is None:
-            return ""
-        key = os.environ.get(self.key_variable, "").strip()
-        if not key:
-            raise EndpointFailed(
-                f"The environment variable {self.key_variable}, which should hold the key of {self.name}, is not set.",
-                retryable=False,
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise EndpointFailed(f"The key in {self.key_variable} holds characters that no key has.", retryable=False)
-        return key
+Read = TypeVar("Read")
 
 
 class Remote:
@@ -120,14 +66,43 @@ class Remote:
         answers: list[Completed] = []
         while len(answers) < n:
             asked = body | {"n": n - len(answers), "seed": body["seed"] + len(answers)}
-            answers += (await self._patiently(endpoint, asked))[: n - len(answers)]
+            found = await self._patiently(endpoint, f"{endpoint.base}/chat/completions", asked, _read_answers)
+            answers += found[: n - len(answers)]
         return answers
 
-    async def _patiently(self, endpoint: Endpoint, body: dict[str, Any]) -> list[Completed]:
+    async def rollout(self, endpoint: Endpoint, body: dict[str, Any]) -> Any:
+        """What plain completions of the endpoint answer, with all that it tells of each token. As patient as
+        `complete`."""
+        return await self._patiently(
+            endpoint, f"{endpoint.base}/completions", body, lambda _place, answer: answer, most=MOST_TOLD_BYTES
+        )
+
+    async def command(self, endpoint: Endpoint, route: str, body: dict[str, Any] | None = None) -> Any:
+        """Post to a control route of the endpoint's server, once: what changes a server is not repeated blindly.
+
+        Returns the JSON of its answer, None where it has none.
+        """
+        place, headers, content = await self._send(endpoint, endpoint.root + route, body, COMMAND_SECONDS, MOST_BYTES)
+        return parsed(place, headers, content) if content.strip() else None
+
+    async def look(self, endpoint: Endpoint, route: str) -> Any:
+        """What a control route tells."""
+        sent = await self._send(endpoint, endpoint.root + route, None, self.timeout, MOST_BYTES, method="GET")
+        return parsed(*sent)
+
+    async def _patiently(
+        self,
+        endpoint: Endpoint,
+        address: str,
+        body: dict[str, Any],
+        read: Callable[[str, Any], Read],
+        most: int = MOST_BYTES,
+    ) -> Read:
         for attempt in range(1, self.tries + 1):
             try:
                 async with self._slots:
-                    return await self._ask(endpoint, body)
+                    place, headers, content = await self._send(endpoint, address, body, self.timeout, most)
+                    return read(place, parsed(place, headers, content))
             except EndpointFailed as failure:
                 if not failure.retryable or attempt == self.tries:
                     raise
@@ -136,33 +111,47 @@ class Remote:
             await self.pause(min(wait, LONGEST_PAUSE))
         raise AssertionError("tries is at least 1")
 
-    async def _ask(self, endpoint: Endpoint, body: dict[str, Any]) -> list[Completed]:
+    async def _send(
+        self,
+        endpoint: Endpoint,
+        address: str,
+        body: dict[str, Any] | None,
+        seconds: float,
+        most: int,
+        *,
+        method: str = "POST",
+    ) -> tuple[str, httpx.Headers, bytes]:
+        """What was answered with status 200, and by whom. Raises EndpointFailed."""
         place = httpx.URL(endpoint.address).netloc.decode()
         try:
             # httpx bounds the silence between two bytes, this bounds the whole
-            async with asyncio.timeout(self.timeout):
-                status, headers, content = await self._post(endpoint, body)
+            async with asyncio.timeout(seconds):
+                status, headers, content = await self._exchange(endpoint, method, address, body, seconds, most)
         except (TimeoutError, httpx.TimeoutException):
             raise EndpointFailed(
-                f"{place} did not answer within {self.timeout:g} s.", retryable=True, cause="slow"
+                f"{place} did not answer within {seconds:g} s.", retryable=True, cause="slow"
             ) from None
         except httpx.ConnectError as error:
             raise EndpointFailed(f"{place} cannot be reached: {error}.", retryable=True, cause="unreachable") from None
         except httpx.RequestError:  # cut off, reset, or compressed wrongly
             raise EndpointFailed(f"{place} broke off in the middle of its answer.", retryable=True) from None
         if status != 200:
-            raise _refusal(endpoint, place, status, headers, content)
-        return _read_answers(place, headers, content)
+            raise refusal(endpoint, place, status, headers, content)
+        return place, headers, content
 
-    async def _post(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+    async def _exchange(
+        self, endpoint: Endpoint, method: str, address: str, body: dict[str, Any] | None, seconds: float, most: int
+    ) -> tuple[int, httpx.Headers, bytes]:
         content = bytearray()
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-        async with self._client.stream("POST", endpoint.completions_address, json=body, headers=headers) as answer:
+        patience = httpx.Timeout(seconds, connect=min(seconds, 10.0))
+        asking = self._client.stream(method, address, json=body, headers=headers, timeout=patience)
+        async with asking as answer:
             async for part in answer.aiter_bytes(65_536):
                 content += part
-                if len(content) > MOST_BYTES:
+                if len(content) > most:
                     raise EndpointFailed(
-                        f"{endpoint.name} sent more than {MOST_BYTES:,} bytes for one answer.", retryable=False
+                        f"{endpoint.name} sent more than {most:,} bytes for one answer.", retryable=False
                     )
             return answer.status_code, answer.headers, bytes(content)
 
@@ -179,6 +168,12 @@ def _body(endpoint: Endpoint, conversation: Conversation, sampling: Sampling, n:
     }
     if sampling.top_k:
         body["top_k"] = sampling.top_k  # not OpenAI's, but vLLM's and SGLang's
+    if sampling.min_p:
+        body["min_p"] = sampling.min_p
+    if sampling.repetition_penalty != 1:
+        body["repetition_penalty"] = sampling.repetition_penalty
+    if sampling.stop_ids:
+        body["stop_token_ids"] = list(sampling.stop_ids)
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if endpoint.logprobs:
@@ -186,54 +181,7 @@ def _body(endpoint: Endpoint, conversation: Conversation, sampling: Sampling, n:
     return body
 
 
-def _refusal(endpoint: Endpoint, place: str, status: int, headers: httpx.Headers, content: bytes) -> EndpointFailed:
-    said = _said(content, endpoint.key)
-    if status in (401, 403):
-        key = f"the key in {endpoint.key_variable}" if endpoint.key_variable else "requests without a key"
-        return EndpointFailed(f"{place} refuses {key} ({status}).", retryable=False)
-    if status == 404 or (status == 400 and "model" in said.lower() and "not" in said.lower()):
-        return EndpointFailed(
-            f"{place} does not know {endpoint.name!r} at this address ({status}){said}.", retryable=False
-        )
-    if status == 429:
-        return EndpointFailed(
-            f"{place} is asked too often (429){said}.", retryable=True, pause=_retry_after(headers), cause="busy"
-        )
-    if status >= 500 or status == 408:
-        return EndpointFailed(f"{place} failed ({status}){said}.", retryable=True, pause=_retry_after(headers))
-    if 300 <= status < 400:
-        return EndpointFailed(f"{place} redirects elsewhere ({status}); enter the final address.", retryable=False)
-    return EndpointFailed(f"{place} refused the request ({status}){said}.", retryable=False)
-
-
-def _said(content: bytes, key: str) -> str:
-    """What the server gave as its reason, one short line; nothing for a page of HTML."""
-    try:
-        error = json.loads(content)
-        error = error.get("error", error.get("detail", error))
-        message = error.get("message", "") if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        return ""
-    words = " ".join(str(message).split()).rstrip(".")
-    words = words.replace(key, "…") if key else words  # some servers repeat the key they refuse
-    return f": {words[:200]}" if words else ""
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    value = headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() else None
-
-
-def _read_answers(place: str, headers: httpx.Headers, content: bytes) -> list[Completed]:
-    kind = headers.get("content-type", "")
-    if "html" in kind or content.lstrip()[:1] == b"<":
-        raise EndpointFailed(
-            f"{place} answered with a web page instead of JSON; is /v1 missing in the address?", retryable=False
-        )
-    try:
-        answer = json.loads(content)
-    except ValueError:
-        raise EndpointFailed(f"{place} sent JSON that breaks off or is not JSON.", retryable=True) from None
+def _read_answers(place: str, answer: Any) -> list[Completed]:
     try:
         used = answer.get("usage") or {}
         choices = answer["choices"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from workers.training.checkpoints import (
     DTYPES,
@@ -19,6 +21,8 @@ from workers.training.checkpoints import (
 
 # (resolved folder, time of its last change): a folder written anew is opened anew
 Key = tuple[str, int]
+
+log = logging.getLogger(__name__)
 
 
 class Shelf:
@@ -38,14 +42,45 @@ class Shelf:
         """The checkpoint in that folder, opened now or earlier. Raises CheckpointRefused."""
         key = self._key(folder)
         if key not in self._open:
-            self._make_room(_weight_bytes(folder, self.dtype), folder)
-            self._open[key] = open_checkpoint(folder, self.device, self.dtype)
+            key = self._bring(key, folder)
         self._open.move_to_end(key)
         return self._open[key]
 
+    @property
+    def filling(self) -> tuple[int, int]:
+        """Checkpoints open, and bytes of their weights."""
+        return len(self._open), self._used()
+
+    def _bring(self, key: Key, folder: Path) -> Key:
+        """Open what lies there now and let go of what lay there before.
+
+        While a folder is being written anew, those who use it go on with the weights that are open: nobody's request
+        is lost for that. Its key comes back.
+        """
+        before = next((one for one in self._open if one[0] == key[0]), None)
+        try:
+            needed = _weight_bytes(folder, self.dtype)
+            # where there is room for both, the new is seen to be whole before the old goes
+            both = before is not None and self._used() + needed <= self.memory_budget
+            opened = open_checkpoint(folder, self.device, self.dtype) if both else None
+        except CheckpointRefused as refused:
+            if before is None or not key[1]:
+                raise
+            log.warning("%s was changed and is refused; the weights from before answer on: %s", folder, refused)
+            return before
+        if before is not None:
+            del self._open[before]
+        self._make_room(needed, folder)
+        self._open[key] = opened or open_checkpoint(folder, self.device, self.dtype)
+        own_weights(self._open[key].network)
+        return key
+
     def _key(self, folder: Path) -> Key:
-        config = folder / "config.json"
-        return str(folder.resolve()), config.stat().st_mtime_ns if config.is_file() else 0
+        """The newest change to its config or weights; 0 where there is no config."""
+        if not (folder / "config.json").is_file():
+            return str(folder.resolve()), 0
+        files = [folder / "config.json", *folder.glob("*.safetensors")]
+        return str(folder.resolve()), max(file.stat().st_mtime_ns for file in files)
 
     def _make_room(self, needed: int, folder: Path) -> None:
         if needed > self.memory_budget:
@@ -59,7 +94,16 @@ class Shelf:
                 torch.cuda.empty_cache()
 
     def _used(self) -> int:
-        return sum(parameter.nbytes for opened in self._open.values() for parameter in opened.network.parameters())
+        opened = list(self._open.values())  # read from other threads as well
+        return sum(parameter.nbytes for one in opened for parameter in one.network.parameters())
+
+
+def own_weights(network: PreTrainedModel) -> None:
+    """On a CPU weights may still be the file itself, and reading what somebody writes over kills a process: they become
+    ours."""
+    for parameter in network.parameters():
+        if parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
 
 
 def _weight_bytes(folder: Path, dtype: torch.dtype | None) -> int:

@@ -1,7 +1,7 @@
 """What happens to annotations, by verb."""
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
-from app.annotations.actions.conversing import ask_again, judge_turn, place_openings, send_message
+from app.annotations.actions.conversing import ask_again, judge_anew, judge_turn, place_openings, send_message
 from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
 from app.annotations.actions.prompting import PromptIsHere, settle_prompt
@@ -19,6 +19,7 @@ __all__ = [
     "answer_back",
     "ask_again",
     "edit",
+    "judge_anew",
     "judge_turn",
     "place_openings",
     "reply",

@@ -19,7 +19,7 @@ from app.errors import Conflict
 from app.keys import key_for
 from app.projects.protocols import ProtocolBody
 from app.tasks.actions.hot import ME, PROJECT
-from app.tasks.queries import protocol_body, texts_of
+from app.tasks.queries import protocol_asked, texts_of
 from app.tasks.rules import handle_of
 from app.translation import _
 
@@ -93,7 +93,7 @@ async def answer_of(
     body = said.body
     if body.kind != found.kind:
         raise NotOneOfThese
-    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
+    protocol = (await protocol_asked(session, shown.protocol_id, shown.tags)).protocol
     kept = await kept_body(
         session, body, protocol, [shown.slot_id], found.ids or (), task_id=found.task_id, person_id=person_id
     )

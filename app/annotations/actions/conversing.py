@@ -219,6 +219,25 @@ async def judge_turn(
     await session.flush()
 
 
+async def judge_anew(
+    session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID, number: int
+) -> None:
+    """Take back what was said about the answers of the last turn, before another message is sent: they are put to the
+    person again. Where nothing is said about them, nothing changes.
+
+    :raises NotYours: the lease is gone. :raises NotFound: no such turn. :raises TurnTaken: the conversation went on.
+    """
+    held = await hold(session, project_id, person_id, task, key)
+    turns = await turns_of(session, held.task_id, person_id)
+    if not 1 <= number <= len(turns):
+        raise NotFound
+    if number != len(turns):
+        raise TurnTaken
+    turn = turns[-1].turn
+    turn.body = turn.chosen = turn.judged_at = None
+    await session.flush()
+
+
 async def turn_at(session: AsyncSession, held: Any, person_id: int, number: int) -> Asked:
     """:raises NotFound: the conversation has no such turn."""
     turns = await turns_of(session, held.task_id, person_id, until=number)

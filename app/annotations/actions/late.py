@@ -134,7 +134,7 @@ async def submit_late(session: AsyncSession, project_id: int, person_id: int, fo
         await pass_by(session, found.task_id, person_id, "surplus")
     else:
         await session.execute(SETTLE, {"task": found.task_id})
-    return saved(said)
+    return saved(said, is_training=bool(found.is_training))
 
 
 async def _not_said_before(session: AsyncSession, person_id: int, task_id: int) -> None:

@@ -130,4 +130,5 @@ def repeated(found: Any, body: BodyForm) -> Saved:
     if found.annotated_task_id != found.task_id or found.body_hash != body.digest():
         raise KeyUsed
     state = AnnotationState(found.annotation_state)
-    return Saved(found.annotation_id, found.annotation, found.version, state, found.submitted_at, is_repeat=True)
+    said = (found.annotation_id, found.annotation, found.version, state, found.submitted_at)
+    return Saved(*said, is_repeat=True, is_training=bool(found.is_training))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
-from app.annotations.actions import ask_again, judge_turn, send_message
+from app.annotations.actions import ask_again, judge_anew, judge_turn, send_message
 from app.annotations.asking import words_of_page
 from app.annotations.conversations import conversation_shown
 from app.annotations.forms import PostedForm
@@ -62,6 +62,18 @@ async def once_more(
 ) -> Response:
     try:
         await ask_again(session, access.of_project(), access.person.id, task, form.the_key(), number)
+    except DomainError as refusal:
+        return await refused(request, session, access, form, refusal)
+    await next_transaction(session)
+    return await drawn(request, session, access, task)
+
+
+@router.post("/projects/{project}/annotate/{task}/turns/{number}/anew")
+async def choose_anew(
+    request: Request, task: UUID, number: Number, access: MayAnnotate, form: Posted, session: Session
+) -> Response:
+    try:
+        await judge_anew(session, access.of_project(), access.person.id, task, form.the_key(), number)
     except DomainError as refusal:
         return await refused(request, session, access, form, refusal)
     await next_transaction(session)

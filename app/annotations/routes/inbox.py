@@ -8,8 +8,8 @@ from app.accounts.access import Access, in_person
 from app.accounts.actions.inbox import mark_read
 from app.accounts.queries import letters_to
 from app.accounts.tables import InboxItem, Letter
+from app.annotations.emptiness import open_work
 from app.annotations.history import my_talks
-from app.annotations.queries import open_work
 from app.cursors import Cursor, page_of
 from app.database import Session
 from app.pages import redirect, respond

@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
-from app.annotations.asking import Screen, asking, last
+from app.annotations.asking import Screen, asking
 from app.annotations.conversations import shown_conversation
 from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import fields_from, in_words
 from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
+from app.annotations.routes.stencils import plain_screen
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import respond
@@ -24,7 +25,7 @@ from app.projects.queries import get_project, guidelines_shown, newest_consent, 
 from app.quality.queries import lesson_of
 from app.shortcuts import helped, own_keys
 from app.tasks.actions import Showing, Waiting, claim
-from app.tasks.queries import guidelines_html, protocol_body
+from app.tasks.queries import guidelines_html, protocol_asked
 
 log = logging.getLogger("hone.annotate")
 PAGE = "annotations/annotate.html"
@@ -34,8 +35,10 @@ NOTHING_SAID = (
 )
 
 
-async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more: bool = True) -> Screen:
-    """The task this person holds, or the next one, or why there is none."""
+async def next_screen(
+    session: AsyncSession, access: Access, *, may_ask_for_more: bool = True, said: dict[str, list[str]] | None = None
+) -> Screen:
+    """The task this person holds, or the next one, or why there is none. said: instead of what their draft says."""
     if access.lacks_consent:
         text = await newest_consent(session, access.of_project())
         return {"mode": "waiting", "why": Why(Cause.consent), "consent": text, "given": 0, "most": 0}
@@ -44,11 +47,12 @@ async def next_screen(session: AsyncSession, access: Access, *, may_ask_for_more
         why = await why_nothing(session, access, shown)
         figures = {"given": shown.used, "most": shown.most, "used_up": shown.used_up}
         return {"mode": "waiting", "why": why} | figures
-    return await task_screen(session, access, shown)
+    return await task_screen(session, access, shown, fields_from(shown.draft) if said is None else said)
 
 
-async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> Screen:
-    protocol = (await protocol_body(session, shown.protocol_id)).of_prompt(shown.tags)
+async def task_screen(session: AsyncSession, access: Access, shown: Showing, said: dict[str, list[str]]) -> Screen:
+    asked = await protocol_asked(session, shown.protocol_id, shown.tags)
+    protocol = asked.protocol
     completions = {one.number: (one.id, one.html, one.cut_off) for one in shown.completions}
     in_order = [completions[number] for number in sorted(completions)]
     answers = await on_screen(session, protocol, shown.slot_id, shown.sides, in_order)
@@ -56,7 +60,11 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing) -> 
     if protocol.needs_turns:
         talk = await shown_conversation(session, shown.task_id, access.person.id, protocol)
     address = f"/projects/{access.project}/annotate/{shown.task}"
-    return asking(protocol, answers, fields_from(shown.draft), access.person.preferences) | {
+    if said or protocol.needs_texts or protocol.needs_turns:
+        question = asking(protocol, answers, said, access.person.preferences)
+    else:
+        question = plain_screen(access, asked, address, str(shown.key), answers)
+    return question | {
         "mode": "task",
         "talk": talk,
         "address": address,
@@ -167,9 +175,8 @@ async def refused(
     context: Screen = {"refusal": refusal, "offer": offer, "form": form}
     if "HX-Request" in request.headers:
         return respond(request, PAGE, "refused", refusal.status, into="refusal", **(blank(access) | context))
-    screen = await next_screen(session, access, may_ask_for_more=False)
-    said = {"said": form.fields, "typed": last(form.fields, "justification")}
-    return await whole_page(request, session, access, screen | context | said)
+    screen = await next_screen(session, access, may_ask_for_more=False, said=form.fields)
+    return await whole_page(request, session, access, screen | context)
 
 
 async def _offer(

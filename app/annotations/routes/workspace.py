@@ -18,6 +18,7 @@ from app.annotations.actions import Draft, edit, save_draft, save_edit_draft, su
 from app.annotations.forms import NewDraft, NewEditDraft, PostedForm, ReportForm, SkipForm
 from app.annotations.history import talk_about
 from app.annotations.queries import my_answer, my_last_answer
+from app.annotations.routes.lean import LeanRoute
 from app.annotations.routes.screens import (
     PAGE,
     blank,
@@ -52,7 +53,6 @@ Posted = Annotated[PostedForm, Depends(posted)]  # after the access: who may not
 MayAnnotate = Annotated[Access, may(Permission.annotate)]
 
 
-@router.post("/projects/{project}/annotate/{task}")
 async def answer(request: Request, task: UUID, access: MayAnnotate, form: Posted, session: Session) -> Response:
     """Keep the answer; then the next task."""
     try:
@@ -62,6 +62,9 @@ async def answer(request: Request, task: UUID, access: MayAnnotate, form: Posted
         return await refused(request, session, access, form, refusal, task=task)
     await next_transaction(session)
     return await next_after(request, session, access, kept, form.seen)
+
+
+router.add_api_route("/projects/{project}/annotate/{task}", answer, methods=["POST"], route_class_override=LeanRoute)
 
 
 @router.get("/projects/{project}/annotate")

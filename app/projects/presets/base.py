@@ -39,7 +39,9 @@ class Preset(Body):
     """The practice of one study, as far as the kinds of judgement that exist can ask it.
 
     k: answers wanted a task (overlap). mixed: answers of different checkpoints face each other.
-    sources: by the name of a value (see `values_of`), where it was read: paper and section.
+    sources: by the name of a value (see `values_of`), the place in the paper; section numbers are from memory.
+    checked: names of the values that were compared with notes taken from the papers, and agree. What is not named here
+    is ours, or is from memory.
     departs: what the study does that this preset does not, and what stands in its place.
     """
 
@@ -52,6 +54,7 @@ class Preset(Body):
     mixed: bool = False
     guidelines: Annotated[str, AfterValidator(flowing)]
     sources: dict[str, str]
+    checked: tuple[str, ...] = ()
     departs: tuple[str, ...] = ()
 
 

@@ -59,6 +59,7 @@ worth more than one that praises. *Neither is an answer* is for pairs that nobod
         "gold_share": f"{PAPER}, section 2: overlap and reviews; {UNREPORTED_GOLD}",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "criteria", "scale", "outcomes", "overlap"),
     departs=(
         _(
             "The study adds two people where helpfulness differs by more than 2, and averages the three closest. Here"

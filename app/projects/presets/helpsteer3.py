@@ -17,7 +17,7 @@ HELPSTEER3 = Preset(
         scale=7,  # section 3: -3 … 3
         ties=True,  # section 3: 0, about the same
         both_bad=False,
-        neither_valid=True,  # as in HelpSteer2-Preference (arXiv:2410.01257), whose scale it continues
+        neither_valid=True,  # ours, after HelpSteer2-Preference (arXiv:2410.01257), whose scale it continues
         gold_share=0,  # section 3: quality comes from specialists and overlap
     ),
     k=3,  # section 3: three to five people, the three who agree most are kept
@@ -37,12 +37,13 @@ what decided it. *Neither is an answer* is for pairs that nobody should learn fr
         "asked": f"{PAPER}, section 3",
         "completions": f"{PAPER}, section 3",
         "scale": f"{PAPER}, section 3: -3 to 3",
-        "outcomes": f"{PAPER}, section 3: 0 is about the same; neither valid as in arXiv:2410.01257",
+        "outcomes": f"{PAPER}, section 3: 0 is about the same; neither valid is ours, after arXiv:2410.01257",
         "overlap": f"{PAPER}, section 3: three to five",
         "gold_share": f"{PAPER}, section 3: specialists and overlap; {UNREPORTED_GOLD}",
         "pairing": f"{PAPER}, section 3: answers of 17 models",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "scale", "overlap", "pairing"),
     departs=(
         _("The study keeps the three most consistent of up to five people. Here three answer and all are kept."),
         _("The study has a pool of people for each field and language. Here make a project for each."),

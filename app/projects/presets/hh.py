@@ -43,6 +43,7 @@ no tie: if you cannot decide at all, skip the task.
         "gold_share": f"{PAPER}, section 2.1: vetted by spot checks of writing; {UNREPORTED_GOLD}",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "scale", "outcomes", "overlap"),
     departs=(
         _(
             "The study judges inside a live chat, and the chosen answer continues it. Here finished conversations are"

@@ -67,6 +67,7 @@ demand was not met.
         "gold_share": f"{PAPER}, appendix B.1: screening by agreement; {UNREPORTED_GOLD}",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "criteria", "flags", "overlap"),
     departs=(
         _(
             "The study trains on all pairs of a ranking as one batch element (section 3.5). Here they are one group,"

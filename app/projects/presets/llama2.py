@@ -54,6 +54,7 @@ A choice for an answer that is unsafe over one that is safe contradicts these gu
         "pairing": f"{PAPER}, section 3.2.1: answers of two variants of the model",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "scale", "outcomes", "criteria", "pairing"),
     departs=(
         _(
             "In the study the annotator writes the prompt. Here prompts are brought in; people who write them are asked"

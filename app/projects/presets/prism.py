@@ -71,7 +71,7 @@ There is no right answer here: we want to know what **you** think, as the person
         "completions": f"{PAPER}, section 2: four models at the first turn, two samples of the winner afterwards",
         "scale": f"{PAPER}, section 2: a slider from terrible to perfect, kept as 1–100",
         "turns": "ours: the study leaves the length open (from memory, not checked)",
-        "cards": f"{PAPER}, section 2: unguided, about values, about controversy (from memory, not checked); our words",
+        "cards": f"{PAPER}, and its dataset card: unguided, about values, about controversy; our words",
         "later": f"{PAPER}, section 2: the highest rated model goes on alone",
         "closing": f"{PAPER}, section 2: attributes of the model's performance, then an open text",
         "overlap": f"{PAPER}, section 2: everybody rates their own conversation",
@@ -79,6 +79,7 @@ There is no right answer here: we want to know what **you** think, as the person
         "pairing": f"{PAPER}, section 2: 21 models, four at random",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "scale", "cards", "later", "pairing"),
     departs=(
         _("Four different models answer only where the project may use four checkpoints; else some answer twice."),
         _("The study marks attributes as not applicable. Here they are left open."),

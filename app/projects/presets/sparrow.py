@@ -58,7 +58,7 @@ Where an answer cites evidence, ask whether the evidence supports it, not whethe
 """,
     sources={
         "asked": f"{PAPER}, section 2: preference judgements and rule judgements",
-        "completions": f"{PAPER}, section 2",
+        "completions": f"{PAPER}, section 2: two or more; two is ours",
         "scale": f"{OURS} in what could be read",
         "outcomes": f"{OURS} in what could be read",
         "criteria": f"{PAPER}, section 2 and its table of 23 rules: eight of our own stand for its groups",
@@ -66,6 +66,7 @@ Where an answer cites evidence, ask whether the evidence supports it, not whethe
         "gold_share": f"not verified; {UNREPORTED_GOLD}",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions"),
     departs=(
         _(
             "In the study a live conversation is steered against one rule out of 23, drawn for each conversation. Here"

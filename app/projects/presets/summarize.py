@@ -60,6 +60,7 @@ open.
         "gold_share": f"{PAPER}, appendix C.1: a shared calibration pool of 10–20 %",
         "guidelines": GUIDELINES,
     },
+    checked=("asked", "completions", "scale", "criteria", "overlap", "gold_share"),
     departs=(
         _(
             "In the study people write down what a summary says before they have seen the text. Here the guidelines ask"

@@ -28,11 +28,12 @@ WORDS = {
 
 def section_of(preset: Preset) -> str:
     rows = [
-        f"| {WORDS[name]} | {cell(value)} | {cell(preset.sources[name])} |" for name, value in values_of(preset).items()
+        f"| {WORDS[name]} | {cell(value)} | {cell(preset.sources[name])} | {'yes' if name in preset.checked else '–'} |"
+        for name, value in values_of(preset).items()
     ]
     differs = [f"- {said}" for said in preset.departs]
     head = [f"### `{preset.key}`: {preset.name}", "", f"{preset.study}. {preset.about}", ""]
-    table = ["| value | here | source |", "|---|---|---|", *rows, ""]
+    table = ["| value | here | source | checked |", "|---|---|---|---|", *rows, ""]
     return "\n".join([*head, *table, "What the study does that this preset does not:", "", *differs, ""])
 
 

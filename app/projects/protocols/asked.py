@@ -49,6 +49,11 @@ class Asked(Body):
         """The same as those are told it who answer: what would say who wrote the answers is as if nothing were set."""
         return self
 
+    @property
+    def tags_that_tell(self) -> frozenset[str]:
+        """Tags of prompts that decide what is asked of them."""
+        return frozenset()
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         """What is asked about a prompt that carries these tags: questions that are limited to other tags are left out.
         What it asks and what an answer must hold are decided under this one; words are read under the whole."""

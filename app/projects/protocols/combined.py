@@ -56,5 +56,9 @@ class CombinedProtocol(Asked):
     def for_people(self) -> Self:
         return self.model_copy(update={"parts": tuple(part.for_people() for part in self.parts)})
 
+    @property
+    def tags_that_tell(self) -> frozenset[str]:
+        return frozenset().union(*(part.tags_that_tell for part in self.parts))
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         return self.model_copy(update={"parts": tuple(part.of_prompt(tags) for part in self.parts)})

@@ -69,6 +69,10 @@ class ComparisonProtocol(Asked):
             raise ValueError(_("“{key}” is there twice").format(key=twice))
         return self
 
+    @property
+    def tags_that_tell(self) -> frozenset[str]:
+        return frozenset(tag for one in self.criteria for tag in one.tags)
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         return self.model_copy(update={"criteria": tuple(one for one in self.criteria if meant_for(tags, one.tags))})
 

@@ -105,6 +105,10 @@ class QuestionsProtocol(Asked):
         """Keys of questions that are asked of other prompts: an answer to one of them is dropped."""
         return self._elsewhere
 
+    @property
+    def tags_that_tell(self) -> frozenset[str]:
+        return frozenset(tag for one in self.questions for tag in one.tags)
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         asked = tuple(one for one in self.questions if meant_for(tags, one.tags))
         narrowed = self.model_copy(update={"questions": asked})

@@ -101,6 +101,10 @@ class RatingProtocol(Asked):
         """Keys of criteria that are asked of other prompts: a value for one of them is dropped."""
         return self._elsewhere
 
+    @property
+    def tags_that_tell(self) -> frozenset[str]:
+        return frozenset(tag for one in self.criteria for tag in one.tags)
+
     def of_prompt(self, tags: Collection[str]) -> Self:
         asked = tuple(one for one in self.criteria if meant_for(tags, one.tags))
         narrowed = self.model_copy(update={"criteria": asked})

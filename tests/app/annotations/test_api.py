@@ -96,6 +96,7 @@ async def test_sending_again_gives_the_same_response_and_another_body_is_409(
         ({"preferred": "of-another-task"}, "not one of this task's answers"),
         ({"justification": "a\0b"}, "character 2"),
         ({"justification": "x" * 100_000}, "body.justification"),
+        ({"justification": "x" * 20_000_000}, "body.justification"),
         ({"flags": ["a"] * 100}, "body.flags"),
         ({"flags": "spam"}, "body.flags"),
         ({"kind": "ranking"}, "body.outcome"),

@@ -234,6 +234,23 @@ async def test_the_same_again_is_once_and_something_else_is_told(
     assert (await talk.send(4, "One more")).json()["type"].endswith("conversation-full")
 
 
+async def test_until_the_next_message_the_last_answers_can_be_judged_again(
+    client: httpx.AsyncClient, session: AsyncSession, north: Endpoint
+) -> None:
+    talk = await talking(client, session, north)
+    await talk.turn(1, "Hello", best=0)
+    told = (await talk.post("turns/1/anew")).json()
+    assert (told["state"], told["number"], told["turns"][0]["chosen"]) == ("choose", 1, None)
+    assert (await talk.finish(0)).status_code == 422
+    other = told["turns"][0]["answers"][1]["handle"]
+    body = {"kind": "comparison", "outcome": "preferred", "preferred": other, "strength": 1}
+    assert (await talk.judge(1, **body)).json()["turns"][0]["chosen"] == other
+    await talk.send(2, "And now?")
+    assert (await talk.post("turns/1/anew")).json()["type"].endswith("turn-taken")
+    assert (await talk.post("turns/2/anew")).json()["state"] == "waiting"
+    assert (await talk.post("turns/3/anew")).status_code == 404
+
+
 async def test_where_none_is_good_the_message_counts_as_not_said(
     client: httpx.AsyncClient, session: AsyncSession, north: Endpoint, tmp_path: Path
 ) -> None:

@@ -88,6 +88,18 @@ async def test_a_returned_answer_is_changed_long_after_its_window_and_the_first_
         await changed(session, there, said)
 
 
+async def test_a_program_returns_an_answer(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session)
+    said, reviewer = await an_answer(session, there), await a_reviewer(session, there)
+    head = {"Authorization": f"Bearer {await make.api_token(session, reviewer)}"}
+    address = f"/api/v1/annotations/{said.public_id}/return"
+    assert (await client.post(address, json={"text": " "}, headers=head)).status_code == 422
+    told = await client.post(address, json={"text": "A is off the subject."}, headers=head)
+    assert (told.status_code, told.json()["id"]) == (200, str(said.public_id))
+    assert (await now(session)).returned_at is not None
+    assert await letters(session, there.me.person.id) == [("returned", False)]
+
+
 async def test_answering_back_ends_the_return_and_leaves_the_answer_as_it_is(session: AsyncSession) -> None:
     there = await scene(session)
     said, reviewer = await an_answer(session, there), await a_reviewer(session, there)

@@ -421,3 +421,13 @@ async def test_new_guidelines_come_with_the_next_task_and_the_answer_keeps_its_v
         text("SELECT g.version FROM annotations a JOIN guidelines g ON g.id = a.guidelines_id ORDER BY a.id")
     )
     assert list(versions) == [1, 2]
+
+
+async def test_an_address_that_names_no_task_is_refused_like_any_other(client: httpx.AsyncClient, there: Scene) -> None:
+    page = await open_page(client, there)
+    said = {"key": page.key, "choice": page.choices[0], "seen": "1"}
+    base = page.address.rpartition("/")[0]
+    elsewhere = [(await client.post(f"{base}/none{way}", data=said)).status_code for way in ("", "/skip")]
+    assert elsewhere[0] == elsewhere[1] == 422
+    client.cookies.clear()
+    assert (await client.post(page.address, data=said, follow_redirects=False)).status_code in (303, 401)

@@ -44,6 +44,8 @@ def test_every_value_has_a_source_and_no_source_stands_for_nothing(preset: Prese
     said = values_of(preset)
     assert set(said) == set(preset.sources)
     assert set(said) <= set(WORDS)
+    ours = {name for name, source in preset.sources.items() if source.startswith(("ours", "not"))}
+    assert set(preset.checked) <= set(said) - ours
     assert all(len(source) > 10 for source in preset.sources.values())
     assert preset.protocol.preset == preset.key
     assert len(preset.guidelines) > 300

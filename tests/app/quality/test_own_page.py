@@ -19,7 +19,7 @@ from app.quality.rules import decision, hits, is_arguable
 from app.quality.tables import Use
 from app.tasks.tables import Task
 from tests.app.annotations.test_workspace import Page, open_page, person_at, press
-from tests.app.scene import Scene, claimed, engineer, prefers, scene
+from tests.app.scene import Scene, claimed, engineer, let_leases_run_out, prefers, scene, sweep_all
 
 A, B = {"kind": "comparison", "outcome": "preferred", "preferred": 0}, {"kind": "comparison", "outcome": "tie"}
 
@@ -118,6 +118,19 @@ async def test_a_training_task_is_told_at_once_and_gold_only_on_my_page(
     assert "Because of <strong>gold</strong>." in mine
     await drop_argument(session, tasks[1], there.people[1].person.id)
     assert "gold" not in (await client.get("/me")).text
+
+
+async def test_a_late_answer_to_a_training_task_and_one_that_is_sent_again_are_told_at_once_as_well(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await scene(session, people=2)
+    await person_at(client, session, there)
+    await argued(session, there, (await session.scalars(select(Task))).one(), 0, Use.training, "Because.")
+    page = await open_page(client, there)
+    await let_leases_run_out(session)
+    assert await sweep_all(session) == 1
+    for _ in range(2):
+        assert Page((await press(client, page, page.choices[0])).text).mode == "lesson"
 
 
 async def test_what_cannot_be_argued(session: AsyncSession) -> None:

@@ -12,6 +12,7 @@ from app.projects.tables import Project
 from app.prompts.tables import Prompt
 from app.tasks.tables import Report, Skip
 from tests import make
+from tests.app.annotations.test_workspace import PART, Page
 from tests.app.scene import Scene, broken, claimed, engineer
 from tests.app.tasks.test_care import CATEGORIES, HATE, VIOLENCE, sensitive
 from tests.conftest import sign_in
@@ -59,6 +60,21 @@ async def test_a_person_opts_in_and_leaves_again(client: httpx.AsyncClient, sess
     assert "checked" in (await client.get(address)).text
     await client.post(address, data={})
     assert await session.scalar(select(Membership.care)) == 0
+
+
+async def test_who_has_answered_all_is_told_that_sensitive_tasks_wait_and_finds_them_in_the_inbox(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await sensitive(session, [VIOLENCE])
+    project = await annotator(client, session, there)
+    assert "hard to read" in (await client.get(f"{project}/annotate")).text
+    assert "Open work" not in (await client.get("/inbox")).text
+    await client.post(f"{project}/care", data={"category": "violence"})
+    assert "Open work" in (await client.get("/inbox")).text
+    page = Page((await client.get(f"{project}/annotate")).text)
+    assert page.mode == "task"
+    after = (await client.post(f"{page.address}/skip", data={"key": page.key}, headers=PART)).text
+    assert "hard to read" not in after
 
 
 async def test_prompts_get_categories_from_their_file(client: httpx.AsyncClient, session: AsyncSession) -> None:

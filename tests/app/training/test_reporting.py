@@ -1,7 +1,7 @@
 import pytest
 
 from app.training.configs import PPOConfig, RewardConfig
-from app.training.drawing import fields_of, nested, shown_curves
+from app.training.drawing import HIDDEN, fields_of, nested, shown_curves
 from app.training.reporting import report_of
 from app.training.tables import Method
 
@@ -79,7 +79,7 @@ def test_every_curve_is_drawn_once() -> None:
 def test_a_form_has_every_setting_and_reads_back_as_it_was() -> None:
     for config in (RewardConfig, PPOConfig):
         fields = fields_of(config)
-        assert {field.name for field in fields} == set(config.model_fields) - {"schema_version"}
+        assert {field.name for field in fields} == set(config.model_fields) - HIDDEN
         assert all(field.hint for field in fields)
         sent = {f"config.{field.name}": "" if field.value is None else str(field.value) for field in fields}
         assert config.model_validate(nested(sent)["config"]) == config()

@@ -240,8 +240,8 @@ async def test_a_part_that_stays_away_ends_the_loop_in_words(tmp_path: Path, mon
 
 
 def test_only_children_that_do_the_work_count(tmp_path: Path) -> None:
-    """uvicorn's parent also has a tracker of resources, and a trainer's child is known by its program."""
-    with program("spawn_main(1)", "spawn_main(2)", "resource_tracker", "workers.training") as parent:
+    """A web process carries its parent's words, and a trainer's child is known by its program."""
+    with program("app.serving 1", "app.serving 2", "another", "workers.training") as parent:
         note(tmp_path, web=parent, trainer=parent)
         killing = Faults(installation(tmp_path, parent), 1, lambda: "")
         while len(killing.pids_of(ONE_WEB)) < 2 or not killing.pids_of(TRAINING):

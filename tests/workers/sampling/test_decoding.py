@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from workers.sampling.decoding import PromptTooLong, Sampled, Sampling, sample
+from workers.sampling.decoding import OutOfMemory, PromptTooLong, Sampled, Sampling, sample
 from workers.sampling.drawing import draw, row_key
 
 VOCABULARY = 61
@@ -67,8 +67,8 @@ def naive(network, prompt, seed, index, sampling):
     while len(tokens) < sampling.max_tokens:
         with torch.no_grad():
             logits = network(torch.tensor([prompt + tokens])).logits[:, -1]
-        drawn, _ = draw(logits, [row_key(seed, index)], [len(tokens)], sampling)
-        tokens.append(int(drawn))
+        drawn = draw(logits, [row_key(seed, index)], [len(tokens)], sampling)
+        tokens.append(int(drawn.tokens))
         logprobs.append(float((logits / sampling.temperature).log_softmax(-1)[0, tokens[-1]]))
         if tokens[-1] in STOPS:
             return Sampled(tokens, logprobs, "stop")
@@ -157,9 +157,9 @@ def test_the_budget_holds_when_the_longest_row_ends_early(network):
     # the long row (40 + 20 wide) ends as the only one, while those that came in at width 50 have most ahead of them
     drawn = {}
 
-    def watch(prompt, index, token):
-        drawn[prompt] = drawn.get(prompt, 0) + 1
-        return (prompt == 0 and drawn[prompt] == 15) or (0 < prompt <= 16 and drawn[prompt] == 10)
+    def watch(row):
+        drawn[row.prompt] = drawn.get(row.prompt, 0) + 1
+        return (row.prompt == 0 and drawn[0] == 15) or (0 < row.prompt <= 16 and drawn[row.prompt] == 10)
 
     spy = Spy(network)
     prompts = [[3] * 40] + [[4 + i] * 8 for i in range(16)] + [[4 + i] * 7 for i in range(16)]
@@ -192,9 +192,9 @@ def test_finished_rows_leave_the_batch(network):
 def test_a_watcher_ends_an_answer(network):
     seen = []
 
-    def watch(prompt, index, token):
-        seen.append((prompt, index, token))
-        return prompt == 0 and sum(one[:2] == (0, index) for one in seen) == 3
+    def watch(row):
+        seen.append((row.prompt, row.sample, row.tokens[-1]))
+        return row.prompt == 0 and len(row.tokens) == 3
 
     answers = answer(network, stop_ids=set(), watch=watch)
     assert [(len(s.tokens), s.finish_reason) for s in answers[0]] == [(3, "stop"), (3, "stop")]
@@ -247,6 +247,85 @@ def test_greedy_takes_the_likeliest_token_each_time(network):
 
 
 def test_settings_out_of_range_are_named():
-    for bad in ({"temperature": -1}, {"temperature": math.nan}, {"top_p": 0}, {"top_k": -1}, {"max_tokens": 0}):
+    for bad in (
+        {"temperature": -1},
+        {"temperature": math.nan},
+        {"top_p": 0},
+        {"top_k": -1},
+        {"max_tokens": 0},
+        {"min_p": 2},
+    ):
         with pytest.raises(ValueError, match=next(iter(bad))):
             Sampling(**bad)
+
+
+@pytest.mark.parametrize("kind", ["network", "absolute"])
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_greedily_it_says_what_generate_says(kind, penalty, request):
+    network = request.getfixturevalue(kind)
+    sampling = Sampling(temperature=0, max_tokens=12, repetition_penalty=penalty)
+    ours = answer(network, sampling=sampling, n=1, stop_ids={7})
+    for prompt, [got] in zip(PROMPTS, ours, strict=True):
+        theirs = network.generate(
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=12,
+            do_sample=False,
+            repetition_penalty=penalty,
+            eos_token_id=7,
+            pad_token_id=0,
+        )
+        assert got.tokens == theirs[0, len(prompt) :].tolist()
+
+
+class Failing(Spy):
+    """Memory runs out at the given calls."""
+
+    def __init__(self, network, *calls):
+        super().__init__(network)
+        self.failing = calls
+
+    def __call__(self, **inputs):
+        if len(self.calls) in self.failing:
+            self.calls.append(((0, 0), (0, 0)))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().__call__(**inputs)
+
+
+@pytest.mark.parametrize("call", [0, 1, 5])
+def test_out_of_memory_halves_the_budget_once_and_changes_no_answer(network, call, caplog):
+    seen = []
+
+    def watch(row):
+        seen.append((row.prompt, row.sample, len(row.tokens)))
+        return False
+
+    spy = Failing(network, call)
+    answers = answer(spy, n=3, budget=150, watch=watch)
+    assert [[s.tokens for s in group] for group in answers] == [
+        [s.tokens for s in group] for group in answer(network, n=3)
+    ]
+    assert max(rows * width for _, (rows, width) in spy.calls[call + 1 :]) <= 75
+    assert len(seen) == len(set(seen))  # nobody is told of a token twice
+    assert "150" in caplog.text
+
+
+def test_out_of_memory_twice_fails_with_the_sizes(network):
+    # 2 layers, 2 key-value heads of 8 numbers of 4 bytes, keys and values: 256 bytes; 8 + 12 positions at most
+    with pytest.raises(OutOfMemory, match=r"150 positions, and again with 75 .* 256 bytes each.* take 20 positions"):
+        answer(Failing(network, 1, 4), n=3, budget=150)
+    with pytest.raises(OutOfMemory, match="again with 15 "):
+        answer(Failing(network, 1), n=3, budget=30)
+    with pytest.raises(ZeroDivisionError):  # and only that is tried again
+        answer(network, watch=lambda row: 1 // 0)
+
+
+def test_alternatives_are_the_likeliest_tokens_of_each_step(network):
+    [[got]] = answer(network, PROMPTS[:1], SEEDS[:1], Sampling(max_tokens=4, temperature=0.7, alternatives=3), n=1)
+    tokens: list[int] = []
+    for token, logprob, others in zip(got.tokens, got.logprobs, got.alternatives, strict=True):
+        expected = (network(torch.tensor([PROMPTS[0] + tokens])).logits[0, -1] / 0.7).log_softmax(-1).topk(3)
+        assert [place for place, _ in others] == expected.indices.tolist()
+        assert [found for _, found in others] == pytest.approx(expected.values.tolist(), abs=1e-5)
+        assert logprob <= others[0][1] + 1e-6
+        tokens.append(token)

@@ -10,6 +10,7 @@ from workers.sampling import door as door_module
 from workers.sampling.answers import Sampling
 from workers.sampling.door import door_server, make_door
 from workers.sampling.engine import Engine
+from workers.sampling.rows import Row
 from workers.sampling.token import TokenRefused, door_token
 
 TOKEN = "a-token-of-the-test-only"
@@ -148,6 +149,10 @@ async def test_health_needs_no_token(app):
         ({"stop": [""]}, 400, "stop"),
         ({"stop": ["a"] * 5}, 400, "stop"),
         ({"tools": []}, 400, "tools"),
+        ({"top_logprobs": 2}, 400, None),  # without logprobs
+        ({"logprobs": True, "top_logprobs": 21}, 400, "top_logprobs"),
+        ({"min_p": 1.5}, 400, "min_p"),
+        ({"repetition_penalty": 0}, 400, "repetition_penalty"),
         ({"presence_penalty": 0.5}, 400, "presence_penalty"),
         ({"stream": True, "messages": [{"role": "robot", "content": "a"}]}, 400, "messages[0].role"),
         ({"stream": True, "model": "broken"}, 422, "model"),
@@ -211,7 +216,7 @@ async def test_a_failing_generation_is_a_500_and_tells_no_secrets(client, monkey
 async def test_a_failure_in_mid_stream_is_the_last_event(client, monkeypatch):
     def breaking(network, prompts, sampling, *, watch, **options):
         for token in (70, 71, 72):
-            watch(0, 0, token)
+            watch(Row(0, 0, 0, [5], [token], [-1.0]))
         raise RuntimeError
 
     monkeypatch.setattr("workers.sampling.engine.sample", breaking)

@@ -1,7 +1,9 @@
 import asyncio
 import gc
 import json
+import os
 import shutil
+import time
 
 import pytest
 
@@ -224,3 +226,21 @@ def test_a_folder_written_anew_is_opened_anew(tiny, tmp_path):
     (copy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 64}))
     assert shelf.take(copy) is not first
     assert shelf.take(copy).context == 64
+
+
+async def test_a_new_checkpoint_in_the_same_folder_loses_no_request(engine, tiny, other, tmp_path):
+    copy = shutil.copytree(tiny, tmp_path / "live")
+    long = Sampling(max_tokens=60)
+    [before], [after] = [(await engine.complete(folder, CHATS[:1], long, 1, [1]))[0] for folder in (copy, other)]
+    asked = [asyncio.ensure_future(engine.complete(copy, CHATS[:1], long, 1, [1])) for _ in range(4)]
+    await asyncio.sleep(0)
+    (copy / "model.safetensors").write_bytes(b"half a file")
+    os.utime(copy / "model.safetensors", ns=(1, time.time_ns() + 1_000_000_000))
+    first = await asyncio.gather(*asked)
+    [still] = await engine.complete(copy, CHATS[:1], long, 1, [1])
+    shutil.copy(other / "model.safetensors", copy)
+    os.utime(copy / "model.safetensors", ns=(1, time.time_ns() + 2_000_000_000))
+    [new] = await engine.complete(copy, CHATS[:1], long, 1, [1])
+    assert {one[0][0].text for one in first} == {before.text} == {still[0].text}
+    assert new[0].text == after.text != before.text
+    assert engine.shelf.filling[0] == 2  # the copy once, and the other

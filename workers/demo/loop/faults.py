@@ -141,7 +141,7 @@ class Faults:
             found = embedded.running(self.installation.home)
             return {found.pid} if found else set()
         if what == ONE_WEB:
-            return children_of(self.listed("web"), "spawn_main")
+            return children_of(self.listed("web"), "app.serving")
         if what == TRAINING:
             return children_of(self.listed("trainer"), "workers.training")
         return self.listed(what)

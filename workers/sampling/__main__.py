@@ -1,0 +1,176 @@
+"""`python -m workers.sampling sample|chat FOLDER …`: a checkpoint answers from files alone, with no database.
+
+    sample FOLDER prompts.jsonl    answers as JSON lines on standard output, or to --out
+    chat FOLDER                    a talk at the terminal; an empty line begins anew, Ctrl-D ends it
+
+A line of prompts is {"prompt": text or messages} or {"messages": […]}; what else stands in it comes back beside its
+"completions". Exit codes: 0 done, 2 refused (checkpoint, file or a line of it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from workers.sampling.answers import Completed, NotAnswerable, Sampling
+from workers.sampling.engine import Engine
+from workers.sampling.memory import OutOfMemory
+from workers.training.checkpoints import CheckpointRefused
+
+TOGETHER = 64  # prompts in one batch
+
+
+class Refused(Exception):
+    """What was asked cannot be done; the sentence says why."""
+
+
+def main(words: Sequence[str]) -> int:
+    asked = arguments().parse_args(words)
+    try:
+        sampling = Sampling(
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            top_k=asked.top_k,
+            max_tokens=asked.max_tokens,
+            stop=tuple(asked.stop),
+            min_p=asked.min_p,
+            repetition_penalty=asked.repetition_penalty,
+        )
+        asyncio.run(asked.run(asked, sampling))
+    except NotAnswerable as error:
+        return say(f"{error.field}: {error.sentence}")
+    except (CheckpointRefused, OutOfMemory) as error:
+        return say(error.sentence)
+    except (Refused, ValueError, OSError) as error:
+        return say(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def arguments() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("folder", type=Path, help="a checkpoint that writes")
+    common.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1)")
+    common.add_argument("--top-p", type=float, default=1.0)
+    common.add_argument("--top-k", type=int, default=0)
+    common.add_argument("--min-p", type=float, default=0.0)
+    common.add_argument("--repetition-penalty", type=float, default=1.0)
+    common.add_argument("--max-tokens", type=int, default=128)
+    common.add_argument("--stop", action="append", default=[], help="a text that ends an answer; may come again")
+    common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--device", default="auto")
+    parser = argparse.ArgumentParser(prog="hone", description="A checkpoint answers, from files alone.")
+    ways = parser.add_subparsers(required=True)
+    one = ways.add_parser("sample", parents=[common], help="answer the prompts of a file")
+    one.add_argument("prompts", type=Path, help="JSON lines")
+    one.add_argument("--n", type=int, default=1, help="answers to each prompt (1)")
+    one.add_argument("--out", type=Path, help="where the answers go, instead of standard output")
+    one.set_defaults(run=answer_file)
+    other = ways.add_parser("chat", parents=[common], help="talk with it")
+    other.set_defaults(run=talk)
+    return parser
+
+
+async def answer_file(asked: argparse.Namespace, sampling: Sampling) -> None:
+    """Lines are numbered from the file's first, so that a line's seed does not depend on where the file is cut."""
+    lines = list(prompts_in(asked.prompts))
+    engine = Engine(device=asked.device)
+    target = asked.out.open("w", encoding="utf-8") if asked.out else nullcontext(sys.stdout)
+    try:
+        with target as stream, progress() as bar:
+            task = bar.add_task("answering", total=len(lines))
+            for first in range(0, len(lines), TOGETHER):
+                some = lines[first : first + TOGETHER]
+                seeds = [asked.seed + first + place for place in range(len(some))]
+                conversations = [messages for messages, _ in some]
+                answers = await engine.complete(asked.folder, conversations, sampling, asked.n, seeds)
+                for (_, line), group in zip(some, answers, strict=True):
+                    print(json.dumps(line | {"completions": list(map(shown, group))}, ensure_ascii=False), file=stream)
+                bar.advance(task, len(some))
+    finally:
+        await engine.close()
+
+
+def prompts_in(file: Path) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
+    """(messages, the whole line) of each line that is not blank. Raises Refused with its number."""
+    for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            prompt = line.get("messages", line.get("prompt"))
+        except (ValueError, AttributeError):
+            raise Refused(f"{file.name}, line {number}: not a JSON object.") from None
+        if isinstance(prompt, str):
+            prompt = [{"role": "user", "content": prompt}]
+        if not isinstance(prompt, list) or not all(isinstance(message, dict) for message in prompt):
+            raise Refused(f"{file.name}, line {number}: neither “prompt” nor “messages” is there.")
+        yield prompt, line
+
+
+def shown(answer: Completed) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "tokens": answer.token_count,
+        "finish_reason": answer.finish_reason,
+        "logprob": answer.logprob_sum,
+    }
+
+
+def progress() -> Progress:
+    """On standard error, and only where somebody looks at it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+async def talk(asked: argparse.Namespace, sampling: Sampling) -> None:
+    engine = Engine(device=asked.device)
+    messages: list[dict[str, Any]] = []
+    try:
+        while (said := await asyncio.to_thread(heard, sys.stdin)) is not None:
+            if not said:
+                messages = []
+                print("-- anew --")
+                continue
+            messages.append({"role": "user", "content": said})
+            seed = asked.seed + len(messages) // 2
+            text = ""
+            async for piece in engine.stream(asked.folder, messages, sampling, 1, seed):
+                text += piece.text
+                print(printable(piece.text), end="", flush=True)
+            print()
+            messages.append({"role": "assistant", "content": text})
+    finally:
+        await engine.close()
+
+
+def heard(stream: TextIO) -> str | None:
+    """A line without its end; None when there are no more."""
+    if stream.isatty():
+        print("> ", end="", flush=True)
+    line = stream.readline()
+    return line.strip() if line else None
+
+
+def printable(text: str) -> str:
+    """A checkpoint can write control characters, and a terminal would obey them."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
+
+
+def say(sentence: str) -> int:
+    print(sentence, file=sys.stderr, flush=True)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
