@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from app import database, embedded
 from app.accounts.tables import User
@@ -88,16 +88,22 @@ def shared_database(server: str, template: str) -> str:
     return address(server, copy_of(server, template))
 
 
+@pytest.fixture(scope="session")
+async def engine(shared_database: str) -> AsyncIterator[AsyncEngine]:
+    """One connection for all savepoint tests: a new backend would read the catalogue anew for each of them."""
+    engine = database.make_engine(shared_database, pool_size=1)
+    yield engine
+    await engine.dispose()
+
+
 @pytest.fixture
-async def connection(shared_database: str) -> AsyncIterator[AsyncConnection]:
+async def connection(shared_database: str, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     os.environ["HONE_DATABASE_URL"] = shared_database
     forget_settings()
-    engine = database.make_engine(shared_database, pool_size=1)
     async with engine.connect() as connection:
         await connection.begin()
         yield connection
         await connection.rollback()
-    await engine.dispose()
     await database.dispose()  # streams open connections of their own
 
 
