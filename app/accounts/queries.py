@@ -102,7 +102,8 @@ def members(access: Access) -> Select[Any]:
 
 def logged(project_id: int | None, search: LogSearch) -> Select[Any]:
     """(event, name of who did it or None) of a project, or of all of them and the installation."""
-    found: Select[Any] = select(Event, User.name).outerjoin(User, User.id == Event.actor_id)
+    names: tuple[Any, ...] = (Event, User.name)
+    found: Select[Any] = select(*names).outerjoin(User, User.id == Event.actor_id)
     if project_id is not None:
         found = found.where(Event.project_id == project_id)
     if search.kind:

@@ -162,8 +162,13 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
     )
     if before is not None:
         asked = asked.where(Annotation.id < before)
-    rows: list[Any] = [tuple(row) for row in await session.execute(asked)]
-    return [Fact(*row[:7], list(row[7] or ()), *row[8:14], list(row[14] or ())) for row in rows]
+    return [_fact(tuple(row)) for row in await session.execute(asked)]
+
+
+def _fact(row: Any) -> Fact:
+    """A row of `_piece`; tags and completions may be none."""
+    head, tags, middle, completions = row[:7], row[7] or [], row[8:14], row[14] or []
+    return Fact(*head, tags, *middle, completions)
 
 
 async def _written(session: AsyncSession, project_id: int, ids: Sequence[int]) -> dict[int, Written]:
