@@ -165,10 +165,10 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
     return [_fact(tuple(row)) for row in await session.execute(asked)]
 
 
-def _fact(row: Any) -> Fact:
+def _fact(row: Sequence[Any]) -> Fact:
     """A row of `_piece`; tags and completions may be none."""
-    head, tags, middle, completions = row[:7], row[7] or [], row[8:14], row[14] or []
-    return Fact(*head, tags, *middle, completions)
+    named = dict(zip(Fact.__dataclass_fields__, row, strict=True))
+    return Fact(**named | {"tags": row[7] or [], "completions": row[14] or []})
 
 
 async def _written(session: AsyncSession, project_id: int, ids: Sequence[int]) -> dict[int, Written]:
