@@ -76,6 +76,38 @@ def line_chart(
     )
 
 
+@dataclass(frozen=True)
+class Histogram:
+    """bars: (percent from the left, percent wide, units high, count, words) of each bin."""
+
+    bars: tuple[tuple[float, float, float, int, str], ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    height: float
+
+
+def histogram(counts: Sequence[int], first: float, last: float, height: float = 200) -> Histogram:
+    """Lay out bars of equal bins between two edges. The axis below has round numbers only."""
+    y_ticks = [tick for tick in nice_ticks(0, max(*counts, 1), most=4) if tick == int(tick)]
+    width, size = 100 / len(counts), (last - first) / len(counts)
+    bars = tuple(
+        (_round(number * width), _round(width), _round(height * count / y_ticks[-1]), count,
+         f"{_plain(first + number * size)} … {_plain(first + (number + 1) * size)}")
+        for number, count in enumerate(counts)
+    )  # fmt: skip
+    x_ticks = [tick for tick in nice_ticks(first, last, most=6) if first <= tick <= last]
+    return Histogram(
+        bars=bars,
+        x_ticks=tuple(Tick(_round(100 * (x - first) / (last - first)), x, text) for x, text in _labelled(x_ticks)),
+        y_ticks=tuple(Tick(_round(height - height * y / y_ticks[-1]), y, text) for y, text in _labelled(y_ticks)),
+        height=height,
+    )
+
+
+def _plain(value: float) -> str:
+    return _signed(f"{value:.2g}")
+
+
 def sparkline(values: Sequence[float | None], width: float = 120, height: float = 28) -> tuple[str, ...]:
     """`points` attributes of a small curve without axes, one per unbroken piece."""
     points = _clean(enumerate(values))

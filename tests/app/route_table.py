@@ -106,6 +106,8 @@ ROUTES: dict[str, P | str] = {
     "GET /api/v1/projects/{project}/runs": P.run_read,
     "POST /api/v1/projects/{project}/runs/reward": P.run_edit,
     "POST /api/v1/projects/{project}/runs/ppo": P.run_edit,
+    "POST /api/v1/projects/{project}/runs/sft": P.run_edit,
+    "POST /api/v1/projects/{project}/runs/dpo": P.run_edit,
     "GET /api/v1/runs/{run}": P.run_read,
     "GET /api/v1/runs/{run}/metrics": P.run_read,
     "POST /api/v1/runs/{run}/cancel": P.run_edit,

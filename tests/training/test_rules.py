@@ -20,9 +20,9 @@ from app.training.configs.rules import OutsideRule, Rule
 from tests.training.make import write
 from tests.training.rolling import lines, make_rollout, rolled
 from workers.training import best, rules
-from workers.training.batches import read_lines
 from workers.training.best import keep_best
 from workers.training.checkpoints import CheckpointRefused
+from workers.training.lines import read_lines
 from workers.training.ppo import train_ppo
 from workers.training.progress import RunFailed
 from workers.training.rollouts import Rollout

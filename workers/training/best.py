@@ -16,8 +16,8 @@ import torch
 from app.datasets.records import Answer, DemonstrationRecord, PromptRecord, TextPart
 from app.training.configs import BestRun
 from workers.training.actors import Actors, open_actors
-from workers.training.batches import read_lines, turns
 from workers.training.checkpoints import CheckpointRefused
+from workers.training.lines import read_lines, turns
 from workers.training.ppo import begin
 from workers.training.practice import read_prompts, seeds_of
 from workers.training.progress import Progress, Report, never, quiet, replace_file

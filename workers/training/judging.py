@@ -11,8 +11,8 @@ from torch import Tensor
 from app.datasets.records import DemonstrationRecord
 from app.training.configs import PPORun, RunRefused
 from app.training.configs.rules import RuleConfig
-from workers.training.batches import read_lines, turns
 from workers.training.checkpoints import Opened
+from workers.training.lines import read_lines, turns
 from workers.training.rules import Measure, measure_of
 from workers.training.scoring import RewardNetwork, Scores
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from app.datasets.records import PromptRecord
 from app.training.configs import PPORun
-from workers.training.batches import encode_prompts, read_lines
+from workers.training.batches import encode_prompts
 from workers.training.checkpoints import Opened
+from workers.training.lines import read_lines
 from workers.training.progress import RunFailed
 from workers.training.tensors import seed_of
 
