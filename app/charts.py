@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 WIDTH = 1000.0
 Point = tuple[float, float | None]
@@ -127,6 +128,22 @@ def shares(values: Iterable[float | None], most: float | None = None) -> list[fl
     known = [value if value is not None and math.isfinite(value) else 0.0 for value in values]
     longest = most if most is not None else max(known, default=0.0)
     return [_round(min(100.0, max(0.0, 100 * value / longest))) if longest > 0 else 0.0 for value in known]
+
+
+def spans(rows: Sequence[Sequence[Any]], low: float, high: float) -> list[tuple[float | None, float, float]]:
+    """For rows (label, value, its low end, its high end, …) the places of value and ends in percent from `low` to
+    `high`; value None where there is none, the ends together where nothing is known of them."""
+
+    def at(value: float) -> float:
+        return _round(min(100.0, max(0.0, 100 * (value - low) / (high - low))))
+
+    placed: list[tuple[float | None, float, float]] = []
+    for _label, value, left, right, *_words in rows:
+        if value is None:
+            placed.append((None, 0.0, 0.0))
+        else:
+            placed.append((at(value), at(value if left is None else left), at(value if right is None else right)))
+    return placed
 
 
 def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
