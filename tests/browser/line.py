@@ -1,13 +1,15 @@
 """What lies between a browser and what it wants to keep: a line that is cut, and a server that is killed."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import time
 import urllib.request
 
-from app.settings import get_settings
 from app.supervision import choose_port, web_words
 
+QUIET = {"HONE_WEB_PROCESSES": "1", "HONE_LOG_LEVEL": "error"}
 PASSES = {"before": 0, "after": 0, "in its headers": 100, "in its words": 3000}  # bytes of the server's answer
 
 
@@ -74,8 +76,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        settings = get_settings().model_copy(update={"web_processes": 1, "log_level": "critical"})
-        self.process = subprocess.Popen(web_words(settings, self.port))
+        self.process = subprocess.Popen(web_words(self.port), env=os.environ | QUIET, process_group=0)
         for _ in range(300):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1).close()
@@ -88,5 +89,5 @@ class Server:
     def kill(self) -> None:
         """As the kernel does when memory is short: nothing is finished."""
         assert self.process
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
