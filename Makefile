@@ -15,10 +15,10 @@ TEST := .venv/.test
 
 export TORCH_INDEX
 .DEFAULT_GOAL := help
-.PHONY: help run loop test check bench words migrate clean
+.PHONY: help run loop test check bench bench-training words migrate clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done
 
 run: $(WEB) ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m app.supervision --install
@@ -28,7 +28,7 @@ loop: $(TRAIN) ## the whole loop without a browser, with simulated annotators (S
 
 test: $(TEST) ## make what the tests need, Chromium included, and run them (ARGS="tests/app -k lease")
 	@sh .ci/chromium
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(TEST) ## ruff, types, architecture, translations
 	@$(BIN)/ruff check .
@@ -38,6 +38,9 @@ check: $(TEST) ## ruff, types, architecture, translations
 
 bench: $(TEST) ## measure, print, and write var/bench.json
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+bench-training: $(TEST) ## our training beside TRL's in one run, into var/bench-training.json (ARGS="ppo --repeats 1")
+	@exec $(BIN)/python -m tests.bench.training $(ARGS)
 
 words: $(WEB) ## collect the sentences of the interface for the translators of locale/
 	@exec $(BIN)/python -m app.words

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 WIDTH = 1000.0
 Point = tuple[float, float | None]
@@ -75,6 +76,38 @@ def line_chart(
     )
 
 
+@dataclass(frozen=True)
+class Histogram:
+    """bars: (percent from the left, percent wide, units high, count, words) of each bin."""
+
+    bars: tuple[tuple[float, float, float, int, str], ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    height: float
+
+
+def histogram(counts: Sequence[int], first: float, last: float, height: float = 200) -> Histogram:
+    """Lay out bars of equal bins between two edges. The axis below has round numbers only."""
+    y_ticks = [tick for tick in nice_ticks(0, max(*counts, 1), most=4) if tick == int(tick)]
+    width, size = 100 / len(counts), (last - first) / len(counts)
+    bars = tuple(
+        (_round(number * width), _round(width), _round(height * count / y_ticks[-1]), count,
+         f"{_plain(first + number * size)} … {_plain(first + (number + 1) * size)}")
+        for number, count in enumerate(counts)
+    )  # fmt: skip
+    x_ticks = [tick for tick in nice_ticks(first, last, most=6) if first <= tick <= last]
+    return Histogram(
+        bars=bars,
+        x_ticks=tuple(Tick(_round(100 * (x - first) / (last - first)), x, text) for x, text in _labelled(x_ticks)),
+        y_ticks=tuple(Tick(_round(height - height * y / y_ticks[-1]), y, text) for y, text in _labelled(y_ticks)),
+        height=height,
+    )
+
+
+def _plain(value: float) -> str:
+    return _signed(f"{value:.2g}")
+
+
 def sparkline(values: Sequence[float | None], width: float = 120, height: float = 28) -> tuple[str, ...]:
     """`points` attributes of a small curve without axes, one per unbroken piece."""
     points = _clean(enumerate(values))
@@ -95,6 +128,22 @@ def shares(values: Iterable[float | None], most: float | None = None) -> list[fl
     known = [value if value is not None and math.isfinite(value) else 0.0 for value in values]
     longest = most if most is not None else max(known, default=0.0)
     return [_round(min(100.0, max(0.0, 100 * value / longest))) if longest > 0 else 0.0 for value in known]
+
+
+def spans(rows: Sequence[Sequence[Any]], low: float, high: float) -> list[tuple[float | None, float, float]]:
+    """For rows (label, value, its low end, its high end, …) the places of value and ends in percent from `low` to
+    `high`; value None where there is none, the ends together where nothing is known of them."""
+
+    def at(value: float) -> float:
+        return _round(min(100.0, max(0.0, 100 * (value - low) / (high - low))))
+
+    placed: list[tuple[float | None, float, float]] = []
+    for _label, value, left, right, *_words in rows:
+        if value is None:
+            placed.append((None, 0.0, 0.0))
+        else:
+            placed.append((at(value), at(value if left is None else left), at(value if right is None else right)))
+    return placed
 
 
 def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 
-from app import database, doctor, embedded, extras, importing, migrating, supervision
+from app import database, doctor, embedded, extras, importing, migrating, sealing, supervision
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.accounts.actions.links import make_sign_in_link
 from app.errors import DomainError
@@ -116,6 +116,35 @@ def show_health() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def verify() -> None:
+    """Follow the sealed log of events, and name every row that was edited, taken out or slipped in."""
+    with database_of(get_settings()):
+        found = asyncio.run(_verified())
+    told = _("{events} events in {segments} sealed segments, {open} not sealed yet.")
+    print(told.format(events=found.events, segments=found.segments, open=found.open))
+    for fault in found.faults:
+        print(_(FAULTS[fault.what]).format(number=fault.event))
+    if found.faults:
+        raise typer.Exit(1)
+    print(_("The chain holds. Its newest link is {digest}.").format(digest=found.digest or "-"))
+
+
+FAULTS = {
+    "edited": _("Event {number} was edited."),
+    "missing": _("Event {number} was taken out."),
+    "added": _("Event {number} was slipped in after its segment was sealed."),
+    "broken": _("Segment {number} does not hold: its seal is not ours."),
+}
+
+
+async def _verified() -> sealing.Verified:
+    async with database.transaction() as session:
+        found = await sealing.verify(session)
+    await database.dispose()
+    return found
+
+
 @app.command(context_settings=PASS_ON)
 def demo(rest: Rest = None) -> None:
     """Set up the demo project: the bundled checkpoint, 200 prompts, first answers asked for."""
@@ -152,7 +181,7 @@ def hand_on(module: str, *words: str) -> NoReturn:
 
 @app.command(context_settings=PASS_ON)
 def train(rest: Rest = None) -> None:
-    """Train from a file, without a database: reward|ppo run.json; without words, the trainer of the queue."""
+    """Train from files, without a database: sft|reward|dpo|ppo …; without words, the trainer of the queue."""
     if rest:
         hand_on("workers.training", *rest)
     hand_on("workers", "train")

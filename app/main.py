@@ -12,7 +12,7 @@ from app import tables as _tables  # noqa: F401  (the whole schema is known befo
 from app.accounts import api as accounts_api
 from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
-from app.accounts.routes import account, invitations, members, people, sign_in
+from app.accounts.routes import account, invitations, log, members, people, sign_in
 from app.annotations import api as annotations_api
 from app.annotations.routes import about_me, answers, conversing, inbox, reviewing, trying, workspace, writing
 from app.assets import StaticAssets
@@ -32,6 +32,7 @@ from app.projects import api as projects_api
 from app.projects.routes import care, consent, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
+from app.quality import api as quality_api
 from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
@@ -52,6 +53,7 @@ PAGES: list[APIRouter] = [
     account.router,
     people.router,
     members.router,
+    log.router,
     starting.router,
     trying.router,
     projects.router,
@@ -83,6 +85,7 @@ API: list[APIRouter] = [
     completions_api.router,
     tasks_api.router,
     annotations_api.router,
+    quality_api.router,
     datasets_api.router,
     training_api.router,
     evaluation_api.router,

@@ -1,6 +1,6 @@
 """Every chapter's tables in story order, for Alembic, the application and the workers."""
 
-from app import events
+from app import events, sealing
 from app.accounts import tables as accounts
 from app.annotations import tables as annotations
 from app.checkpoints import tables as checkpoints
@@ -18,7 +18,7 @@ from app.training import tables as training
 
 # named, so that whoever imports this module knows every table
 CHAPTERS = (
-    *(accounts, events, projects, media, prompts, checkpoints, completions, tasks, annotations, quality),
+    *(accounts, events, sealing, projects, media, prompts, checkpoints, completions, tasks, annotations, quality),
     *(datasets, training, evaluation, loop),
 )
 

@@ -7,21 +7,34 @@ let now = null; // what waits to be armed
 let armed = false;
 let isPainted = false;
 let travelled = 0;
+let timer = 0;
 
 export const isArmed = () => armed;
-export const arm = () => (armed = true);
-export const disarm = () => (armed = false);
+export const arm = () => set(true);
+
+/** It is decided: neither the moment that still runs nor a hand that moves on arms it again. */
+export function disarm() {
+  clearTimeout(timer);
+  isPainted = false;
+  set(false);
+}
+
+/** The task itself says it too (data-armed), so that whoever drives the page need not guess the moment. */
+function set(is) {
+  armed = is;
+  now?.toggleAttribute("data-armed", is);
+}
 
 /** An element has come onto the page. */
 export function armSoon(element) {
+  disarm();
   now = element;
-  armed = isPainted = false;
   travelled = 0;
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
       if (now !== element) return;
       isPainted = true;
-      setTimeout(() => (armed = armed || now === element), ARMED_AFTER);
+      timer = setTimeout(() => set(true), ARMED_AFTER);
     }),
   );
 }
@@ -29,5 +42,5 @@ export function armSoon(element) {
 document.addEventListener("pointermove", (event) => {
   if (armed || !isPainted) return;
   travelled += Math.abs(event.movementX) + Math.abs(event.movementY);
-  armed = travelled > HAND_MOVED;
+  if (travelled > HAND_MOVED) set(true);
 });

@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from app import database, embedded
 from app.accounts.tables import User
@@ -20,6 +20,14 @@ from app.settings import get_settings
 from tests import make
 
 ROOT = Path(__file__).parent.parent
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start would compile all of Hone each time
+
+LONG = {"test_newcomer.py", "test_supervision.py", "test_interleavings.py", "test_training.py", "test_axe.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first, so that no worker begins one when the other has nothing left."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def forget_settings() -> None:
@@ -80,16 +88,22 @@ def shared_database(server: str, template: str) -> str:
     return address(server, copy_of(server, template))
 
 
+@pytest.fixture(scope="session")
+async def engine(shared_database: str) -> AsyncIterator[AsyncEngine]:
+    """One connection for all savepoint tests: a new backend would read the catalogue anew for each of them."""
+    engine = database.make_engine(shared_database, pool_size=1)
+    yield engine
+    await engine.dispose()
+
+
 @pytest.fixture
-async def connection(shared_database: str) -> AsyncIterator[AsyncConnection]:
+async def connection(shared_database: str, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     os.environ["HONE_DATABASE_URL"] = shared_database
     forget_settings()
-    engine = database.make_engine(shared_database, pool_size=1)
     async with engine.connect() as connection:
         await connection.begin()
         yield connection
         await connection.rollback()
-    await engine.dispose()
     await database.dispose()  # streams open connections of their own
 
 

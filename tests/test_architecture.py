@@ -32,7 +32,14 @@ STORY = [
     "loop",
 ]
 LEAVES = ("routes", "api")
-OPEN_TO_WORKERS = {"app.checkpoints.rules", "app.datasets.records", "app.training.configs", "app.version"}
+OPEN_TO_WORKERS = {
+    "app.checkpoints.rules",
+    "app.datasets.records",
+    "app.preferences.formula",
+    "app.preferences.groups",
+    "app.training.configs",
+    "app.version",
+}
 COMMITS = {"app/database.py", "workers/running.py"}
 STATEMENTS = {"select", "insert", "update", "delete"}
 HEAVY = ("torch", "transformers", "pyarrow", "scipy", "PIL", "numpy", "pandas", "workers")

@@ -91,7 +91,7 @@ async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: 
         "parent": str(base.public_id),
         "config": run.config,
     }
-    dataset = await session.get_one(Dataset, run.dataset_id) if run.method is Method.reward else None
+    dataset = await session.get_one(Dataset, run.dataset_id) if run.dataset_id is not None else None
     if dataset is not None:
         told["dataset"] = str(lines_of(home, dataset))
     else:

@@ -1,6 +1,7 @@
 """What may come in about people. Unknown fields are refused: nobody becomes an admin by a field too many."""
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 from unicodedata import category
 from uuid import UUID
@@ -166,3 +167,14 @@ class TokenForm(Strict):
     project: Annotated[UUID | None, BeforeValidator(empty_is_none)] = None
     scopes: list[Permission] = Field(default=[], max_length=len(Permission))
     days: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=1, le=3650)] = 90
+
+
+class LogSearch(BaseModel):
+    """What is looked for in the log. kind: how it begins (`task.`). q: in what was done, by whom or to what. since: a
+    day, in UTC. An empty field of the form looks for nothing."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    q: Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", ""))] = ""
+    kind: Annotated[str, Field(max_length=60, pattern=r"^[a-z_.]*$")] = ""
+    since: Annotated[date | None, BeforeValidator(empty_is_none)] = None
+    cursor: Annotated[str | None, Field(max_length=500)] = None

@@ -39,6 +39,7 @@ class Permission(StrEnum):
     evaluation_edit = "evaluation.edit"
     schedule_read = "schedule.read"
     schedule_edit = "schedule.edit"
+    log_read = "log.read"  # everything that happened, with names
 
 
 class Role(StrEnum):

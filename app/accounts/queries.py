@@ -1,13 +1,17 @@
 """Questions about people, their sign-ins, links, tokens and places."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import Select, column, func, select, table
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Select, Text, cast, column, func, or_, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.accounts.access import Access
+from app.accounts.forms import LogSearch
 from app.accounts.permissions import Permission
 from app.accounts.tables import ApiToken, InboxItem, Link, LinkKind, Membership, SignIn, User
+from app.events import Event
+from app.sealing import line_of
 
 PROJECTS = table("projects", column("id"), column("public_id"), column("name"))  # a later chapter's: by name
 
@@ -94,3 +98,29 @@ def members(access: Access) -> Select[Any]:
     if access.may(Permission.member_read) or not access.may(Permission.cohort_read):
         return found
     return found.where((Membership.cohort == access.cohort) | (Membership.id == access.membership_id))
+
+
+def logged(project_id: int | None, search: LogSearch) -> Select[Any]:
+    """(event, name of who did it or None) of a project, or of all of them and the installation."""
+    names: tuple[Any, ...] = (Event, User.name)
+    found: Select[Any] = select(*names).outerjoin(User, User.id == Event.actor_id)
+    if project_id is not None:
+        found = found.where(Event.project_id == project_id)
+    if search.kind:
+        found = found.where(Event.kind.startswith(search.kind, autoescape=True))
+    if search.q:
+        places = (cast(Event.body, Text), Event.subject, User.name, Event.kind)
+        found = found.where(or_(*(place.icontains(search.q, autoescape=True) for place in places)))
+    if search.since:
+        found = found.where(Event.at >= search.since)
+    return found
+
+
+async def streamed_log(connection: AsyncConnection, project_id: int | None) -> AsyncIterator[bytes]:
+    """Every event in its order, as a line, by a server-side cursor."""
+    asked = select(Event.__table__).order_by(Event.id)
+    if project_id is not None:
+        asked = asked.where(Event.project_id == project_id)
+    async with connection.stream(asked, execution_options={"yield_per": 500}) as rows:
+        async for row in rows:
+            yield line_of(row)

@@ -19,11 +19,8 @@ from app.database import Base, key, now, outside_id, word
 class User(Base):
     """password_hash is empty until the person has chosen a password; disabled_at ends every sign-in at once.
 
-    <<<<<<< HEAD
-        is_imported: known from a file of labelled data by a pseudonym alone; disabled from the beginning and for good.
-    =======
-        locale: the language of pages, numbers and mails; empty: as the browser asks.
-    >>>>>>> main
+    is_imported: known from a file of labelled data by a pseudonym alone; disabled from the beginning and for good.
+    locale: the language of pages, numbers and mails; empty: as the browser asks.
     """
 
     __tablename__ = "users"

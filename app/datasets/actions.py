@@ -37,6 +37,7 @@ log = logging.getLogger("hone.datasets")
 Votes = Sequence[Mapping[str, Any]]
 
 LEFT_BEHIND = 24 * 3600  # seconds
+FETCHED = 500  # rows at a time while a dataset is written
 
 
 class NothingToFreeze(Invalid):
@@ -92,7 +93,7 @@ class Written:
 
 async def rows_of(connection: AsyncConnection, project_id: int, question: FreezeForm) -> AsyncIterator[Row[Any]]:
     """A server-side cursor: memory stays flat however many answers there are."""
-    result = await connection.stream(chosen_answers(project_id, question).execution_options(yield_per=500))
+    result = await connection.stream(chosen_answers(project_id, question).execution_options(yield_per=FETCHED))
     async for row in result:
         yield row
 

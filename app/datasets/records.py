@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.preferences.votes import ChoiceVote, Instant, Outcome, QuestionsVote, RankingVote, RatingVote, Vote
+from app.preferences.votes import ChoiceVote, Instant, Outcome, QuestionsVote, RankingVote, Rated, RatingVote, Vote
 
 SCHEMA_VERSION = 1
 
@@ -30,6 +30,7 @@ __all__ = [
     "QuestionsVote",
     "RankingRecord",
     "RankingVote",
+    "Rated",
     "RatingRecord",
     "RatingVote",
     "SampleRecord",

@@ -17,6 +17,7 @@ from app.evaluation.actions import baseline_of, cancel_evaluation, start_evaluat
 from app.evaluation.forms import EvaluationForm
 from app.evaluation.queries import evaluation_of, evaluations_with_checkpoints
 from app.evaluation.tables import Evaluation, EvaluationState
+from app.quality.queries import checkpoints_by_id, figures_of
 
 router = APIRouter(tags=["evaluations"])
 Reader = Annotated[Access, may(Permission.evaluation_read)]
@@ -101,3 +102,54 @@ async def cancel(evaluation: UUID, access: Editor, session: Session) -> Evaluati
     found = await evaluation_of(session, access.of_project(), evaluation)
     await cancel_evaluation(session, found, access.person.id)
     return await view(session, found)
+
+
+class Place(BaseModel):
+    """strength: log-odds around the group's mean, {value, low, high, n}: a 95 % interval over n tasks. controlled: of
+    answers alike in length and Markdown."""
+
+    checkpoint: UUID
+    name: str
+    answers: int
+    strength: dict[str, Any]
+    controlled: dict[str, Any]
+
+
+class Group(BaseModel):
+    """Checkpoints that comparisons connect, the strongest first. matrix: [row][column] share of points of one against
+    another and the answers behind it; null where they never met."""
+
+    answers: int
+    places: list[Place]
+    style: list[dict[str, Any]]
+    matrix: list[list[dict[str, Any] | None]]
+
+
+class Leaderboard(BaseModel):
+    """at: when it was computed; null: not yet. Between two groups nothing can be said."""
+
+    at: datetime | None
+    groups: list[Group]
+
+
+@router.get("/projects/{project}/leaderboard")
+async def leaderboard(project: UUID, access: Reader, session: Session) -> Leaderboard:
+    """Bradley-Terry strengths with ties, from people's comparisons of checkpoints."""
+    figures = await figures_of(session, access.of_project(), "standings")
+    if figures is None:
+        return Leaderboard(at=None, groups=[])
+    names = await checkpoints_by_id(session, access.of_project())
+    groups = []
+    for group in figures.body["groups"]:
+        places = [
+            Place(
+                checkpoint=names[one["checkpoint"]][1],
+                name=names[one["checkpoint"]][0],
+                answers=one["answers"],
+                strength=one["plain"],
+                controlled=one["controlled"],
+            )
+            for one in group["checkpoints"]
+        ]
+        groups.append(Group(answers=group["answers"], places=places, style=group["style"], matrix=group["matrix"]))
+    return Leaderboard(at=figures.at, groups=groups)

@@ -18,6 +18,7 @@ from app.evaluation.queries import counts_of_tasks, evaluation_of, evaluations_o
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
+from app.quality.queries import checkpoints_by_id, figures_of
 from app.translation import _
 
 router = APIRouter()
@@ -80,3 +81,14 @@ async def cancel(request: Request, evaluation: UUID, access: Editor, session: Se
     found = await evaluation_of(session, access.of_project(), evaluation)
     await cancel_evaluation(session, found, access.person.id)
     return redirect(request, f"/evaluations/{found.public_id}", _("Nobody is asked any further."), kind="info")
+
+
+@router.get("/projects/{project}/leaderboard")
+async def leaderboard(request: Request, project: UUID, access: Reader, session: Session) -> Response:
+    """Where checkpoints stand by people's comparisons, as it was computed last."""
+    context: dict[str, Any] = {
+        "project": await get_project(session, access.of_project()),
+        "figures": await figures_of(session, access.of_project(), "standings"),
+        "names": await checkpoints_by_id(session, access.of_project()),
+    }
+    return respond(request, "evaluation/leaderboard.html", "leaderboard", **context)

@@ -26,7 +26,7 @@ from app.loop.queries import (
 from app.loop.rules import latest_due
 from app.loop.tables import FireState, Schedule, ScheduleFire, Trigger
 from app.projects.tables import Project
-from app.training.actions import start_ppo_run, start_reward_run
+from app.training.actions import start_dataset_run, start_ppo_run
 from app.training.configs import first_complaint
 from app.training.forms import PPOForm, RewardForm
 from app.training.queries import default_base
@@ -215,7 +215,7 @@ async def after_freeze(session: AsyncSession, dataset_id: int) -> None:
     try:
         plan = plan_of(schedule)
         form = RewardForm(dataset=dataset.public_id, base=plan.base, seed=plan.seed, config=plan.reward)
-        await start_reward_run(session, fire.project_id, form, base, schedule.created_by_id, schedule_fire_id=fire.id)
+        await start_dataset_run(session, fire.project_id, form, base, schedule.created_by_id, schedule_fire_id=fire.id)
     except DomainError as refused:
         await end(session, fire, FireState.failed, str(refused))
 

@@ -1,8 +1,9 @@
-"""A task's answer is argued: what is accepted, and why."""
+"""A task's answer is argued: what is accepted, and why. Figures that were computed are kept."""
 
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -11,7 +12,7 @@ from app.markup import render_markdown
 from app.quality.forms import Argument
 from app.quality.queries import argued_answer
 from app.quality.rules import hits, is_arguable
-from app.quality.tables import ArguedAnswer
+from app.quality.tables import ArguedAnswer, Figures
 from app.tasks.tables import Task
 from app.translation import _
 
@@ -64,3 +65,18 @@ async def drop_argument(session: AsyncSession, task: Task, actor_id: int) -> Non
 
 async def _note(session: AsyncSession, kind: str, task: Task, actor_id: int, **body: object) -> None:
     await events.record(session, kind, actor_id=actor_id, project_id=task.project_id, subject=task.public_id, **body)
+
+
+async def keep_figures(
+    session: AsyncSession, project_id: int, bodies: dict[str, dict[str, Any]], through: int, seconds: float
+) -> None:
+    """In place of those that were kept before. bodies: by name."""
+    rows = [
+        {"project_id": project_id, "name": name, "body": body, "through": through, "seconds": seconds}
+        for name, body in bodies.items()
+    ]
+    kept = insert(Figures).values(rows)
+    fresh = {name: kept.excluded[name] for name in ("body", "through", "seconds")}
+    await session.execute(
+        kept.on_conflict_do_update(index_elements=["project_id", "name"], set_=fresh | {"at": func.now()})
+    )

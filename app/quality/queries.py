@@ -1,23 +1,25 @@
-"""What a person's own page shows: their days, today's quota, and how they did where an answer is argued.
+"""What a person's own page shows: their days, today's quota, and how they did where an answer is argued; and figures
+about everybody, for those who run a project.
 
-Nothing here compares them with others: agreement with the crowd on matters of taste breeds herding, and a rank or
-another's speed tells nobody how to judge better.
+Nothing on their own page compares them with others: agreement with the crowd on matters of taste breeds herding, and
+a rank or another's speed tells nobody how to judge better.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, cast, exists, func, select
+from sqlalchemy import ColumnElement, Date, cast, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts.tables import Membership
+from app.accounts.tables import Membership, User
 from app.annotations.kinds import in_words
 from app.annotations.tables import Annotation, AnnotationState
+from app.checkpoints.tables import Checkpoint
 from app.projects.rules import day_begins, last_days
 from app.projects.tables import Project
 from app.quality.rules import hits
-from app.quality.tables import ArguedAnswer, Use
+from app.quality.tables import ArguedAnswer, Figures, Use
 from app.tasks.queries import protocol_body
 from app.tasks.tables import QuotaDay, Task
 
@@ -152,3 +154,22 @@ async def lesson_of(session: AsyncSession, annotation_id: int, project: UUID) ->
 
 async def argued_answer(session: AsyncSession, task_id: int) -> ArguedAnswer | None:
     return await session.get(ArguedAnswer, task_id)
+
+
+async def figures_of(session: AsyncSession, project_id: int, name: str) -> Figures | None:
+    """What was computed last; None: nothing yet."""
+    return await session.get(Figures, (project_id, name))
+
+
+async def people_by_id(session: AsyncSession, project_id: int) -> dict[str, tuple[str, str]]:
+    """(pseudonym, name) of everybody who has a place in the project, by inside id as figures hold it."""
+    asked = select(Membership.user_id, Membership.pseudonym, User.name).join(User, User.id == Membership.user_id)
+    rows = await session.execute(asked.where(Membership.project_id == project_id))
+    return {str(row.user_id): (row.pseudonym, row.name) for row in rows}
+
+
+async def checkpoints_by_id(session: AsyncSession, project_id: int) -> dict[int, tuple[str, UUID]]:
+    """(name, outside id) of the checkpoints that a project may use."""
+    here = or_(Checkpoint.project_id == project_id, Checkpoint.project_id.is_(None))
+    rows = await session.execute(select(Checkpoint.id, Checkpoint.name, Checkpoint.public_id).where(here))
+    return {row.id: (row.name, row.public_id) for row in rows}

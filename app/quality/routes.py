@@ -1,9 +1,9 @@
-"""Pages: my page, in one project and over all; and a task with its argued answer."""
+"""Pages: my page, in one project and over all; a task with its argued answer; and figures about quality."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from app.accounts.access import Access, in_person, may
@@ -22,7 +22,15 @@ from app.projects.protocols import protocol_of
 from app.projects.queries import get_project, protocol_of_kind
 from app.quality.actions import argue, drop_argument
 from app.quality.forms import Argument
-from app.quality.queries import argued_answer, my_days, my_lessons, my_quotas
+from app.quality.queries import (
+    argued_answer,
+    checkpoints_by_id,
+    figures_of,
+    my_days,
+    my_lessons,
+    my_quotas,
+    people_by_id,
+)
 from app.quality.rules import ARGUABLE
 from app.tasks.queries import shown_task
 from app.translation import _
@@ -32,6 +40,7 @@ Me = Annotated[Access, in_person()]
 Own = Annotated[Access, may(Permission.annotation_own)]
 Reader = Annotated[Access, may(Permission.task_read)]
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
+Counter = Annotated[Access, may(Permission.progress_read)]
 
 
 @router.get("/me")
@@ -126,3 +135,35 @@ async def _task_page(session: Session, access: Access, task: UUID) -> dict[str, 
         "use": argued.use.value if argued else "training",
         "errors": {},
     }
+
+
+@router.get("/projects/{project}/quality")
+async def show_quality(
+    request: Request, access: Counter, session: Session, measure: Annotated[str, Query(max_length=60)] = ""
+) -> Response:
+    """How far people agree and can be relied on, as it was computed last; people for those who may read answers."""
+    project = await get_project(session, access.of_project())
+    figures = await figures_of(session, project.id, "quality")
+    measures = figures.body["measures"] if figures else []
+    page: dict[str, Any] = {
+        "project": project,
+        "figures": figures,
+        "chosen": next((one for one in measures if one["measure"] == measure), measures[0] if measures else None),
+        "checkpoints": await checkpoints_by_id(session, project.id),
+        "people": await _people(session, access, figures.body["people"]) if figures else [],
+    }
+    return respond(request, "quality/report.html", "quality", **page)
+
+
+async def _people(session: Session, access: Access, figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The least reliable first, by the lower end; nobody for those who may not read answers."""
+    if not access.may(Permission.annotation_read):
+        return []
+    named = await people_by_id(session, access.of_project())
+    by_name = access.may(Permission.member_read)
+    people = [
+        own | {"pseudonym": named[person][0], "name": named[person][1] if by_name else named[person][0]}
+        for person, own in figures.items()
+        if person in named
+    ]
+    return sorted(people, key=lambda one: (one["reliability"] or {"better": {"low": 2}})["better"]["low"])

@@ -1,4 +1,4 @@
-"""Tasks whose answer is argued: what was accepted, and why."""
+"""Tasks whose answer is argued: what was accepted, and why; and figures about quality, as they were computed."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -34,4 +34,20 @@ class ArguedAnswer(Base):
     markdown: Mapped[str]
     html: Mapped[str]
     by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime] = now()
+
+
+class Figures(Base):
+    """What a job has computed about a project's answers. name: `quality` or `standings`. body: see `quality.reporting`.
+
+    through: the newest event of the project by then; when there is a newer one, they are computed anew. seconds: that
+    it took, which says how often that is done.
+    """
+
+    __tablename__ = "figures"
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[dict[str, Any]]
+    through: Mapped[int]
+    seconds: Mapped[float]
     at: Mapped[datetime] = now()

@@ -41,7 +41,12 @@ class TaskState(StrEnum):
 
 
 class Task(Base):
-    """recipe_entry: the line of the batch's pairing recipe that made it, as it was then."""
+    """recipe_entry: the line of the batch's pairing recipe that made it, as it was then.
+
+    chance: the probability with which it was drawn to be asked, 1 where nothing was chosen; empty: it was chosen by
+    what was known of it, nobody can say how likely. first_k: answers that were wanted before anybody had answered,
+    where more are wanted since; empty: k. Figures about quality count by these two (`quality.gathering`).
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (
@@ -53,6 +58,7 @@ class Task(Base):
         Index(None, "evaluation_id"),
         Index(None, "prompt_id"),
         CheckConstraint("k BETWEEN 1 AND 50", name="k"),
+        CheckConstraint("chance > 0 AND chance <= 1", name="chance"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -63,6 +69,8 @@ class Task(Base):
     purpose: Mapped[Purpose] = mapped_column(word(Purpose), server_default="collect", default=Purpose.collect)
     state: Mapped[TaskState] = mapped_column(word(TaskState), server_default="open", default=TaskState.open)
     k: Mapped[int]
+    first_k: Mapped[int | None] = mapped_column(SmallInteger)
+    chance: Mapped[float | None] = mapped_column(server_default="1", default=1.0)
     recipe_entry: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluations.id", use_alter=True))
     created_at: Mapped[datetime] = now()

@@ -17,7 +17,7 @@ from app.datasets.queries import dataset_of
 from app.datasets.tables import DatasetState
 from app.errors import Conflict, Invalid
 from app.jobs.queue import enqueue
-from app.training.forms import PPOForm, RewardForm
+from app.training.forms import LearnsFromDataset, PPOForm
 from app.training.jobs import RunEnded, Train
 from app.training.tables import Method, Run, RunMetric, RunState
 from app.translation import _, stored_in_english
@@ -26,6 +26,7 @@ from app.version import code_version
 HEARTBEAT_LIMIT = timedelta(seconds=20)
 MOST_ATTEMPTS = 20  # a run that takes its trainer down each time must not do so for ever
 LOG_LIMIT = 16_000  # characters of log kept with a run
+NAMES = {Method.sft: _("Fine-tuning"), Method.reward: _("Reward model"), Method.dpo: _("DPO")}
 TERMINAL = (RunState.succeeded, RunState.failed, RunState.cancelled)
 
 
@@ -34,15 +35,15 @@ class FenceLost(Conflict):
     sentence = _("Another attempt has taken over this run.")
 
 
-async def start_reward_run(
+async def start_dataset_run(
     session: AsyncSession,
     project_id: int,
-    form: RewardForm,
+    form: LearnsFromDataset,
     default_base: UUID | None,
     actor_id: int | None,
     **more: Any,
 ) -> Run:
-    """A reward model from a frozen dataset on `form.base`, else on the project's checkpoint."""
+    """What the form's method makes of a frozen dataset on `form.base`, else on the project's checkpoint."""
     dataset = await dataset_of(session, project_id, form.dataset)
     if dataset.state is not DatasetState.frozen:
         raise Invalid(field="dataset", reason=_("it is not frozen yet"))
@@ -54,9 +55,9 @@ async def start_reward_run(
     values = {
         "dataset_id": dataset.id,
         "base_id": base.id,
-        "name": form.name or f"{_('Reward model')} · {dataset.name}",
+        "name": form.name or f"{_(NAMES[form.method])} · {dataset.name}",
     }
-    return await _queue(session, project_id, Method.reward, form, values | more, actor_id)
+    return await _queue(session, project_id, form.method, form, values | more, actor_id)
 
 
 async def start_ppo_run(
@@ -87,7 +88,7 @@ async def _queue(
     session: AsyncSession,
     project_id: int,
     method: Method,
-    form: RewardForm | PPOForm,
+    form: LearnsFromDataset | PPOForm,
     values: dict[str, Any],
     actor_id: int | None,
 ) -> Run:

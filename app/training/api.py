@@ -12,8 +12,8 @@ from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
-from app.training.actions import cancel_run, start_ppo_run, start_reward_run
-from app.training.forms import PPOForm, RewardForm
+from app.training.actions import cancel_run, start_dataset_run, start_ppo_run
+from app.training.forms import DPOForm, LearnsFromDataset, PPOForm, RewardForm, SFTForm
 from app.training.queries import default_base, metrics_of, run_of, runs_with_results
 from app.training.tables import Method, Run, RunState
 
@@ -76,6 +76,11 @@ async def view(session: Session, run: Run) -> RunView:
     return RunView(log=run.log, **told(run, result.public_id if result else None))
 
 
+async def start(session: Session, access: Access, form: LearnsFromDataset) -> RunView:
+    base = await default_base(session, access.of_project())
+    return await view(session, await start_dataset_run(session, access.of_project(), form, base, access.person.id))
+
+
 @router.get("/projects/{project}/runs")
 async def list_runs(
     project: UUID, access: Reader, session: Session, cursor: Cursor = None, limit: Limit = 50
@@ -88,9 +93,19 @@ async def list_runs(
 @router.post("/projects/{project}/runs/reward", status_code=202)
 async def start_reward(project: UUID, form: RewardForm, access: Trainer, session: Session) -> RunView:
     """Train a reward model from a frozen dataset."""
-    base = await default_base(session, access.of_project())
-    run = await start_reward_run(session, access.of_project(), form, base, access.person.id)
-    return await view(session, run)
+    return await start(session, access, form)
+
+
+@router.post("/projects/{project}/runs/sft", status_code=202)
+async def start_sft(project: UUID, form: SFTForm, access: Trainer, session: Session) -> RunView:
+    """Fine-tune a checkpoint on a frozen dataset's demonstrations and rewrites."""
+    return await start(session, access, form)
+
+
+@router.post("/projects/{project}/runs/dpo", status_code=202)
+async def start_dpo(project: UUID, form: DPOForm, access: Trainer, session: Session) -> RunView:
+    """Train a policy on a frozen dataset's preferences, without a reward model."""
+    return await start(session, access, form)
 
 
 @router.post("/projects/{project}/runs/ppo", status_code=202)

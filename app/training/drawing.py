@@ -10,7 +10,8 @@ from app.training.tables import Method
 from app.translation import _
 
 Curve = list[tuple[float, float | None]]
-HIDDEN = {"schema_version"}
+# what a form cannot ask: lists of many shapes, and what goes with a file that only a run file names
+HIDDEN = {"schema_version", "rules", "pretraining_coef", "pretraining_batch"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,21 @@ def nested(sent: Mapping[str, str]) -> dict[str, Any]:
 
 
 # Curves that belong on one chart, in the order a reader wants them; what is not named here follows by itself.
-# Names as the trainers write them: workers/training/reward.py (epoch_values), ppo.py (learn) and figures.py.
+# Names as the trainers write them: `loss` of sft.py and dpo.py, `epoch_values` of reward.py, ppo.py, figures.py.
 TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
+    Method.sft: [
+        (_("Loss per answer token, nats"), ("loss", "heldout_loss")),
+        (_("Norm of the gradients"), ("grad_norm",)),
+    ],
+    Method.dpo: [
+        (_("Loss per pair or judged answer"), ("loss", "heldout_loss")),
+        (_("Share told apart as people did"), ("accuracy", "heldout_accuracy")),
+        (_("Reward of the preferred answer above the other"), ("margin", "heldout_margin")),
+        (_("Rewards: beta times the log-ratio to the reference"), ("reward_chosen", "reward_rejected")),
+        (_("Log-probability of preferred answers, nats per token"), ("chosen_logprob", "heldout_chosen_logprob")),
+        (_("Divergence on answers to other prompts, nats"), ("divergence",)),
+        (_("Norm of the gradients"), ("grad_norm",)),
+    ],
     Method.reward: [
         (_("Loss per vote, nats"), ("loss", "blind_loss")),
         (_("Accuracy on votes it has not seen"), ("blind_accuracy",)),
@@ -88,7 +102,16 @@ TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
     ],
 }  # fmt: skip
 WORDS = {
-    "loss": _("on training votes"),
+    "loss": _("while training"),
+    "heldout_loss": _("held out"),
+    "accuracy": _("while training"),
+    "heldout_accuracy": _("held out"),
+    "margin": _("while training"),
+    "heldout_margin": _("held out"),
+    "reward_chosen": _("preferred"),
+    "reward_rejected": _("the other"),
+    "chosen_logprob": _("while training"),
+    "heldout_chosen_logprob": _("held out"),
     "blind_loss": _("on votes not seen"),
     "blind_accuracy": _("accuracy"),
     "score": _("while sampling"),
@@ -106,7 +129,12 @@ WORDS = {
     "clipped": _("ratios"),
     "values_clipped": _("values"),
 }
-FIRST = {Method.reward: 2, Method.ppo: 6}  # charts that stand open; the rest are for whoever looks for trouble
+FIRST = {
+    Method.sft: 1,
+    Method.reward: 2,
+    Method.dpo: 4,
+    Method.ppo: 6,
+}  # charts that stand open; the rest are for whoever looks for trouble
 
 
 def shown_curves(method: Method, curves: Mapping[str, Curve]) -> list[tuple[str, list[tuple[str, Curve]]]]:

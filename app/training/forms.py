@@ -1,12 +1,13 @@
 """What may be asked of the training chapter."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.projects.forms import without_nul
-from app.training.configs import PPOConfig, RewardConfig
+from app.training.configs import DPOConfig, PPOConfig, RewardConfig, SFTConfig
+from app.training.tables import Method
 
 RunName = Annotated[str, Field(max_length=120), AfterValidator(without_nul)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -19,12 +20,36 @@ class StartForm(BaseModel):
     seed: Seed = 0
 
 
-class RewardForm(StartForm):
-    """A reward model from a frozen dataset. base: the checkpoint whose answers it will judge; empty, the project's."""
+class DatasetForm(StartForm):
+    """A run that learns from a frozen dataset. base: the checkpoint that it begins from; empty, the project's."""
 
+    method: ClassVar[Method]
     dataset: UUID
     base: UUID | None = None
+
+
+class SFTForm(DatasetForm):
+    """A checkpoint that writes as people wrote: from the dataset's demonstrations and rewrites."""
+
+    method = Method.sft
+    config: SFTConfig = SFTConfig()
+
+
+class RewardForm(DatasetForm):
+    """A reward model. base: the checkpoint whose answers it will judge."""
+
+    method = Method.reward
     config: RewardConfig = RewardConfig()
+
+
+class DPOForm(DatasetForm):
+    """A policy from preferences, without a reward model."""
+
+    method = Method.dpo
+    config: DPOConfig = DPOConfig()
+
+
+LearnsFromDataset = SFTForm | RewardForm | DPOForm
 
 
 class PPOForm(StartForm):

@@ -30,10 +30,16 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class Report:
-    """figures: the few that decide. more: the rest, named as the trainer names them."""
+    """figures: the few that decide. more: the rest, named as the trainer names them.
+
+    diagram: curves of what the score said against what people said. margins: votes by how far the score was on their
+    side, in bins from `from` to `to`.
+    """
 
     figures: list[Figure] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
+    diagram: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)
+    margins: Mapping[str, Any] | None = None
     more: list[tuple[str, Any]] = field(default_factory=list)
 
 
@@ -42,6 +48,8 @@ def report_of(metrics: Mapping[str, Any]) -> Report:
     return Report(
         figures=[figure for figure in figures_of(metrics) if figure.value is not None],
         breakdowns=[one for one in breakdowns_of(metrics) if one.rows],
+        diagram=diagram_of(metrics),
+        margins=measured_of(metrics).get("margins"),
         more=list(flat({name: value for name, value in metrics.items() if name not in SHOWN})),
     )
 
@@ -53,7 +61,10 @@ SHOWN = {"heldout", "blind", "length_only", "reliability", "score", "reference_s
 def figures_of(metrics: Mapping[str, Any]) -> list[Figure]:
     heldout, blind, length = (metrics.get(name) or {} for name in ("heldout", "blind", "length_only"))
     agreement = metrics.get("agreement") or {}
+    before, after = (metrics.get(name) or {} for name in ("before", "after"))
     return [
+        Figure(_("Loss, held out"), after.get("heldout_loss"), note=was(before.get("heldout_loss"))),
+        Figure(_("Told apart as people did, held out"), after.get("heldout_accuracy"), "percent"),
         Figure(_("Accuracy, held out"), heldout.get("accuracy"), "percent", votes_of(heldout)),
         Figure(_("Accuracy, training votes not seen"), blind.get("accuracy"), "percent", votes_of(blind)),
         Figure(_("Length alone would reach"), length.get("accuracy"), "percent", _("a score that only counts tokens")),
@@ -75,6 +86,10 @@ def votes_of(measured: Mapping[str, Any]) -> str | None:
     return None if votes is None else ngettext("of {n} vote", "of {n} votes", votes).format(n=number(votes))
 
 
+def was(before: float | None) -> str | None:
+    return None if before is None else _("before: {value}").format(value=number(before))
+
+
 def judged_on(prompts: str | None) -> str:
     """prompts: `set_apart`, `practised`, or nothing in records from before it was said."""
     told = {
@@ -93,15 +108,27 @@ def budget(nats: float | None) -> str | None:
 
 
 def breakdowns_of(metrics: Mapping[str, Any]) -> list[Breakdown]:
-    measured = metrics.get("heldout") or metrics.get("blind") or {}
+    measured = measured_of(metrics)
     return [
         Breakdown(_("Accuracy by strength of the vote"), shares(measured.get("accuracy_by_strength"))),
         Breakdown(_("Accuracy by rater"), shares(measured.get("accuracy_by_rater"))),
+        Breakdown(_("Accuracy by how much longer one answer is"), shares(measured.get("accuracy_by_length"))),
+        Breakdown(_("Accuracy by who answered"), shares(measured.get("accuracy_by_makers"))),
         Breakdown(
             _("Reliability of raters, as learned"),
             [(name, share, None) for name, share in sorted((metrics.get("reliability") or {}).items())],
         ),
     ]
+
+
+def measured_of(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    return metrics.get("heldout") or metrics.get("blind") or {}
+
+
+def diagram_of(metrics: Mapping[str, Any]) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Share of votes for the favourite over what was said of it; a score that keeps its word lies on the line."""
+    points = [(said, seen) for said, seen, _votes in measured_of(metrics).get("diagram") or ()]
+    return [(_("votes"), points), (_("as said"), [(0.5, 0.5), (1.0, 1.0)])] if points else []
 
 
 def shares(groups: Mapping[str, Mapping[str, float]] | None) -> list[tuple[str, float, int | None]]:

@@ -1,11 +1,11 @@
 """Pages: runs of a project, one run with its curves, and the form that starts one."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
@@ -16,10 +16,10 @@ from app.datasets.queries import datasets_of
 from app.datasets.tables import Dataset, DatasetState
 from app.pages import redirect, respond
 from app.projects.queries import get_project
-from app.training.actions import cancel_run, start_ppo_run, start_reward_run
-from app.training.configs import PPOConfig, RewardConfig, first_complaint
+from app.training.actions import cancel_run, start_dataset_run, start_ppo_run
+from app.training.configs import METHODS, first_complaint
 from app.training.drawing import FIRST, fields_of, nested, shown_curves
-from app.training.forms import PPOForm, RewardForm
+from app.training.forms import DPOForm, PPOForm, RewardForm, SFTForm
 from app.training.queries import (
     curves_of,
     default_base,
@@ -33,8 +33,12 @@ from app.translation import _
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.run_read)]
 Trainer = Annotated[Access, may(Permission.run_edit)]
-MethodName = Literal["reward", "ppo"]
-CONFIGS: dict[str, type[RewardConfig] | type[PPOConfig]] = {"reward": RewardConfig, "ppo": PPOConfig}
+MethodName = Literal["sft", "reward", "dpo", "ppo"]
+FORMS: dict[str, type[SFTForm] | type[RewardForm] | type[DPOForm]] = {
+    "sft": SFTForm,
+    "reward": RewardForm,
+    "dpo": DPOForm,
+}
 
 
 @router.get("/projects/{project}/runs")
@@ -61,6 +65,11 @@ async def choices(session: Session, project_id: int) -> dict[str, Any]:
     }
 
 
+def config_of(method: str) -> type[BaseModel]:
+    config: type[BaseModel] = METHODS[method].model_fields["config"].annotation  # type: ignore[assignment]
+    return config
+
+
 @router.get("/projects/{project}/runs/new")
 async def new(
     request: Request,
@@ -74,7 +83,7 @@ async def new(
     begin: dict[str, Any] = {
         "method": method,
         "chosen": {"dataset": dataset, "reward": reward},
-        "fields": fields_of(CONFIGS[method]),
+        "fields": fields_of(config_of(method)),
     }
     return respond(
         request, "training/new.html", "start", error=None, **begin, **await choices(session, access.of_project())
@@ -85,18 +94,19 @@ async def new(
 async def start(request: Request, project: UUID, access: Trainer, session: Session) -> Response:
     """Field names of the config start with `config.`; what is wrong is said above the form, which keeps its values."""
     sent = {name: str(value) for name, value in (await request.form()).items()}
-    method: MethodName = "ppo" if sent.pop("method", "reward") == "ppo" else "reward"
+    method = sent.pop("method", "reward")
+    method = method if method in get_args(MethodName) else "reward"
     try:
-        if method == "reward":
-            form = RewardForm.model_validate(nested(sent))
+        if method in FORMS:
+            form = FORMS[method].model_validate(nested(sent))
             base = await default_base(session, access.of_project())
-            run = await start_reward_run(session, access.of_project(), form, base, access.person.id)
+            run = await start_dataset_run(session, access.of_project(), form, base, access.person.id)
         else:
             run = await start_ppo_run(
                 session, access.of_project(), PPOForm.model_validate(nested(sent)), access.person.id
             )
     except ValidationError as error:
-        again: dict[str, Any] = {"method": method, "chosen": sent, "fields": fields_of(CONFIGS[method], sent)}
+        again: dict[str, Any] = {"method": method, "chosen": sent, "fields": fields_of(config_of(method), sent)}
         found = await choices(session, access.of_project())
         return respond(
             request, "training/new.html", "start", status=422, error=first_complaint(error), **again, **found

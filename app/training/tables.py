@@ -12,7 +12,9 @@ from app.database import Base, Told, key, now, of_project, outside_id, word
 
 
 class Method(StrEnum):
+    sft = "sft"
     reward = "reward"
+    dpo = "dpo"
     ppo = "ppo"
 
 

@@ -45,9 +45,14 @@ export function conversation(element, host) {
     const typing = box();
     if (typing) growing(typing), settings();
     armed = false;
-    requestAnimationFrame(() => setTimeout(() => (armed = armed || talk() === now), ARMED_AFTER));
+    requestAnimationFrame(() => setTimeout(() => talk() === now && arm(), ARMED_AFTER));
     clearTimeout(timer);
     if (state() === "waiting" && !isTrial) timer = setTimeout(look, document.hidden ? HIDDEN : LOOKED_AFTER);
+  }
+
+  function arm() {
+    armed = true;
+    talk().setAttribute("data-armed", ""); // as #task says it: annotate-arming.js
   }
 
   // typed: words in the box that the server has not taken. isByHand: the person has just done something here.

@@ -134,3 +134,12 @@ def test_bars_are_shares_of_the_longest() -> None:
 def test_a_sparkline_needs_two_points_and_breaks_at_gaps() -> None:
     assert charts.sparkline([1]) == ()
     assert len(charts.sparkline([1, 2, None, 3, 4])) == 2
+
+
+def test_a_histogram_has_a_bar_for_each_bin() -> None:
+    """Four bins from -2 to 2, the highest of 4 up to a tick of 4: heights 0, half, full, a quarter."""
+    drawn = charts.histogram([0, 2, 4, 1], -2.0, 2.0, height=100)
+    assert [bar[:4] for bar in drawn.bars] == [(0.0, 25.0, 0.0, 0), (25.0, 25.0, 50.0, 2), (50.0, 25.0, 100.0, 4),
+                                               (75.0, 25.0, 25.0, 1)]  # fmt: skip
+    assert drawn.bars[1][4] == "\N{MINUS SIGN}1 … 0"
+    assert (drawn.x_ticks[0].at, drawn.x_ticks[-1].at, drawn.y_ticks[0].at) == (0.0, 100.0, 100.0)

@@ -93,4 +93,4 @@ def test_nothing_that_repeats_keeps_a_lexer_busy() -> None:
     """Seconds in all; a search that goes back over what it has read takes minutes for a single one of these."""
     for name in ["html", "diff", *(names.split()[0] for names in LANGUAGES)]:
         for sign in SIGNS:
-            highlighted(sign * (24_000 // len(sign)), name)
+            highlighted(sign * (6_000 // len(sign)), name)

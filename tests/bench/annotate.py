@@ -206,17 +206,17 @@ def measure(seconds: float = SECONDS) -> dict[str, float]:
             migrate(running.url)
             plan = Path(folder) / "plan.json"
             plan.write_text(json.dumps(asyncio.run(fill())))
-            return figures(plan, seconds)
+            return figures(plan, seconds, running.pid)
         finally:
             embedded.stop(home)
 
 
-def figures(plan: Path, seconds: float) -> dict[str, float]:
+def figures(plan: Path, seconds: float, postgres: int) -> dict[str, float]:
     bare_took = yardstick(plan)
     with serving("app.main:app") as (base, pid):
-        before = cpu_of(pid)
+        before, before_there = cpu_of(pid), cpu_of(postgres)
         found = generate("load", base, plan, WARM_UP, seconds)
-        cpu = cpu_of(pid) - before
+        cpu, cpu_there = cpu_of(pid) - before, cpu_of(postgres) - before_there
         peak = peak_after_export(base, pid, json.loads(plan.read_text()))
     bare_took += yardstick(plan)
     stored = asyncio.run(counted())
@@ -229,6 +229,7 @@ def figures(plan: Path, seconds: float) -> dict[str, float]:
         "annotate.p99_ms": round(1000 * took[int(len(took) * 0.99)], 1),
         "annotate.ratio_to_bare": round(rate / bare_rate, 3),
         "annotate.server_cpu_ms_per_cycle": round(1000 * cpu / found["answered"], 2),
+        "annotate.postgres_cpu_ms_per_cycle": round(1000 * cpu_there / found["answered"], 2),
         "annotate.web_peak_rss_mb": round(peak, 1),
     }
 

@@ -21,7 +21,7 @@ WATCH = """
 window.broken = [];
 document.addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective));
 """
-ARMED = 450  # milliseconds: the page's keys are armed by then
+ARMED = 450  # milliseconds: longer than a task waits before it takes a key; `armed` waits for no longer than that
 LATE = 0.3  # seconds: long enough that a page that does not wait for its scripts is painted without them
 SHIFTS = """
 window.shifts = [];
@@ -82,11 +82,9 @@ async def moved(page: Page) -> list[float]:
     return list(await page.evaluate("window.moved()"))
 
 
-async def armed(page: Page) -> None:
-    """The page that was gone to runs its scripts, is painted, and its keys are armed."""
-    await page.wait_for_load_state()
-    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    await page.wait_for_timeout(ARMED)
+async def armed(page: Page, part: str = "#task") -> None:
+    """That part of the page has been painted, and has waited the moment before it takes a key or a click."""
+    await page.locator(f"{part}[data-armed]").wait_for(state="attached")
 
 
 @asynccontextmanager

@@ -339,9 +339,7 @@ async def test_the_clock_of_the_browser_does_not_matter(site: Site) -> None:
     page = await site.context.new_page()
     await page.clock.set_fixed_time("2031-02-29T00:00:00Z")
     await page.goto(site.page_address)
-    await page.clock.run_for(1000)
-    await page.mouse.move(10, 10)
-    await page.mouse.move(200, 200)
+    await armed(page)
     await page.keyboard.press("1")
     await expect(page.locator("[data-state]")).to_contain_text("Saved")
     async with database.transaction() as session:

@@ -92,7 +92,7 @@ async def said(page: Page, words: str) -> None:
     await page.keyboard.type(words)
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-    await armed(page)
+    await armed(page, "#talk")
 
 
 async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Browser) -> None:
@@ -115,7 +115,7 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await picture(page, "talk-anew")
         await page.keyboard.press("b")
         await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-        await armed(page)
+        await armed(page, "#talk")
         await page.keyboard.press("1")
         await expect(page.locator("#words")).to_have_value("kept")
         await page.locator("#words").clear()
@@ -135,7 +135,7 @@ async def test_a_whole_conversation_by_keys_alone(committed: str, browser: Brows
         await page.keyboard.press("Escape")
         await page.keyboard.press("Control+Enter")  # what is typed is sent before anything ends
         await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-        await armed(page)
+        await armed(page, "#talk")
         await page.keyboard.press("4")
         await expect(page.locator("#words")).to_be_focused()
         old = await page.locator("#task").get_attribute("data-key") or ""
@@ -160,7 +160,7 @@ async def test_scores_and_closing_questions_by_keys_and_by_a_thumb(committed: st
             await page.keyboard.type(f"Message {turn}")
             await page.locator("[data-send]").tap()
             await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
-            await armed(page)
+            await armed(page, "#talk")
             await picture(page, f"talk-phone-choose-{turn}")
             for place in range(answers):
                 await page.keyboard.type(str(90 - 10 * place))
@@ -195,11 +195,11 @@ async def test_a_model_or_a_server_that_is_away_costs_no_word(committed: str, br
         await expect(page.locator("#talk")).to_have_attribute("data-state", "choose")
         await expect(other.locator("#talk")).to_have_attribute("data-state", "choose")
         await page.bring_to_front()
-        await armed(page)
+        await armed(page, "#talk")
         await page.keyboard.press("1")
         await expect(page.locator("#talk")).to_have_attribute("data-state", "write")
         await other.bring_to_front()
-        await armed(other)
+        await armed(other, "#talk")
         await other.keyboard.press("7")  # the other tab says something else about the same turn
         await expect(other.locator("#refusal")).to_contain_text("went on in another tab")
         await expect(other.locator("#talk")).to_have_attribute("data-state", "write")

@@ -4,7 +4,6 @@ HONE_SHOTS=folder keeps a picture of each page.
 """
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from app import database
 from app.accounts.tables import User
 from tests import make
 from tests.app.mirrored import TAG, speaking_mirrored
-from tests.browser.site import Site, a_site, chromium
+from tests.browser.site import Site, a_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 
@@ -69,12 +68,6 @@ OUTSIDE = """() => {
   const whole = scrollWidth > innerWidth ? [`the page is ${scrollWidth} px wide`] : [];
   return [...whole, ...[...wide, ...cut].map(name)].slice(0, 8);
 }"""
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 async def speaks(site: Site, language: str) -> None:

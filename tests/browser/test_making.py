@@ -138,7 +138,9 @@ async def test_the_trial_is_the_real_page_and_keeps_nothing(committed: str, brow
         await armed(page)
         for _ in range(6):
             await page.keyboard.press("4")
+        await expect(page.locator(".step.said")).to_have_count(6)
         await page.keyboard.press("Enter")
+        await expect(page.locator(".part-tabs .step").last).to_have_attribute("aria-current", "step")
         await page.keyboard.press("6")
         await page.keyboard.press("Enter")
         await expect(page.locator(".trial")).to_contain_text("You said")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import uvicorn
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from sqlalchemy import select
 
 from app import database
@@ -37,7 +37,7 @@ class Site:
 
 
 @pytest.fixture
-async def site(committed: str) -> AsyncIterator[Site]:
+async def site(committed: str, browser: Browser) -> AsyncIterator[Site]:
     async with database.transaction() as session:
         project, person = await make.project(session), await make.user(session)
         await make.member(session, project, person, Role.manager)
@@ -64,16 +64,15 @@ async def site(committed: str) -> AsyncIterator[Site]:
     while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
         await asyncio.sleep(0.02)
     address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = await browser.new_page()
-        said: list[str] = []
-        page.on("pageerror", lambda error: said.append(str(error)))
-        await page.context.add_cookies([{"name": "hone_session", "value": cookie, "url": address}])
-        await page.add_init_script(WATCH)
-        yield Site(page, address, f"{address}/projects/{project.public_id}", f"{address}/runs/{run.public_id}")
-        said += await page.evaluate("window.broken || []")
-        await browser.close()
+    context = await browser.new_context()
+    page = await context.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    await context.add_cookies([{"name": "hone_session", "value": cookie, "url": address}])
+    await page.add_init_script(WATCH)
+    yield Site(page, address, f"{address}/projects/{project.public_id}", f"{address}/runs/{run.public_id}")
+    said += await page.evaluate("window.broken || []")
+    await context.close()
     server.should_exit = True
     await serving
     assert said == []
@@ -123,8 +122,7 @@ async def test_a_page_that_looks_again_leaves_open_what_was_opened(site: Site) -
     await site.page.evaluate("window.before = document.getElementById('run')")
     async with site.page.expect_response(lambda answer: answer.url == site.run):
         pass
-    await site.page.wait_for_timeout(300)
-    assert await site.page.evaluate("document.getElementById('run') !== window.before")
+    await site.page.wait_for_function("document.getElementById('run') !== window.before")
     now = "[document.getElementById('settings').open, document.getElementById('log').open, document.activeElement.id]"
     assert await site.page.evaluate(now) == [True, False, "settings-mark"]
 

@@ -33,7 +33,7 @@ from tests.journeys.chain import exported
 from tests.journeys.test_presets import PROMPT, Answering
 from tests.queue import waiting
 from workers.handlers.conversations import answer_turn
-from workers.training.batches import read_records
+from workers.training.lines import read_records
 
 READER: TypeAdapter[Any] = TypeAdapter(DatasetRecord)
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
@@ -104,7 +104,7 @@ async def test_prism_is_a_live_chat_from_the_first_page_to_the_file(
     assert len(pairs) == 6 + 1
     assert [turn["content"] for turn in pairs[-1]["prompt"]][::2] == ["What is tea good for?", "And at night?"]
     others: Counter[str] = Counter()
-    (read,) = read_records(file, ComparisonRecord, others)
+    (read,) = read_records(file, [ComparisonRecord], others)
     assert read.votes[0].strength == 95 - 30
     assert others == {"rating": 2, "ranking": 1, "questions": 1}
 

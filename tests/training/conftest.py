@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from app.training.configs import RewardConfig
+from app.training.configs import PPOConfig, PPORun, RewardConfig
 from workers.training.checkpoints import CheckpointRecord, Opened, open_checkpoint, save_checkpoint
 from workers.training.networks import Backbone
 from workers.training.scoring import RewardNetwork, save_reward
@@ -104,3 +104,19 @@ def reward_folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("reward") / "reward"
     save_reward(folder, reward, record)
     return folder
+
+
+@pytest.fixture
+def run(base_folder: Path, reward_folder: Path, tmp_path: Path) -> PPORun:
+    """A PPO run of three small steps."""
+    from tests.training.make import make_prompts, write  # it knows the words from here
+
+    small = {"steps": 3, "batch": 8, "minibatch": 4, "epochs": 2, "max_tokens": 10, "reference_samples": 8, "lr": 3e-3}
+    return PPORun(
+        checkpoint=base_folder,
+        reward=reward_folder,
+        prompts=write(tmp_path / "prompts.jsonl", make_prompts(12)),
+        output=tmp_path / "policy",
+        device="cpu",
+        config=PPOConfig(**small),
+    )

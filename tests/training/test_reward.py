@@ -18,22 +18,25 @@ from app.datasets.records import Answer, SampleRecord, TextPart
 from app.training.configs import RewardConfig, RewardRun, RunRefused
 from tests.training.conftest import make_checkpoint
 from tests.training.make import make_comparison, make_comparisons, make_vote, message, planted, write
-from workers.training import reward as reward_file
+from workers.training import hearing
 from workers.training.batches import Votes, countable, encode_pair, read_pairs, votes_of
 from workers.training.checkpoints import CheckpointRefused, Opened, open_checkpoint
 from workers.training.folds import Keeper, clip_members, epoch_batches, folds_of, level, steps_per_epoch
+from workers.training.hearing import Nuisance, preference_loss, prior_loss
 from workers.training.measures import (
     agreement_ceiling,
     calibration_error,
     choices_of,
+    diagram,
     fit_slope,
     length_baseline,
     log_loss,
+    margins,
     measure,
 )
 from workers.training.networks import Backbone
 from workers.training.progress import RunCancelled, RunFailed
-from workers.training.reward import Nuisance, preference_loss, prior_loss, train_reward
+from workers.training.reward import train_reward
 from workers.training.scoring import load_reward
 
 PLAIN = RewardConfig(reliability=False, position_bias=False, members=2)
@@ -161,15 +164,12 @@ def test_what_is_left_out_is_counted(opened: Opened, tmp_path: Path) -> None:
     assert left_out["votes_neither_valid"] == 2
 
 
-def test_lines_of_other_kinds_are_left_alone_counted_and_logged(
-    opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_lines_of_other_kinds_are_left_alone_and_counted(opened: Opened, tmp_path: Path) -> None:
     file = write(tmp_path / "data.jsonl", [make_comparison(1, "good", "bad", [make_vote("a")])])
     file.write_text('{"kind":"ranking","id":"r1"}\n' + file.read_text() + '{"kind": "poem"}\n{"kind":"ranking"}\n')
     pairs, left_out = read_pairs(file, opened, RewardConfig())
     assert [pair.id for pair in pairs] == ["c1"]
     assert (left_out["lines_ranking"], left_out["lines_poem"]) == (2, 1)
-    assert "2 lines of kind ranking are left alone" in caplog.text
 
 
 def test_a_bad_line_is_named(opened: Opened, tmp_path: Path) -> None:
@@ -222,6 +222,18 @@ def test_a_slope_calibrates() -> None:
     assert fit_slope(gaps, 1 - won, signed=True) == pytest.approx(-math.log(3) / 2, rel=1e-3)
 
 
+def test_what_was_said_against_what_was_seen() -> None:
+    """Gaps of ln 3 say 75 %, which two of three votes bear out; ln 99 says 99 %, and it is so. One of four is wrong."""
+    gaps, won = np.array([math.log(3)] * 3 + [-math.log(99)]), np.array([1.0, 1.0, 0.0, 0.0])
+    assert diagram(gaps, won) == [
+        [pytest.approx(0.75), pytest.approx(2 / 3), 3], [pytest.approx(0.99), 1.0, 1]
+    ]  # fmt: skip
+    found = margins(gaps, won)
+    assert found is not None
+    assert (found["from"], sum(found["votes"]), sum(found["votes"][:10])) == (-found["to"], 4, 1)
+    assert margins(np.array([]), np.array([])) is None
+
+
 def test_lengths_alone_and_raters_among_themselves(opened: Opened, tmp_path: Path) -> None:
     votes = [make_vote("a", rater=r) for r in ("r1", "r2")] + [make_vote("b", rater="r3")]
     records = [make_comparison(n, "good good good", "good", votes) for n in range(6)]
@@ -233,6 +245,8 @@ def test_lengths_alone_and_raters_among_themselves(opened: Opened, tmp_path: Pat
     assert ceiling["agreement"] == pytest.approx(1 / 3)  # of three pairs of raters one agrees
     figures = measure(np.full(6, 1.0), choices_of(pairs))
     assert figures["accuracy_by_rater"]["r3"] == {"accuracy": 0.0, "votes": 6}
+    assert figures["accuracy_by_length"] == {"≤ 100 %": {"accuracy": 2 / 3, "votes": 18}}
+    assert figures["accuracy_by_makers"] == {}, "nobody knows what answered"
 
 
 @pytest.fixture
@@ -365,12 +379,12 @@ def test_a_cancelled_run_goes_on_with_the_next_epoch(run: RewardRun, tmp_path: P
 
 
 def test_a_loss_that_is_no_number_ends_the_run(run: RewardRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = reward_file.preference_loss
+    whole = hearing.preference_loss
 
     def broken(*args: Any) -> Tensor:
         return whole(*args) * math.nan
 
-    monkeypatch.setattr(reward_file, "preference_loss", broken)
+    monkeypatch.setattr(hearing, "preference_loss", broken)
     with pytest.raises(RunFailed, match="was not a number at step 1"):
         train_reward(run)
 

@@ -10,9 +10,8 @@ from tests.training.make import make_comparison, make_vote
 from workers.training.batches import encode_pair
 from workers.training.checkpoints import Opened
 from workers.training.networks import Backbone
-from workers.training.reward import pair_scores
 from workers.training.scoring import RewardNetwork
-from workers.training.stems import Stems
+from workers.training.stems import Stems, item_scores
 
 PROMPTS = [[5, 6, 7], [8, 9], [10, 11, 12, 13]]
 ANSWERS = [[20, 21], [22, 23, 24, 25], [26]]
@@ -36,7 +35,7 @@ def test_heads_alone_see_the_state_that_they_would_see_among_all(
     blocks = [[encode_pair(record, opened, reward.config)] for record in said]
 
     def both() -> tuple[torch.Tensor, torch.Tensor]:
-        fitted = pair_scores(reward, blocks, Stems(reward, opened.pad_id))
+        fitted = item_scores(reward, blocks, Stems(reward, opened.pad_id))
         return reward.raw_scores(PROMPTS, ANSWERS, opened.pad_id), fitted.detach()
 
     one = both()

@@ -25,7 +25,12 @@ log = logging.getLogger("hone.training")
 
 BEAT = 2.0  # seconds between two heartbeats
 PATIENCE = 30.0  # seconds a cancelled training has to save its state
-KIND = {Method.reward: CheckpointKind.reward, Method.ppo: CheckpointKind.policy}
+KIND = {
+    Method.sft: CheckpointKind.sft,
+    Method.reward: CheckpointKind.reward,
+    Method.dpo: CheckpointKind.policy,
+    Method.ppo: CheckpointKind.policy,
+}
 
 
 @handles(Train)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -13,9 +14,13 @@ AHEAD = 64
 
 
 class GrowingLayer(DynamicLayer):
-    """One layer's keys and values, (B, heads, width, size) views into rooms that grow by `AHEAD` columns."""
+    """One layer's keys and values, (B, heads, width, size) views into rooms that grow by `AHEAD` columns.
+
+    shared: keys and values (1, heads, columns, size) that stand before those of every row, see `share`.
+    """
 
     limit = 0  # width at which rooms stop growing ahead
+    shared: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -47,13 +52,48 @@ def new_cache() -> Cache:
     return Cache(layer_class_to_replicate=GrowingLayer)
 
 
+def share(cache: Cache, rows: int, limit: int) -> None:
+    """Make the cache of one prompt, read alone, that of so many rows which all begin with it. It is held once, and who
+    attends has to know of it (`lean.py`)."""
+    for layer in cache.layers:
+        _, heads, read, size = layer.keys.shape
+        layer.shared, layer.limit = (layer.keys, layer.values), limit - read
+        layer.key_room = layer.keys.new_empty(rows, heads, min(AHEAD, layer.limit), size)
+        layer.value_room = layer.values.new_empty(rows, heads, min(AHEAD, layer.limit), size)
+        layer.keys, layer.values = layer.key_room[:, :, :0], layer.value_room[:, :, :0]
+
+
 def regroup(parts: list[Part], limit: int) -> Cache:
     """One cache of all parts' rows, right-aligned to the widest; the parts' caches are emptied layer by layer."""
+    if len(parts) == 1 and any(layer.shared for layer in parts[0].cache.layers):
+        return _fewer(parts[0])
+    for part in parts:
+        _unshare(part.cache)
     width = max(part.width for part in parts)
     merged = new_cache()
     for index in range(len(parts[0].cache.layers)):
         merged.layers.append(_merge([part.cache.layers[index] for part in parts], parts, width, limit))
     return merged
+
+
+def _fewer(part: Part) -> Cache:
+    """Some rows of a cache that shares a prompt, which go on sharing it: they are all as long as each other."""
+    for layer in part.cache.layers:
+        width = layer.keys.shape[-2]
+        layer.key_room = layer.key_room.index_select(0, part.rows)
+        layer.value_room = layer.value_room.index_select(0, part.rows)
+        layer.keys, layer.values = layer.key_room[:, :, :width], layer.value_room[:, :, :width]
+    return part.cache
+
+
+def _unshare(cache: Cache) -> None:
+    """Every row gets a copy of what stands before it: rows of other prompts are about to stand beside them."""
+    for layer in cache.layers:
+        if layer.shared is not None:
+            before = [held.expand(len(layer.keys), -1, -1, -1) for held in layer.shared]
+            layer.keys = torch.cat([before[0], layer.keys], -2)
+            layer.values = torch.cat([before[1], layer.values], -2)
+            layer.shared = None
 
 
 def _merge(layers: list[Any], parts: list[Part], width: int, limit: int) -> GrowingLayer:
@@ -72,18 +112,21 @@ def _merge(layers: list[Any], parts: list[Part], width: int, limit: int) -> Grow
 
 def _side_by_side(tensors: list[Tensor], parts: list[Part], width: int, room: int) -> Tensor:
     _, heads, _, size = tensors[0].shape
-    # zeros, not empty: masked columns are multiplied by 0, and 0 times a stray NaN is NaN
-    merged = tensors[0].new_zeros(sum(len(part.rows) for part in parts), heads, room, size)
+    merged = tensors[0].new_empty(sum(len(part.rows) for part in parts), heads, room, size)
     first = 0
     for tensor, part in zip(tensors, parts, strict=True):
         last = first + len(part.rows)
-        merged[first:last, :, width - part.width : width] = tensor[:, :, -part.width :].index_select(0, part.rows)
+        # masked columns are multiplied by 0, and 0 times a stray NaN is NaN
+        merged[first:last, :, : width - part.width] = 0
+        kept = tensor[:, :, -part.width :]
+        alone = len(kept) == 1  # one prompt for all rows: written from where it is
+        merged[first:last, :, width - part.width : width] = kept if alone else kept.index_select(0, part.rows)
         first = last
     return merged
 
 
 def _roomier(room: Tensor, filled: int, columns: int) -> Tensor:
     rows, heads, _, size = room.shape
-    roomier = room.new_zeros(rows, heads, columns, size)
+    roomier = room.new_empty(rows, heads, columns, size)
     roomier[:, :, :filled] = room[:, :, :filled]
     return roomier

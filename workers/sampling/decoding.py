@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from workers.sampling.answers import Sampling
-from workers.sampling.cache import Part, new_cache, regroup
+from workers.sampling.cache import Part, new_cache, regroup, share
 from workers.sampling.drawing import Drawn, draw, penalised, row_key
 from workers.sampling.lean import Lean
 from workers.sampling.memory import OutOfMemory, is_out_of_memory, too_large
@@ -188,7 +188,12 @@ def _pack(batch: _Batch | None, waiting: deque[Request], call: _Call) -> _Batch 
     width = max(part.width for part in parts)
     reserved = reserved_width(every, call.sampling)
     starts = torch.tensor([width - row.length + 1 for row in every], device=call.device)
-    return _Batch(every, regroup(parts, reserved), width, starts, torch.cat(pending), reserved)
+    if call.lean is not None and not rows and len(admitted) == 1 and len(every) > 1:
+        cache = parts[0].cache
+        share(cache, len(every), reserved)
+    else:
+        cache = regroup(parts, reserved)
+    return _Batch(every, cache, width, starts, torch.cat(pending), reserved)
 
 
 def _admit(rows: list[Row], waiting: deque[Request], call: _Call) -> list[Request]:

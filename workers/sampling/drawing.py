@@ -59,7 +59,9 @@ def penalised(logits: Tensor, read: Sequence[Sequence[int]], penalty: float) -> 
 
 
 def _draw_block(logits: Tensor, words: Tensor, sampling: Sampling) -> Drawn:
-    scaled = logits.float() / (sampling.temperature or 1.0)
+    scaled = logits.float()
+    if sampling.temperature not in (0, 1):
+        scaled = scaled / sampling.temperature
     top = scaled.amax(-1, keepdim=True)
     weights = (scaled - top).exp_()  # (b, V), unnormalised probabilities
     if sampling.temperature == 0:
@@ -67,7 +69,8 @@ def _draw_block(logits: Tensor, words: Tensor, sampling: Sampling) -> Drawn:
     else:
         weights = _truncate(weights, sampling)
         # argmax of w / E with E ~ Exp(1) is argmax of log w + Gumbel, one logarithm cheaper
-        tokens = (weights / _exponentials(words, weights.shape[-1])).argmax(-1)
+        noise = _exponentials(words, weights.shape[-1])
+        tokens = torch.div(weights, noise, out=noise).argmax(-1)
     total = weights.sum(-1, keepdim=True).log()
     chosen = scaled.gather(-1, tokens[:, None]) - top
     best, places = weights.topk(min(sampling.alternatives, weights.shape[-1]), -1)
@@ -97,10 +100,10 @@ def _exponentials(words: Tensor, vocabulary: int) -> Tensor:
     """
     bits = _token_hashes(vocabulary, str(words.device)) ^ words[:, :1]
     bits *= 0x7FEB352D
-    bits ^= (bits >> 16) & 0xFFFF
+    bits ^= (high := bits >> 16).bitwise_and_(0xFFFF)
     bits ^= words[:, 1:]
     bits *= -2073254261  # 0x846CA68B as int32
-    bits ^= (bits >> 16) & 0xFFFF
+    bits ^= torch.bitwise_right_shift(bits, 16, out=high).bitwise_and_(0xFFFF)
     bits &= 0x7FFFFFFF
     # winners have a small E, and floats near 0 are fine: hence -log1p(-u) and not -log(u)
     uniform = bits.float().add_(0.5).mul_(-(2.0**-31))

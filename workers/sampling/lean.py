@@ -17,6 +17,7 @@ from transformers.cache_utils import Cache
 
 KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
 FIXED = ("default", "linear", "llama3")  # ways of turning by position that do not depend on how long a text is
+BLOCK = 256  # outputs of one block of a large product
 FEW_ROWS = 128  # up to which products are quicker the other way round
 
 
@@ -72,8 +73,24 @@ class Lean:
         keys, values = layer.update(shown[:, :, None], value)
         # heads that share keys ask side by side, as if they were several tokens: nothing is repeated for them
         asked = asked.reshape(rows, heads, -1, self.size)
-        heard = scaled_dot_product_attention(asked, keys, values, attn_mask=seen, scale=self.scale)
+        if layer.shared is None:
+            heard = scaled_dot_product_attention(asked, keys, values, attn_mask=seen, scale=self.scale)
+        else:
+            heard = self._attend_shared(asked * self.scale, keys, values, *layer.shared)
         return product(attention.o_proj, heard.reshape(rows, -1))
+
+    def _attend_shared(self, asked: Tensor, keys: Tensor, values: Tensor, first: Tensor, told: Tensor) -> Tensor:
+        """Attention to one prompt's keys `first` and values `told`, (1, heads, read, size), which all rows share and
+        which are read from memory once, and to each row's own keys and values (B, heads, t, size); nothing is masked.
+        """
+        rows, heads, group, _ = asked.shape
+        read = first.shape[2]
+        gathered = asked.transpose(0, 1).reshape(heads, rows * group, -1)
+        of_prompt = (gathered @ first[0].transpose(1, 2)).view(heads, rows, group, read).transpose(0, 1)
+        weights = torch.cat([of_prompt, asked @ keys.transpose(2, 3)], -1).softmax(-1, torch.float32).to(asked.dtype)
+        of_prompt = weights[..., :read].transpose(0, 1).reshape(heads, rows * group, read)
+        heard = (of_prompt @ told[0]).view(heads, rows, group, -1).transpose(0, 1)
+        return heard + weights[..., read:] @ values
 
     def _tables(self, states: Tensor, width: int) -> tuple[Tensor, Tensor]:
         """cos and sin by position, (at least width, size); sin is negative where its half is turned backwards."""
@@ -97,7 +114,12 @@ def product(linear: nn.Module, states: Tensor) -> Tensor:
     if weight is None or weight.device.type != "cpu" or len(states) > FEW_ROWS:
         return linear(states)
     bias = getattr(getattr(linear, "linear", linear), "bias", None)
-    found = (weight @ states.T).T
+    blocks = len(weight) // BLOCK
+    if blocks > 8 and len(weight) % BLOCK == 0 and len(states) <= 16:  # the vocabulary: threads share blocks better
+        cut, turned = weight.view(blocks, BLOCK, -1), states.T.expand(blocks, -1, -1)
+        found = torch.bmm(cut, turned).view(len(weight), -1).T
+    else:
+        found = (weight @ states.T).T
     return found if bias is None else found + bias
 
 

@@ -1,7 +1,8 @@
-"""`python -m workers.training reward|ppo run.json`: train on files, with no database.
+"""`hone train sft|reward|dpo|ppo|best …`: train on files, with no database (`command` says which words there are).
 
-A line of JSON per step on standard output; when something is wrong, one sentence as the last line of standard error.
-Exit codes: 0 done, 1 failed, 2 refused (run file, data or checkpoint), 3 cancelled with its state saved.
+On a terminal a bar with the time left, else a line of JSON per step on standard output; when something is wrong, one
+sentence as the last line of standard error. Exit codes: 0 done, 1 failed, 2 refused (words, run file, data or
+checkpoint), 3 cancelled with its state saved.
 """
 
 from __future__ import annotations
@@ -10,46 +11,58 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from app.training.configs import PPORun, RunRefused, read_run
+from app.training.configs import AnyRun, BestRun, DPORun, PPORun, RewardRun, RunRefused
+from workers.training.command import parse, shown
 
-USAGE = "usage: python -m workers.training reward|ppo run.json"
 stopping = False
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2 or arguments[0] not in ("reward", "ppo"):
-        return say(USAGE, 2)
     signal.signal(signal.SIGTERM, ask_to_stop)
     try:
-        run = read_run(arguments[0], Path(arguments[1]))
+        run, as_json = parse(arguments)
     except RunRefused as refusal:
         return say(refusal.sentence, 2)
     from workers.training.checkpoints import CheckpointRefused  # torch takes seconds; a bad file is told at once
-    from workers.training.ppo import train_ppo
     from workers.training.progress import RunCancelled, RunFailed
-    from workers.training.reward import train_reward
 
     try:
-        if isinstance(run, PPORun):
-            result_folder = train_ppo(run, show, lambda: stopping).folder
-        else:
-            result_folder = train_reward(run, show, lambda: stopping).folder
+        with shown(run.method, as_json=as_json) as show:
+            folder = train(run, show)
     except (RunRefused, CheckpointRefused) as refusal:
         return say(refusal.sentence, 2)
     except RunCancelled as cancelled:
         return say(cancelled.sentence, 3)
     except RunFailed as failure:
         return say(failure.sentence, 1)
-    print(json.dumps({"done": str(result_folder)}), flush=True)  # noqa: T201
+    print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
     return 0
 
 
-def show(step: int, total: int, values: dict[str, float]) -> None:
-    rounded = {name: float(f"{value:.4g}") for name, value in values.items()}
-    print(json.dumps({"step": step, "total": total, "values": rounded}), flush=True)  # noqa: T201
+def train(run: AnyRun, show: Any) -> Any:
+    """Each method loads what it needs and no more."""
+    if isinstance(run, BestRun):
+        from workers.training.best import keep_best
+
+        return keep_best(run, show, lambda: stopping)
+    if isinstance(run, PPORun):
+        from workers.training.ppo import train_ppo
+
+        return train_ppo(run, show, lambda: stopping).folder
+    if isinstance(run, RewardRun):
+        from workers.training.reward import train_reward
+
+        return train_reward(run, show, lambda: stopping).folder
+    if isinstance(run, DPORun):
+        from workers.training.dpo import train_dpo
+
+        return train_dpo(run, show, lambda: stopping).folder
+    from workers.training.sft import train_sft
+
+    return train_sft(run, show, lambda: stopping).folder
 
 
 def say(sentence: str, code: int) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from app.training.configs import PPOConfig, PPORun
 from workers.training.checkpoints import CheckpointRefused, Opened, file_sha256, open_checkpoint
-from workers.training.networks import Backbone
+from workers.training.judging import Judges, open_judges
+from workers.training.networks import Backbone, layer_of
 from workers.training.scoring import ADAPTER as REWARD
 from workers.training.scoring import RewardNetwork, load_reward, read_reward_record
 
@@ -22,8 +23,9 @@ POLICY, CRITIC = "policy", "critic"
 class Actors:
     """Three roles, each a backbone and the adapter that is on for it (None: the backbone as it is).
 
-    lora: one backbone for all; the reference is it with adapters off. full: the policy is a copy with every weight
-    free, beside the frozen reference. A shared critic is the policy's own trunk.
+    lora: one backbone for all; the reference is it with adapters off. full, layers, biases: the policy is a copy with
+    all or some weights free, beside the frozen reference, whose tensors it shares where they are not. A shared critic
+    is the policy's own trunk; with advantage rloo or grpo nobody asks it, and it learns nothing.
     """
 
     opened: Opened
@@ -40,6 +42,8 @@ class Actors:
 
     def critic_weights(self) -> dict[str, nn.Parameter]:
         """What only the critic learns: its head, and its trunk where it has one."""
+        if not self.config.asks_critic:
+            return {}
         head = {f"value_head.{name}": tensor for name, tensor in self.value_head.named_parameters()}
         shared = self.config.critic == "shared"
         return head if shared else {**head, **weights_of(self.critic, self.critic_adapter, CRITIC)}
@@ -60,31 +64,31 @@ def weights_of(backbone: Backbone, adapter: str | None, role: str) -> dict[str, 
     return {f"{role}.{path}": tensor for path, tensor in backbone.network.named_parameters() if tensor.requires_grad}
 
 
-def open_actors(run: PPORun) -> tuple[Actors, RewardNetwork]:
+def open_actors(run: PPORun) -> tuple[Actors, Judges]:
     """Everything PPO needs in memory. Raises CheckpointRefused."""
     opened = open_checkpoint(run.checkpoint, run.device)
     backbone = Backbone(opened.network)
     actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config)
-    reward = open_reward(run, opened, backbone)
-    if run.config.critic == "own":
+    reward = open_reward(run, run.reward, opened, backbone) if run.reward else None
+    if run.config.critic == "own" and reward is not None:
         start_critic_from(reward, actors)
     if run.config.gradient_checkpointing:
         recompute_activations(actors)
-    return actors, reward
+    return actors, open_judges(run, opened, reward)
 
 
-def open_reward(run: PPORun, opened: Opened, backbone: Backbone) -> RewardNetwork:
+def open_reward(run: PPORun, folder: Path, opened: Opened, backbone: Backbone) -> RewardNetwork:
     """The reward network, on the shared backbone where that is its base."""
-    record = read_reward_record(run.reward)
+    record = read_reward_record(folder)
     if run.reward_base is None or record.base_sha256 == opened.weights_sha256:
-        return load_reward(run.reward, backbone, opened.weights_sha256)
+        return load_reward(folder, backbone, opened.weights_sha256)
     base = open_checkpoint(run.reward_base, run.device)
     if tokenizer_of(base.folder) != tokenizer_of(opened.folder):
         raise CheckpointRefused(
             f"tokenizer.json of {base.folder.name} differs from that of {opened.folder.name}:"
             " the reward network would read other tokens than the policy wrote."
         )
-    return load_reward(run.reward, Backbone(base.network), base.weights_sha256)
+    return load_reward(folder, Backbone(base.network), base.weights_sha256)
 
 
 def tokenizer_of(folder: Path) -> str:
@@ -110,16 +114,38 @@ def lora_actors(opened: Opened, backbone: Backbone, config: PPOConfig) -> Actors
 
 
 def full_actors(opened: Opened, reference: Backbone, config: PPOConfig) -> Actors:
-    policy = free_copy(reference)
-    critic = policy if config.critic == "shared" else free_copy(reference)
+    policy = free_copy(reference, config)
+    critic = policy if config.critic == "shared" else free_copy(reference, config)
     return Actors(opened, config, reference, policy, critic, None, None, new_value_head(policy))
 
 
-def free_copy(backbone: Backbone) -> Backbone:
-    """A copy of the network, which has no adapters yet, with every weight free."""
+def free_copy(backbone: Backbone, config: PPOConfig) -> Backbone:
+    """A copy of the network, which has no adapters yet, with the weights free that learn; the others are the original's
+    own tensors. Raises CheckpointRefused where none would learn."""
     free = copy.deepcopy(backbone)
-    free.network.requires_grad_(True)
+    frozen = dict(backbone.network.named_parameters())
+    learning = 0
+    for path, tensor in free.network.named_parameters():
+        if learns(path, backbone, config):
+            tensor.requires_grad_(True)
+            learning += 1
+        else:
+            tensor.data = frozen[path].data
+    if not learning:
+        raise CheckpointRefused(
+            f"{backbone.network.config.model_type} has no biases that could learn; choose another tuning."
+        )
     return free
+
+
+def learns(path: str, backbone: Backbone, config: PPOConfig) -> bool:
+    """Whether the weight at `path` is one of those that `tuning` frees."""
+    if config.tuning == "biases":
+        return path.endswith(".bias")
+    if config.tuning == "layers":
+        is_inside = any(part.isdigit() for part in path.split("."))  # embeddings and the last norm are in no layer
+        return is_inside and layer_of(path) >= backbone.depth - config.layers
+    return True
 
 
 def start_critic_from(reward: RewardNetwork, actors: Actors) -> None:
@@ -130,9 +156,10 @@ def start_critic_from(reward: RewardNetwork, actors: Actors) -> None:
     if reward.backbone is not actors.reference:
         return
     with torch.no_grad():
-        if actors.config.tuning == "full":
+        if actors.config.tuning != "lora":
             for path, place in actors.critic.adapted.items():
-                place.linear.weight.copy_(reward.backbone.adapted[path].weight_with(REWARD))
+                if place.linear.weight.requires_grad:  # the others are the reference's own
+                    place.linear.weight.copy_(reward.backbone.adapted[path].weight_with(REWARD))
             return
         actors.critic.remove(CRITIC)
         actors.critic.add(CRITIC, reward.config.rank, reward.config.scale, above=reward.above)

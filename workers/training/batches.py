@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 
 import torch
-from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from app.datasets.records import ComparisonRecord, Message, Outcome, PromptRecord, SampleRecord, Vote
-from app.training.configs import RewardConfig, RunRefused, first_complaint
+from app.datasets.records import Answer, ComparisonRecord, Outcome, PromptRecord, SampleRecord, Vote
+from app.training.configs import RewardConfig
 from workers.training.checkpoints import Opened
+from workers.training.lines import read_records, turns
 from workers.training.tensors import by_token_budget, pad_right
 
 OUTCOMES = {Outcome.a: 0, Outcome.b: 1, Outcome.tie: 2, Outcome.both_bad: 2}
-
-Line = TypeVar("Line", bound=BaseModel)
-KIND = re.compile(rb'\s*\{\s*"kind"\s*:\s*"([a-z_]{1,40})"')
-log = logging.getLogger("hone.training")
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,11 @@ class Pair:
     b: list[int]
     votes: tuple[Vote, ...]
     weight: float
+    makers: tuple[str, str] = ("", "")  # what answered, by id or name; empty where nobody knows
+
+    @property
+    def answers(self) -> tuple[list[int], list[int]]:
+        return self.a, self.b
 
     @property
     def longest(self) -> int:
@@ -47,6 +46,16 @@ class Pair:
     def decided(self) -> int:
         """Votes that chose a side."""
         return sum(vote.outcome in (Outcome.a, Outcome.b) for vote in self.votes)
+
+
+class Voted(Protocol):
+    """What pairs and groups have in common here."""
+
+    @property
+    def votes(self) -> tuple[Vote, ...]: ...
+
+    @property
+    def weight(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -69,61 +78,14 @@ class Votes:
         return Votes(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def read_lines(file: Path, kind: type[Line]) -> list[Line]:
-    """Every line as a record. Raises RunRefused naming file, line and field."""
-    return list(_lines(file, kind))
-
-
-def _lines(file: Path, kind: type[Line]) -> Iterator[Line]:
-    for number, line in _raw_lines(file):
-        yield _record(kind, line, f"{file.name} line {number}")
-
-
-def _raw_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines that hold something, with their numbers."""
-    try:
-        with file.open("rb") as stream:
-            yield from ((number, line) for number, line in enumerate(stream, 1) if line.strip())
-    except OSError as error:
-        raise RunRefused(f"{file} cannot be read: {error.strerror}.") from None
-
-
-def _record(kind: type[Line], line: bytes, place: str) -> Line:
-    try:
-        return kind.model_validate_json(line)
-    except ValidationError as error:
-        raise RunRefused(f"{place}: {first_complaint(error)}") from None
-
-
-def turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    return [(message.role, message.text) for message in messages]
-
-
-def read_records(file: Path, kind: type[Line], others: Counter[str]) -> Iterator[Line]:
-    """Lines of one kind from a file that may hold several; those of other kinds are counted in `others`.
-
-    Raises RunRefused naming file, line and field.
-    """
-    mine = kind.model_fields["kind"].default
-    for number, line in _raw_lines(file):
-        named = KIND.match(line)  # our own writer puts the kind first
-        told = named[1].decode() if named else None
-        if told is not None and told != mine:
-            others[told] += 1
-            continue
-        yield _record(kind, line, f"{file.name} line {number}")
-
-
 def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[Pair], Counter[str]]:
-    """The comparisons that can teach or measure, and how many were left out by reason.
-
-    Lines of kinds that this reward model does not learn from are counted and logged, never an error.
-    """
+    """The comparisons that can teach or measure, and how many were left out by reason; lines of other kinds are counted
+    as `lines_<kind>`, never an error."""
     others: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     pairs = []
     longest = min(config.max_tokens, opened.context)
-    for record in read_records(file, ComparisonRecord, others):
+    for record in read_records(file, [ComparisonRecord], others, config.heldout_share):
         pair = encode_pair(record, opened, config)
         reason = reason_to_leave(pair, longest)
         left_out["votes_neither_valid"] += sum(vote.outcome is Outcome.neither_valid for vote in record.votes)
@@ -132,9 +94,7 @@ def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[P
             left_out[reason] += 1
         else:
             pairs.append(pair)
-    for kind, lines in sorted(others.items()):
-        left_out[f"lines_{kind}"] = lines
-        log.warning("%s: %d lines of kind %s are left alone: a reward model learns from comparisons", file, lines, kind)
+    left_out.update({f"lines_{kind}": lines for kind, lines in others.items()})
     return pairs, left_out
 
 
@@ -156,7 +116,12 @@ def encode_pair(record: ComparisonRecord, opened: Opened, config: RewardConfig) 
         b=opened.answer_ids(record.b.text),
         votes=tuple(vote for vote in record.votes if countable(vote, config)),
         weight=record.weight,
+        makers=(maker_of(record.a), maker_of(record.b)),
     )
+
+
+def maker_of(answer: Answer) -> str:
+    return answer.author or answer.checkpoint or ""
 
 
 def countable(vote: Vote, config: RewardConfig) -> bool:
@@ -168,14 +133,14 @@ def countable(vote: Vote, config: RewardConfig) -> bool:
     return vote.outcome is not Outcome.tie or config.ties != "ignore"
 
 
-def votes_of(pairs: Sequence[Pair], raters: dict[str, int], config: RewardConfig) -> Votes:
+def votes_of(pairs: Sequence[Voted], raters: dict[str, int], config: RewardConfig) -> Votes:
     """All votes on these pairs. A rater that is not among `raters` gets number -1."""
     every = [(row, pair, vote) for row, pair in enumerate(pairs) for vote in pair.votes]
     strengths = [vote.strength / vote.levels if vote.strength else None for _, _, vote in every]
     return Votes(
-        pair=torch.tensor([row for row, _, _ in every]),
-        outcome=torch.tensor([OUTCOMES[vote.outcome] for _, _, vote in every]),
-        rater=torch.tensor([raters.get(vote.rater, -1) for _, _, vote in every]),
+        pair=torch.tensor([row for row, _, _ in every], dtype=torch.long),
+        outcome=torch.tensor([OUTCOMES[vote.outcome] for _, _, vote in every], dtype=torch.long),
+        rater=torch.tensor([raters.get(vote.rater, -1) for _, _, vote in every], dtype=torch.long),
         first=torch.tensor([1.0 if vote.shown_first == "a" else -1.0 for _, _, vote in every]),
         weight=torch.tensor([pair.weight * vote.weight * strength_weight(vote, config) for _, pair, vote in every]),
         margin=torch.tensor([config.margin * (s or 0.0) if config.strength == "margin" else 0.0 for s in strengths]),

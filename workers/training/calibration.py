@@ -12,8 +12,10 @@ from torch.nn.functional import logsigmoid
 
 from app.datasets.records import SampleRecord
 from app.training.configs import RewardConfig, RewardRun
-from workers.training.batches import Pair, encode_samples, read_lines
+from workers.training.batches import Pair, encode_samples
 from workers.training.checkpoints import Opened
+from workers.training.groups import Item
+from workers.training.lines import read_lines
 from workers.training.measures import Choices, Numbers, choices_of, fit_slope, measure
 from workers.training.progress import RunFailed
 from workers.training.scoring import RewardNetwork
@@ -50,18 +52,24 @@ def reliability_of(blind: Numbers, choices: Choices, config: RewardConfig) -> di
 
 @torch.no_grad()
 def settle(
-    reward: RewardNetwork, train: list[Pair], blind: Numbers, opened: Opened, run: RewardRun, stems: Stems
+    reward: RewardNetwork,
+    train: list[Item],
+    pairs: list[Pair],
+    blind: Numbers,
+    opened: Opened,
+    run: RewardRun,
+    stems: Stems,
 ) -> dict[str, Any]:
     """Fix the constants of the score: every member's zero, the temperature, and the reference's mean and sd.
 
     The temperature comes from differences that a member made blind. The mean of all members varies a little less, so
     probabilities err towards one half, the harmless side.
     """
-    pairs = [(pair.prompt, answer) for pair in train for answer in (pair.a, pair.b)]
-    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
+    texts = [(item.prompt, answer) for item in train for answer in item.answers]
+    prompts, answers = [prompt for prompt, _ in texts], [answer for _, answer in texts]
     raw = reward.raw_scores(prompts, answers, opened.pad_id, known=stems.of)
     reward.offsets = raw.mean(1)
-    choices = choices_of(train)
+    choices = choices_of(pairs)
     reward.temperature = 1 / fit_slope(blind[choices.pair], choices.won)
     if run.reference_samples is not None:
         prompts, answers = encode_samples(read_lines(run.reference_samples, SampleRecord), opened)

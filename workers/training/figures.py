@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from app.training.configs import PPOConfig
 from workers.training.actors import Actors
+from workers.training.judging import Judges
 from workers.training.practice import Prompts, seeds_of
 from workers.training.progress import Values
 from workers.training.rollouts import Rollout, roll_out
-from workers.training.scoring import RewardNetwork
 from workers.training.tensors import masked_mean
 
 if TYPE_CHECKING:
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 END_LOOK = 128  # answers that the last figures are taken from
 
 
-def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standing) -> Values:
-    """A step in numbers. kl is what was paid for (k1); entropy is estimated by the tokens that were drawn."""
-    surprise = masked_mean((returns - rollout.values).square(), rollout.mask)
-    spread = masked_mean((returns - masked_mean(returns, rollout.mask)).square(), rollout.mask)
-    return {
+def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standing, config: PPOConfig) -> Values:
+    """A step in numbers. kl is what was paid for (k1); entropy is estimated by the tokens that were drawn; a rule's is
+    its mean before its weight."""
+    values = {
         "score": float(rollout.scores.mean.mean()),
         "score_shaped": float(scores.mean()),
         "score_doubt": float(rollout.scores.sd.mean()),
@@ -36,18 +36,28 @@ def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standi
         "repetition": float(rollout.repetition.mean()),
         "ended": float(rollout.ended.float().mean()),
         "distinct_ratio": rollout.distinct / standing.reference_distinct,
-        "explained_variance": float(1 - surprise / spread.clamp(min=1e-8)),
+        **{f"rule_{title}": float(said.mean()) for title, (_, said) in rollout.ruled.items()},
     }
+    if config.asks_critic:
+        values["explained_variance"] = explained_variance(rollout, returns)
+    if config.sample_every > 1:
+        values["staleness"] = float(standing.step + 1 - masked_mean(rollout.versions.float(), rollout.mask))
+    return values
 
 
-def look(actors: Actors, reward: RewardNetwork, prompts: list[list[int]], seed: int) -> Values:
+def explained_variance(rollout: Rollout, returns: Tensor) -> float:
+    """1 less the share of the returns' variance that the critic did not foresee; 1 is all, 0 what a constant does."""
+    surprise = masked_mean((returns - rollout.values).square(), rollout.mask)
+    spread = masked_mean((returns - masked_mean(returns, rollout.mask)).square(), rollout.mask)
+    return float(1 - surprise / spread.clamp(min=1e-8))
+
+
+def look(actors: Actors, judges: Judges, prompts: list[list[int]], seed: int) -> Values:
     """Policy and reference on the same prompts with the same seeds each time, by the path that training samples on."""
-    return {f"eval_{name}": value for name, value in against_reference(actors, reward, prompts, seed).items()}
+    return {f"eval_{name}": value for name, value in against_reference(actors, judges, prompts, seed).items()}
 
 
-def end_figures(
-    actors: Actors, reward: RewardNetwork, prompts: Prompts, seed: int, standing: Standing
-) -> dict[str, Any]:
+def end_figures(actors: Actors, judges: Judges, prompts: Prompts, seed: int, standing: Standing) -> dict[str, Any]:
     """What the record says of the policy that is left. prompts: which of them, `set_apart` or `practised`."""
     measured, which = prompts.measured
     chosen = (measured * (END_LOOK // len(measured) + 1))[:END_LOOK]
@@ -57,13 +67,14 @@ def end_figures(
         "answers": standing.step * actors.config.batch,
         "kl_budget": actors.config.kl_budget,
         "kl_that_ended_the_run": standing.over_budget,
-        **against_reference(actors, reward, chosen, seed),
+        "ended_by": standing.ended_by,
+        **against_reference(actors, judges, chosen, seed),
     }
 
 
-def against_reference(actors: Actors, reward: RewardNetwork, prompts: list[list[int]], seed: int) -> Values:
+def against_reference(actors: Actors, judges: Judges, prompts: list[list[int]], seed: int) -> Values:
     seeds = seeds_of(seed, -1, len(prompts))
-    now, before = (roll_out(actors, reward, prompts, seeds, reference=reference) for reference in (False, True))
+    now, before = (roll_out(actors, judges, prompts, seeds, reference=reference) for reference in (False, True))
     gap = now.scores.mean - before.scores.mean
     return {
         "score": float(now.scores.mean.mean()),

@@ -7,15 +7,18 @@ import random
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from workers.training.batches import Pair
+from workers.training.groups import Item
 from workers.training.progress import copy_into, load_state, optimizer_state, restore_optimizer, save_state
 
+Row = TypeVar("Row")
 
-def folds_of(pairs: list[Pair], members: int, seed: int) -> list[list[int]]:
+
+def folds_of(pairs: list[Item], members: int, seed: int) -> list[list[int]]:
     """Rows of the pairs that each member never sees; pairs of one group stand in one fold, which are equal in votes."""
     groups: dict[str, list[int]] = {}
     for row, pair in enumerate(pairs):
@@ -34,7 +37,7 @@ def steps_per_epoch(folds: list[list[int]], batch: int) -> int:
     return math.ceil((everyone - min(map(len, folds))) / batch)
 
 
-def epoch_batches(pairs: list[Pair], folds: list[list[int]], batch: int, seed: int) -> Iterator[list[list[Pair]]]:
+def epoch_batches(pairs: list[Item], folds: list[list[int]], batch: int, seed: int) -> Iterator[list[list[Item]]]:
     """One pass: at each step a batch for every member, all of one size and of similar lengths.
 
     Each member has an order of its own; a member with fewer pairs meets a few of its first ones twice.
@@ -48,34 +51,36 @@ def epoch_batches(pairs: list[Pair], folds: list[list[int]], batch: int, seed: i
         yield [[pairs[row] for row in order[start : start + batch]] for order in sorted_orders]
 
 
-def by_length(pairs: list[Pair], rows: list[int], batch: int, chance: random.Random) -> list[int]:
+def by_length(pairs: list[Item], rows: list[int], batch: int, chance: random.Random) -> list[int]:
     """Roughly by length, differently each time: a pair moves by a few batches at most."""
     by_rank = sorted(rows, key=lambda row: pairs[row].longest)
     places = [place + chance.uniform(0, 4 * batch) for place in range(len(rows))]
     return [row for _, row in sorted(zip(places, by_rank, strict=True))]
 
 
-def level(rows: list[list[int]]) -> list[list[int]]:
+def level(rows: list[list[Row]]) -> list[list[Row]]:
     """All lists as long as the longest, the shorter ones by going round again."""
     most = max(map(len, rows))
     return [list(islice(cycle(mine), most)) for mine in rows]
 
 
-def fold_parts(pairs: list[Pair], folds: list[list[int]], budget: int) -> Iterator[list[list[int]]]:
+def fold_parts(pairs: list[Item], folds: list[list[int]], budget: int) -> Iterator[list[list[int]]]:
     """All folds in parts of equally many rows for every member, within a budget of padded tokens."""
     rows = level([sorted(fold, key=lambda row: -pairs[row].longest) for fold in folds])
+    answers = max(len(pair.answers) for pair in pairs)
     first = 0
     while first < len(rows[0]):
         longest = max(pairs[mine[first]].longest for mine in rows)
-        size = max(1, budget // (2 * len(folds) * longest))
+        size = max(1, budget // (answers * len(folds) * longest))
         yield [mine[first : first + size] for mine in rows]
         first += size
 
 
-def within_budget(batch: list[list[Pair]], budget: int) -> Iterator[list[list[Pair]]]:
+def within_budget(batch: list[list[Item]], budget: int) -> Iterator[list[list[Item]]]:
     """A batch in parts (equally many pairs for every member) whose padded tokens fit the budget."""
     longest = max(pair.longest for pairs in batch for pair in pairs)
-    size = max(1, budget // (2 * len(batch) * longest))
+    answers = max(len(pair.answers) for pairs in batch for pair in pairs)
+    size = max(1, budget // (answers * len(batch) * longest))
     for first in range(0, len(batch[0]), size):
         yield [pairs[first : first + size] for pairs in batch]
 
@@ -97,13 +102,14 @@ class Keeper:
         self.best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         self.best_losses = [math.inf] * len(folds)
         self.best_epochs = [0] * len(folds)
-        self.blind = torch.zeros(sum(map(len, folds)))
+        self.blind = torch.zeros(0)
 
     def consider(self, epoch: int, blind: Tensor, losses: Tensor) -> None:
-        """losses (members,) and blind differences (n,) after an epoch."""
+        """losses (members,) and blind scores (n, …) after an epoch."""
         for member, loss in enumerate(losses.tolist()):
             if loss < self.best_losses[member]:
                 self.best_losses[member], self.best_epochs[member] = loss, epoch
+                self.blind = torch.zeros_like(blind) if self.blind.shape != blind.shape else self.blind
                 self.blind[self.folds[member]] = blind[self.folds[member]]
                 for name, parameter in self.parameters.items():
                     self.best[name][member] = parameter.detach()[member]

@@ -19,6 +19,7 @@ from workers.training.progress import RunFailed
 
 Numbers = NDArray[np.float64]
 BINS = 10
+LENGTH_GAPS = [(0.1, "≤ 10 %"), (0.5, "≤ 50 %"), (1.0, "≤ 100 %")]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Choices:
     won: Numbers
     raters: list[str]
     strengths: list[str]
+    lengths: list[str]
+    makers: list[str]
 
     def __len__(self) -> int:
         return len(self.raters)
@@ -41,7 +44,16 @@ def choices_of(pairs: Sequence[Pair]) -> Choices:
         won=np.array([float(vote.outcome is Outcome.a) for _, vote in chosen]),
         raters=[vote.rater for _, vote in chosen],
         strengths=[f"{vote.strength}/{vote.levels}" for _, vote in chosen],
+        lengths=[length_gap(pairs[row]) for row, _ in chosen],
+        makers=[" | ".join(sorted(pairs[row].makers)) if all(pairs[row].makers) else "" for row, _ in chosen],
     )
+
+
+def length_gap(pair: Pair) -> str:
+    """How much longer the longer answer is, in tokens, as a bin's name."""
+    shorter, longer = sorted((len(pair.a), len(pair.b)))
+    more = longer / max(shorter, 1) - 1
+    return next((name for most, name in LENGTH_GAPS if more <= most), "> 100 %")
 
 
 def measure(differences: Numbers, choices: Choices) -> dict[str, Any]:
@@ -55,7 +67,29 @@ def measure(differences: Numbers, choices: Choices) -> dict[str, Any]:
         "ece": calibration_error(gaps, choices.won),
         "accuracy_by_strength": by_key(hits, choices.strengths),
         "accuracy_by_rater": by_key(hits, choices.raters),
+        "accuracy_by_length": by_key(hits, choices.lengths),
+        "accuracy_by_makers": {key: value for key, value in by_key(hits, choices.makers).items() if key},
+        "diagram": diagram(gaps, choices.won),
+        "margins": margins(gaps, choices.won),
     }
+
+
+def diagram(gaps: Numbers, won: Numbers) -> list[list[float]]:
+    """Of votes in ten bins of the favourite's probability: its mean, the share of votes for it, their number."""
+    confidence, hits = 1 / (1 + np.exp(-np.abs(gaps))), right(gaps, won)
+    bins = np.minimum(((confidence - 0.5) * 2 * BINS).astype(int), BINS - 1)
+    chosen = [bins == b for b in range(BINS) if (bins == b).any()]
+    return [[float(confidence[one].mean()), float(hits[one].mean()), int(one.sum())] for one in chosen]
+
+
+def margins(gaps: Numbers, won: Numbers) -> dict[str, Any] | None:
+    """Votes by how far the score was on their side (negative: on the other), in twenty bins around 0."""
+    if not len(gaps):
+        return None
+    sided = np.where(won > 0.5, gaps, -gaps)
+    edge = max(float(np.quantile(np.abs(sided), 0.99)), 1e-3)
+    counts, edges = np.histogram(np.clip(sided, -edge, edge), 2 * BINS, (-edge, edge))
+    return {"from": float(edges[0]), "to": float(edges[-1]), "votes": counts.tolist()}
 
 
 def right(gaps: Numbers, won: Numbers) -> Numbers:

@@ -97,12 +97,15 @@ class Backbone(nn.Module):
             for place in self.adapted.values():
                 place.folded = None
 
-    def hidden(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    def hidden(self, ids: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """Last layer after its norm, (b, t, width). Without mask, padding must stand behind the real tokens.
 
         Real tokens look only backwards, so padding behind them needs no mask, which keeps the fast attention path.
+        positions: of rows that hold several texts, beginning anew with each (`packing`).
         """
         placed = {} if mask is None else {"attention_mask": mask.long(), "position_ids": positions_of(mask)}
+        if positions is not None:
+            placed["position_ids"] = positions
         return self.network.base_model(input_ids=ids, use_cache=False, **placed).last_hidden_state
 
     @torch.no_grad()

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+from pydantic import BaseModel, Field
 
 from app.datasets.records import PromptRecord
 from app.training.configs import PPORun
-from workers.training.batches import encode_prompts, read_lines
+from workers.training.batches import encode_prompts
 from workers.training.checkpoints import Opened
+from workers.training.lines import read_lines
 from workers.training.progress import RunFailed
 from workers.training.tensors import seed_of
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Token ids of prompts to practise on and of those that are only looked at; too_long were left out."""
+    """Token ids of prompts to practise on and of those that are only looked at; too_long were left out. pretraining:
+    of texts that are mixed in."""
 
     practice: list[list[int]]
     evaluation: list[list[int]]
     too_long: int
+    pretraining: list[list[int]] = field(default_factory=list)
 
     @property
     def measured(self) -> tuple[list[list[int]], str]:
@@ -36,7 +41,22 @@ def read_prompts(run: PPORun, opened: Opened) -> Prompts:
     evaluation, _ = encode_prompts(read_lines(run.evaluation, PromptRecord) if run.evaluation else [], opened, longest)
     if not practice:
         raise RunFailed(f"{run.prompts.name} has no prompt of at most {longest} tokens ({too_long} are longer).")
-    return Prompts(practice, evaluation, too_long)
+    texts = read_texts(run.pretraining, opened, longest + config.max_tokens) if run.pretraining else []
+    return Prompts(practice, evaluation, too_long, texts)
+
+
+class PretrainingText(BaseModel):
+    text: str = Field(min_length=1)
+
+
+def read_texts(file: Path, opened: Opened, longest: int) -> list[list[int]]:
+    """Token ids of each text with its end, cut to `longest`. Raises RunRefused naming file and line, RunFailed where
+    none is left."""
+    encoded = (opened.answer_ids(line.text)[:longest] for line in read_lines(file, PretrainingText))
+    texts = [text for text in encoded if len(text) > 1]
+    if not texts:
+        raise RunFailed(f"{file.name} has no text to mix in.")
+    return texts
 
 
 def draw_prompts(prompts: list[list[int]], first: int, count: int, seed: int) -> list[list[int]]:

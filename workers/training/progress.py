@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,10 @@ class RunFailed(Exception):
         self.sentence = sentence
 
 
+class NotANumber(RunFailed):
+    """A loss was infinite or no number."""
+
+
 class RunCancelled(RunFailed):
     """Somebody asked for the end. The state is saved: the same run file goes on from here."""
 
@@ -70,7 +74,7 @@ class Progress:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def step(self, step: int, total: int, values: Values) -> None:
-        """Write one step down. Raises RunFailed when a loss is no number."""
+        """Write one step down. Raises NotANumber when a loss is none."""
         line = {"step": step, "total": total, "values": {name: tidy(value) for name, value in values.items()}}
         with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -78,7 +82,7 @@ class Progress:
         self.report(step, total, values)
         broken = [name for name, value in values.items() if "loss" in name and not math.isfinite(value)]
         if broken:
-            raise RunFailed(
+            raise NotANumber(
                 f"{broken[0]} was not a number at step {step}: the learning rate (lr) is probably too high."
             )
 
@@ -163,13 +167,13 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def fingerprint_of(run: AnyRun, inputs: dict[str, str]) -> str:
+def fingerprint_of(run: AnyRun, inputs: Mapping[str, str | None]) -> str:
     """What a saved state belongs to: everything that the next step depends on, and no path."""
     parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def done_before(run: AnyRun, inputs: dict[str, str]) -> CheckpointRecord | None:
+def done_before(run: AnyRun, inputs: Mapping[str, str | None]) -> CheckpointRecord | None:
     """The record of this very run's result, where it is there already (a kill came between saving and telling).
 
     inputs: the digests that the record must name. Raises CheckpointRefused where the output is something else's.

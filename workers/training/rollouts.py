@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor
 from workers.sampling.decoding import Sampled, Sampling, sample
 from workers.training.actors import Actors
 from workers.training.batches import micro_batches
+from workers.training.judging import Judges, Ruled
 from workers.training.networks import Backbone, arithmetic, gather_answers
-from workers.training.scoring import RewardNetwork, Scores
+from workers.training.practice import Prompts, draw_prompts, seeds_of
+from workers.training.scoring import Scores
 from workers.training.tensors import fill_right, mask_of
 
 # the sampler's cache holds keys and values only, so it may be wider than a pass that keeps activations
@@ -24,17 +26,27 @@ CACHE_FACTOR = 4
 class Rollout:
     """Answers of one step. Tensors are (b, t), mask True on real answer tokens; token ids stay as they were sampled.
 
-    scores: of the reward network, raw. ended: which answers stopped by themselves and were not cut off.
+    scores: of the reward network, raw. ruled: what rules say. ended: which answers stopped by themselves and were not
+    cut off. versions: the step whose policy drew a token.
     """
 
     prompts: list[list[int]]
     answers: list[list[int]]
     ended: Tensor  # (b,)
     mask: Tensor
-    logprobs: Tensor  # of the policy that sampled, at the sampling temperature
+    behaviour: Tensor  # log-probabilities of the policy that sampled, at the sampling temperature
+    versions: Tensor
+    logprobs: Tensor  # of the policy that this step begins with, which is the same one unless answers are stale
     ref_logprobs: Tensor  # of the frozen policy we started from, at the same temperature
     values: Tensor
     scores: Scores
+    ruled: Ruled = field(default_factory=dict)
+
+    def weights(self, cap: float | None) -> Tensor:
+        """(b, t): the chance of a token under `logprobs` over that under `behaviour`, at most `cap` (the decoupled
+        objective, Hilton et al. 2022): 1 where both are one policy. All 1 without a cap."""
+        gap = torch.where(self.mask, self.logprobs - self.behaviour, 0.0)
+        return torch.ones_like(gap) if cap is None else gap.clamp(max=20).exp().clamp(max=cap)
 
     @cached_property
     def kl(self) -> Tensor:
@@ -71,36 +83,90 @@ def repeated_share(tokens: Sequence[int], run: int = 5) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """n answers to each of some prompts, as they were sampled; version: the step whose policy did."""
+
+    prompts: list[list[int]]
+    answers: list[Sampled]
+    version: int
+
+
+def tensors_of(drawn: Drawn) -> dict[str, Tensor]:
+    """As tensors that a state can hold."""
+    rows, answers = drawn.prompts, drawn.answers
+    return {
+        "prompts": torch.tensor([token for row in rows for token in row]),
+        "prompt_lengths": torch.tensor([len(row) for row in rows]),
+        "answers": torch.tensor([token for answer in answers for token in answer.tokens]),
+        "answer_lengths": torch.tensor([len(answer.tokens) for answer in answers]),
+        "logprobs": torch.tensor([one for answer in answers for one in answer.logprobs], dtype=torch.double),
+        "ended": torch.tensor([answer.finish_reason == "stop" for answer in answers]),
+        "version": torch.tensor(drawn.version),
+    }
+
+
+def drawn_of(saved: dict[str, Tensor]) -> Drawn:
+    """The reverse."""
+    lengths = saved["answer_lengths"].tolist()
+    answers = zip(
+        saved["answers"].split(lengths), saved["logprobs"].split(lengths), saved["ended"].tolist(), strict=True
+    )
+    prompts = [row.tolist() for row in saved["prompts"].split(saved["prompt_lengths"].tolist())]
+    sampled = [Sampled(ids.tolist(), logs.tolist(), "stop" if ended else "length") for ids, logs, ended in answers]
+    return Drawn(prompts, sampled, int(saved["version"]))
+
+
 def roll_out(
     actors: Actors,
-    reward: RewardNetwork,
+    judges: Judges,
     prompts: Sequence[list[int]],
     seeds: Sequence[int],
     *,
-    n: int = 1,
     reference: bool = False,
 ) -> Rollout:
-    """Sample n answers to each prompt, then let reference, critic and reward network read it.
+    """Sample an answer to each prompt and let everybody read it. reference: the reference answers, without a critic."""
+    answers = draw(actors, list(prompts), list(seeds), 1, reference=reference)
+    return judge(actors, judges, Drawn(list(prompts), answers, 0), 0, reference=reference)
 
-    Log-probabilities are the sampler's own, taken as each token was drawn; where training runs in bf16 they are read
-    anew by the pass that training uses, since both must agree (statement 3). reference: the reference answers.
+
+def draw_ahead(actors: Actors, prompts: Prompts, step: int, seed: int) -> list[Drawn]:
+    """The answers of this step, and of those after it that the same sampling serves."""
+    config = actors.config
+    steps = range(step, min(step + config.sample_every, config.steps + 1))
+    count, n = config.prompts_per_step, config.samples_per_prompt
+    chosen = [draw_prompts(prompts.practice, (one - 1) * count, count, seed) for one in steps]
+    seeds = [number for one in steps for number in seeds_of(seed, one, count)]
+    answers = draw(actors, [prompt for some in chosen for prompt in some], seeds, n, reference=False)
+    batches = [answers[first : first + config.batch] for first in range(0, len(answers), config.batch)]
+    repeated = [[prompt for prompt in some for _ in range(n)] for some in chosen]
+    return [Drawn(some, batch, step) for some, batch in zip(repeated, batches, strict=True)]
+
+
+def judge(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, reference: bool = False) -> Rollout:
+    """Let reference, critic, reward network and rules read answers.
+
+    Log-probabilities are the sampler's own, taken as each token was drawn; where training runs in bf16, or the answers
+    are a past policy's, they are read anew by the pass that training uses, since both must agree (statement 3).
     """
-    drawn = draw(actors, list(prompts), list(seeds), n, reference=reference)
-    prompts = [prompt for prompt in prompts for _ in range(n)]
-    answers = [answer.tokens for answer in drawn]
+    answers = [answer.tokens for answer in drawn.answers]
     mask = mask_of([len(answer) for answer in answers], max(map(len, answers))).to(actors.policy.device)
-    logprobs = fill_right([answer.logprobs for answer in drawn], mask.shape[1]).to(mask.device)
+    logprobs = fill_right([answer.logprobs for answer in drawn.answers], mask.shape[1]).to(mask.device)
     rollout = Rollout(
-        prompts=prompts,
+        prompts=drawn.prompts,
         answers=answers,
-        ended=torch.tensor([answer.finish_reason == "stop" for answer in drawn]),
+        ended=torch.tensor([answer.finish_reason == "stop" for answer in drawn.answers]),
         mask=mask,
-        logprobs=logprobs,
+        behaviour=logprobs,
+        versions=torch.full_like(mask, drawn.version, dtype=torch.long),
+        logprobs=logprobs.clone(),
         ref_logprobs=torch.zeros_like(logprobs),
         values=torch.zeros_like(logprobs),
-        scores=reward.score(prompts, finished(answers, actors), actors.opened.pad_id),
+        scores=judges.scores(drawn.prompts, finished(answers, actors), actors.opened.pad_id),
+        ruled=judges.ruled(drawn.prompts, answers),
     )
-    fill_in(rollout, actors, reference=reference)
+    anew = actors.config.precision == "bfloat16" or drawn.version < step
+    fill_in(rollout, actors, reference=reference, anew=anew)
     return rollout
 
 
@@ -130,21 +196,20 @@ def finished(answers: list[list[int]], actors: Actors) -> list[list[int]]:
 
 
 @torch.no_grad()
-def fill_in(rollout: Rollout, actors: Actors, *, reference: bool) -> None:
-    """Write the reference's log-probabilities and the critic's values into a fresh rollout."""
+def fill_in(rollout: Rollout, actors: Actors, *, reference: bool = False, anew: bool = False) -> None:
+    """Write the reference's log-probabilities and the critic's values into a fresh rollout, and the policy's own where
+    they are to be read anew."""
     config = actors.config
     for rows, ids in micro_batches(rollout.prompts, rollout.answers, config.token_budget, actors.opened.pad_id):
         part = Part.of(rollout, rows, ids.to(rollout.mask.device))
         with arithmetic(config.precision, ids.device):
             states = part.states(actors.reference, None)
             found, _ = actors.reference.answer_logprobs(states, part.tokens, config.temperature)
-            if reference:
-                values = torch.zeros_like(found)
-            else:
-                values = actors.value_head(part.states(actors.critic, actors.critic_adapter)).squeeze(-1)
             part.put(rollout.ref_logprobs, found)
-            part.put(rollout.values, values.float())
-            if config.precision == "bfloat16":
+            if config.asks_critic and not reference:
+                values = actors.value_head(part.states(actors.critic, actors.critic_adapter)).squeeze(-1)
+                part.put(rollout.values, values.float())
+            if anew:
                 again = part.states(actors.policy, None if reference else actors.policy_adapter)
                 part.put(rollout.logprobs, actors.policy.answer_logprobs(again, part.tokens, config.temperature)[0])
 

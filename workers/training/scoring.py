@@ -32,14 +32,22 @@ ADAPTER = "reward"
 
 @dataclass(frozen=True)
 class Scores:
-    """mean and sd (n,) over the members: log-odds units, sigmoid of a difference is the chance to be preferred."""
+    """What the members say, (members, n), two or more: log-odds units, sigmoid of a difference is the chance to be
+    preferred."""
 
-    mean: Tensor
-    sd: Tensor
+    members: Tensor
 
-    def cautious(self, deviations: float) -> Tensor:
-        """The mean less some standard deviations, which takes the gain out of fooling one member (Coste 2023)."""
-        return self.mean - deviations * self.sd
+    @property
+    def mean(self) -> Tensor:
+        return self.members.mean(0)
+
+    @property
+    def sd(self) -> Tensor:
+        return self.members.std(0)
+
+    @property
+    def lowest(self) -> Tensor:
+        return self.members.amin(0)
 
 
 class RewardNetwork(nn.Module):
@@ -126,8 +134,7 @@ class RewardNetwork(nn.Module):
 
     def settled(self, raw: Tensor) -> Scores:
         """raw scores (members, n) as log-odds around a common zero."""
-        centred = (raw - self.offsets.unsqueeze(1)) / self.temperature
-        return Scores(centred.mean(0), centred.std(0))
+        return Scores((raw - self.offsets.unsqueeze(1)) / self.temperature)
 
     def normalise(self, raw: Tensor) -> None:
         """Set zero and unit by raw scores (members, n) of the reference policy's answers: their scores get mean 0 and

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from app.training.configs import PPORun
+from app.training.configs import PPOConfig, PPORun
 from app.version import code_version
 from workers.training.actors import Actors
 from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha256, save_checkpoint
 from workers.training.figures import end_figures
+from workers.training.judging import Judges
 from workers.training.practice import Prompts
 from workers.training.progress import (
     copy_into,
@@ -22,15 +24,16 @@ from workers.training.progress import (
     restore_optimizer,
     save_state,
 )
-from workers.training.rollouts import Rollout
-from workers.training.scoring import RewardNetwork
+from workers.training.rollouts import Drawn, Rollout, drawn_of, tensors_of
 
 
 @dataclass
 class Standing:
-    """score_mean, score_sd, reference_*: of the reference's answers, taken before the first step.
+    """score_mean, score_sd, reference_*: of the reference's answers, taken before the first step. seen_*: count, mean
+    and sum of squared deviations of all scores so far, the reference's included.
 
-    within: the policy whose answers were last seen within kl_budget; over_budget: the divergence that ended the run.
+    within: the policy whose answers were last seen within kl_budget; over_budget: the divergence that ended the run;
+    ended_by: what else did. ahead: answers that are sampled and not learned from yet.
     """
 
     kl_coef: float
@@ -40,47 +43,78 @@ class Standing:
     reference_distinct: float
     reference_ended: float
     step: int = 0
+    seen_count: int = 0
+    seen_mean: float = 0.0
+    seen_squares: float = 0.0
     over_budget: float | None = None
+    ended_by: str | None = None
     within: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    ahead: list[Drawn] = field(default_factory=list, repr=False)
 
     def numbers(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "within"}
+        return {name: value for name, value in vars(self).items() if name not in ("within", "ahead")}
+
+    def see(self, scores: Tensor) -> None:
+        """Take scores (b,) into the moments of all that were seen (Chan et al. 1979)."""
+        count, mean = len(scores), float(scores.mean())
+        squares, gap = float((scores - mean).square().sum()), mean - self.seen_mean
+        whole = self.seen_count + count
+        self.seen_mean += gap * count / whole
+        self.seen_squares += squares + gap**2 * self.seen_count * count / whole
+        self.seen_count = whole
+
+    def unit(self, config: PPOConfig) -> float:
+        """What scores are divided by."""
+        if config.score_scale == "running":
+            return max(1e-6, math.sqrt(self.seen_squares / max(1, self.seen_count - 1)))
+        return self.score_sd if config.score_scale == "reference" else 1.0
 
     def is_within_budget(self, rollout: Rollout, actors: Actors) -> bool:
-        """Keep a policy that is; bring the last such one back where this one is not."""
-        budget = actors.config.kl_budget
-        if budget is None:
+        """Keep a policy that is; bring the last such one back where this one is not, or where its KL is no number."""
+        kl, budget = float(rollout.kl.mean()), actors.config.kl_budget
+        if math.isfinite(kl) and (budget is None or kl <= budget):
+            self.within = {name: tensor.detach().clone() for name, tensor in actors.policy_weights().items()}
             return True
-        kl = float(rollout.kl.mean())
-        if kl > budget:
-            self.over_budget = kl
+        self.over_budget = kl
+        if self.within:  # else this is the start, and nothing has been learned
             copy_into(actors.policy_weights(), self.within)
-            return False
-        self.within = {name: tensor.detach().clone() for name, tensor in actors.policy_weights().items()}
-        return True
+        return False
+
+    def fall_back(self, actors: Actors, sentence: str) -> None:
+        """Bring back the policy that the broken step began with; `sentence` says what broke."""
+        self.ended_by = sentence
+        copy_into(actors.policy_weights(), self.within)
 
 
-def inputs_of(run: PPORun, actors: Actors) -> dict[str, str]:
+def inputs_of(run: PPORun, actors: Actors) -> dict[str, str | None]:
     """Digests of what a run reads, by their names in its result's record."""
     return {
         "base_sha256": actors.opened.weights_sha256,
-        "reward_sha256": digest_of([*run.reward.glob("*.safetensors")]),
+        "reward_sha256": digest_of([*run.reward.glob("*.safetensors")]) if run.reward else None,
         "dataset_sha256": file_sha256(run.prompts),
     }
+
+
+def identity_of(run: PPORun, actors: Actors) -> str:
+    """What a state belongs to: all that a result's record names, and what else the run file reads."""
+    files = {"references": run.references, "pretraining": run.pretraining, "evaluation": run.evaluation}
+    digests = {name: file_sha256(file) if file else None for name, file in files.items()}
+    functions = {rule.title: rule.model_dump_json() for rule in run.functions}
+    return fingerprint_of(run, {**inputs_of(run, actors), **digests, **functions})
 
 
 def save(run: PPORun, actors: Actors, optimizer: torch.optim.Adam, standing: Standing) -> None:
     tensors = {f"weights.{name}": tensor for name, tensor in actors.trained().items()}
     tensors |= {f"within.{name}": tensor for name, tensor in standing.within.items()}
     tensors |= optimizer_state(optimizer)
-    save_state(
-        run.work, tensors, {"fingerprint": fingerprint_of(run, inputs_of(run, actors)), "standing": standing.numbers()}
-    )
+    for number, drawn in enumerate(standing.ahead):
+        tensors |= {f"ahead.{number}.{name}": tensor for name, tensor in tensors_of(drawn).items()}
+    save_state(run.work, tensors, {"fingerprint": identity_of(run, actors), "standing": standing.numbers()})
 
 
 def load(run: PPORun, actors: Actors, optimizer: torch.optim.Adam) -> Standing | None:
     """Weights, optimizer and standing as they were saved; None where nothing was."""
-    saved = load_state(run.work, fingerprint_of(run, inputs_of(run, actors)))
+    saved = load_state(run.work, identity_of(run, actors))
     if saved is None:
         return None
     tensors, values = saved
@@ -91,19 +125,26 @@ def load(run: PPORun, actors: Actors, optimizer: torch.optim.Adam) -> Standing |
         for name, tensor in tensors.items()
         if name.startswith("within.")
     }
-    return Standing(**values["standing"], within=within)
+    return Standing(**values["standing"], within=within, ahead=ahead_of(tensors))
 
 
-def finish(
-    run: PPORun, actors: Actors, reward: RewardNetwork, prompts: Prompts, standing: Standing
-) -> CheckpointRecord:
+def ahead_of(tensors: dict[str, Tensor]) -> list[Drawn]:
+    saved: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        if path.startswith("ahead."):
+            _, number, name = path.split(".")
+            saved.setdefault(int(number), {})[name] = tensor
+    return [drawn_of(saved[number]) for number in sorted(saved)]
+
+
+def finish(run: PPORun, actors: Actors, judges: Judges, prompts: Prompts, standing: Standing) -> CheckpointRecord:
     """Measure the policy that is left, bring it within budget if the last update led out of it, and save it."""
-    metrics = end_figures(actors, reward, prompts, run.seed, standing)
+    metrics = end_figures(actors, judges, prompts, run.seed, standing)
     budget = run.config.kl_budget
-    if budget is not None and metrics["kl"] > budget and standing.within:
+    if standing.within and (not math.isfinite(metrics["kl"]) or (budget is not None and metrics["kl"] > budget)):
         standing.over_budget = metrics["kl"]
         copy_into(actors.policy_weights(), standing.within)
-        metrics = end_figures(actors, reward, prompts, run.seed, standing)
+        metrics = end_figures(actors, judges, prompts, run.seed, standing)
     read = inputs_of(run, actors)
     record = CheckpointRecord(
         kind="policy",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from workers.training.folds import level
+from workers.training.groups import Item
 from workers.training.scoring import RewardNetwork
 from workers.training.tensors import pad_right
 
@@ -40,3 +42,29 @@ class Stems:
             if self.bytes > KEPT:
                 return
             self.kept[key] = state.clone()
+
+
+def item_scores(reward: RewardNetwork, part: list[list[Item]], stems: Stems) -> Tensor:
+    """part[m]: the n items that member m reads → raw scores (members, n, k) of their answers, k the most that one has.
+
+    Each answer is read once. Where an item has fewer, its first answer's score stands again.
+    """
+    texts = [[(item.prompt, answer + reward.tail) for item in items for answer in item.answers] for items in part]
+    rows = [row for mine in level(texts) for row in mine]
+    starts = [len(prompt) for prompt, _ in rows]
+    ends = [len(prompt) + len(answer) for prompt, answer in rows]
+    stem = stems.of([prompt + answer for prompt, answer in rows])
+    scores = reward.block_scores(stem, starts, ends)
+    counts = [[len(item.answers) for item in items] for items in part]
+    most = max(map(max, counts))
+    if all(count == most for mine in counts for count in mine):
+        return scores.reshape(len(part), -1, most)
+    places = []
+    for mine in counts:
+        firsts = [sum(mine[:row]) for row in range(len(mine))]
+        places.append([
+            first + (number if number < count else 0)
+            for first, count in zip(firsts, mine, strict=True)
+            for number in range(most)
+        ])  # fmt: skip
+    return scores.gather(1, torch.tensor(places, device=scores.device)).reshape(len(part), -1, most)

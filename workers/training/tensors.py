@@ -25,15 +25,20 @@ def whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
     return torch.where(mask, white if shift_mean else white + mean, 0.0)
 
 
+def at_least_single(values: Tensor) -> Tensor:
+    """Half precision as fp32; fp32 and fp64 as they are."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def logprobs_of(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probability of each token: logits (n, v), tokens (n,) → (n,), in fp32."""
-    scaled = logits.float() / temperature
+    """Log-probability of each token: logits (n, v), tokens (n,) → (n,), in fp32 at least."""
+    scaled = at_least_single(logits) / temperature
     return scaled.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - scaled.logsumexp(-1)
 
 
 def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Entropy in nats: logits (n, v) → (n,)."""
-    logprobs = (logits.float() / temperature).log_softmax(-1)
+    logprobs = (at_least_single(logits) / temperature).log_softmax(-1)
     return -(logprobs.exp() * logprobs).sum(-1)
 
 

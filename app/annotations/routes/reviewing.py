@@ -1,15 +1,18 @@
 """Everybody's answers, under pseudonyms, for those who may read them; and what reviewers do about one."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Select
 
 from app.accounts.access import Access, may
 from app.accounts.actions.inbox import mark_read
 from app.accounts.permissions import Permission
 from app.annotations.actions import reply, return_answer, set_aside
 from app.annotations.forms import Reason, RemarkForm
+from app.annotations.history import narrowed
 from app.annotations.kinds import in_words, read_kept
 from app.annotations.queries import everybodys, one_answer, pseudonym_of
 from app.annotations.routes.answers import ROWS, shown_whole
@@ -27,11 +30,29 @@ Reader = Annotated[Access, may(Permission.annotation_read)]
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
 
 
+class Only(BaseModel):
+    """Which answers a list shows; empty: all. Its address is a link that others can follow."""
+
+    rater: str | None = Field(default=None, max_length=100)
+    protocol: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+    tag: str | None = Field(default=None, max_length=100)
+    cursor: Cursor = None
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"cursor"}, exclude_none=True)
+
+    def of(self, answers: Select[Any]) -> Select[Any]:
+        return narrowed(answers, rater=self.rater, protocol=self.protocol, tag=self.tag)
+
+
 @router.get("/projects/{project}/annotations")
-async def everybodys_answers(request: Request, access: Reader, session: Session, cursor: Cursor = None) -> Response:
-    """What everybody said, newest first, under pseudonyms."""
+async def everybodys_answers(
+    request: Request, access: Reader, session: Session, only: Annotated[Only, Query()]
+) -> Response:
+    """What everybody said, newest first, under pseudonyms; of one person, protocol version or tag where asked."""
     project = await get_project(session, access.of_project())
-    page = await page_of(session, everybodys(project.id), Annotation.id, cursor=cursor, limit=ROWS)
+    page = await page_of(session, only.of(everybodys(project.id)), Annotation.id, cursor=only.cursor, limit=ROWS)
     categories = categories_of(project.care)
     answers = [
         {
@@ -51,7 +72,9 @@ async def everybodys_answers(request: Request, access: Reader, session: Session,
         }
         for row in page.rows
     ]
-    return respond(request, "annotations/everybodys.html", "answers", project=project, answers=answers, next=page.next)
+    return respond(
+        request, "annotations/everybodys.html", "answers", project=project, answers=answers, next=page.next, only=only
+    )
 
 
 @router.post("/projects/{project}/annotations/{annotation}/set-aside")

@@ -54,6 +54,9 @@ async def change_k(
 ) -> Task:
     """Want k answers. More: slots are added, also to a task that was done. Fewer: only free slots are cancelled.
 
+    Answers that are wanted after somebody has answered may be wanted for what was said, so they stand apart in figures
+    about quality.
+
     :raises NotFound: no such task in this project.
     """
     task = next(iter(await lock_tasks(session, project_id, [task_id])), None)
@@ -64,6 +67,8 @@ async def change_k(
     wanted = [slot for slot in slots if slot.state != SlotState.cancelled]
     if len(wanted) < k and task.state is not TaskState.cancelled:
         task.state = TaskState.open
+        if task.first_k is None and any(slot.state == SlotState.done for slot in slots):
+            task.first_k = max(slot.number for slot in slots) + 1
         await session.flush()
         await _add_slots(session, task, slots, k - len(wanted))
     elif len(wanted) > k:

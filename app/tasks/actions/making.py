@@ -33,12 +33,16 @@ SKIP_OWN = text("""
 
 @dataclass(frozen=True)
 class NewTask:
-    """completions: inside ids in the task's own order. key: what its place in the queue is hashed from."""
+    """completions: inside ids in the task's own order. key: what its place in the queue is hashed from.
+
+    chance: the probability with which it was drawn; None: it was chosen by what is known of it (see `Task.chance`).
+    """
 
     prompt_id: int
     completions: Sequence[int]
     recipe_entry: dict[str, Any] = field(default_factory=dict)
     key: UUID = field(default_factory=uuid4)
+    chance: float | None = 1.0
 
 
 async def open_tasks(
@@ -73,6 +77,7 @@ async def open_tasks(
             "purpose": purpose,
             "evaluation_id": evaluation_id,
             "recipe_entry": new.recipe_entry,
+            "chance": new.chance,
         }
         for new in wanted
     ]

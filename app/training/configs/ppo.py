@@ -1,4 +1,4 @@
-"""What PPO is told."""
+"""What PPO is told, and RLOO and GRPO, which are its loop with another advantage."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.training.configs.rules import OutsideRule, Rule
 from app.training.configs.shared import Config, Run
 from app.translation import _
 
 
 class PPOConfig(Config):
     """Proximal policy optimisation (Schulman et al. 2017) against a reward network, paid in KL.
+
+    `advantage` rloo or grpo compares the answers to one prompt with each other instead of asking a critic.
 
     There is no top_p, top_k or repetition penalty here: answers come from the whole distribution, because the ratio
     of the loss is of whole distributions.
@@ -26,28 +29,62 @@ class PPOConfig(Config):
     max_tokens: int = Field(default=96, ge=1, description="Longest answer in tokens, the stop token included.")
     max_prompt_tokens: int = Field(default=1024, ge=1, description="Longer prompts are left out, and counted.")
     temperature: float = Field(default=1.0, gt=0, le=10, description="Of sampling, and of every log-probability.")
-    tuning: Literal["lora", "full"] = Field(
-        default="lora", description="Adapters on one frozen backbone, or every weight beside a frozen reference."
+    # 0 < answers of an older policy: sampling many at once is quicker, but at a staleness of four steps plain PPO
+    # loses half of what it learns (AReaL, table 3); in one process nothing waits for the sampler, so none is stale
+    sample_every: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Steps that one sampling serves; those after the first learn from a past policy.",
     )
+    # the decoupled objective holds where answers are stale; 2 as in truncated importance sampling
+    behaviour_cap: float | None = Field(
+        default=2.0,
+        gt=0,
+        description="Most that a token of a past policy may weigh for its chance now over then; empty weighs none.",
+    )
+    tuning: Literal["lora", "full", "layers", "biases"] = Field(
+        default="lora",
+        description="Adapters on one frozen backbone; or beside a frozen reference every weight, the last layers,"
+        " or the biases.",
+    )
+    layers: int = Field(default=2, ge=1, description="Last layers whose weights learn (layers).")
     rank: int = Field(default=16, ge=1, le=1024, description="Rank of the policy's adapters (lora).")
     scale: float = Field(default=32.0, gt=0, description="Adapters are multiplied by scale / rank (lora).")
+    # gae needs a critic and gives every token its own advantage; rloo and grpo need several answers to a prompt
+    advantage: Literal["gae", "rloo", "grpo"] = Field(
+        default="gae",
+        description="A critic's estimate per token; or an answer's total less the others' mean (rloo), in deviations"
+        " of its group (grpo).",
+    )
     # one trunk: one forward pass for both; own: when the value loss disturbs the policy
     critic: Literal["shared", "own"] = Field(
         default="shared", description="Value head on the policy's trunk, or a trunk (adapters or copy) of its own."
     )
     critic_warmup: int = Field(default=0, ge=0, description="First steps in which the critic alone learns (own only).")
     lr: float = Field(default=5e-4, gt=0, le=1, description="Adam's learning rate at the start.")
-    lr_end: float = Field(default=0.1, ge=0, le=1, description="Share of lr that the last step uses; linear between.")
+    lr_end: float = Field(default=0.1, ge=0, le=1, description="Share of lr that the last step uses.")
+    lr_shape: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="How the rate goes from lr to its end; constant stays at lr."
+    )
     warmup_steps: int = Field(default=2, ge=0, description="Steps in which the rate rises to lr.")
     max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
     gradient_checkpointing: bool = Field(default=False, description="Recompute activations: less memory, more time.")
     clip: float = Field(default=0.2, gt=0, lt=1, description="The probability ratio is clipped to 1 ± this.")
-    value_clip: float = Field(default=0.2, gt=0, description="Values move at most this far from the old ones.")
+    value_clip: float | None = Field(
+        default=0.2, gt=0, description="Values move at most this far from the old ones; empty lets them."
+    )
     value_coef: float = Field(default=0.1, ge=0, description="Weight of the value loss.")
     entropy_coef: float = Field(default=0.0, ge=0, description="Weight of the entropy bonus; nats per token.")
     gamma: float = Field(default=1.0, gt=0, le=1, description="Discount per token; answers are short, so none.")
     lam: float = Field(default=0.95, ge=0, le=1, description="GAE's lambda: bias against variance.")
     kl_coef: float = Field(default=0.05, ge=0, description="Price of one nat of divergence from the reference.")
+    # in the reward the price reaches every token that led there; k1 is its only unbiased form. In the loss all three
+    # have the same gradient, the right one (k1's own is 0 on average, k3's is that of another divergence)
+    kl_in: Literal["reward", "loss_k1", "loss_k2", "loss_k3"] = Field(
+        default="reward",
+        description="Where the price is paid: per token in the reward (k1), or in the loss, as k1, k2 or k3.",
+    )
     kl_target: float | None = Field(
         default=6.0, gt=0, description="Nats per answer that kl_coef is steered to; empty keeps kl_coef fixed."
     )
@@ -58,9 +95,33 @@ class PPOConfig(Config):
     max_step_kl: float | None = Field(
         default=0.1, gt=0, description="Nats per token between two updates' policies; beyond it a step's passes end."
     )
+    # implied by max_step_kl below 6.7: a mean ratio of 10 is at least that far
+    max_ratio: float | None = Field(
+        default=None, gt=1, description="Mean ratio of a pass beyond which a step's passes end; 10 is usual."
+    )
+    # 27.8 in InstructGPT, which had its pretraining at hand. A project has none, and adapters under a KL budget forget
+    # little, so by default there is none; it needs the run file's `pretraining`
+    pretraining_coef: float = Field(
+        default=0.0, ge=0, description="Weight of the language loss on pretraining texts (PPO-ptx); nats per token."
+    )
+    pretraining_batch: int = Field(default=8, ge=1, description="Pretraining texts per optimizer step.")
     missing_eos_penalty: float = Field(default=1.0, ge=0, description="Taken from the score of an unended answer.")
     score_clip: float | None = Field(default=5.0, gt=0, description="Normalised scores are cut to ± this.")
-    uncertainty: float = Field(default=0.5, ge=0, description="Standard deviations of the ensemble taken off a score.")
+    # the reference's own spread stays comparable between runs; a running one keeps rewards even as scores rise
+    score_scale: Literal["reference", "running", "none"] = Field(
+        default="reference",
+        description="What a score's unit is: the deviation of the reference's scores, of all seen so far, or its own.",
+    )
+    # all but the mean take the gain out of fooling one member (Coste et al. 2023: minimum and variance)
+    ensemble: Literal["deviation", "mean", "minimum", "variance"] = Field(
+        default="deviation",
+        description="One score of the ensemble's: the mean less uncertainty times the deviation, the mean, the lowest,"
+        " or the mean less uncertainty times the variance.",
+    )
+    uncertainty: float = Field(
+        default=0.5, ge=0, description="Deviations (or variances) of the ensemble taken off a score."
+    )
+    rules: tuple[Rule, ...] = Field(default=(), description="What else an answer is paid by.")
     # above this length ratio people start to see length instead of content
     length_penalty: float = Field(
         default=0.0, ge=0, description="Taken off per doubling or halving of the reference's mean length."
@@ -70,7 +131,9 @@ class PPOConfig(Config):
         default=0.0, ge=0, description="Taken off times the share of an answer that it has said before."
     )
     whiten_rewards: bool = Field(default=False, description="Scale rewards to unit variance, their mean kept.")
-    whiten_advantages: bool = Field(default=True, description="Advantages with mean 0 and variance 1 over the batch.")
+    whiten_advantages: bool = Field(
+        default=True, description="Advantages with mean 0 and variance 1 over the batch (gae)."
+    )
     reference_samples: int = Field(default=128, ge=8, description="Reference answers that set the score's zero.")
     save_every: int = Field(default=5, ge=1, description="Steps between two saved states.")
     evaluate_every: int = Field(default=10, ge=1, description="Steps between two looks at the held-out prompts.")
@@ -85,6 +148,13 @@ class PPOConfig(Config):
             self.refuse(_("whiten_rewards needs a minibatch of at least 8, not {minibatch}"))
         if self.kl_budget is not None and self.kl_target is not None and self.kl_budget <= self.kl_target:
             self.refuse(_("kl_budget {kl_budget:g} must be above kl_target {kl_target:g}"))
+        if self.advantage != "gae" and self.samples_per_prompt < 2:
+            self.refuse(_("advantage {advantage} compares answers to one prompt: samples_per_prompt must be above 1"))
+        if self.advantage != "gae" and self.critic == "own":
+            self.refuse(_("advantage {advantage} asks no critic, so critic own has nothing to learn"))
+        titles = [rule.title for rule in self.rules]
+        if len(set(titles)) < len(titles):
+            self.refuse(_("two rules have one name; give each its own"))
         if self.kl_target is not None and self.kl_coef == 0:
             self.refuse(_("kl_target steers kl_coef by factors, so kl_coef must be above 0"))
         if self.critic_warmup and self.critic == "shared":
@@ -97,13 +167,55 @@ class PPOConfig(Config):
     def prompts_per_step(self) -> int:
         return self.batch // self.samples_per_prompt
 
+    @property
+    def asks_critic(self) -> bool:
+        return self.advantage == "gae"
+
 
 class PPORun(Run):
     method: Literal["ppo"] = "ppo"
     config: PPOConfig = PPOConfig()
-    reward: Path = Field(description="Reward checkpoint folder.")
+    reward: Path | None = Field(default=None, description="Reward checkpoint folder; empty where rules alone judge.")
     reward_base: Path | None = Field(
         default=None, description="The base of the reward checkpoint, where it is another than checkpoint."
     )
     prompts: Path = Field(description="JSONL of prompt records to practise on.")
     evaluation: Path | None = Field(default=None, description="JSONL of prompt records that are only looked at.")
+    references: Path | None = Field(
+        default=None, description="JSONL of demonstration records: reference answers for bleu, chrf and rouge."
+    )
+    pretraining: Path | None = Field(
+        default=None, description='JSONL of lines {"text": …} that pretraining_coef keeps the policy able to write.'
+    )
+    functions: tuple[OutsideRule, ...] = Field(default=(), description="Rules that are your own code or server.")
+
+    @model_validator(mode="after")
+    def has_what_it_needs(self) -> Self:
+        rules = [*self.config.rules, *self.functions]
+        if self.reward is None and not rules:
+            raise ValueError("reward is missing, and there is no rule that could judge instead")
+        if len({rule.title for rule in rules}) < len(rules):
+            raise ValueError("two rules have one name; give each its own")
+        if any(rule.kind in ("bleu", "chrf", "rouge") for rule in rules) and self.references is None:
+            raise ValueError("references is missing, which bleu, chrf and rouge compare with")
+        if (self.config.pretraining_coef > 0) != (self.pretraining is not None):
+            raise ValueError("pretraining (a file) and pretraining_coef (above 0) come together")
+        return self
+
+
+class BestRun(PPORun):
+    """Best-of-n, or rejection sampling: PPO's run file, samples_per_prompt as n. output: a file of demonstrations."""
+
+    method: Literal["best"] = "best"  # type: ignore[assignment]
+    keep: Literal["best", "above"] = Field(
+        default="best", description="Each prompt's best answer, or all above threshold."
+    )
+    threshold: float = Field(
+        default=1.0, description="Shaped score that a kept answer is above, in the reference's deviations (above)."
+    )
+
+    @model_validator(mode="after")
+    def has_a_choice(self) -> Self:
+        if self.config.samples_per_prompt < 2:
+            raise ValueError("samples_per_prompt is the n of best-of-n: it must be above 1")
+        return self

@@ -56,6 +56,19 @@ class RewardConfig(Config):
     both_bad: Literal["tie", "ignore"] = Field(
         default="tie", description="Both bad says nothing about which is better: counted as a tie, or left out."
     )
+    # one likelihood of everything keeps what raters disagree about; strengths first are easier to look at
+    way: Literal["joint", "bradley_terry", "elo"] = Field(
+        default="joint",
+        description="One likelihood of all that was said, or strengths of answers first and the score fitted to them.",
+    )
+    # thresholds are learned for each scale, so 1 to 5 and 1 to 7, strict raters' questions and mild ones, fit one score
+    ratings: Literal["ordinal", "regression", "ignore"] = Field(
+        default="ordinal",
+        description="Ratings as levels of the score (proportional odds), as numbers on a line with it, or left out.",
+    )
+    heldout_share: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of prompts held out, where lines name no split of their own."
+    )
     # a careless rater then teaches less, instead of teaching noise
     reliability: bool = Field(
         default=True, description="Learn each rater's chance of naming the better answer (Crowd-BT)."

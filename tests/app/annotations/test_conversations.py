@@ -48,7 +48,7 @@ from workers.handlers import conversations
 from workers.handlers.conversations import answer_turn
 from workers.handlers.registry import Context
 from workers.sampling.remote import EndpointFailed
-from workers.training.batches import read_records
+from workers.training.lines import read_records
 
 TALK: dict[str, Any] = {"kind": "conversation", "least": 1, "most": 3, "cards": [{"topic": "Tea", "rule": "no advice"}]}
 ROLES = ["system", "user", "assistant"]
@@ -203,7 +203,7 @@ async def test_a_conversation_is_led_over_rest_and_becomes_records_that_a_reward
     assert [turn["role"] for turn in pairs[1]["prompt"]] == ["system", "user", "assistant", "user"]
     assert pairs[0]["chosen"] == [{"role": "assistant", "content": answers[1]["text"]}]
     others: Counter[str] = Counter()
-    batch = list(read_records(file, ComparisonRecord, others))  # what a reward model reads
+    batch = list(read_records(file, [ComparisonRecord], others))  # what a reward model reads
     assert [[turn.role for turn in one.prompt] for one in batch] == [["system", "user"], [*ROLES, "user"]]
     assert (batch[0].votes[0].strength, others) == (3, Counter())
     assert await broken(session) == {}

@@ -21,7 +21,8 @@ from tests.queue import waiting
 from workers.handlers.datasets import freeze_dataset
 from workers.handlers.registry import Context
 
-TASKS = 1200  # more than one fetch of the server-side cursor
+TASKS = 12  # more than one fetch of the server-side cursor, which takes so many here
+FETCHED = 5
 
 
 async def set_up(tasks: int = 3) -> tuple[int, list[Any], Any]:
@@ -59,6 +60,7 @@ def context(committed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 async def test_answers_that_arrive_while_it_is_frozen_are_not_half_in(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(actions, "FETCHED", FETCHED)
     dataset_id, tasks, late = await set_up(TASKS)
     asked = asyncio.Event()
     plain = actions.rows_of

@@ -1,7 +1,7 @@
 import pytest
 
 from app.training.configs import PPOConfig, RewardConfig
-from app.training.drawing import fields_of, nested, shown_curves
+from app.training.drawing import HIDDEN, fields_of, nested, shown_curves
 from app.training.reporting import report_of
 from app.training.tables import Method
 
@@ -79,7 +79,24 @@ def test_every_curve_is_drawn_once() -> None:
 def test_a_form_has_every_setting_and_reads_back_as_it_was() -> None:
     for config in (RewardConfig, PPOConfig):
         fields = fields_of(config)
-        assert {field.name for field in fields} == set(config.model_fields) - {"schema_version"}
+        assert {field.name for field in fields} == set(config.model_fields) - HIDDEN
         assert all(field.hint for field in fields)
         sent = {f"config.{field.name}": "" if field.value is None else str(field.value) for field in fields}
         assert config.model_validate(nested(sent)["config"]) == config()
+
+
+def test_a_reward_report_draws_what_was_said_against_what_was_seen() -> None:
+    margins = {"from": -1.0, "to": 1.0, "votes": [1, 2]}
+    measured = {"diagram": [[0.6, 0.55, 10], [0.9, 0.95, 20]], "margins": margins,
+                "accuracy_by_length": {"≤ 10 %": {"accuracy": 0.7, "votes": 9}}}  # fmt: skip
+    report = report_of({"heldout": measured})
+    assert report.diagram[0][1] == [(0.6, 0.55), (0.9, 0.95)]
+    assert report.diagram[1][1] == [(0.5, 0.5), (1.0, 1.0)]
+    assert report.margins == margins
+    assert report.breakdowns[0].rows == [("≤ 10 %", 0.7, 9)]
+    assert report_of({"kl": 1.0}).diagram == []
+
+
+def test_a_fine_tunings_report_says_what_it_was_before() -> None:
+    report = report_of({"before": {"heldout_loss": 4.0}, "after": {"heldout_loss": 2.5}, "steps": 3})
+    assert [(figure.value, figure.note) for figure in report.figures] == [(2.5, "before: 4")]

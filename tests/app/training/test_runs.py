@@ -14,7 +14,7 @@ from app.datasets.tables import Dataset, DatasetState
 from app.projects.tables import Project
 from app.training import actions
 from app.training.actions import FenceLost, cancel_run, take_run
-from app.training.configs import PPOConfig, RewardConfig
+from app.training.configs import DPOConfig, PPOConfig, RewardConfig, SFTConfig, TuningConfig
 from app.training.tables import Run, RunMetric, RunState
 from tests import make
 from tests.app.scene import engineer
@@ -114,6 +114,26 @@ async def test_what_cannot_be_trained_is_refused_by_name(
     assert answer.status_code == 422
     assert words in answer.text
     assert (await session.scalars(select(Run))).all() == []
+
+
+@pytest.mark.parametrize(("method", "config"), [("sft", SFTConfig(epochs=2)), ("dpo", DPOConfig(loss="kto", epochs=2))])
+async def test_other_methods_learn_from_a_dataset_as_well(
+    client: httpx.AsyncClient, session: AsyncSession, method: str, config: TuningConfig
+) -> None:
+    project = await make.project(session)
+    base, dataset = await make.checkpoint(session), await dataset_in(session, project)
+    await engineer(client, session, project)
+    form = {"dataset": str(dataset.public_id), "base": str(base.public_id), "config": config.model_dump(mode="json")}
+    answer = await client.post(f"/api/v1/projects/{project.public_id}/runs/{method}", json=form)
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["method"], answer.json()["config"]) == (method, config.model_dump(mode="json"))
+    page = await client.get(f"/projects/{project.public_id}/runs/new?method={method}")
+    assert 'name="config.keep"' in page.text
+    sent = {"method": method, "dataset": form["dataset"], "base": form["base"], "config.epochs": "4"}
+    assert (await client.post(f"/projects/{project.public_id}/runs", data=sent)).status_code == 303
+    runs = (await session.scalars(select(Run).order_by(Run.id))).all()
+    assert (runs[0].method.value, runs[0].base_id) == (method, base.id)
+    assert runs[1].config["epochs"] == 4
 
 
 async def test_a_policy_needs_a_checkpoint_that_scores_and_starts_at_its_base(

@@ -15,7 +15,7 @@ from app.datasets.jobs import FreezeDataset
 from app.datasets.tables import Dataset
 from app.projects.queries import default_batch
 from app.projects.tables import Project
-from app.training.actions import start_reward_run
+from app.training.actions import start_dataset_run
 from app.training.configs import RewardConfig
 from app.training.forms import RewardForm
 from app.training.tables import Run
@@ -65,7 +65,7 @@ async def ground(context: Context, *, pairs: int = 24, outcome: str | None = Non
 async def reward_run(there: Ground, config: RewardConfig = REWARD, **more: Any) -> int:
     form = RewardForm(dataset=there.dataset.public_id, base=there.base.public_id, seed=1, config=config)
     async with database.transaction() as session:
-        return (await start_reward_run(session, there.project.id, form, None, None, **more)).id
+        return (await start_dataset_run(session, there.project.id, form, None, None, **more)).id
 
 
 async def look(run_id: int) -> Run:

@@ -17,8 +17,8 @@ from app import database
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.settings import get_settings
 from app.training import actions
-from app.training.configs import PPOConfig
-from app.training.forms import PPOForm
+from app.training.configs import DPOConfig, PPOConfig
+from app.training.forms import DPOForm, PPOForm
 from app.training.jobs import Train
 from app.training.tables import Method, Run, RunMetric, RunState
 from tests.queue import waiting
@@ -112,6 +112,19 @@ async def test_a_reward_model_and_a_policy_from_it(context: Context) -> None:
     assert run.report["prompts"] == "practised", "24 are too few to set some apart"
     async with database.transaction() as session:
         assert await waiting(session, "RunEnded") == [{"run_id": 1}, {"run_id": 2}]
+
+
+async def test_a_policy_straight_from_preferences(context: Context) -> None:
+    there = await ground(context)
+    config = DPOConfig(rank=2, epochs=1, batch=8, min_lines=4)
+    async with database.transaction() as session:
+        form = DPOForm(dataset=there.dataset.public_id, base=there.base.public_id, config=config)
+        run_id = (await actions.start_dataset_run(session, there.project.id, form, None, None)).id
+    run = await do(run_id, context)
+    assert (run.state, run.reason) == (RunState.succeeded, None)
+    policy = await result_of(run)
+    assert (policy.kind, policy.parent_id, policy.record["method"]) == (CheckpointKind.policy, there.base.id, "dpo")
+    assert {"heldout_accuracy", "heldout_loss"} <= set(run.report["after"])
 
 
 @pytest.mark.parametrize(("pairs", "outcome"), [(3, None), (12, "tie")])

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from workers.sampling.decoding import OutOfMemory, PromptTooLong, Sampled, Sampling, sample
 from workers.sampling.drawing import draw, row_key
+from workers.sampling.lean import Lean
 
 VOCABULARY = 61
 STOPS = {7, 8, 19, 28, 35, 41, 50, 58}
@@ -37,6 +38,19 @@ def absolute():
     torch.manual_seed(0)
     shape = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3)
     return GPT2LMHeadModel(shape).eval()
+
+
+@pytest.fixture(scope="module")
+def biased():
+    """A Qwen2: its maps have biases, and eight rows share two key-value heads."""
+    torch.manual_seed(0)
+    shape = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3}
+    made = Qwen2ForCausalLM(Qwen2Config(**shape, **heads, tie_word_embeddings=True)).eval()
+    for name, weight in made.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight)
+    return made
 
 
 class Spy:
@@ -75,7 +89,7 @@ def naive(network, prompt, seed, index, sampling):
     return Sampled(tokens, logprobs, "length")
 
 
-@pytest.mark.parametrize("kind", ["network", "absolute"])
+@pytest.mark.parametrize("kind", ["network", "biased", "absolute"])
 def test_the_batch_gives_what_one_row_at_a_time_gives(kind, request):
     network = request.getfixturevalue(kind)
     sampling = Sampling(temperature=0.7, max_tokens=12)
@@ -329,3 +343,40 @@ def test_alternatives_are_the_likeliest_tokens_of_each_step(network):
         assert [found for _, found in others] == pytest.approx(expected.values.tolist(), abs=1e-5)
         assert logprob <= others[0][1] + 1e-6
         tokens.append(token)
+
+
+def test_only_networks_whose_steps_are_known_take_the_short_way(network, biased, absolute, monkeypatch):
+    assert Lean.of(network)
+    assert Lean.of(biased)
+    assert Lean.of(absolute) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(biased.config, "layer_types", ["full_attention", "sliding_attention"])
+        assert Lean.of(biased) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(network.model.rotary_emb, "rope_type", "dynamic")
+        assert Lean.of(network) is None
+    watched = network.lm_head.register_forward_hook(lambda *_: None)  # somebody wants to see each call
+    assert Lean.of(network) is None
+    watched.remove()
+
+
+@pytest.mark.parametrize("kind", ["network", "biased"])
+def test_samples_of_one_prompt_share_it_until_others_come(kind, request, monkeypatch):
+    network = request.getfixturevalue(kind)
+    shared = []
+    attend = Lean._attend_shared
+    monkeypatch.setattr(Lean, "_attend_shared", lambda *given: shared.append(len(given[1])) or attend(*given))
+    sampling = Sampling(temperature=0.7, max_tokens=12)
+    # the first is alone until four of its rows are done; then the budget lets the second in beside the rest
+    prompts, seeds = [[11, 12, 13, 14, 15, 16, 17, 18], [20, 21]], [7, 3]
+    early = {"watch": lambda row: row.sample < 2 and len(row.tokens) == 3}
+    answers = answer(network, prompts, seeds, sampling, n=6, budget=8 * 20 + 19, **early)
+    for prompt, seed, group in zip(prompts, seeds, answers, strict=True):
+        for index, got in enumerate(group):
+            expected = naive(network, prompt, seed, index, sampling)
+            drawn = len(got.tokens)
+            assert drawn == min(len(expected.tokens), 3 if index < 2 else 12)
+            assert got.tokens == expected.tokens[:drawn]
+            assert got.logprobs == pytest.approx(expected.logprobs[:drawn], abs=5e-5)
+    assert shared
+    assert min(shared) < 6  # rows left while they shared

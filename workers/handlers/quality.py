@@ -1,0 +1,41 @@
+"""Computes figures about quality, each project's in turn, and never while a transaction is open."""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Any
+
+from app.quality.actions import keep_figures
+from app.quality.gathering import Gathered, gather, projects_to_measure
+from app.quality.ranking import standings_of
+from app.quality.reporting import quality_of
+from workers.handlers.registry import Context, every
+
+log = logging.getLogger("hone.workers")
+
+
+@every(30)
+async def measure_again(context: Context) -> None:
+    """Projects in which something has happened. One that fails does not hold up the others; two rounds at once keep
+    the same figures twice."""
+    async with context.session() as session:
+        waiting = await projects_to_measure(session)
+    for project_id in waiting:
+        try:
+            await measure(project_id, context)
+        except Exception:
+            log.exception("the quality of project %s could not be computed", project_id)
+
+
+async def measure(project_id: int, context: Context) -> None:
+    """Gather, compute, keep."""
+    begun = monotonic()
+    async with context.session() as session:
+        gathered = await gather(session, project_id)
+    bodies = await asyncio.to_thread(bodies_of, gathered)
+    async with context.session() as session:
+        await keep_figures(session, project_id, bodies, gathered.through, monotonic() - begun)
+
+
+def bodies_of(gathered: Gathered) -> dict[str, dict[str, Any]]:
+    return {"quality": quality_of(gathered), "standings": standings_of(gathered)}

@@ -1,0 +1,179 @@
+"""Preference optimisation without a reward model: DPO, IPO and KTO, by the loop that SFT has.
+
+The policy's log-ratio to the reference is the reward, times beta. The reference's log-probabilities are taken once,
+before the first step, when the policy is still the reference: no second network is kept, and none is asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from app.training.configs import DPOConfig, DPORun
+from workers.training.checkpoints import CheckpointRecord, file_sha256, open_checkpoint
+from workers.training.learning import keep, learn
+from workers.training.lessons import Lesson, Student, open_student, parts_of
+from workers.training.opinions import Example, Liked, Preferred, read_liked, read_preferred
+from workers.training.packing import Text
+from workers.training.progress import Progress, Report, RunFailed, done_before, fingerprint_of, never, quiet
+
+Row = TypeVar("Row", bound=Example)
+
+
+@dataclass(frozen=True)
+class DPOResult:
+    folder: Path
+    record: CheckpointRecord
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.record.metrics
+
+
+def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], bool] = never) -> DPOResult:
+    """Run file in, policy checkpoint out. Raises RunFailed, RunRefused, CheckpointRefused, each with a sentence."""
+    torch.manual_seed(run.seed)
+    progress = Progress(run.work, report, should_stop)
+    opened = open_checkpoint(run.checkpoint, run.device)
+    inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
+    if done := done_before(run, inputs):
+        return DPOResult(run.output, done)
+    if run.config.loss == "kto":
+        singles, left_out = read_liked(run.dataset, opened, run.config)
+        lesson: Lesson[Any] = Liking(*sides_of(singles), run.config)
+    else:
+        pairs, left_out = read_preferred(run.dataset, opened, run.config)
+        lesson = Preferring(*sides_of(pairs), run.config)
+    if len(lesson.train) < run.config.min_lines:
+        what = "judged answers" if run.config.loss == "kto" else "pairs"
+        raise RunFailed(f"{len(lesson.train)} {what} for training; {run.config.min_lines} are needed.")
+    student = open_student(opened, run.config)
+    metrics = learn(run, student, lesson, progress, fingerprint_of(run, inputs))
+    record = keep(run, student, "policy", inputs, metrics | {"left_out": +left_out})
+    return DPOResult(run.output, record)
+
+
+def sides_of(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """(train, held out)"""
+    return [one for one in rows if one.split == "train"], [one for one in rows if one.split != "train"]
+
+
+class Referred(Lesson[Row]):
+    """Lines with the reference's log-probabilities of their texts, (all lines, texts), by the lines' rows."""
+
+    def __init__(self, train: list[Row], heldout: list[Row], config: DPOConfig) -> None:
+        super().__init__(train, heldout)
+        self.config = config
+        self.reference = torch.empty(0)
+
+    def size(self, example: Row) -> float:
+        return example.weight
+
+    def read(self, example: Row) -> list[Text]:
+        """What the reference reads of a line, which may be more than what gradients are for."""
+        return self.texts(example)
+
+    def prepare(self, student: Student) -> None:
+        everyone = [*self.train, *self.heldout]
+        texts = len(self.read(everyone[0]))
+        lines = 1 + max(one.row for one in everyone)
+        found = torch.zeros((lines, texts), dtype=torch.double, device=student.backbone.device)
+        for part in parts_of(student, everyone, self.read):
+            sums = student.answer_sums([text for one in part for text in self.read(one)]).double()
+            found[[one.row for one in part]] = sums.reshape(len(part), texts)
+        self.reference = found.to(next(student.backbone.network.parameters()).dtype)
+
+    def kept(self) -> dict[str, Tensor]:
+        return {"reference": self.reference}
+
+    def resume(self, kept: dict[str, Tensor]) -> None:
+        self.reference = kept["reference"]
+
+
+class Preferring(Referred[Preferred]):
+    """Pairs, the preferred answer first."""
+
+    def texts(self, example: Preferred) -> list[Text]:
+        return [example.a, example.b]
+
+    def loss(self, part: Sequence[Preferred], sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        share, weight = (sums.new_tensor([getattr(one, name) for one in part]) for name in ("share", "weight"))
+        lengths = sums.new_tensor([[len(one.a.answer), len(one.b.answer)] for one in part])
+        ratios = sums - self.reference[[one.row for one in part]]
+        if self.config.per_token:
+            ratios = ratios / lengths
+        losses = pair_losses(ratios, share, self.config) - self.config.sft_coef * sums[:, 0] / lengths[:, 0]
+        rewards = self.config.beta * ratios.detach()
+        gap = rewards[:, 0] - rewards[:, 1]
+        figures = {
+            "accuracy": torch.where(gap == 0, 0.5, (gap > 0).to(gap)),
+            "margin": gap,
+            "reward_chosen": rewards[:, 0],
+            "reward_rejected": rewards[:, 1],
+            "chosen_logprob": sums[:, 0].detach() / lengths[:, 0],
+        }
+        return (weight * losses).sum(), {name: (weight * value).sum() for name, value in figures.items()}
+
+
+def pair_losses(ratios: Tensor, share: Tensor, config: DPOConfig) -> Tensor:
+    """ratios (n, 2): log-ratios to the reference of the preferred and of the other answer; share (n,): of the votes for
+    the preferred one → (n,).
+
+    sigmoid (Rafailov et al. 2023, eq. 7) with soft labels: the cross-entropy between the share and what the policy
+    says. ipo (Azar et al. 2024, eq. 17): the gap is drawn to 1 / (2 beta), to its negative for the other votes.
+    """
+    gap = ratios[:, 0] - ratios[:, 1]
+    if config.loss == "ipo":
+        wanted = 1 / (2 * config.beta)
+        return share * (gap - wanted).square() + (1 - share) * (gap + wanted).square()
+    return -(share * logsigmoid(config.beta * gap) + (1 - share) * logsigmoid(-config.beta * gap))
+
+
+class Liking(Referred[Liked]):
+    """Single answers. The reference reads each, and its prompt with another prompt's answer."""
+
+    def __init__(self, train: list[Liked], heldout: list[Liked], config: DPOConfig) -> None:
+        super().__init__(train, heldout, config)
+        liked, not_liked = (sum(one.weight for one in train if one.liked is side) for side in (True, False))
+        # the paper wants the weights of both sides alike, within a third
+        balanced = config.desirable_weight * liked / not_liked if not_liked else 1.0
+        self.weights = {True: config.desirable_weight, False: config.undesirable_weight or balanced or 1.0}
+        self.divergence = torch.zeros(())
+
+    def texts(self, example: Liked) -> list[Text]:
+        return [example.text]
+
+    def read(self, example: Liked) -> list[Text]:
+        return [example.text, example.other]
+
+    def meet(self, student: Student, batch: Sequence[Liked]) -> None:
+        """The batch's divergence, by answers that belong to other prompts; never below 0, and without gradients."""
+        parts = parts_of(student, batch, lambda one: [one.other])
+        gaps = [
+            student.answer_sums([one.other for one in part]) - self.reference[[one.row for one in part], 1]
+            for part in parts
+        ]
+        self.divergence = torch.cat(gaps).mean().clamp(min=0)
+
+    def loss(self, part: Sequence[Liked], sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        liked = torch.tensor([one.liked for one in part], device=sums.device)
+        weight = sums.new_tensor([one.weight for one in part])
+        pulls = sums.new_tensor([self.weights[one.liked] for one in part])
+        ratios = sums[:, 0] - self.reference[[one.row for one in part], 0]
+        losses = single_losses(ratios, liked, self.divergence, self.config)
+        right = (ratios.detach() > self.divergence) == liked
+        figures = {"accuracy": right.to(sums), "divergence": self.divergence.expand(len(part))}
+        return (weight * pulls * losses).sum(), {name: (weight * value).sum() for name, value in figures.items()}
+
+
+def single_losses(ratios: Tensor, liked: Tensor, divergence: Tensor, config: DPOConfig) -> Tensor:
+    """1 less the value of each answer, (n,) (Ethayarajh et al. 2024, eq. 8): a liked one is to be more probable than
+    the policy has become on the whole, another one less."""
+    gain = config.beta * (ratios - divergence)
+    return 1 - torch.where(liked, gain, -gain).sigmoid()

@@ -1,0 +1,31 @@
+"""The pretraining mix of PPO-ptx (Ouyang et al. 2022): a policy that is paid for some answers still writes the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from workers.training.actors import Actors
+from workers.training.batches import micro_batches
+from workers.training.networks import arithmetic
+from workers.training.rollouts import Part
+from workers.training.tensors import mask_of
+
+
+def language_loss(actors: Actors, texts: list[list[int]]) -> Tensor:
+    """The policy's mean negative log-probability of the texts' tokens, each from those before it, in nats. Its gradient
+    times pretraining_coef is added to what the weights have; what is returned has none."""
+    config, total = actors.config, torch.zeros((), device=actors.policy.device)
+    tokens = sum(len(text) - 1 for text in texts)
+    firsts, rests = [text[:1] for text in texts], [text[1:] for text in texts]
+    for rows, ids in micro_batches(firsts, rests, config.token_budget, actors.opened.pad_id):
+        ids = ids.to(total.device)
+        mask = mask_of([len(rests[row]) for row in rows], max(len(rests[row]) for row in rows)).to(total.device)
+        part = Part(rows, ids, [1] * len(rows), mask, ids[:, 1:][mask])
+        with arithmetic(config.precision, total.device):
+            states = part.states(actors.policy, actors.policy_adapter)
+            logprobs, _ = actors.policy.answer_logprobs(states, part.tokens, temperature=1.0)
+        loss = -logprobs.sum() / tokens
+        (config.pretraining_coef * loss).backward()
+        total += loss.detach()
+    return total
