@@ -53,6 +53,8 @@ async def up() -> AsyncIterator[str]:
             server.kill()
         children.end_leftovers(home / "hone.pids")
         embedded.stop(home)
+        with suppress(FileNotFoundError):  # it did not come so far
+            print((home / "logs" / "web.log").read_text()[-6000:])  # seen when the journey failed
         rmtree(home)
 
 
@@ -122,6 +124,7 @@ async def test_a_newcomer_goes_from_the_first_line_to_tasks_from_a_policy_of_the
     broken: list[str] = []
     page.on("console", lambda said: broken.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("response", lambda came: broken.append(f"{came.status} {came.url}") if came.status >= 500 else None)
 
     await page.goto(up)
     await picture(page, "link")
