@@ -33,10 +33,9 @@ ETA = [0.5, 0.55, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96]  # the first is a
 
 
 def test_crowd_bt_recovers_people_within_their_intervals() -> None:
-    """Three fixed seeds, ten people each. σ is common to all of a seed, so intervals miss together: they hold in
-    about 85 of 100 cases at six answers a task."""
+    """Twenty fixed seeds, ten people each. σ is common to all of a seed, so intervals miss together."""
     hits = better = 0
-    for seed in range(3):
+    for seed in range(20):
         draw = np.random.default_rng(seed)
         task, rater = shown(draw, 300, 10, 6)
         apart = draw.normal(0, 2, 300)[task]
@@ -50,8 +49,8 @@ def test_crowd_bt_recovers_people_within_their_intervals() -> None:
         assert found.people[0].high < found.people[-1].value  # type: ignore[operator]
         right = (found.truth > 0.5) == (np.array([apart[task == one][0] for one in range(300)]) > 0)
         assert right.mean() > 0.65  # of six votes a task, of careless people too
-    assert hits >= 25, hits
-    assert better >= 25, better
+    assert hits >= 180, hits  # of 200, as 27 of 30
+    assert better >= 180, better
 
 
 def test_dawid_skene_recovers_people_within_their_intervals() -> None:
@@ -127,10 +126,9 @@ def test_two_checkpoints_by_hand() -> None:
 
 
 def test_style_is_taken_out() -> None:
-    """Two checkpoints of one worth; the first writes longer, and people like length. One of three seeds may miss
-    both."""
+    """Two checkpoints of one worth; the first writes longer, and people like length."""
     hits = 0
-    for seed in (5, 6, 7):
+    for seed in range(5, 17):
         draw = np.random.default_rng(seed)
         longer = draw.normal(1, 1, (800, 1))
         points = (draw.random(800) < logistic(1.0 * longer[:, 0])).astype(float)
@@ -139,7 +137,7 @@ def test_style_is_taken_out() -> None:
         assert plain.strengths[0].low > 0.2  # type: ignore[operator]
         assert abs(controlled.strengths[0].value or 0) < 0.15
         hits += inside([controlled.strengths[0], *controlled.style], [0.0, 1.0])
-    assert hits >= 4, hits
+    assert hits >= 21, hits  # of 24: more than 5 of 6
 
 
 def test_known_strengths_are_found_within_their_intervals() -> None:
