@@ -56,14 +56,15 @@ def attributes(given: dict[str, Any]) -> Markup:
     return Markup("").join(written)
 
 
-def _translate(sentence: str, **values: object) -> Markup:
+def _translate(sentence: str, /, **values: object) -> Markup:
     """What `_` does in templates: as the extension's own, which looks itself up twice for every sentence."""
     said = Markup(_(sentence))  # noqa: S704  our own words
     return said % values if "%" in said else said
 
 
-def _translate_plural(one: str, many: str, count: int, **values: object) -> Markup:
-    """`%(num)s` in it is the count as the reader writes numbers, unless `num` is given."""
+def _translate_plural(one: str, many: str, count: int, /, **values: object) -> Markup:
+    """`%(num)s` in it is the count as the reader writes numbers, unless `num` is given. A sentence may name a value
+    whatever it likes: `count` as well."""
     said = Markup(ngettext(one, many, count))  # noqa: S704  our own words
     return said % ({"num": wording.number(count)} | values)
 
