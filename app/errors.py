@@ -200,6 +200,6 @@ def install(app: FastAPI) -> None:
         sentence = _("Something went wrong on our side. The error was noted under the number below.")
         return show(request, DomainError.saying(500, "unexpected", sentence))
 
-    for kind in (OperationalError, DBAPIError, PoolTimeout, psycopg.OperationalError):
+    for kind in (OperationalError, DBAPIError, PoolTimeout, psycopg.Error):
         app.add_exception_handler(kind, database)
     app.add_exception_handler(Exception, unexpected)

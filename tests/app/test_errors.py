@@ -70,6 +70,7 @@ FAULTS: dict[str, Exception] = {
     "locked": database_error("55P03"),
     "pool": PoolTimeout(SECRET_IN_ERROR),
     "raw": psycopg.OperationalError(SECRET_IN_ERROR),
+    "raw-read-only": psycopg.errors.ReadOnlySqlTransaction(SECRET_IN_ERROR),  # no OperationalError of the driver's
     "wrong-sql": database_error("42601", psycopg.ProgrammingError),
     "conflict": Conflict(),
     "late": TooMany(),
@@ -99,7 +100,9 @@ def test_codes_and_statuses_tell_the_kinds_apart() -> None:
     assert len({kind.code for kind in kinds}) == len(kinds)
 
 
-@pytest.mark.parametrize("what", ["lost", "starting", "full", "read-only", "deadlock", "slow", "locked", "pool", "raw"])
+@pytest.mark.parametrize(
+    "what", ["lost", "starting", "full", "read-only", "deadlock", "slow", "locked", "pool", "raw", "raw-read-only"]
+)
 async def test_a_database_that_is_away_for_a_moment_is_503_and_try_again(broken: httpx.AsyncClient, what: str) -> None:
     for path in (f"/page/{what}", f"/api/v1/fail/{what}"):
         answer = await broken.get(path)
