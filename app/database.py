@@ -117,6 +117,7 @@ def make_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,  # a connection that is closed after one request takes its prepared statements with it
+        pool_use_lifo=True,  # the backend that was used last has its plans and catalogue still in the processor's cache
         pool_timeout=5,
         pool_pre_ping=False,
         connect_args={"options": options, "connect_timeout": 5, "application_name": "hone"},

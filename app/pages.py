@@ -132,16 +132,20 @@ def respond(
     beside a form, never in its place). Templates may always use me, may(…), here, project and notices.
     """
     person = getattr(request.state, "person", None)
-    wanted = block if _wants_part(request) else None
+    wanted = block if wants_part(request) else None
     with shortcuts.pressing(getattr(person, "preferences", None)):
         html = draw(page, wanted, _shared(request, person) | context)
-    headers = {"Vary": "HX-Request", "Cache-Control": "no-store"}
+    response = part(html, status)
     if wanted and into:
-        headers |= {"HX-Retarget": f"#{into}", "HX-Reswap": "innerHTML"}
-    response = HTMLResponse(html, status, headers)
+        response.headers.update({"HX-Retarget": f"#{into}", "HX-Reswap": "innerHTML"})
     if not wanted and NOTICE in request.cookies:
         response.delete_cookie(NOTICE)
     return response
+
+
+def part(html: str, status: int = 200) -> Response:
+    """HTML that depends on who asks, and on whether htmx does."""
+    return HTMLResponse(html, status, {"Vary": "HX-Request", "Cache-Control": "no-store"})
 
 
 def draw(page: str, block: str | None, context: dict[str, Any]) -> str:
@@ -168,7 +172,7 @@ def redirect(request: Request, address: str, notice: str | None = None, kind: st
     return response
 
 
-def _wants_part(request: Request) -> bool:
+def wants_part(request: Request) -> bool:
     asked = request.headers
     return "HX-Request" in asked and "HX-Boosted" not in asked and "HX-History-Restore-Request" not in asked
 

@@ -275,7 +275,7 @@ def test_python_trusts_html_only_where_it_makes_it() -> None:
     trusting = {
         path.name for path in Path(pages.__file__).parent.rglob("*.py") if re.search(r"\bMarkup\(", path.read_text())
     }
-    assert trusting <= {"pages.py", "wording.py", "stencils.py"}
+    assert trusting <= {"pages.py", "wording.py"}
 
 
 def test_vendored_files_are_those_of_the_manifest() -> None:

@@ -14,7 +14,8 @@ from app.annotations.actions import ask_again, judge_anew, judge_turn, send_mess
 from app.annotations.asking import words_of_page
 from app.annotations.conversations import conversation_shown
 from app.annotations.forms import PostedForm
-from app.annotations.routes.screens import PAGE, blank, next_screen, whole_page
+from app.annotations.routes.screens import blank, next_screen, whole_page
+from app.annotations.routes.stencils import PAGE
 from app.annotations.routes.workspace import posted
 from app.database import Session, next_transaction
 from app.errors import DomainError

@@ -8,30 +8,31 @@ from zoneinfo import ZoneInfo
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import wording
 from app.accounts.access import Access
 from app.annotations.actions import AlreadyAnswered, EditedMeanwhile, KeyUsed, Saved
 from app.annotations.asking import Screen, asking
 from app.annotations.conversations import shown_conversation
 from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
-from app.annotations.kinds import fields_from, in_words
+from app.annotations.kinds import OnScreen, fields_from, in_words
 from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
-from app.annotations.routes.stencils import plain_screen
+from app.annotations.routes.stencils import PAGE, filled_task
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
-from app.pages import respond
+from app.pages import part, respond, wants_part
 from app.projects.care import categories_of, members_of, offered
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
 from app.quality.queries import lesson_of
 from app.shortcuts import helped, own_keys
 from app.tasks.actions import Showing, Waiting, claim
-from app.tasks.queries import guidelines_html, protocol_asked
+from app.tasks.queries import Narrowed, guidelines_html, protocol_asked
+from app.translation import _
 
 log = logging.getLogger("hone.annotate")
-PAGE = "annotations/annotate.html"
 NOTHING_SAID = (
     *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
-    *("remark", "talk", "care", "used_up", "source"),
+    *("remark", "talk", "care", "used_up", "source", "today"),
 )
 
 
@@ -45,8 +46,8 @@ async def next_screen(
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
     if isinstance(shown, Waiting):
         why = await why_nothing(session, access, shown)
-        figures = {"given": shown.used, "most": shown.most, "used_up": shown.used_up}
-        return {"mode": "waiting", "why": why} | figures
+        figures = of_today(shown.used, shown.most) if shown.most else {"most": 0}
+        return {"mode": "waiting", "why": why, "used_up": shown.used_up} | figures
     return await task_screen(session, access, shown, fields_from(shown.draft) if said is None else said)
 
 
@@ -60,23 +61,32 @@ async def task_screen(session: AsyncSession, access: Access, shown: Showing, sai
     if protocol.needs_turns:
         talk = await shown_conversation(session, shown.task_id, access.person.id, protocol)
     address = f"/projects/{access.project}/annotate/{shown.task}"
-    if said or protocol.needs_texts or protocol.needs_turns:
-        question = asking(protocol, answers, said, access.person.preferences)
-    else:
-        question = plain_screen(access, asked, address, str(shown.key), answers)
-    return question | {
-        "mode": "task",
-        "talk": talk,
-        "address": address,
-        "source": f"{address}/source",
-        "key": shown.key,
-        "turns": list(zip(shown.roles, shown.rendered, strict=True)),
-        "rev": shown.draft_rev,
-        "guidelines_id": shown.guidelines_id,
-        "care": shown.care,
-        "given": shown.used - 1,
-        "most": shown.most,
-    }
+    is_plain = not (said or protocol.needs_texts or protocol.needs_turns or shown.care)
+    question = {"asked": asked, "answers": answers} if is_plain else in_full(access, asked, answers, said)
+    return (
+        question
+        | {
+            "mode": "task",
+            "talk": talk,
+            "address": address,
+            "source": f"{address}/source",
+            "key": shown.key,
+            "turns": list(zip(shown.roles, shown.rendered, strict=True)),
+            "rev": shown.draft_rev,
+            "guidelines_id": shown.guidelines_id,
+            "care": shown.care,
+        }
+        | of_today(shown.used - 1, shown.most)
+    )
+
+
+def in_full(access: Access, asked: Narrowed, answers: list[OnScreen], said: dict[str, list[str]]) -> Screen:
+    return asking(asked.protocol, answers, said, access.person.preferences)
+
+
+def of_today(given: int, most: int) -> Screen:
+    words = _("%(given)s of %(most)s today") % {"given": wording.number(given), "most": wording.number(most)}
+    return {"given": given, "most": most, "today": words}
 
 
 async def editing(session: AsyncSession, access: Access, mine: MyAnswer) -> Screen:
@@ -112,18 +122,24 @@ async def whole_page(request: Request, session: AsyncSession, access: Access, sc
     guidelines = await guidelines_shown(session, access, *await _guidelines(session, access, screen))
     page = {"project": project, "guidelines": guidelines, "has_news": guidelines["is_new"]}
     page["categories"] = [(one.key, one.name) for one in offered(categories_of(project.care))]
-    context = blank(access) | page | screen
-    return respond(request, PAGE, None, **context)
+    if "asked" in screen:
+        screen = screen | in_full(access, screen["asked"], screen["answers"], {})
+    return respond(request, PAGE, None, **(blank(access) | page | screen))
 
 
 async def fragment(request: Request, session: AsyncSession, access: Access, screen: Screen, seen: int) -> Response:
     """Only the task; with the guidelines when the page has others. A browser without htmx gets the whole page."""
-    if "HX-Request" not in request.headers:
+    if not wants_part(request):
         return await whole_page(request, session, access, screen)
     version, html = await _guidelines(session, access, screen)
     guidelines = None if version == seen else await guidelines_shown(session, access, version, html)
     has_news = bool(html) and (access.guidelines_read or 0) < version
-    return respond(request, PAGE, "task", **(blank(access) | {"guidelines": guidelines, "has_news": has_news} | screen))
+    screen = blank(access) | {"guidelines": guidelines, "has_news": has_news} | screen
+    if "asked" in screen:
+        if guidelines is None:
+            return part(filled_task(access, screen))
+        screen |= in_full(access, screen["asked"], screen["answers"], {})
+    return respond(request, PAGE, "task", **screen)
 
 
 def blank(access: Access) -> Screen:

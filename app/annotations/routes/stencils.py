@@ -1,66 +1,98 @@
-"""The bar under a task, drawn once and filled in for each.
+"""A task as it is sent after an answer, drawn once and filled in for each.
 
-All tasks of a protocol ask the same: their bars differ in the task's address, its key and the answers' handles alone.
-Drawing one takes longer than all the rest of the page, so what is drawn is kept, cut where those stood.
+All tasks of a protocol ask the same: what a page shows of them differs in texts, ids and figures alone. Drawing one
+takes a fifth of the time that an answer takes, so what is drawn is kept, cut where those stood. A task that shows more
+than most (a draft, a conversation, a cover) is drawn by itself.
 """
 
 import re
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from markupsafe import Markup
+from markupsafe import escape
 
 from app.accounts.access import Access
 from app.annotations.asking import Screen, asking
-from app.annotations.kinds import LETTERS, OnScreen
+from app.annotations.kinds import OnScreen
 from app.pages import draw
 from app.shortcuts import own_keys, pressing
-from app.tasks.queries import Narrowed
 from app.translation import reader
 
-BAR = "annotations/_bar.html"
-MOST = 50  # stencils of one protocol: languages, people's own keys, numbers of answers
-STAND_IN = "stand-in-{}-for-a-stencil"
+PAGE = "annotations/annotate.html"
+MOST = 100  # stencils of one protocol: languages, people's own keys, answers that were cut off
+IN_TASK = ("address", "source", "key", "rev", "given", "most", "today")
+STAND_IN = f"stand-in-{secrets.token_hex(8)}-{{}}-"  # nobody can write one into a guideline or a label
 CUT = re.compile(STAND_IN.format(r"(\d+)"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stencil:
-    """pieces: of HTML, with the numbers of the values between them. screen: what else the page is told."""
+    """pieces: of HTML, with the numbers of the values between them."""
 
     pieces: list[str]
     values: list[int]
-    screen: Screen
 
-    def filled(self, values: Sequence[str]) -> Markup:
-        """values: as `stencil_of` numbers them; letters, digits, `/` and `-` alone, so that none has to be escaped."""
+    def filled(self, values: Sequence[str]) -> str:
+        """values: HTML, as `values_of` lists them."""
         out = [self.pieces[0]]
         for number, piece in zip(self.values, self.pieces[1:], strict=True):
             out += (values[number], piece)
-        return Markup("".join(out))  # noqa: S704  (our own template, with ids and handles that we made)
+        return "".join(out)
 
 
-def plain_screen(access: Access, asked: Narrowed, address: str, key: str, answers: list[OnScreen]) -> Screen:
-    """What a task's screen needs of the question (see `asking`), its bar drawn: for a task about which nothing was said
-    yet, under a protocol whose bar holds no texts."""
+def filled_task(access: Access, screen: Screen) -> str:
+    """The task's HTML. screen: `blank`, and of a task about which nothing was said yet, with `asked` and not the
+    question itself; the protocol needs no texts and no turns."""
+    asked, answers, saved = screen["asked"], screen["answers"], screen["saved"]
     keys = own_keys(access.person.preferences)
-    sort = (len(answers), reader.get().locale, bool(access.person.preferences.get("confirms")), *sorted(keys.items()))
-    stencil = asked.drawn.get(sort)
+    sort = (
+        reader.get().locale,
+        bool(access.person.preferences.get("confirms")),
+        screen["has_news"],
+        saved and (saved["surplus"], saved["version"] > 1),
+        *(role for role, _html in screen["turns"]),
+        *(answer.cut_off for answer in answers),
+        *sorted(keys.items()),
+    )
+    stencil: Stencil | None = asked.drawn.get(sort)
     if stencil is None:
         if len(asked.drawn) >= MOST:
             asked.drawn.clear()
-        stencil = asked.drawn[sort] = stencil_of(asked.protocol, len(answers), access.person.preferences)
-    bar = stencil.filled([address, key, *(one.handle for one in answers)])
-    return stencil.screen | {"answers": answers, "bar": bar}
+        stencil = asked.drawn[sort] = stencil_of(access, screen)
+    return stencil.filled(values_of(screen))
 
 
-def stencil_of(protocol: Any, answers: int, preferences: dict[str, Any]) -> Stencil:
-    """The bar with stand-ins: value 0 is the task's address, 1 its key, then the handle of each answer."""
-    stand_ins = [STAND_IN.format(number) for number in range(2 + answers)]
-    shown = [OnScreen(letter, handle, "") for letter, handle in zip(LETTERS, stand_ins[2:], strict=False)]
-    screen = asking(protocol, shown, {}, preferences)
-    with pressing(preferences):
-        html = draw(BAR, None, screen | {"mode": "task", "address": stand_ins[0], "key": stand_ins[1], "talk": None})
+def values_of(screen: Screen) -> list[str]:
+    """What differs from task to task, as HTML in the page's order: texts were made safe when they came in."""
+    values = [str(escape(screen[name])) for name in IN_TASK]
+    values.append(screen["saved"]["at"] if screen["saved"] else "")
+    values += (html for _role, html in screen["turns"])
+    for answer in screen["answers"]:
+        values += (answer.handle, answer.html)
+    return values
+
+
+def stencil_of(access: Access, screen: Screen) -> Stencil:
+    """The task drawn with stand-ins where `values_of` has its values."""
+    numbers = iter(range(1000))
+
+    def stand_in() -> str:
+        return STAND_IN.format(next(numbers))
+
+    like: Screen = {name: stand_in() for name in IN_TASK}
+    at = stand_in()
+    like["saved"] = screen["saved"] and screen["saved"] | {"at": at}
+    like["turns"] = [(role, stand_in()) for role, _html in screen["turns"]]
+    answers: list[OnScreen] = [replace(one, handle=stand_in(), html=stand_in()) for one in screen["answers"]]
+    html = drawn_task(access, screen | like | {"answers": answers})
     cut = CUT.split(html)
-    return Stencil(cut[::2], [int(number) for number in cut[1::2]], screen)
+    return Stencil(cut[::2], [int(number) for number in cut[1::2]])
+
+
+def drawn_task(access: Access, screen: Screen) -> str:
+    """The same without a stencil."""
+    preferences = access.person.preferences
+    question = asking(screen["asked"].protocol, screen["answers"], {}, preferences)
+    with pressing(preferences):
+        return draw(PAGE, "task", screen | question | {"project": None, "guidelines": None})

@@ -15,7 +15,8 @@ from app.annotations.asking import Screen, asking
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import LETTERS, OnScreen, in_words, to_keep
 from app.annotations.kinds.samples import sample_answers, sample_conversation, sample_led, sample_prompt
-from app.annotations.routes.screens import PAGE, blank
+from app.annotations.routes.screens import blank
+from app.annotations.routes.stencils import PAGE
 from app.annotations.routes.workspace import posted
 from app.completions.queries import answered_prompt
 from app.database import Session

@@ -19,17 +19,8 @@ from app.annotations.forms import NewDraft, NewEditDraft, PostedForm, ReportForm
 from app.annotations.history import talk_about
 from app.annotations.queries import my_answer, my_last_answer
 from app.annotations.routes.lean import LeanRoute
-from app.annotations.routes.screens import (
-    PAGE,
-    blank,
-    clock,
-    editing,
-    fragment,
-    next_after,
-    next_screen,
-    refused,
-    whole_page,
-)
+from app.annotations.routes.screens import blank, clock, editing, fragment, next_after, next_screen, refused, whole_page
+from app.annotations.routes.stencils import PAGE
 from app.annotations.sources import sources_shown
 from app.annotations.tables import RemarkKind
 from app.database import Session, next_transaction

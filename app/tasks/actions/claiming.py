@@ -26,7 +26,7 @@ from app.jobs.queue import enqueue
 from app.projects.care import Category, categories_of, lanes_of, members_of, used_up
 from app.projects.tables import ProjectState
 from app.tasks.actions.ending import drop
-from app.tasks.actions.hot import BEGIN_DAY, CLAIM, FREE_TASKS, LOCK_QUOTA, lease_time
+from app.tasks.actions.hot import BEGIN_DAY, CLAIM, CLAIM_AHEAD, FREE_TASKS, LOCK_QUOTA, lease_time
 from app.tasks.jobs import QueueRanLow
 from app.translation import _
 
@@ -146,7 +146,9 @@ async def claim(
         "texts": with_texts,
         "day": quota.day,
     }
-    found = await CLAIM.first(session, values)
+    found = await CLAIM_AHEAD.first(session, values) if may_take else None
+    if found is None:
+        found = await CLAIM.first(session, values)
     if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning
         found = await CLAIM.first(session, values | {"anew": True})
     if found is not None and found.care & ~found.opted:

@@ -1,15 +1,18 @@
-"""A bar that was filled in says byte for byte what one that was drawn for this task would say."""
+"""A task that was filled in says byte for byte what one that was drawn for this task would say."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
 from app.accounts.access import Access
-from app.annotations.asking import asking
+from app.annotations.asking import Screen
 from app.annotations.kinds import LETTERS, OnScreen
-from app.annotations.routes.stencils import BAR, MOST, plain_screen
-from app.pages import draw, env
+from app.annotations.routes.screens import blank, of_today
+from app.annotations.routes.stencils import MOST, drawn_task, filled_task
+from app.pages import env
 from app.projects.protocols import protocol_of
 from app.shortcuts import pressing
 from app.tasks.queries import Narrowed
@@ -38,50 +41,88 @@ PROTOCOLS: dict[str, tuple[dict[str, Any], int]] = {
 ADDRESS = "/projects/0f/annotate/77"
 
 
-def shown(answers: int, slot: int = 1) -> list[OnScreen]:
-    return [OnScreen(LETTERS[n], f"{slot}c{n}-handle", f"<p>text {n}</p>") for n in range(answers)]
-
-
 def somebody(**preferences: Any) -> Access:
-    return cast(Access, SimpleNamespace(person=SimpleNamespace(preferences=preferences)))
+    person = SimpleNamespace(preferences=preferences, public_id="p1")
+    return cast(Access, SimpleNamespace(person=person, project="0f"))
 
 
-def drawn(protocol: Any, answers: list[OnScreen], key: str, **preferences: Any) -> str:
-    screen = asking(protocol, answers, {}, preferences) | {"mode": "task", "address": ADDRESS, "key": key, "talk": None}
-    with pressing(preferences):
-        return draw(BAR, None, screen)
+def task_screen(asked: Narrowed, answers: int, nth: int = 1) -> Screen:
+    """The screen of the nth task, everything that may differ from task to task differing."""
+    shown = [OnScreen(LETTERS[n], f"{nth}c{n}", f"<p>text {n} of {nth} &amp; {{}}</p>") for n in range(answers)]
+    return {
+        **blank(somebody()),
+        "asked": asked,
+        "answers": shown,
+        "mode": "task",
+        "address": f"{ADDRESS}{nth}",
+        "source": f"{ADDRESS}{nth}/source",
+        "key": uuid4(),
+        "rev": nth,
+        "turns": [("user", f"<p>question {nth}</p>")],
+        "guidelines": None,
+        "has_news": False,
+        "saved": {"at": f"12:00:0{nth}", "surplus": False, "version": 1},
+        **of_today(1200 + nth, 2000),
+    }
+
+
+def is_as_drawn(access: Access, screen: Screen) -> bool:
+    return filled_task(access, screen) == drawn_task(access, screen)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_what_is_filled_in_is_what_would_be_drawn(name: str) -> None:
     given, number = PROTOCOLS[name]
     asked = Narrowed(protocol_of(given))
-    for slot in range(3):  # the first is drawn, the others are filled in
-        answers, key = shown(number, slot), f"key-{slot}"
-        screen = plain_screen(somebody(), asked, ADDRESS, key, answers)
-        assert screen["bar"] == drawn(asked.protocol, answers, key)
-        assert screen["answers"] is answers
+    for nth in range(3):  # the first is drawn, the others are filled in
+        screen = task_screen(asked, number, nth)
+        assert is_as_drawn(somebody(), screen)
+        assert all(answer.html in filled_task(somebody(), screen) for answer in screen["answers"])
     assert len(asked.drawn) == 1
 
 
+def test_what_pages_show_in_different_ways_is_kept_apart() -> None:
+    asked = Narrowed(protocol_of({}))
+    saved = {"at": "12:00:00", "surplus": False, "version": 1}
+    cut, whole = OnScreen("A", "a", "x", cut_off=True), OnScreen("B", "b", "y")
+    ways: list[dict[str, Any]] = [
+        {},
+        {"saved": None},
+        {"saved": saved | {"surplus": True}},
+        {"saved": saved | {"version": 2}},
+        {"has_news": True},
+        {"answers": [cut, whole]},
+        {"answers": [replace(whole, letter="A"), replace(cut, letter="B")]},
+        {"turns": [("system", "<p>Be kind</p>"), ("user", "<p>hello</p>")]},
+        {"turns": [("assistant", "<p>hello</p>")]},
+    ]
+    for way in [*ways, *ways]:
+        assert is_as_drawn(somebody(), task_screen(asked, 2) | way), way
+    assert len(asked.drawn) == len(ways)
+
+
 def test_language_keys_and_habits_of_people_are_kept_apart() -> None:
-    asked, answers = Narrowed(protocol_of({})), shown(2)
+    asked = Narrowed(protocol_of({}))
     wanted: list[tuple[str, dict[str, Any]]] = [
         ("en", {}), ("de", {}), ("en", {"keys": {"S": "Q"}}), ("en", {"confirms": True}), ("en", {}),
     ]  # fmt: skip
     for language, preferences in wanted:
         with reading(language):
-            screen = plain_screen(somebody(**preferences), asked, ADDRESS, "k", answers)
-            assert screen["bar"] == drawn(asked.protocol, answers, "k", **preferences)
-            assert screen["title"] == asking(asked.protocol, answers, {})["title"]
+            assert is_as_drawn(somebody(**preferences), task_screen(asked, 2))
     assert len(asked.drawn) == 4
 
 
 def test_a_long_life_keeps_a_bounded_number() -> None:
-    asked, answers = Narrowed(protocol_of({})), shown(2)
+    asked = Narrowed(protocol_of({}))
     for number in range(2 * MOST):
-        plain_screen(somebody(keys={"S": chr(0x4E00 + number)}), asked, ADDRESS, "k", answers)
+        filled_task(somebody(keys={"S": chr(0x4E00 + number)}), task_screen(asked, 2))
     assert len(asked.drawn) <= MOST
+
+
+def test_words_in_any_language_are_escaped_where_they_are_filled_in() -> None:
+    asked = Narrowed(protocol_of({}))
+    html = filled_task(somebody(), task_screen(asked, 2) | {"today": "1 <b> & 2"})
+    assert "1 &lt;b&gt; &amp; 2" in html
 
 
 def test_a_template_that_was_compiled_for_one_person_names_the_keys_of_the_next() -> None:

@@ -13,7 +13,7 @@ from app.projects.queries import default_batch
 from app.projects.tables import Batch, BatchState
 from app.tasks.actions import Place, Showing, Waiting, cancel_tasks, change_k, claim, release, renew, reorder
 from app.tasks.actions.claiming import Reason, lease_time
-from app.tasks.actions.hot import CLAIM, LOCK_QUOTA
+from app.tasks.actions.hot import CLAIM, CLAIM_AHEAD, LOCK_QUOTA
 from app.tasks.tables import Slot, SlotState, Task, TaskState, Watermark
 from tests import make
 from tests.app.scene import (
@@ -384,7 +384,7 @@ async def test_an_answer_under_an_old_showing_goes_into_the_lease_that_is_held_a
 
 def test_the_driver_remembers_the_statements_of_the_hot_path() -> None:
     """Longer ones are parsed anew for every execution (psycopg._queries.MAX_CACHED_STATEMENT_LENGTH)."""
-    for statement in (LOCK_QUOTA, CLAIM, LOOK, KEEP):
+    for statement in (LOCK_QUOTA, CLAIM_AHEAD, CLAIM, LOOK, KEEP):
         assert len(statement.sql) < MAX_CACHED_STATEMENT_LENGTH
 
 
@@ -398,6 +398,6 @@ async def test_the_statements_of_the_hot_path_are_planned_once_and_not_for_every
         await answered_next(session, there)
     found = await session.execute(text("SELECT statement, generic_plans FROM pg_prepared_statements"))
     kept = {" ".join(row.statement.split()[:12]): row.generic_plans for row in found}
-    begins = ("SELECT q.used,q.day", "WITH held AS(UPDATE", "SELECT t.id AS task_id", "WITH held AS(SELECT")
+    begins = ("SELECT q.used,q.day", "WITH opted AS(SELECT", "SELECT t.id AS task_id", "WITH held AS(SELECT")
     for start in begins:
         assert [plans > 0 for words, plans in kept.items() if words.startswith(start)] == [True], (start, kept)
