@@ -20,6 +20,6 @@ def ppo_config() -> PPOConfig:
         kl_coef=0.04,
         kl_target=6.0,
         kl_budget=10.0,
-        length_penalty=0.6,
+        length_penalty=1.0,
         repetition_cost=8.0,
     )

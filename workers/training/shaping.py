@@ -28,7 +28,7 @@ def shape_scores(rollout: Rollout, standing: Standing, config: PPOConfig) -> Ten
     for weight, values in rollout.ruled.values():
         scores = scores + weight * values.to(scores)
     scores = scores - config.missing_eos_penalty * (~rollout.ended).to(scores)
-    doublings = (rollout.lengths / standing.reference_length).log2().abs()
+    doublings = (rollout.lengths / standing.reference_length).log2().clamp(min=0)  # short answers need no push
     return scores - config.length_penalty * doublings - config.repetition_cost * rollout.repetition.to(scores)
 
 
