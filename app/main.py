@@ -14,7 +14,8 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, invitations, log, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations.routes import about_me, answers, conversing, inbox, reviewing, trying, workspace, writing
+from app.annotations import checks_api
+from app.annotations.routes import about_me, answers, checking, conversing, inbox, reviewing, trying, workspace, writing
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -69,6 +70,7 @@ PAGES: list[APIRouter] = [
     answers.router,
     about_me.router,
     inbox.router,
+    checking.router,
     reviewing.router,
     quality.router,
     datasets.router,
@@ -85,6 +87,7 @@ API: list[APIRouter] = [
     completions_api.router,
     tasks_api.router,
     annotations_api.router,
+    checks_api.router,
     quality_api.router,
     datasets_api.router,
     training_api.router,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from app.accounts.access import Access
 from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import Membership
-from app.annotations.queries import arriving
+from app.annotations.queries import arriving, count_to_check
 from app.annotations.rules import minutes_left
 from app.completions.queries import made_lately
 from app.projects.care import CLASSES, categories_of, mask_of, offered
@@ -45,7 +45,8 @@ class Cause(StrEnum):
 @dataclass(frozen=True)
 class Why:
     """zone: the project's; resets_at: when its next day begins; coming: completions; minutes: until they are there,
-    None: nobody knows; has_sensitive: tasks wait that are shown to people who opt into more categories."""
+    None: nobody knows; has_sensitive: tasks wait that are shown to people who opt into more categories. to_check:
+    prompts of others that wait to be let through."""
 
     cause: Cause
     zone: str = "UTC"
@@ -53,6 +54,7 @@ class Why:
     coming: int = 0
     minutes: int | None = field(default=None)
     has_sensitive: bool = False
+    to_check: int = 0
 
     @property
     def may_end(self) -> bool:
@@ -73,7 +75,8 @@ async def why_nothing(session: AsyncSession, access: Access, found: Waiting) -> 
         made = await made_lately(session, project.id, RECENT)
         minutes = minutes_left(coming, made, RECENT)
         return Why(Cause.coming, project.zone, coming=coming, minutes=minutes, has_sensitive=more)
-    return Why(await _of_queue(session, project.id), project.zone, has_sensitive=more)
+    to_check = await count_to_check(session, project.id, access.person.id)
+    return Why(await _of_queue(session, project.id), project.zone, has_sensitive=more, to_check=to_check)
 
 
 def _at_rest(project: Project) -> Cause:

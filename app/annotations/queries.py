@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, cast, false, func, select, true
+from sqlalchemy import Row, Select, Text, and_, cast, false, func, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -267,3 +267,21 @@ async def streamed(connection: AsyncConnection, project_id: int) -> AsyncIterato
     ) as rows:
         async for row in rows:
             yield row
+
+
+def prompts_to_check(project_id: int, person_id: int) -> Select[Prompt, Annotation]:
+    """Prompts that wait for somebody else than their author, with the answers that they came from, the oldest first.
+    One that was returned waits for its author before it waits for others."""
+    source = func.split_part(Prompt.external_id, ":", 2) == cast(Annotation.public_id, Text)
+    return (
+        select(Prompt, Annotation)
+        .join(Annotation, and_(Annotation.project_id == Prompt.project_id, source))
+        .where(Prompt.project_id == project_id, Prompt.awaits_check, Prompt.author_id != person_id)
+        .where(Annotation.returned_at.is_(None))
+        .order_by(Prompt.id)
+    )
+
+
+async def count_to_check(session: AsyncSession, project_id: int, person_id: int) -> int:
+    waiting = prompts_to_check(project_id, person_id).order_by(None).subquery()
+    return await session.scalar(select(func.count()).select_from(waiting)) or 0

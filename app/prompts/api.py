@@ -57,6 +57,7 @@ class PromptView(BaseModel):
     created_at: datetime
     retired_at: datetime | None
     is_card: bool
+    awaits_check: bool
 
 
 class CareOfMany(Form):
@@ -83,7 +84,7 @@ class PromptPage(BaseModel):
 
 
 def view(prompt: Prompt, project: Project, root: UUID | None = None) -> PromptView:
-    plain = ("external_id", "use", "messages", "tags", "created_at", "retired_at", "is_card")
+    plain = ("external_id", "use", "messages", "tags", "created_at", "retired_at", "is_card", "awaits_check")
     shown = {field: getattr(prompt, field) for field in plain}
     care = [one.key for one in members_of(prompt.care, categories_of(project.care))]
     return PromptView(id=prompt.public_id, root=root, care=care, metadata=prompt.extra, **shown)

@@ -83,6 +83,7 @@ class Prompt(Base):
     content_hash: SHA-256 of the messages in canonical JSON; the same content is stored once in a project.
     author_id: who wrote it here, as an answer to a card; nothing that leaves the project says it.
     is_replaced: its author says something else now, which is why it is out of use; nobody else took it out.
+    awaits_check: somebody wrote it and nobody else has let it through yet, which is why it is out of use.
     is_card: it is a card that prompts are written from, always out of use and no prompt among the others.
     care: what it is sensitive for, a set of the project's categories (`projects.care`); 0 for most.
     """
@@ -101,6 +102,7 @@ class Prompt(Base):
         of_project("roots", "root_id"),
         of_project("imports", "import_id"),
         Index(None, "project_id", "use", "id"),
+        Index("ix_prompts_awaits_check", "project_id", "id", postgresql_where=text("awaits_check")),
         Index("ix_prompts_care", "project_id", "care", postgresql_where=text("care <> 0")),
     )
     id: Mapped[int] = key()
@@ -118,6 +120,7 @@ class Prompt(Base):
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}", default=dict)
     author_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     is_replaced: Mapped[bool] = mapped_column(server_default="false", default=False)
+    awaits_check: Mapped[bool] = mapped_column(server_default="false", default=False)
     is_card: Mapped[bool] = mapped_column(server_default="false", default=False)
     care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()

@@ -1,6 +1,7 @@
 """What happens to annotations, by verb."""
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
+from app.annotations.actions.checking import ToCheck, accept_prompt, next_to_check, return_prompt
 from app.annotations.actions.conversing import ask_again, judge_anew, judge_turn, place_openings, send_message
 from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
@@ -16,14 +17,18 @@ __all__ = [
     "KeyUsed",
     "PromptIsHere",
     "Saved",
+    "ToCheck",
+    "accept_prompt",
     "answer_back",
     "ask_again",
     "edit",
     "judge_anew",
     "judge_turn",
+    "next_to_check",
     "place_openings",
     "reply",
     "return_answer",
+    "return_prompt",
     "save_draft",
     "save_edit_draft",
     "send_message",

@@ -19,6 +19,7 @@ from app.prompts.actions import keep_written, retire_prompt
 from app.prompts.queries import card_of, same_prompts, written_under
 from app.prompts.rules import content_hash, of_user
 from app.tasks.actions.ending import pass_by
+from app.tasks.queries import protocol_body
 from app.tasks.tables import Task
 from app.translation import _
 
@@ -73,12 +74,13 @@ async def settle_prompt(session: AsyncSession, annotation_id: int) -> None:
     for prompt in await written_under(session, found.project_id, place_of(found.public_id)):
         is_it = prompt.messages == messages
         is_here = is_here or (is_it and not prompt.is_replaced)
-        if not is_it and prompt.retired_at is None:
+        if not is_it and (prompt.retired_at is None or prompt.awaits_check):
             await retire_prompt(session, prompt, found.annotator_id, retired=True)
             prompt.is_replaced = found.state is not AnnotationState.set_aside
     if text is None or is_here:
         return
     card = await card_of(session, (await session.get_one(Task, found.task_id)).prompt_id)
+    protocol = await protocol_body(session, found.protocol_id)
     kept = await keep_written(
         session,
         found.project_id,
@@ -86,6 +88,7 @@ async def settle_prompt(session: AsyncSession, annotation_id: int) -> None:
         author_id=found.annotator_id,
         external_id=f"{place_of(found.public_id)}{found.version}",
         metadata={"card": card} if card else {},
+        awaits_check=protocol.checks_prompts,
     )
     if kept is not None:  # one that came back may be asked about already
         for task_id in await session.scalars(select(Task.id).where(Task.prompt_id == kept.id)):

@@ -25,14 +25,12 @@ async def settle_return(session: AsyncSession, about: Annotation) -> None:
 
 
 async def tell_reviewers(session: AsyncSession, about: Annotation, kind: Letter) -> None:
-    """A letter to the reviewer who spoke about an answer last; where nobody has, to all who may."""
+    """A letter to the reviewer who spoke about an answer last; where nobody has, to all who may. A peer who returned a
+    written prompt gets none: they meet it again where prompts are checked."""
     spoken = select(Remark.by_id).where(Remark.annotation_id == about.id, Remark.by_id != about.annotator_id)
     last = await session.scalar(spoken.order_by(Remark.id.desc()).limit(1))
-    if last is not None:
-        people = [last]
-    else:
-        people = await members_who_may(session, about.project_id, Permission.annotation_review)
-    others = [person for person in people if person != about.annotator_id]
+    reviewers = await members_who_may(session, about.project_id, Permission.annotation_review)
+    others = [one for one in reviewers if one != about.annotator_id and last in (None, one)]
     await tell(session, others, about.project_id, kind, about.public_id)
 
 

@@ -39,6 +39,7 @@ class PromptForm(TextForm):
     @classmethod
     def screen(cls, protocol: PromptProtocol, shown: Sequence[OnScreen], *, is_alone: bool) -> dict[str, Any]:
         told = {"label": _("Your prompt"), "empty": _("Nothing is written yet."), "near": True}
+        told |= {"is_checked": protocol.peer_check}
         return {"title": _("Write a prompt")} | told
 
 

@@ -45,6 +45,11 @@ class Asked(Body):
         """Whether what is judged came about in turns between the person and a checkpoint, kept by themselves."""
         return False
 
+    @property
+    def checks_prompts(self) -> bool:
+        """Whether somebody else looks at a written prompt before it is used."""
+        return False
+
     def for_people(self) -> Self:
         """The same as those are told it who answer: what would say who wrote the answers is as if nothing were set."""
         return self

@@ -27,6 +27,10 @@ class CombinedProtocol(Asked):
     def needs_turns(self) -> bool:
         return any(part.needs_turns for part in self.parts)
 
+    @property
+    def checks_prompts(self) -> bool:
+        return any(part.checks_prompts for part in self.parts)
+
     @model_validator(mode="before")
     @classmethod
     def number_of_the_parts(cls, given: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.projects.protocols.asked import Asked
+from app.projects.protocols.asked import Asked, is_empty
 from app.projects.rules import Body
 from app.translation import _
 
@@ -26,7 +26,8 @@ class Card(Body):
 
 
 class PromptProtocol(Asked):
-    """cards are drawn in turn. wanted: tasks of a round that has no target of its own."""
+    """cards are drawn in turn. wanted: tasks of a round that has no target of its own. peer_check: a prompt is used
+    only after another annotator has let it through."""
 
     kind: Literal["prompt"] = "prompt"
     completions: int = Field(default=0, ge=0, le=0)
@@ -34,4 +35,9 @@ class PromptProtocol(Asked):
         default=(Card(topic=_("anything you would ask"), intent=_("your own")),), min_length=1, max_length=500
     )
     wanted: int = Field(default=100, ge=1, le=100_000)
+    peer_check: bool = Field(default=False, exclude_if=is_empty)
     name: ClassVar[str] = _("prompt writing")
+
+    @property
+    def checks_prompts(self) -> bool:
+        return self.peer_check

@@ -26,6 +26,7 @@ LABELS = {
     "parts": _("Asked one after the other"),
     "cards": _("Cards"),
     "wanted": _("Prompts wanted in all"),
+    "peer_check": _("Somebody else looks at each prompt before it is used"),
     "conversation.wanted": _("Conversations wanted in all"),
     "answers": _("Answers a turn shows"),
     "conversation.least": _("Turns at least"),

@@ -23,9 +23,9 @@ async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | N
     if prompt.is_card:
         raise CardStays
     if (prompt.retired_at is not None) == retired:
-        prompt.is_replaced = False  # whoever asks for it now means it
+        prompt.is_replaced = prompt.awaits_check = False  # whoever asks for it now means it
         return
-    prompt.retired_at, prompt.is_replaced = func.now() if retired else None, False
+    prompt.retired_at, prompt.is_replaced, prompt.awaits_check = func.now() if retired else None, False, False
     await session.flush()
     kind = "prompt.retired" if retired else "prompt.restored"
     await events.record(session, kind, actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id)

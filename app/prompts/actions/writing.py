@@ -7,6 +7,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.errors import Conflict
 from app.jobs.queue import enqueue
 from app.markup import render_markdown
 from app.projects.actions import locked
@@ -17,14 +18,27 @@ from app.prompts.jobs import PromptsArrived
 from app.prompts.queries import same_prompts
 from app.prompts.rules import content_hash, of_user
 from app.prompts.tables import Prompt, Root, Use
+from app.translation import _
+
+
+class PromptIsChecked(Conflict):
+    code = "prompt-is-checked"
+    sentence = _("Somebody has dealt with this prompt already, or its author has changed it.")
 
 
 async def keep_written(
-    session: AsyncSession, project_id: int, text: str, *, author_id: int, external_id: str, metadata: dict[str, Any]
+    session: AsyncSession,
+    project_id: int,
+    text: str,
+    *,
+    author_id: int,
+    external_id: str,
+    metadata: dict[str, Any],
+    awaits_check: bool = False,
 ) -> Prompt | None:
     """Store a prompt that a person of the project wrote, under the root that an import would find for it. One that its
-    author replaced comes back, as this person's. None: it is here already, or is nearly the same as prompts on two
-    sides of the split."""
+    author replaced comes back, as this person's. awaits_check: it is not used before somebody lets it through. None: it
+    is here already, or is nearly the same as prompts on two sides of the split."""
     project = await locked(session, project_id)
     for replaced in await same_prompts(session, project_id, (), [content_hash(of_user(text))]):
         if replaced.is_replaced:
@@ -36,11 +50,28 @@ async def keep_written(
         return None
     prompt = here[0]
     prompt.author_id = author_id
+    if awaits_check:
+        prompt.awaits_check, prompt.retired_at = True, func.now()
     await session.flush()
     await events.record(session, "prompt.written", actor_id=author_id, project_id=project_id, subject=prompt.public_id)
-    if prompt.use is Use.label:
+    if prompt.use is Use.label and not awaits_check:
         await enqueue(session, PromptsArrived(project_id=project_id))
     return prompt
+
+
+async def let_through(session: AsyncSession, prompt: Prompt, person_id: int) -> None:
+    """Take a written prompt into use: somebody who did not write it has looked at it. The caller holds the project.
+
+    :raises PromptIsChecked: it waits for nobody.
+    """
+    if not prompt.awaits_check:
+        raise PromptIsChecked
+    await retire_prompt(session, prompt, person_id, retired=False)
+    await events.record(
+        session, "prompt.checked", actor_id=person_id, project_id=prompt.project_id, subject=prompt.public_id
+    )
+    if prompt.use is Use.label:
+        await enqueue(session, PromptsArrived(project_id=prompt.project_id))
 
 
 async def prompts_of_cards(session: AsyncSession, project_id: int, cards: Sequence[Card | Opening]) -> list[int]:
