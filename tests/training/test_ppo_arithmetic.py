@@ -191,9 +191,9 @@ def test_what_rules_say_is_added_by_weight_after_the_clip() -> None:
     assert shape_scores(rollout, standing(), PPOConfig()).tolist() == pytest.approx([5 + 1 - 3])
 
 
-def test_a_doubling_of_the_length_costs_once_and_shorter_answers_nothing() -> None:
+def test_a_doubling_of_the_length_costs_once_and_a_halving_half_as_much() -> None:
     rollout = make_rollout([4, 8, 2], scores=scores_of(torch.ones(3)))
-    assert shape_scores(rollout, standing(), PPOConfig(length_penalty=0.5)).tolist() == [1.0, 0.5, 1.0]
+    assert shape_scores(rollout, standing(), PPOConfig(length_penalty=0.5)).tolist() == [1.0, 0.5, 0.75]
 
 
 def test_saying_a_thing_twice_costs_its_share() -> None:

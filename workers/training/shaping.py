@@ -28,8 +28,9 @@ def shape_scores(rollout: Rollout, standing: Standing, config: PPOConfig) -> Ten
     for weight, values in rollout.ruled.values():
         scores = scores + weight * values.to(scores)
     scores = scores - config.missing_eos_penalty * (~rollout.ended).to(scores)
-    doublings = (rollout.lengths / standing.reference_length).log2().clamp(min=0)  # short answers need no push
-    return scores - config.length_penalty * doublings - config.repetition_cost * rollout.repetition.to(scores)
+    doublings = (rollout.lengths / standing.reference_length).log2()
+    stray = torch.where(doublings > 0, doublings, -doublings / 2)
+    return scores - config.length_penalty * stray - config.repetition_cost * rollout.repetition.to(scores)
 
 
 def shape_rewards(rollout: Rollout, scores: Tensor, kl_coef: float, config: PPOConfig) -> Tensor:

@@ -122,9 +122,9 @@ class PPOConfig(Config):
         default=0.5, ge=0, description="Deviations (or variances) of the ensemble taken off a score."
     )
     rules: tuple[Rule, ...] = Field(default=(), description="What else an answer is paid by.")
-    # people come to see length instead of content; shorter answers pay nothing, or the mean would only grow
+    # people come to see length instead of content; shorter answers pay less, for a mean grows by what it lacks below
     length_penalty: float = Field(
-        default=0.0, ge=0, description="Taken off per doubling beyond the reference's mean length."
+        default=0.0, ge=0, description="Taken off per doubling of the reference's mean length, half of it per halving."
     )
     # reward models see few answers that say a thing twice, and pay for their length
     repetition_cost: float = Field(
