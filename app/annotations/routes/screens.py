@@ -17,7 +17,7 @@ from app.annotations.emptiness import Cause, Why, why_nothing
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import OnScreen, fields_from, in_words
 from app.annotations.queries import MyAnswer, my_answer, my_answer_to, on_screen
-from app.annotations.routes.stencils import PAGE, filled_task
+from app.annotations.routes.stencils import PAGE, filled_task, is_like_most
 from app.annotations.tables import AnnotationState
 from app.errors import DomainError
 from app.pages import part, respond, wants_part
@@ -135,9 +135,9 @@ async def fragment(request: Request, session: AsyncSession, access: Access, scre
     guidelines = None if version == seen else await guidelines_shown(session, access, version, html)
     has_news = bool(html) and (access.guidelines_read or 0) < version
     screen = blank(access) | {"guidelines": guidelines, "has_news": has_news} | screen
+    if is_like_most(screen):
+        return part(filled_task(access, screen))
     if "asked" in screen:
-        if guidelines is None:
-            return part(filled_task(access, screen))
         screen |= in_full(access, screen["asked"], screen["answers"], {})
     return respond(request, PAGE, "task", **screen)
 

@@ -22,6 +22,8 @@ from app.translation import reader
 PAGE = "annotations/annotate.html"
 MOST = 100  # stencils of one protocol: languages, people's own keys, answers that were cut off
 IN_TASK = ("address", "source", "key", "rev", "given", "most", "today")
+# What only some screens say, and a stencil must not learn from one of them.
+MORE = ("guidelines", "refusal", "offer", "no_way_back", "remark", "talk", "care", "used_up")
 STAND_IN = f"stand-in-{secrets.token_hex(8)}-{{}}-"  # nobody can write one into a guideline or a label
 CUT = re.compile(STAND_IN.format(r"(\d+)"))
 
@@ -41,9 +43,14 @@ class Stencil:
         return "".join(out)
 
 
+def is_like_most(screen: Screen) -> bool:
+    """Whether a stencil may be made of this screen, or filled in for it."""
+    return "asked" in screen and not any(screen[name] for name in MORE)
+
+
 def filled_task(access: Access, screen: Screen) -> str:
-    """The task's HTML. screen: `blank`, and of a task about which nothing was said yet, with `asked` and not the
-    question itself; the protocol needs no texts and no turns."""
+    """The HTML of a task that `is_like_most`. screen: `blank`, and of a task about which nothing was said yet, with
+    `asked` and not the question itself; the protocol needs no texts and no turns."""
     asked, answers, saved = screen["asked"], screen["answers"], screen["saved"]
     keys = own_keys(access.person.preferences)
     sort = (

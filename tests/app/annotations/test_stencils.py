@@ -10,8 +10,8 @@ import pytest
 from app.accounts.access import Access
 from app.annotations.asking import Screen
 from app.annotations.kinds import LETTERS, OnScreen
-from app.annotations.routes.screens import blank, of_today
-from app.annotations.routes.stencils import MOST, drawn_task, filled_task
+from app.annotations.routes.screens import NOTHING_SAID, blank, of_today
+from app.annotations.routes.stencils import MORE, MOST, drawn_task, filled_task, is_like_most
 from app.pages import env
 from app.projects.protocols import protocol_of
 from app.shortcuts import pressing
@@ -110,6 +110,14 @@ def test_language_keys_and_habits_of_people_are_kept_apart() -> None:
         with reading(language):
             assert is_as_drawn(somebody(**preferences), task_screen(asked, 2))
     assert len(asked.drawn) == 4
+
+
+def test_whatever_only_some_screens_say_keeps_a_screen_from_the_stencils() -> None:
+    """A name that comes into NOTHING_SAID belongs among MORE, among the values, or into what stencils are sorted by."""
+    assert set(NOTHING_SAID) == {*MORE, "saved", "has_news", "source", "today"}
+    plain = task_screen(Narrowed(protocol_of({})), 2)
+    assert is_like_most(plain)
+    assert not any(is_like_most(plain | {name: "something"}) for name in MORE)
 
 
 def test_a_long_life_keeps_a_bounded_number() -> None:

@@ -127,6 +127,18 @@ async def test_when_the_next_claim_fails_the_answer_is_kept_and_the_page_says_so
     assert len((await session.scalars(select(Annotation))).all()) == 1
 
 
+async def test_that_there_is_nothing_to_go_back_to_is_said_once_and_to_nobody_else(
+    client: httpx.AsyncClient, session: AsyncSession, there: Scene
+) -> None:
+    """The task that comes with it is drawn once for its protocol: what only this screen says must not stay in it."""
+    base, words = f"/projects/{there.project.public_id}/annotate", "There is no earlier answer"
+    for _twice in range(2):
+        page = await client.get(f"{base}/back", params={"seen": "1"}, headers=PART)
+        assert words in page.text
+        assert "hx-swap-oob" not in page.text
+        assert words not in (await client.get(f"{base}/next", params={"seen": "1"}, headers=PART)).text
+
+
 async def test_going_back_brings_the_last_answer_whole_and_keeps_both_versions(
     client: httpx.AsyncClient, session: AsyncSession, there: Scene
 ) -> None:
