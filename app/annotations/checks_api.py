@@ -34,7 +34,7 @@ class Checks(BaseModel):
 @router.get("/projects/{project}/checks")
 async def show_next(project: UUID, access: Annotator, session: Session, after: UUID | None = None) -> Checks:
     """The next prompt of somebody else that waits to be let through."""
-    found = await next_to_check(session, access.of_project(), access.person.id, after)
+    found = await next_to_check(session, access, after)
     if found is None:
         return Checks(next=None, further=0)
     one = found.prompt
@@ -45,12 +45,12 @@ async def show_next(project: UUID, access: Annotator, session: Session, after: U
 @router.post("/projects/{project}/checks/{prompt}", status_code=204)
 async def accept(project: UUID, prompt: UUID, access: Annotator, session: Session) -> Response:
     """Let a prompt through: it is used from now on."""
-    await accept_prompt(session, access.of_project(), prompt, access.person.id)
+    await accept_prompt(session, access, prompt)
     return Response(status_code=204)
 
 
 @router.post("/projects/{project}/checks/{prompt}/return", status_code=204)
 async def give_back(project: UUID, prompt: UUID, form: RemarkForm, access: Annotator, session: Session) -> Response:
     """Give a prompt back to its author with a remark; what they make of it waits for a check again."""
-    await return_prompt(session, access.of_project(), prompt, access.person.id, form.text)
+    await return_prompt(session, access, prompt, form.text)
     return Response(status_code=204)

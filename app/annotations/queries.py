@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, Text, and_, cast, false, func, select, true
+from sqlalchemy import Row, Select, Uuid, cast, false, func, select, true
 from sqlalchemy.dialects.postgresql import JSONPATH, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
@@ -271,17 +271,23 @@ async def streamed(connection: AsyncConnection, project_id: int) -> AsyncIterato
 
 def prompts_to_check(project_id: int, person_id: int) -> Select[Prompt, Annotation]:
     """Prompts that wait for somebody else than their author, with the answers that they came from, the oldest first.
-    One that was returned waits for its author before it waits for others."""
-    source = func.split_part(Prompt.external_id, ":", 2) == cast(Annotation.public_id, Text)
+    One that was returned waits for its author before it waits for others; a sensitive one for those who opted in."""
+    source = cast(func.split_part(Prompt.external_id, ":", 2), Uuid)
+    opted = (
+        select(func.coalesce(func.max(Membership.care), 0))
+        .where(Membership.project_id == project_id, Membership.user_id == person_id)
+        .scalar_subquery()
+    )
     return (
         select(Prompt, Annotation)
-        .join(Annotation, and_(Annotation.project_id == Prompt.project_id, source))
+        .join(Annotation, Annotation.public_id == source)
         .where(Prompt.project_id == project_id, Prompt.awaits_check, Prompt.author_id != person_id)
-        .where(Annotation.returned_at.is_(None))
+        .where(Prompt.care.op("&")(opted) == Prompt.care)
+        .where(Annotation.returned_at.is_(None), Annotation.state.in_((AnnotationState.live, AnnotationState.surplus)))
         .order_by(Prompt.id)
     )
 
 
 async def count_to_check(session: AsyncSession, project_id: int, person_id: int) -> int:
-    waiting = prompts_to_check(project_id, person_id).order_by(None).subquery()
-    return await session.scalar(select(func.count()).select_from(waiting)) or 0
+    waiting = prompts_to_check(project_id, person_id).with_only_columns(func.count()).order_by(None)
+    return await session.scalar(waiting) or 0

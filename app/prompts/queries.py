@@ -79,9 +79,11 @@ async def near_prompts(session: AsyncSession, project_id: int, text: str, most: 
 
 
 async def written_under(session: AsyncSession, project_id: int, start: str) -> list[Prompt]:
-    """Prompts whose id begins so, the oldest first."""
+    """Prompts whose id begins so, the oldest first, locked: a peer may be letting one through."""
     named = Prompt.external_id.startswith(start, autoescape=True)
-    return list(await session.scalars(select(Prompt).where(Prompt.project_id == project_id, named).order_by(Prompt.id)))
+    asked = select(Prompt).where(Prompt.project_id == project_id, named).order_by(Prompt.id)
+    locked = asked.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return list(await session.scalars(locked))
 
 
 async def card_of(session: AsyncSession, prompt_id: int) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """What happens to annotations, by verb."""
 
 from app.annotations.actions.answering import AlreadyAnswered, KeyUsed, Saved
-from app.annotations.actions.checking import ToCheck, accept_prompt, next_to_check, return_prompt
+from app.annotations.actions.checking import ToCheck, WorkRests, accept_prompt, next_to_check, return_prompt
 from app.annotations.actions.conversing import ask_again, judge_anew, judge_turn, place_openings, send_message
 from app.annotations.actions.drafting import Draft, save_draft, save_edit_draft
 from app.annotations.actions.editing import EditedMeanwhile, EditWindowOver, edit, set_aside, withdraw
@@ -18,6 +18,7 @@ __all__ = [
     "PromptIsHere",
     "Saved",
     "ToCheck",
+    "WorkRests",
     "accept_prompt",
     "answer_back",
     "ask_again",

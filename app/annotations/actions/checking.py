@@ -3,17 +3,28 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.access import Access
+from app.annotations.actions.editing import CHANGEABLE
 from app.annotations.actions.returning import return_answer
-from app.annotations.queries import count_to_check, prompts_to_check
+from app.annotations.kinds import prompt_in
+from app.annotations.queries import prompts_to_check
 from app.annotations.tables import Annotation
-from app.errors import NotFound
-from app.projects.actions import locked
+from app.errors import Conflict, NotFound
+from app.projects.queries import get_project
+from app.projects.tables import ProjectState
 from app.prompts.actions import PromptIsChecked, let_through
-from app.prompts.queries import prompt_of
+from app.prompts.rules import of_user
 from app.prompts.tables import Prompt
+from app.tasks.actions import ConsentNeeded
+from app.translation import _
+
+
+class WorkRests(Conflict):
+    code = "work-rests"
+    sentence = _("The work here rests. Your annotate page says why.")
 
 
 @dataclass(frozen=True)
@@ -25,44 +36,63 @@ class ToCheck:
     further: int
 
 
-async def next_to_check(
-    session: AsyncSession, project_id: int, person_id: int, after: UUID | None = None
-) -> ToCheck | None:
+async def next_to_check(session: AsyncSession, access: Access, after: UUID | None = None) -> ToCheck | None:
     """The oldest prompt that waits for somebody else than its author; after: the next one behind this, or the first
-    again. One that was returned waits for its author first."""
-    count = await count_to_check(session, project_id, person_id)
-    if not count:
-        return None
-    waiting = prompts_to_check(project_id, person_id)
+    again. One that was returned waits for its author first.
+
+    :raises ConsentNeeded: before this person's consent. :raises WorkRests: the project's work rests, or theirs.
+    """
+    await _admit(session, access)
+    project_id = access.of_project()
     behind = select(Prompt.id).where(Prompt.project_id == project_id, Prompt.public_id == after).scalar_subquery()
-    found = (await session.execute(waiting.where(Prompt.id > behind).limit(1))).one_or_none() if after else None
-    prompt, annotation = found or (await session.execute(waiting.limit(1))).one()
-    return ToCheck(prompt, annotation, count - 1)
+    is_behind = func.coalesce(Prompt.id > behind, false())
+    waiting = prompts_to_check(project_id, access.person.id).add_columns(func.count().over())
+    found = (await session.execute(waiting.order_by(None).order_by(is_behind.desc(), Prompt.id).limit(1))).one_or_none()
+    return None if found is None else ToCheck(found[0], found[1], found[2] - 1)
 
 
-async def accept_prompt(session: AsyncSession, project_id: int, prompt: UUID, person_id: int) -> None:
-    """:raises NotFound: no such prompt of somebody else. :raises PromptIsChecked: it waits for nobody."""
-    await locked(session, project_id)
-    await let_through(session, await _of_others(session, project_id, prompt, person_id), person_id)
+async def accept_prompt(session: AsyncSession, access: Access, prompt: UUID) -> None:
+    """Take a prompt into use.
+
+    :raises NotFound: no such prompt of somebody else. :raises PromptIsChecked: it waits for nobody, or not for a peer.
+    """
+    found, _annotation = await _held(session, access, prompt)
+    await let_through(session, found, access.person.id)
 
 
-async def return_prompt(session: AsyncSession, project_id: int, prompt: UUID, person_id: int, text: str) -> None:
+async def return_prompt(session: AsyncSession, access: Access, prompt: UUID, text: str) -> None:
     """Its author finds it in their inbox with the remark; what they make of it waits for a check again.
 
-    :raises NotFound: no such prompt of somebody else. :raises PromptIsChecked: it waits for nobody.
+    :raises NotFound: no such prompt of somebody else. :raises PromptIsChecked: it waits for nobody, or not for a peer.
     """
-    await locked(session, project_id)
-    found = await _of_others(session, project_id, prompt, person_id)
-    if not found.awaits_check:
-        raise PromptIsChecked
-    assert found.external_id is not None, "what awaits a check was written here"
-    annotation = UUID(found.external_id.split(":")[1])
-    await return_answer(session, project_id, annotation, reviewer_id=person_id, text=text)
+    _prompt, annotation = await _held(session, access, prompt)
+    await return_answer(session, access.of_project(), annotation.public_id, reviewer_id=access.person.id, text=text)
 
 
-async def _of_others(session: AsyncSession, project_id: int, public_id: UUID, person_id: int) -> Prompt:
-    prompt = await prompt_of(session, project_id, public_id)
-    if prompt.author_id in (None, person_id):
+async def _admit(session: AsyncSession, access: Access) -> None:
+    """As a claim does."""
+    if access.lacks_consent:
+        raise ConsentNeeded(version=access.consent_wanted, project=access.project)
+    project = await get_project(session, access.of_project())
+    if access.paused or project.state is not ProjectState.open:
+        raise WorkRests
+
+
+async def _held(session: AsyncSession, access: Access, public_id: UUID) -> tuple[Prompt, Annotation]:
+    """A prompt that waits for this person, and its answer, which still says it; both locked. An edit that is on its way
+    to the prompt is an edit of the answer already."""
+    await _admit(session, access)
+    project_id, me = access.of_project(), access.person.id
+    asked = select(Prompt).where(Prompt.project_id == project_id, Prompt.public_id == public_id)
+    locked = asked.with_for_update(key_share=True).execution_options(populate_existing=True)
+    prompt = (await session.scalars(locked)).one_or_none()
+    if prompt is None or prompt.author_id == me:
         raise NotFound
-    await session.refresh(prompt)
-    return prompt
+    waiting = prompts_to_check(project_id, me).where(Prompt.id == prompt.id).with_only_columns(Annotation)
+    of_answer = waiting.with_for_update(key_share=True, of=Annotation).execution_options(populate_existing=True)
+    annotation = (await session.scalars(of_answer)).one_or_none()
+    if annotation is None or annotation.returned_at is not None or annotation.state not in CHANGEABLE:
+        raise PromptIsChecked
+    if of_user(prompt_in(annotation.body) or "") != prompt.messages:
+        raise PromptIsChecked
+    return prompt, annotation

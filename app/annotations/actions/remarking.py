@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.actions.inbox import members_who_may, tell
 from app.accounts.permissions import Permission
 from app.accounts.tables import Letter
+from app.annotations.kinds import prompt_in
 from app.annotations.tables import Annotation, Remark, RemarkKind
 
 
@@ -25,11 +26,14 @@ async def settle_return(session: AsyncSession, about: Annotation) -> None:
 
 
 async def tell_reviewers(session: AsyncSession, about: Annotation, kind: Letter) -> None:
-    """A letter to the reviewer who spoke about an answer last; where nobody has, to all who may. A peer who returned a
-    written prompt gets none: they meet it again where prompts are checked."""
-    spoken = select(Remark.by_id).where(Remark.annotation_id == about.id, Remark.by_id != about.annotator_id)
-    last = await session.scalar(spoken.order_by(Remark.id.desc()).limit(1))
+    """A letter to the reviewer who spoke about an answer last; where none has, to all. A written prompt that a peer
+    returned and its author changed needs none: it comes again to where prompts are checked."""
     reviewers = await members_who_may(session, about.project_id, Permission.annotation_review)
+    spoken = select(Remark.by_id).where(Remark.annotation_id == about.id, Remark.by_id.in_(reviewers))
+    spoken = spoken.where(Remark.by_id != about.annotator_id)
+    last = await session.scalar(spoken.order_by(Remark.id.desc()).limit(1))
+    if last is None and kind is Letter.changed and prompt_in(about.body) is not None:
+        return
     others = [one for one in reviewers if one != about.annotator_id and last in (None, one)]
     await tell(session, others, about.project_id, kind, about.public_id)
 

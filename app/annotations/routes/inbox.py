@@ -19,7 +19,7 @@ router = APIRouter()
 Me = Annotated[Access, in_person()]
 ROWS = 25
 SENTENCES = {
-    Letter.returned: _("A reviewer returned an answer of yours."),
+    Letter.returned: _("An answer of yours was returned."),
     Letter.replied: _("A reviewer said something about an answer of yours."),
     Letter.changed: _("An answer that you returned was changed."),
     Letter.asked: _("Somebody said something about their answer."),

@@ -9,15 +9,34 @@ spread over more of Postgres's processes, each with plans and a catalogue of its
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 AT_ONCE = 3  # two compute, one waits for the disk or for a lock
+PATIENCE = 5.0  # seconds for a turn, as for a connection of the pool; then the browser sends again a little later
+
+
+@asynccontextmanager
+async def turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """:raises PoolTimeout: those before are stuck."""
+    if turns.locked():
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await turns.acquire()
+        except TimeoutError:
+            raise PoolTimeout(f"no turn within {PATIENCE:g} s") from None
+    else:
+        await turns.acquire()
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 class LeanRoute(APIRoute):
@@ -37,7 +56,7 @@ class LeanRoute(APIRoute):
                 return await general(request)
             await request.body()  # who sends slowly holds up nobody, and no connection
             session_of = request.app.dependency_overrides.get(needs["session"], needs["session"])
-            async with turns, asynccontextmanager(session_of)() as session:
+            async with turn(turns), asynccontextmanager(session_of)() as session:
                 access = await needs["access"](request, session)
                 form = await needs["form"](request)
                 answered: Response = await endpoint(request, task, access, form, session)

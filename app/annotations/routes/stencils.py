@@ -8,19 +8,21 @@ than most (a draft, a conversation, a cover) is drawn by itself.
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from markupsafe import escape
 
 from app.accounts.access import Access
 from app.annotations.asking import Screen, asking
 from app.annotations.kinds import OnScreen
-from app.pages import draw
+from app.pages import draw, env
 from app.shortcuts import own_keys, pressing
 from app.translation import reader
 
 PAGE = "annotations/annotate.html"
-MOST = 100  # stencils of one protocol: languages, people's own keys, answers that were cut off
+MOST = 100  # stencils of one protocol: languages, people's own keys, roles of the prompt's turns
 IN_TASK = ("address", "source", "key", "rev", "given", "most", "today")
 # What only some screens say, and a stencil must not learn from one of them.
 MORE = ("guidelines", "refusal", "offer", "no_way_back", "remark", "talk", "care", "used_up")
@@ -43,6 +45,20 @@ class Stencil:
         return "".join(out)
 
 
+@dataclass(frozen=True, slots=True)
+class StandIn(OnScreen):
+    """An answer of which also the end is filled in: whether it was cut off differs from one to the next."""
+
+    ending: str = ""
+
+
+@cache
+def ending_of(_locale: str, letter: str, cut_off: bool) -> str:
+    """How an answer ends, in the reader's language."""
+    frame: Any = env.get_template("annotations/_frame.html").module
+    return str(frame.end(OnScreen(letter, "", "", cut_off=cut_off)))
+
+
 def is_like_most(screen: Screen) -> bool:
     """Whether a stencil may be made of this screen, or filled in for it."""
     return "asked" in screen and not any(screen[name] for name in MORE)
@@ -59,13 +75,13 @@ def filled_task(access: Access, screen: Screen) -> str:
         screen["has_news"],
         saved and (saved["surplus"], saved["version"] > 1),
         *(role for role, _html in screen["turns"]),
-        *(answer.cut_off for answer in answers),
+        len(answers),
         *sorted(keys.items()),
     )
     stencil: Stencil | None = asked.drawn.get(sort)
     if stencil is None:
         if len(asked.drawn) >= MOST:
-            asked.drawn.clear()
+            asked.drawn.pop(next(iter(asked.drawn)))
         stencil = asked.drawn[sort] = stencil_of(access, screen)
     return stencil.filled(values_of(screen))
 
@@ -76,7 +92,7 @@ def values_of(screen: Screen) -> list[str]:
     values.append(screen["saved"]["at"] if screen["saved"] else "")
     values += (html for _role, html in screen["turns"])
     for answer in screen["answers"]:
-        values += (answer.handle, answer.html)
+        values += (answer.handle, answer.html, ending_of(reader.get().locale, answer.letter, answer.cut_off))
     return values
 
 
@@ -91,7 +107,7 @@ def stencil_of(access: Access, screen: Screen) -> Stencil:
     at = stand_in()
     like["saved"] = screen["saved"] and screen["saved"] | {"at": at}
     like["turns"] = [(role, stand_in()) for role, _html in screen["turns"]]
-    answers: list[OnScreen] = [replace(one, handle=stand_in(), html=stand_in()) for one in screen["answers"]]
+    answers = [StandIn(one.letter, stand_in(), stand_in(), ending=stand_in()) for one in screen["answers"]]
     html = drawn_task(access, screen | like | {"answers": answers})
     cut = CUT.split(html)
     return Stencil(cut[::2], [int(number) for number in cut[1::2]])

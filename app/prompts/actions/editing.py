@@ -5,8 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.errors import Conflict
+from app.jobs.queue import enqueue
 from app.projects.tables import Project
-from app.prompts.tables import Prompt
+from app.prompts.jobs import PromptsArrived
+from app.prompts.tables import Prompt, Use
 from app.translation import _
 
 
@@ -22,6 +24,7 @@ async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | N
     """
     if prompt.is_card:
         raise CardStays
+    was_waiting = prompt.awaits_check
     if (prompt.retired_at is not None) == retired:
         prompt.is_replaced = prompt.awaits_check = False  # whoever asks for it now means it
         return
@@ -29,6 +32,8 @@ async def retire_prompt(session: AsyncSession, prompt: Prompt, actor_id: int | N
     await session.flush()
     kind = "prompt.retired" if retired else "prompt.restored"
     await events.record(session, kind, actor_id=actor_id, project_id=prompt.project_id, subject=prompt.public_id)
+    if was_waiting and prompt.use is Use.label:  # nobody has heard of it yet
+        await enqueue(session, PromptsArrived(project_id=prompt.project_id))
 
 
 async def tag_prompt(session: AsyncSession, prompt: Prompt, tags: list[str], actor_id: int | None) -> None:

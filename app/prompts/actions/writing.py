@@ -43,7 +43,10 @@ async def keep_written(
     for replaced in await same_prompts(session, project_id, (), [content_hash(of_user(text))]):
         if replaced.is_replaced:
             replaced.external_id, replaced.extra = external_id, metadata
-            await retire_prompt(session, replaced, author_id, retired=False)
+            if awaits_check:
+                replaced.is_replaced = False
+            else:
+                await retire_prompt(session, replaced, author_id, retired=False)
     await take_in_one(session, project, {"prompt": text, "id": external_id, "metadata": metadata})
     here = await same_prompts(session, project_id, [external_id], [])
     if not here:
@@ -60,13 +63,14 @@ async def keep_written(
 
 
 async def let_through(session: AsyncSession, prompt: Prompt, person_id: int) -> None:
-    """Take a written prompt into use: somebody who did not write it has looked at it. The caller holds the project.
+    """Take a written prompt, which the caller has locked, into use: somebody who did not write it has looked at it.
 
     :raises PromptIsChecked: it waits for nobody.
     """
     if not prompt.awaits_check:
         raise PromptIsChecked
-    await retire_prompt(session, prompt, person_id, retired=False)
+    prompt.awaits_check, prompt.retired_at = False, None
+    await session.flush()
     await events.record(
         session, "prompt.checked", actor_id=person_id, project_id=prompt.project_id, subject=prompt.public_id
     )

@@ -146,7 +146,7 @@ async def claim(
         "texts": with_texts,
         "day": quota.day,
     }
-    found = await CLAIM_AHEAD.first(session, values) if may_take else None
+    found = await CLAIM_AHEAD.first(session, values) if may_take and may_ask_for_more else None
     if found is None:
         found = await CLAIM.first(session, values)
     if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning

@@ -3,10 +3,10 @@
 from typing import Any
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts.tables import User
+from app.accounts.tables import Membership, User
 from app.annotations.actions import settle_prompt
 from app.prompts.actions import retire_prompt
 from app.prompts.tables import Prompt
@@ -118,6 +118,39 @@ async def test_what_was_returned_waits_for_its_author_and_then_for_a_check_again
     assert await at.prompts() == [(TEXT, False, False), (better, True, False)]
 
 
+async def test_nobody_lets_through_what_was_returned_or_is_said_no_longer(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    """Both act on a page that another tab has outlived, before a worker has placed the new words."""
+    at = await table(client, session)
+    answer = await at.write()
+    prompt = (await at.next(1))["next"]["id"]
+    assert (await at.give_back(prompt, "Which crane?")).status_code == 204
+    for refused in (await at.accept(prompt), await at.give_back(prompt, "And how large?")):
+        assert refused.json()["type"] == "urn:hone:prompt-is-checked"
+    body = {"version": 1, "body": {"kind": "prompt", "text": "How do I fold a paper bird whose wings move?"}}
+    changed = await client.put(f"/api/v1/annotations/{answer['id']}", json=body, headers=at.heads[0])
+    assert changed.status_code == 200
+    assert (await at.accept(prompt)).json()["type"] == "urn:hone:prompt-is-checked"
+    assert [in_use for _text, in_use, _waits in await at.prompts()] == [False]
+
+
+async def test_who_may_take_no_task_checks_nothing_either(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    at = await table(client, session)
+    await at.write()
+    prompt = (await at.next(1))["next"]["id"]
+    mine = Membership.user_id == at.there.people[1].person.id
+    await session.execute(update(Membership).where(mine).values(paused_at=func.now()))
+    assert (await client.get(at.base, headers=at.heads[1])).json()["type"] == "urn:hone:work-rests"
+    assert (await at.accept(prompt)).json()["type"] == "urn:hone:work-rests"
+    await session.execute(update(Membership).where(mine).values(paused_at=None))
+    await session.execute(update(Prompt).where(Prompt.awaits_check).values(care=2))
+    assert await at.next(1) == {"next": None, "further": 0}
+    assert (await at.accept(prompt)).json()["type"] == "urn:hone:prompt-is-checked"
+    await session.execute(update(Membership).where(mine).values(care=2))
+    assert (await at.accept(prompt)).status_code == 204
+
+
 async def test_an_author_who_takes_the_first_words_again_is_checked_as_well(
     client: httpx.AsyncClient, session: AsyncSession
 ) -> None:
@@ -144,12 +177,13 @@ async def test_an_engineer_who_takes_it_into_use_or_out_of_it_ends_the_check(
     client: httpx.AsyncClient, session: AsyncSession
 ) -> None:
     at = await table(client, session)
-    for retired, text in ((True, TEXT), (False, "What does a notary do that a lawyer does not?")):
+    for retired, text in ((True, "What does a notary do that a lawyer does not?"), (False, TEXT)):
         await at.write(text)
         prompt = (await session.scalars(select(Prompt).where(Prompt.awaits_check))).one()
         await retire_prompt(session, prompt, None, retired=retired)
         await session.flush()
         assert (prompt.awaits_check, prompt.retired_at is None) == (False, not retired)
+        assert len(await waiting(session, "PromptsArrived")) == (0 if retired else 1)
         assert await at.next(1) == {"next": None, "further": 0}
 
 
@@ -173,10 +207,11 @@ async def test_in_the_browser_one_prompt_comes_after_the_other(
     assert "What does a &lt;notary&gt; do" in shown
     assert "more wait" not in shown
     prompt = (await at.next(1))["next"]["id"]
+    author = await session.scalar(select(Membership.pseudonym).where(Membership.user_id == at.there.me.person.id))
+    assert str(author) not in shown
     refused = await client.post(f"{page}/{prompt}/return", data={"text": " "}, **home)
     assert refused.status_code == 422
     assert (await client.post(f"{page}/{prompt}/return", data={"text": "Of which land?"}, **home)).status_code == 303
     assert "No prompt waits for you." in (await client.get(page)).text
-    author = await session.get_one(User, at.there.me.person.id)
-    await sign_in(client, session, author)
+    await sign_in(client, session, await session.get_one(User, at.there.me.person.id))
     assert "Of which land?" in (await client.get("/inbox")).text

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.annotations.routes import lean
 from app.annotations.routes.lean import AT_ONCE, LeanRoute
 
 
@@ -101,6 +103,17 @@ async def test_who_sends_slowly_holds_up_nobody(desk: Desk) -> None:
         assert await desk.come("quick") == b"quick"
     sent.set()
     assert len(await asyncio.gather(*slow)) == 2 * AT_ONCE
+
+
+async def test_who_waits_too_long_is_told_to_come_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lean, "PATIENCE", 0.01)
+    stuck = [asyncio.create_task(desk.come(f"stuck {number}")) for number in range(AT_ONCE)]
+    await until_nothing_moves()
+    with pytest.raises(PoolTimeout):
+        await desk.come("late")
+    desk.go_on.set()
+    await asyncio.gather(*stuck)
+    assert await desk.come("again") == b"again"
 
 
 async def test_one_who_goes_away_leaves_the_place_to_others(desk: Desk) -> None:

@@ -396,8 +396,16 @@ async def test_the_statements_of_the_hot_path_are_planned_once_and_not_for_every
     await session.execute(text("ANALYZE"))
     for _ in range(20):
         await answered_next(session, there)
+        await claimed(session, there.me)
+        await claimed(session, there.me)  # the page loaded anew: the task in hand
     found = await session.execute(text("SELECT statement, generic_plans FROM pg_prepared_statements"))
     kept = {" ".join(row.statement.split()[:12]): row.generic_plans for row in found}
-    begins = ("SELECT q.used,q.day", "WITH opted AS(SELECT", "SELECT t.id AS task_id", "WITH held AS(SELECT")
+    begins = (
+        "SELECT q.used,q.day",
+        "WITH opted AS(SELECT",
+        "WITH held AS(UPDATE",
+        "SELECT t.id AS task_id",
+        "WITH held AS(SELECT",
+    )
     for start in begins:
         assert [plans > 0 for words, plans in kept.items() if words.startswith(start)] == [True], (start, kept)
