@@ -57,7 +57,7 @@ async def test_a_returned_answer_is_found_in_the_inbox_changed_by_a_key_and_answ
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
     await pictured(page, "inbox")
-    await page.get_by_role("link", name="A reviewer returned an answer of yours.").focus()
+    await page.get_by_role("link", name="An answer of yours was returned.").focus()
     await page.keyboard.press("Enter")
     await expect(page.locator(".remarks")).to_contain_text("Please look again.")
     await pictured(page, "returned")

@@ -167,7 +167,7 @@ async def test_the_pages_from_the_reviewer_to_the_author_and_back(
     home = (await client.get("/projects")).text
     assert re.search(r'unread-count">1<', home)
     inbox = (await client.get("/inbox")).text
-    assert "returned an answer of yours" in inbox
+    assert "An answer of yours was returned." in inbox
     assert "First line." in inbox
     one = (await client.get(f"{base}/answers/{said.public_id}")).text
     assert "&lt;script&gt;second" in one
