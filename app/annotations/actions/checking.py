@@ -7,7 +7,6 @@ from sqlalchemy import false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.annotations.actions.editing import CHANGEABLE
 from app.annotations.actions.returning import return_answer
 from app.annotations.kinds import prompt_in
 from app.annotations.queries import prompts_to_check
@@ -15,7 +14,7 @@ from app.annotations.tables import Annotation
 from app.errors import Conflict, NotFound
 from app.projects.queries import get_project
 from app.projects.tables import ProjectState
-from app.prompts.actions import PromptIsChecked, let_through
+from app.prompts.actions import let_through
 from app.prompts.rules import of_user
 from app.prompts.tables import Prompt
 from app.tasks.actions import ConsentNeeded
@@ -25,6 +24,11 @@ from app.translation import _
 class WorkRests(Conflict):
     code = "work-rests"
     sentence = _("The work here rests. Your annotate page says why.")
+
+
+class PromptIsChecked(Conflict):
+    code = "prompt-is-checked"
+    sentence = _("Somebody has dealt with this prompt already, or its author has changed it.")
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,6 @@ async def _held(session: AsyncSession, access: Access, public_id: UUID) -> tuple
     waiting = prompts_to_check(project_id, me).where(Prompt.id == prompt.id).with_only_columns(Annotation)
     of_answer = waiting.with_for_update(key_share=True, of=Annotation).execution_options(populate_existing=True)
     annotation = (await session.scalars(of_answer)).one_or_none()
-    if annotation is None or annotation.returned_at is not None or annotation.state not in CHANGEABLE:
-        raise PromptIsChecked
-    if of_user(prompt_in(annotation.body) or "") != prompt.messages:
+    if annotation is None or of_user(prompt_in(annotation.body) or "") != prompt.messages:
         raise PromptIsChecked
     return prompt, annotation

@@ -30,7 +30,7 @@ async def show_next(request: Request, access: MayAnnotate, session: Session, aft
         return redirect(request, f"/projects/{access.project}/annotate")  # which says why, and what to do
     project = await get_project(session, access.of_project())
     talk = [] if found is None else await talk_about(session, found.annotation)
-    remarks = [line for line in talk if line.kind is RemarkKind.returned]
+    remarks = [line for line in talk if line.kind is RemarkKind.returned or (line.is_author and line.text)]
     return respond(request, "annotations/check.html", None, project=project, found=found, remarks=remarks)
 
 

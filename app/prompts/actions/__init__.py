@@ -3,10 +3,9 @@
 from app.prompts.actions.editing import note_care_sets, retire_prompt, tag_prompt
 from app.prompts.actions.importing import import_prompts, take_in_settled
 from app.prompts.actions.placing import place_words
-from app.prompts.actions.writing import PromptIsChecked, keep_written, let_through, prompts_of_cards
+from app.prompts.actions.writing import keep_written, let_through, prompts_of_cards
 
 __all__ = [
-    "PromptIsChecked",
     "import_prompts",
     "keep_written",
     "let_through",

@@ -7,7 +7,6 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
-from app.errors import Conflict
 from app.jobs.queue import enqueue
 from app.markup import render_markdown
 from app.projects.actions import locked
@@ -18,12 +17,6 @@ from app.prompts.jobs import PromptsArrived
 from app.prompts.queries import same_prompts
 from app.prompts.rules import content_hash, of_user
 from app.prompts.tables import Prompt, Root, Use
-from app.translation import _
-
-
-class PromptIsChecked(Conflict):
-    code = "prompt-is-checked"
-    sentence = _("Somebody has dealt with this prompt already, or its author has changed it.")
 
 
 async def keep_written(
@@ -63,12 +56,8 @@ async def keep_written(
 
 
 async def let_through(session: AsyncSession, prompt: Prompt, person_id: int) -> None:
-    """Take a written prompt, which the caller has locked, into use: somebody who did not write it has looked at it.
-
-    :raises PromptIsChecked: it waits for nobody.
-    """
-    if not prompt.awaits_check:
-        raise PromptIsChecked
+    """Take a prompt that awaits a check into use: somebody who did not write it has looked at it. The caller has locked
+    it."""
     prompt.awaits_check, prompt.retired_at = False, None
     await session.flush()
     await events.record(

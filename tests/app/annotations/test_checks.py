@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import Membership, User
 from app.annotations.actions import settle_prompt
+from app.annotations.tables import Annotation
 from app.prompts.actions import retire_prompt
 from app.prompts.tables import Prompt
 from app.tasks.actions import ask_about_prompts
@@ -215,3 +216,11 @@ async def test_in_the_browser_one_prompt_comes_after_the_other(
     assert "No prompt waits for you." in (await client.get(page)).text
     await sign_in(client, session, await session.get_one(User, at.there.me.person.id))
     assert "Of which land?" in (await client.get("/inbox")).text
+    mine = await session.scalar(select(Annotation.public_id).where(Annotation.returned_at.is_not(None)))
+    said = f"/projects/{at.there.project.public_id}/answers/{mine}/remarks"
+    assert (await client.post(said, data={"text": "Of any: that is the question."}, **home)).status_code == 303
+    await sign_in(client, session, checker)
+    shown = (await client.get(page)).text  # it stands, and whoever checks it reads why
+    assert "Of which land?" in shown
+    assert "Of any: that is the question." in shown
+    assert str(author) not in shown
