@@ -653,6 +653,8 @@ async def test_the_page_makes_changes_and_switches_schedules_and_says_what_happe
     schedule = (await session.scalars(select(Schedule).execution_options(populate_existing=True))).one()
     assert (schedule.enabled, schedule.trigger) == (False, Trigger.answers)
     await client.post(f"/schedules/{schedule.public_id}/switch", data={"enabled": "true"})
+    schedule = (await session.scalars(select(Schedule).execution_options(populate_existing=True))).one()
+    schedule.plan = schedule.plan | {"heldout_share": 0}  # a share may take some of so few, by their keys
     project = await session.get_one(Project, project.id)
     later = await now_of(session) + timedelta(seconds=1)
     await answered(session, project, 2, at=later)
