@@ -10,12 +10,24 @@ from sqlalchemy import text
 from app import database, errors, journal, middleware
 from app import tables as _tables  # noqa: F401  (the whole schema is known before the first statement)
 from app.accounts import api as accounts_api
+from app.accounts import audiences_api
 from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
-from app.accounts.routes import account, invitations, log, members, people, sign_in
+from app.accounts.routes import account, audiences, invitations, log, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations import checks_api
-from app.annotations.routes import about_me, answers, checking, conversing, inbox, reviewing, trying, workspace, writing
+from app.annotations import checks_api, pay_api
+from app.annotations.routes import (
+    about_me,
+    answers,
+    checking,
+    conversing,
+    inbox,
+    pay,
+    reviewing,
+    trying,
+    workspace,
+    writing,
+)
 from app.assets import StaticAssets
 from app.checkpoints import api as checkpoints_api
 from app.checkpoints import routes as checkpoints
@@ -30,13 +42,14 @@ from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
 from app.projects import api as projects_api
-from app.projects.routes import care, consent, projects, protocols, starting, versions
+from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.quality import api as quality_api
 from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
+from app.tasks import hand_out_api
 from app.tasks import routes as tasks
 from app.training import api as training_api
 from app.training import routes as training
@@ -54,6 +67,7 @@ PAGES: list[APIRouter] = [
     account.router,
     people.router,
     members.router,
+    audiences.router,
     log.router,
     starting.router,
     trying.router,
@@ -62,12 +76,14 @@ PAGES: list[APIRouter] = [
     consent.router,
     protocols.router,
     care.router,
+    hand_out.router,
     media.router,
     prompts.router,
     checkpoints.router,
     completions.router,
     tasks.router,
     answers.router,
+    pay.router,
     about_me.router,
     inbox.router,
     checking.router,
@@ -80,14 +96,17 @@ PAGES: list[APIRouter] = [
 ]
 API: list[APIRouter] = [
     accounts_api.router,
+    audiences_api.router,
     projects_api.router,
     media_api.router,
     prompts_api.router,
     checkpoints_api.router,
     completions_api.router,
     tasks_api.router,
+    hand_out_api.router,
     annotations_api.router,
     checks_api.router,
+    pay_api.router,
     quality_api.router,
     datasets_api.router,
     training_api.router,

@@ -61,6 +61,7 @@ class Access:
     cohort: str | None = None
     lanes: tuple[int, ...] = (0,)
     daily_limit: int | None = None
+    total_limit: int | None = None
     paused: bool = False
     consent_wanted: int | None = None
     consent_given: int | None = None
@@ -150,6 +151,7 @@ def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
         role=role,
         cohort=row.cohort,
         lanes=tuple(row.lanes or (0,)),
+        total_limit=row.total_limit,
         daily_limit=row.daily_limit,
         paused=row.paused_at is not None,
         consent_wanted=row.consent_wanted,

@@ -140,7 +140,8 @@ def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
     if leads_by is None:
         return asked
     project = find_project(leads_by)
-    names = ("role", "cohort", "lanes", "daily_limit", "paused_at", "consent_version", "guidelines_read")
+    names = ["role", "cohort", "lanes", "daily_limit", "total_limit"]
+    names += ["paused_at", "consent_version", "guidelines_read"]
     place = [
         MEMBERSHIPS.c.id.label("membership_id"),
         *(MEMBERSHIPS.c[name] for name in names),

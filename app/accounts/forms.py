@@ -59,6 +59,23 @@ Password = Annotated[SecretStr, Field(max_length=1000)]
 Cohort = Annotated[Line | None, BeforeValidator(empty_is_none)]
 
 
+Skill = Annotated[str, Field(max_length=60), AfterValidator(clean_line)]
+
+
+def listed(value: object) -> object:
+    """What a browser's text field holds, separated by commas, semicolons or line breaks; each once, in its place."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        value = value[0]
+    if isinstance(value, str):
+        value = [part.strip() for part in re.split(r"[,;\n]", value) if part.strip()]
+    return list(dict.fromkeys(value)) if isinstance(value, list) and all(isinstance(x, str) for x in value) else value
+
+
+Cohorts = Annotated[list[Line], BeforeValidator(listed), Field(max_length=50)]
+Skills = Annotated[list[Skill], BeforeValidator(listed), Field(max_length=50)]
+Pseudonyms = Annotated[list[Line], BeforeValidator(listed), Field(max_length=1000)]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -154,9 +171,24 @@ class MemberInvitationForm(Strict):
 
 
 class MemberForm(Strict):
+    """skills: what the person can, languages among it, in the project's own words."""
+
     role: Role
     cohort: Cohort = None
+    skills: Skills = []
     daily_limit: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=1, le=100_000)] = None
+    total_limit: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=0, le=10_000_000)] = None
+
+
+class AudienceForm(Strict):
+    """Who is in it: those named (people, by pseudonym), and whoever is of one of the cohorts and has all the skills;
+    never those in `without`. With no field filled in, everybody."""
+
+    name: Line
+    cohorts: Cohorts = []
+    skills: Skills = []
+    people: Pseudonyms = []
+    without: Pseudonyms = []
 
 
 class TokenForm(Strict):

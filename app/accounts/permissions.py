@@ -40,6 +40,8 @@ class Permission(StrEnum):
     schedule_read = "schedule.read"
     schedule_edit = "schedule.edit"
     log_read = "log.read"  # everything that happened, with names
+    pay_read = "pay.read"  # rates, and what everybody earned
+    pay_edit = "pay.edit"
 
 
 class Role(StrEnum):

@@ -1,15 +1,16 @@
 """Questions about people, their sign-ins, links, tokens and places."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, column, func, or_, select, table
+from sqlalchemy import Select, Text, any_, cast, column, func, or_, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.accounts.access import Access
 from app.accounts.forms import LogSearch
 from app.accounts.permissions import Permission
-from app.accounts.tables import ApiToken, InboxItem, Link, LinkKind, Membership, SignIn, User
+from app.accounts.tables import ApiToken, Audience, InboxItem, Link, LinkKind, Membership, SignIn, User
 from app.events import Event
 from app.sealing import line_of
 
@@ -17,6 +18,7 @@ PROJECTS = table("projects", column("id"), column("public_id"), column("name")) 
 
 
 PLACE: tuple[Any, ...] = (Membership, User)
+NAMED: tuple[Any, ...] = (Membership.user_id, Membership.pseudonym)
 
 
 async def person_behind(session: AsyncSession, link: Link) -> User:
@@ -98,6 +100,40 @@ def members(access: Access) -> Select[Any]:
     if access.may(Permission.member_read) or not access.may(Permission.cohort_read):
         return found
     return found.where((Membership.cohort == access.cohort) | (Membership.id == access.membership_id))
+
+
+@dataclass(frozen=True)
+class InAudience:
+    """An audience as its page shows it. people, without: pseudonyms of those named. size: who is in it."""
+
+    audience: Audience
+    people: list[str]
+    without: list[str]
+    size: int
+
+
+async def audiences_of(session: AsyncSession, project_id: int) -> list[InAudience]:
+    """A project's audiences by name, with how many active people each has."""
+    here = Membership.project_id == project_id
+    named = {row.user_id: row.pseudonym for row in await session.execute(select(*NAMED).where(here))}
+    size = (
+        select(func.count())
+        .select_from(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(here, Membership.paused_at.is_(None), User.disabled_at.is_(None))
+        .where(Audience.number == any_(Membership.lanes))
+        .scalar_subquery()
+    )
+    found = select(Audience, size).where(Audience.project_id == project_id, Audience.retired_at.is_(None))
+    return [
+        InAudience(
+            audience=one,
+            people=[named[person] for person in one.people if person in named],
+            without=[named[person] for person in one.without if person in named],
+            size=count,
+        )
+        for one, count in await session.execute(found.order_by(Audience.name))
+    ]
 
 
 def logged(project_id: int | None, search: LogSearch) -> Select[Any]:

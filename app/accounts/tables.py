@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -106,7 +106,8 @@ class Membership(Base):
     consent_version: of the project's consent text that they agreed to last, at consent_at. guidelines_read: version of
     the guidelines that they said they have read; empty: none yet.
 
-    pseudonym: the only name that exports and engineers see; it does not join across projects.
+    pseudonym: the only name that exports and engineers see; it does not join across projects. skills: what this person
+    can, languages among it, in the project's own words; audiences ask for them.
     care: categories of sensitive prompts that they opted into, a set as `projects.care` has them.
     """
 
@@ -123,13 +124,42 @@ class Membership(Base):
     cohort: Mapped[str | None]
     pseudonym: Mapped[str]
     lanes: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=text("'{0}'"), default=lambda: [0])
+    skills: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}", default=list)
     daily_limit: Mapped[int | None]  # answers a day; empty: the project's own
+    total_limit: Mapped[int | None]  # answers in all; empty: no bound
     care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()
     paused_at: Mapped[datetime | None]
     consent_at: Mapped[datetime | None]
     consent_version: Mapped[int | None]
     guidelines_read: Mapped[int | None]
+
+
+class Audience(Base):
+    """A class of a project's people that tasks may be kept for. number: stands in the lanes of slots and of people.
+
+    In it is whoever is named in `people`, and whoever is of one of `cohorts` (none named: of any) and has all `skills`;
+    but with people named and neither of the other two, nobody else. Never in it is who is named in `without`.
+    """
+
+    __tablename__ = "audiences"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        Index("uq_audiences_number", "project_id", "number", unique=True, postgresql_where=text("retired_at IS NULL")),
+        Index("uq_audiences_name", "project_id", "name", unique=True, postgresql_where=text("retired_at IS NULL")),
+        CheckConstraint("number BETWEEN 1 AND 63", name="number"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
+    number: Mapped[int] = mapped_column(SmallInteger)
+    name: Mapped[str]
+    cohorts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}", default=list)
+    skills: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}", default=list)
+    people: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}", default=list)
+    without: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}", default=list)
+    created_at: Mapped[datetime] = now()
+    retired_at: Mapped[datetime | None]
 
 
 class Letter(StrEnum):

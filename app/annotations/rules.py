@@ -1,7 +1,8 @@
 """Arithmetic on single answers, on the turns of a conversation, and on what people wait for."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -20,6 +21,39 @@ def active_of(measured: float | None, seconds: float) -> float | None:
 def is_fast(seconds: float, characters: int) -> bool:
     """Whether an answer came quicker than its texts can be read. seconds: active ones where they were measured."""
     return seconds < min(LONGEST, max(SHORTEST, characters / FASTEST_READER))
+
+
+def conclusion_of(body: Mapping[str, Any]) -> str | None:
+    """What a body comes to: which answer is the best, or why none is. None where nothing of the kind is asked."""
+    match body["kind"]:
+        case "combined":
+            return next((found for part in body["parts"] if (found := conclusion_of(part)) is not None), None)
+        case "comparison":
+            chosen = body.get("preferred")
+            return str(body["outcome"]) if chosen is None else f"{chosen}"
+        case "ranking":
+            return " ".join(map(str, sorted(body["tiers"][0]))) if body["tiers"] else "not rankable"
+    return None
+
+
+def is_weak(body: Mapping[str, Any], levels: int) -> bool:
+    """Whether one answer alone says little: a preference of the least strength, or none. levels: strengths there are;
+    below two, a preference has none."""
+    if body["kind"] == "combined":
+        return any(is_weak(part, levels) for part in body["parts"])
+    if body["kind"] != "comparison":
+        return False
+    if body.get("preferred") is None:
+        return True
+    return levels > 1 and body.get("strength") == 1
+
+
+def agree(conclusions: Sequence[str], *, weak: bool) -> bool:
+    """Whether these answers settle a task: two thirds of them say the same. weak: whether the only one says little."""
+    if len(conclusions) < 2:
+        return not weak
+    (_said, most), *_others = Counter(conclusions).most_common(1)
+    return 3 * most >= 2 * len(conclusions)
 
 
 def minutes_left(coming: int, made: int, minutes: float) -> int | None:

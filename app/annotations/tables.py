@@ -71,6 +71,33 @@ class Annotation(Base):
     returned_at: Mapped[datetime | None]
 
 
+class LedgerLine(Base):
+    """What somebody earned, in hundredths of the project's currency; never changed (a trigger refuses).
+
+    One line for each answer, written with it, and lines that somebody adds with a remark. rate: that it was paid by;
+    empty: there was none for it.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        UniqueConstraint("annotation_id"),
+        of_project("annotations", "annotation_id"),
+        of_project("rates", "rate_id"),
+        CheckConstraint("annotation_id IS NOT NULL OR remark <> ''", name="says_why"),
+        Index(None, "project_id", "annotator_id", "at"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    annotation_id: Mapped[int | None]
+    rate_id: Mapped[int | None]
+    amount: Mapped[int]
+    remark: Mapped[str] = mapped_column(server_default="", default="")
+    by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime] = now()
+
+
 class AnnotationVersion(Base):
     """Versions that an edit replaced; the newest stands in the annotation itself."""
 

@@ -28,7 +28,7 @@ from app.evaluation.rules import Said, Verdict
 from app.evaluation.tables import Evaluation, EvaluationState
 from app.projects.actions import comparison_protocol
 from app.projects.tables import Batch, BatchState
-from app.tasks.actions import NewTask, cancel_tasks, open_tasks
+from app.tasks.actions import NewTask, Wish, cancel_tasks, open_tasks
 from app.tasks.tables import Purpose
 from app.translation import _
 
@@ -81,21 +81,14 @@ async def pair_answers(session: AsyncSession, evaluation: Evaluation) -> None:
     to people: they are counted by rule and noted as such."""
     assert evaluation.batch_id is not None, "every evaluation has a batch of its own"
     by_rule, wanted = dict(evaluation.result.get("by_rule", {})), []
+    wish = Wish(evaluation.k, purpose=Purpose.evaluation)
     for prompt_id, candidate, baseline in await unpaired_answers(session, evaluation):
         decided = decided_by_rule(candidate, baseline)
         if decided is None:
-            wanted.append(NewTask(prompt_id, [candidate.id, baseline.id]))
+            wanted.append(NewTask(prompt_id, [candidate.id, baseline.id], wish))
         else:
             by_rule[str(prompt_id)] = decided
-    await open_tasks(
-        session,
-        evaluation.project_id,
-        evaluation.batch_id,
-        wanted,
-        k=evaluation.k,
-        purpose=Purpose.evaluation,
-        evaluation_id=evaluation.id,
-    )
+    await open_tasks(session, evaluation.project_id, evaluation.batch_id, wanted, evaluation_id=evaluation.id)
     evaluation.result = {**evaluation.result, "by_rule": by_rule}
 
 

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.accounts.permissions import Permission, Role
-from app.accounts.tables import Membership
+from app.accounts.tables import Audience, Membership
 from app.errors import NotFound
 from app.projects.changes import changes
 from app.projects.protocols import ProtocolBody, protocol_of
-from app.projects.tables import AboutYou, Batch, ConsentText, Guidelines, Project, ProjectState, Protocol
+from app.projects.tables import AboutYou, Batch, ConsentText, Guidelines, Project, ProjectState, Protocol, TagRule
 
 # Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
 SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"))
@@ -184,3 +184,21 @@ async def batch_by_public_id(session: AsyncSession, project_id: int, public_id: 
 def local_day_in_sql(zone: ColumnElement[str] | str) -> ColumnElement[date]:
     """`rules.local_day` at the database's now(), the only clock. zone: a column or a name."""
     return cast(func.timezone(zone, func.now()), Date)
+
+
+async def hand_out_of(session: AsyncSession, batch: Batch) -> dict[str, Any]:
+    """How a round's tasks are handed out, as its form has it; calibration in per cent."""
+    chosen = await session.scalar(select(Audience.public_id).where(Audience.id == batch.audience_id))
+    plain = {"k": batch.k, "most_k": batch.most_k, "ordering": batch.ordering.value, "audience": chosen}
+    return plain | {"calibration": round(100 * batch.calibration, 2)}
+
+
+async def limits_of(session: AsyncSession, project: Project) -> dict[str, Any]:
+    """A project's limits and what its tags ask for, as their form has them."""
+    await session.refresh(project)
+    asked = select(TagRule, Audience.public_id).outerjoin(Audience, Audience.id == TagRule.audience_id)
+    rules = await session.execute(asked.where(TagRule.project_id == project.id).order_by(TagRule.place))
+    columns = ("tag", "k", "band", "a_day", "in_all")
+    tags = [{name: getattr(rule, name) for name in columns} | {"audience": audience} for rule, audience in rules]
+    plain = ("answers_a_day", "answers_in_all", "budget", "currency", "version")
+    return {name: getattr(project, name) for name in plain} | {"tags": tags}

@@ -6,7 +6,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, LargeBinary, SmallInteger, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,12 +45,17 @@ class Project(Base):
     consent_version: of the consent text that people agree to before their first task; empty: none is asked for.
     care: categories of sensitive prompts (`care.Category`), a category's place is its bit; care_sets: the sets of them
     that its prompts carry. help: where people find help, in Markdown; help_html is rendered once, when stored.
+
+    answers_a_day, answers_in_all, budget: how much is handed out at most; the budget in hundredths of `currency`, for
+    what people are paid. is_limited: one of these, or a tag, has a bound, so slots wait until they are released
+    (`tasks.actions.releasing`). pays: there are rates, so every answer gets a line in the ledger.
     """
 
     __tablename__ = "projects"
     __table_args__ = (
         CheckConstraint("daily_limit > 0", name="daily_limit"),
         CheckConstraint("edit_minutes >= 0", name="edit_minutes"),
+        CheckConstraint("answers_a_day >= 0 AND answers_in_all >= 0 AND budget >= 0", name="limits"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -62,6 +77,12 @@ class Project(Base):
     care_sets: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}", default=list)
     help: Mapped[str] = mapped_column(server_default="", default="")
     help_html: Mapped[str] = mapped_column(server_default="", default="")
+    answers_a_day: Mapped[int | None]
+    answers_in_all: Mapped[int | None]
+    budget: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(server_default="EUR", default="EUR")
+    is_limited: Mapped[bool] = mapped_column(server_default="false", default=False)
+    pays: Mapped[bool] = mapped_column(server_default="false", default=False)
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
@@ -144,11 +165,22 @@ class BatchState(StrEnum):
         return self in (BatchState.pilot, BatchState.open)
 
 
+class Ordering(StrEnum):
+    """Which task of a priority band comes first. fewest: that with the fewest answers, so all have one before any has
+    two."""
+
+    random = "random"
+    oldest = "oldest"
+    fewest = "fewest"
+
+
 class Batch(Base):
     """One round of collection. protocol and guidelines empty: the project's newest when a task is shown.
 
-    selection: which prompts (uses, tags). recipe: which answers face which (`rules.Recipe`).
-    k: answers wanted a task. target: tasks wanted, empty for no bound.
+    selection: which prompts (`batching.Selection`). recipe: which answers face which (`rules.Recipe`).
+    k: answers wanted a task. most_k: where it is more, one answer more is asked for as long as a task's answers
+    disagree. calibration: the share of tasks that everybody of the audience answers. audience empty: everybody's.
+    target: tasks wanted, empty for no bound.
     """
 
     __tablename__ = "batches"
@@ -157,7 +189,10 @@ class Batch(Base):
         Index("uq_batches_default", "project_id", unique=True, postgresql_where=text("is_default")),
         of_project("protocols", "protocol_id"),
         of_project("guidelines", "guidelines_id"),
+        of_project("audiences", "audience_id"),
         CheckConstraint("k BETWEEN 1 AND 50", name="k"),
+        CheckConstraint("most_k BETWEEN 1 AND 50", name="most_k"),
+        CheckConstraint("calibration BETWEEN 0 AND 1", name="calibration"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -170,6 +205,63 @@ class Batch(Base):
     selection: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     recipe: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     k: Mapped[int] = mapped_column(server_default="1", default=1)
+    most_k: Mapped[int | None] = mapped_column(SmallInteger)
+    calibration: Mapped[float] = mapped_column(server_default="0", default=0.0)
+    ordering: Mapped[Ordering] = mapped_column(word(Ordering), server_default="random", default=Ordering.random)
+    audience_id: Mapped[int | None]
     target: Mapped[int | None]
     due_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = now()
+
+
+class TagRule(Base):
+    """What a tag of prompts asks for beside what its round does. place: where several tags name an audience, the first
+    decides; of k the largest counts, of bands the smallest. a_day, in_all: answers to such prompts that are handed out.
+    """
+
+    __tablename__ = "tag_rules"
+    __table_args__ = (
+        UniqueConstraint("project_id", "tag"),
+        of_project("audiences", "audience_id"),
+        CheckConstraint("k BETWEEN 1 AND 50", name="k"),
+        CheckConstraint("band BETWEEN 0 AND 15", name="band"),
+        CheckConstraint("a_day >= 0 AND in_all >= 0", name="limits"),
+    )
+    id: Mapped[int] = key()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    place: Mapped[int] = mapped_column(SmallInteger)
+    tag: Mapped[str]
+    k: Mapped[int | None] = mapped_column(SmallInteger)
+    audience_id: Mapped[int | None]
+    band: Mapped[int | None] = mapped_column(SmallInteger)
+    a_day: Mapped[int | None]
+    in_all: Mapped[int | None]
+
+
+class Rate(Base):
+    """What an answer is worth from `starts_at` on, in hundredths of the project's currency. The nearest counts: of the
+    person before the cohort before the project, of the kind before all kinds, and of these the newest.
+
+    an_answer: for each; or a_minute: of active time, up to `most` an answer.
+    """
+
+    __tablename__ = "rates"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        CheckConstraint("(an_answer IS NULL) <> (a_minute IS NULL)", name="one_way"),
+        CheckConstraint("(a_minute IS NULL) = (most IS NULL)", name="capped"),
+        CheckConstraint("an_answer >= 0 AND a_minute >= 0 AND most >= 0", name="amounts"),
+        CheckConstraint("annotator_id IS NULL OR cohort IS NULL", name="one_scope"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    annotator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    cohort: Mapped[str | None]
+    kind: Mapped[str | None]
+    an_answer: Mapped[int | None]
+    a_minute: Mapped[int | None]
+    most: Mapped[int | None]
+    starts_at: Mapped[datetime]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()

@@ -9,6 +9,12 @@ class QueueRanLow(Job):
     project_id: int
 
 
+class PlacesChanged(Job):
+    """A round or a tag asks other people, or in another order: slots that nobody has move."""
+
+    project_id: int
+
+
 class AnswersChanged(Job):
     """An answer to a task of this evaluation was edited or taken out, or the task wants another number of them."""
 

@@ -16,7 +16,7 @@ from app.completions.tables import Completion
 from app.errors import NotFound
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.queries import local_day_in_sql
-from app.projects.tables import Batch, Guidelines, Project, Protocol
+from app.projects.tables import Batch, BatchState, Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.tables import (
     PassedBy,
@@ -243,3 +243,14 @@ async def skips_by_prompt(session: AsyncSession, project_id: int, most: int = 10
         SkippedPrompt(prompts[row.prompt_id], row.skipped, row.not_known, row.reported, tuple((row.reasons or ())[:3]))
         for row in rows
     ]
+
+
+async def limited_projects(session: AsyncSession) -> Sequence[int]:
+    """Inside ids of projects whose slots are released by limits."""
+    return (await session.scalars(select(Project.id).where(Project.is_limited).order_by(Project.id))).all()
+
+
+async def calibrated_batches(session: AsyncSession) -> Sequence[int]:
+    """Inside ids of rounds that ask and have tasks for everybody."""
+    asks = Batch.state.in_([state for state in BatchState if state.asks])
+    return (await session.scalars(select(Batch.id).where(asks, Batch.calibration > 0).order_by(Batch.id))).all()

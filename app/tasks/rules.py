@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from app.projects.tables import Ordering
+
 # A slot's rank is a priority band above 48 hashed bits: inside a band tasks come in no order of their making.
 RANK_BITS = 48
+NUMBER_BITS = 6
 DEFAULT_BAND = 4
 BANDS = range(16)
 WORD = re.compile(r"\w+")
@@ -123,6 +126,17 @@ def rank_of(key: str, band: int = DEFAULT_BAND) -> int:
     if band not in BANDS:
         raise ValueError(f"band {band} is not in 0 … {BANDS[-1]}")
     return (band << RANK_BITS) | int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big")
+
+
+def rank_in(ordering: Ordering, key: str, band: int, *, task_id: int, number: int) -> int:
+    """Where the slot `number` of a task stands in its round's order; inside a band, as `rank_of` has it."""
+    place = rank_of(key, band)
+    if ordering is Ordering.oldest:
+        return (band << RANK_BITS) | (task_id & ((1 << RANK_BITS) - 1))
+    if ordering is Ordering.fewest:  # six bits hold the number: a task has at most fifty slots that count
+        hashed = (place & ((1 << RANK_BITS) - 1)) >> NUMBER_BITS
+        return (band << RANK_BITS) | (min(number, 63) << (RANK_BITS - NUMBER_BITS)) | hashed
+    return place
 
 
 def sides_of(key: str, slot_number: int, completions: int) -> list[int]:

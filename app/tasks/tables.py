@@ -46,6 +46,8 @@ class Task(Base):
     chance: the probability with which it was drawn to be asked, 1 where nothing was chosen; empty: it was chosen by
     what was known of it, nobody can say how likely. first_k: answers that were wanted before anybody had answered,
     where more are wanted since; empty: k. Figures about quality count by these two (`quality.gathering`).
+    most_k: one answer more is asked for, up to so many, as long as those that came disagree; empty: never.
+    has_own_place: somebody said who answers it and when, whatever its round and its tags want.
     """
 
     __tablename__ = "tasks"
@@ -70,6 +72,8 @@ class Task(Base):
     state: Mapped[TaskState] = mapped_column(word(TaskState), server_default="open", default=TaskState.open)
     k: Mapped[int]
     first_k: Mapped[int | None] = mapped_column(SmallInteger)
+    most_k: Mapped[int | None] = mapped_column(SmallInteger)
+    has_own_place: Mapped[bool] = mapped_column(server_default="false", default=False)
     chance: Mapped[float | None] = mapped_column(server_default="1", default=1.0)
     recipe_entry: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluations.id", use_alter=True))
@@ -93,6 +97,9 @@ class TaskCompletion(Base):
 
 
 class SlotState(IntEnum):
+    """planned: wanted, but a limit of the project has no room for it yet (`actions.releasing`)."""
+
+    planned = -1
     free = 0
     leased = 1
     done = 2
@@ -128,6 +135,7 @@ class Slot(Base):
         ),
         Index("uq_slots_one_lease", "project_id", "annotator_id", unique=True, postgresql_where=text("state = 1")),
         Index("ix_slots_free", "project_id", "lane", "rank", "id", postgresql_where=text("state = 0")),
+        Index("ix_slots_planned", "project_id", "rank", "id", postgresql_where=text("state = -1")),
         Index("ix_slots_expiry", "lease_until", postgresql_where=text("state = 1")),
         HOT,
     )

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Permission, Role
-from app.accounts.tables import ApiToken, Link, LinkKind, SignIn, User
+from app.accounts.tables import ApiToken, Audience, Link, LinkKind, SignIn, User
 from app.annotations.tables import Annotation
 from app.completions.tables import Generation
 from app.datasets.tables import Dataset
@@ -61,6 +61,16 @@ ROUTES: dict[str, P | str] = {
     "POST /people/{person}/disable": P.installation_manage,
     "POST /people/{person}/enable": P.installation_manage,
     "POST /people/{person}/admin": P.installation_manage,
+    "GET /projects/{project}/audiences": P.member_manage,
+    "POST /projects/{project}/audiences": P.member_manage,
+    "POST /projects/{project}/audiences/{audience}": P.member_manage,
+    "POST /projects/{project}/audiences/{audience}/retire": P.member_manage,
+    "GET /api/v1/projects/{project}/audiences": P.member_read,
+    "POST /api/v1/projects/{project}/audiences": P.member_manage,
+    "PUT /api/v1/projects/{project}/audiences/{audience}": P.member_manage,
+    "DELETE /api/v1/projects/{project}/audiences/{audience}": P.member_manage,
+    "GET /api/v1/projects/{project}/members": P.member_read,
+    "PUT /api/v1/projects/{project}/members/{member}": P.member_manage,
     "GET /projects/{project}/members": P.member_list,
     "POST /projects/{project}/members/invitations": P.member_manage,
     "POST /projects/{project}/members/invitations/{invitation}/withdraw": P.member_manage,
@@ -272,6 +282,24 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/tasks/{task}/release": P.annotate,
     "GET /api/v1/projects/{project}/tasks": P.task_read,
     "PUT /api/v1/tasks/{task}/k": P.task_edit,
+    "PUT /api/v1/tasks/{task}/place": P.task_edit,
+    "GET /projects/{project}/settings/hand-out": P.project_edit,
+    "POST /projects/{project}/settings/hand-out": P.project_edit,
+    "POST /projects/{project}/settings/hand-out/limits": P.project_edit,
+    "GET /api/v1/projects/{project}/hand-out": P.task_read,
+    "PUT /api/v1/projects/{project}/hand-out": P.project_edit,
+    "GET /api/v1/projects/{project}/limits": P.task_read,
+    "PUT /api/v1/projects/{project}/limits": P.project_edit,
+    "GET /projects/{project}/pay": P.pay_read,
+    "GET /projects/{project}/pay/statement.csv": P.pay_read,
+    "POST /projects/{project}/pay/rates": P.pay_edit,
+    "POST /projects/{project}/pay/ledger": P.pay_edit,
+    "GET /api/v1/projects/{project}/rates": P.pay_read,
+    "POST /api/v1/projects/{project}/rates": P.pay_edit,
+    "GET /api/v1/projects/{project}/ledger": P.pay_read,
+    "POST /api/v1/projects/{project}/ledger": P.pay_edit,
+    "GET /api/v1/projects/{project}/earned": P.pay_read,
+    "GET /api/v1/projects/{project}/statement.csv": P.pay_read,
     "POST /api/v1/tasks/{task}/cancel": P.task_edit,
     "POST /api/v1/tasks/{task}/annotations": P.annotate,
     "PUT /api/v1/annotations/{annotation}": P.annotate,
@@ -392,6 +420,11 @@ async def a_task(session: AsyncSession, project: Project, caller: User) -> str:
     return str((await make.task(session, project, await default_of(session, Batch, project))).public_id)
 
 
+async def an_audience(session: AsyncSession, project: Project, caller: User) -> str:
+    number = 1 + (await session.scalar(select(func.count()).select_from(Audience)) or 0)
+    return await added(session, Audience(project_id=project.id, number=number, name=f"example {number}"))
+
+
 async def a_report(session: AsyncSession, project: Project, caller: User) -> str:
     task = await make.task(session, project, await default_of(session, Batch, project))
     return await added(session, Report(project_id=project.id, task_id=task.id, annotator_id=caller.id))
@@ -455,6 +488,7 @@ EXAMPLES: dict[str, Example] = {
     "project": a_project,
     "batch": a_batch,
     "member": a_member,
+    "audience": an_audience,
     "person": a_person,
     "sign_in": a_sign_in,
     "token": a_token,

@@ -122,6 +122,19 @@ NEVER = {
         JOIN memberships m ON m.project_id = p.id AND m.user_id = q.annotator_id
         WHERE q.used > coalesce(m.daily_limit, p.daily_limit)
                        + (SELECT count(*) FROM lapses l WHERE l.annotator_id = q.annotator_id)""",
+    "I13 more handed out than the project's limits": """
+        SELECT 1 FROM projects p WHERE
+            (SELECT coalesce(sum(q.used), 0) FROM quota_days q WHERE q.project_id = p.id)
+            + (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0)
+            - (SELECT count(*) FROM annotations a WHERE a.project_id = p.id AND a.state = 'surplus') > p.answers_in_all
+         OR (SELECT coalesce(sum(q.used), 0) FROM quota_days q WHERE q.project_id = p.id
+                 AND q.day = CAST(now() AT TIME ZONE p.zone AS date))
+            + (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0)
+            - (SELECT count(*) FROM annotations a WHERE a.project_id = p.id AND a.state = 'surplus') > p.answers_a_day
+         OR (SELECT coalesce(sum(l.amount), 0) FROM ledger l WHERE l.project_id = p.id) > p.budget""",
+    "an answer that is not in the ledger": """
+        SELECT 1 FROM annotations a JOIN projects p ON p.id = a.project_id
+        WHERE p.pays AND NOT EXISTS (SELECT FROM ledger l WHERE l.annotation_id = a.id)""",
     "I12 answers without an event": """
         SELECT 1 FROM annotations a WHERE 1 <> (SELECT count(*) FROM events e
             WHERE e.kind = 'annotation.submitted' AND e.subject = CAST(a.public_id AS text))""",
@@ -133,8 +146,9 @@ NEVER = {
             SELECT FROM reports r WHERE r.task_id = s.task_id AND r.closed_at IS NULL)""",
     "a task in a wrong state": """
         SELECT 1 FROM tasks t WHERE t.state = 'done' AND EXISTS (
-                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (0, 1))
-            OR t.state = 'open' AND NOT EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (0, 1))""",
+                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1))
+            OR t.state = 'open' AND NOT EXISTS (
+                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1))""",
 }
 
 

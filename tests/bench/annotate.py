@@ -48,7 +48,7 @@ async def fill(tasks: int = TASKS) -> dict[str, Any]:
     from app.projects.queries import default_batch
     from app.prompts.tables import Prompt
     from app.settings import get_settings
-    from app.tasks.actions import NewTask, open_tasks
+    from app.tasks.actions import NewTask, Wish, open_tasks
     from tests import make
     from tests.bench import export
 
@@ -68,8 +68,8 @@ async def fill(tasks: int = TASKS) -> dict[str, Any]:
             for prompt in asked for side in range(2)
         ]  # fmt: skip
         answers = iter((await session.scalars(insert(Completion).returning(Completion.id), rows)).all())
-        wanted = [NewTask(prompt, (next(answers), next(answers))) for prompt in asked]
-        await open_tasks(session, project.id, batch.id, wanted, k=K)
+        wanted = [NewTask(prompt, (next(answers), next(answers)), Wish(K)) for prompt in asked]
+        await open_tasks(session, project.id, batch.id, wanted)
         cookies = []
         for _ in range(ANNOTATORS):
             person = await make.user(session)

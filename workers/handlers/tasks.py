@@ -2,7 +2,17 @@
 
 from app.completions.jobs import CompletionsArrived
 from app.projects.queries import default_batch
-from app.tasks.actions import forget_lapses, make_tasks, run_out, sweep
+from app.tasks.actions import (
+    forget_lapses,
+    grow_calibration,
+    make_tasks,
+    release_slots,
+    run_out,
+    settle_places,
+    sweep,
+)
+from app.tasks.jobs import PlacesChanged
+from app.tasks.queries import calibrated_batches, limited_projects
 from workers.handlers.registry import Context, every, handles
 
 
@@ -22,6 +32,34 @@ async def end_leases_that_ran_out(context: Context) -> None:
     for lease in leases:
         async with context.session() as session:
             await sweep(session, *lease)
+
+
+@handles(PlacesChanged)
+async def move_slots(payload: PlacesChanged, context: Context) -> None:
+    """Some tasks a transaction, so that those who answer wait for few at a time."""
+    after: int | None = 0
+    while after is not None:
+        async with context.session() as session:
+            after = await settle_places(session, payload.project_id, after)
+
+
+@every(20)
+async def release_what_limits_have_room_for(context: Context) -> None:
+    """A new day has begun, or an answer was cheaper than the dearest."""
+    async with context.session() as session:
+        projects = await limited_projects(session)
+    for project_id in projects:
+        async with context.session() as session:
+            await release_slots(session, project_id)
+
+
+@every(60)
+async def ask_newcomers_for_calibration(context: Context) -> None:
+    async with context.session() as session:
+        batches = await calibrated_batches(session)
+    for batch_id in batches:
+        async with context.session() as session:
+            await grow_calibration(session, batch_id)
 
 
 @every(3600)

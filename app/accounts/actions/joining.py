@@ -9,6 +9,7 @@ from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.actions.lanes import settle_lanes
 from app.accounts.permissions import Role
 from app.accounts.rules import pseudonym
 from app.accounts.tables import Membership, User
@@ -54,6 +55,7 @@ async def add_member(
     found = select(Membership).where(Membership.project_id == project_id, Membership.user_id == user.id)
     member = (await session.scalars(found)).one()
     if is_new:
+        await settle_lanes(session, project_id, member.id)
         told: dict[str, Any] = {"actor_id": user.id, "project_id": project_id, "role": role, "consent": consents}
         await record(session, "member.joined", subject=member.pseudonym, **told)
     return member

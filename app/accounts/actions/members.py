@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
+from app.accounts.actions.lanes import settle_lanes
 from app.accounts.forms import MemberForm
 from app.accounts.permissions import Role
 from app.accounts.tables import Membership, User
@@ -50,15 +51,19 @@ async def keep_a_manager(session: AsyncSession, member: Membership) -> None:
 
 
 async def change_member(session: AsyncSession, access: Access, pseudonym: str, form: MemberForm) -> Membership:
-    """Change a member's role, cohort and own daily limit.
+    """Change a member's role, cohort, skills and own daily limit; and with these what they may be asked.
 
-    :raises LastManager: :raises NotFound:
+    :raises LastManager: :raises NotFound: :raises TooManyAudiences:
     """
     member = await member_to_change(session, access, pseudonym)
     if form.role is not Role.manager:
         await keep_a_manager(session, member)
     member.role, member.cohort, member.daily_limit = form.role, form.cohort, form.daily_limit
+    member.skills, member.total_limit = form.skills, form.total_limit
+    await session.flush()
+    await settle_lanes(session, member.project_id, member.id)
     told: dict[str, Any] = {"project_id": access.project_id, "role": form.role, "cohort": form.cohort}
+    told["skills"] = form.skills
     await record(session, "member.changed", actor_id=access.person.id, subject=member.pseudonym, **told)
     return member
 

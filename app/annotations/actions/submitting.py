@@ -14,18 +14,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.actions.answering import VALUES, KeyUsed, Said, Saved, Shown, answer_of, saved
 from app.annotations.actions.late import submit_late
+from app.annotations.actions.overlap import ask_one_more
+from app.annotations.actions.paying import pay
 from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.hot import ME, PROJECT, hot
+from app.tasks.actions.releasing import release_slots
 
 LOOK = hot(
     """
     SELECT t.id AS task_id, t.kind, t.public_id, coalesce(s.tags, p.tags) AS tags, now() AS now,
            s.id AS slot_id, s.state, s.shown_key, s.shown_at, s.sides, s.protocol_id, s.guidelines_id,
            a.id AS annotation_id, a.public_id AS annotation, a.version, a.state AS annotation_state, a.body_hash,
-           a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters, x.use = 'training' AS is_training
+           a.submitted_at, a.task_id AS annotated_task_id, what.ids, what.characters, x.use = 'training' AS is_training,
+           t.most_k, (SELECT pays FROM projects WHERE id = :project) AS pays
     FROM tasks t
     LEFT JOIN argued_answers x ON x.task_id = t.id
     JOIN prompts p ON p.id = t.prompt_id
@@ -45,7 +49,7 @@ LOOK = hot(
     bindparam("key", type_=Uuid),
     returns="task_id kind public_id tags now slot_id state shown_key shown_at sides protocol_id guidelines_id "
     "annotation_id annotation version annotation_state body_hash submitted_at annotated_task_id ids characters "
-    "is_training",
+    "is_training most_k pays",
 )
 
 KEEP = hot(
@@ -67,7 +71,7 @@ KEEP = hot(
     ), closed AS (
         UPDATE tasks t SET state = 'done' FROM said
         WHERE t.id = :task_id AND t.state = 'open' AND NOT EXISTS (
-            SELECT FROM slots o WHERE o.task_id = :task_id AND o.id <> :slot AND o.state IN (0, 1))
+            SELECT FROM slots o WHERE o.task_id = :task_id AND o.id <> :slot AND o.state IN (-1, 0, 1))
     ), typed AS (
         DELETE FROM drafts d USING said WHERE d.slot_id = :slot AND d.annotator_id = :me
     ), noted AS (
@@ -108,12 +112,25 @@ async def submit(
         said = await KEEP.first(session, answer)
         if said is not None:
             await tell_of_prompt(session, answer["body"], said.id)
+            await follow_up(session, project_id, found, said.id)
             return saved(said, is_training=bool(found.is_training))
     if found.annotation_id is None:  # what was seen before the task's lock was given may be over: look again
         found = await look(session, project_id, person_id, task, key)
     if found.annotation_id is not None:
         return repeated(found, body)
-    return await submit_late(session, project_id, person_id, found, came)
+    late = await submit_late(session, project_id, person_id, found, came)
+    await follow_up(session, project_id, found, late.id)
+    if late.state is AnnotationState.surplus:  # work that no slot was released for
+        await release_slots(session, project_id)
+    return late
+
+
+async def follow_up(session: AsyncSession, project_id: int, found: Any, annotation_id: int) -> None:
+    """What some projects want done with an answer that was just kept. found: as `look` gave it."""
+    if found.pays:
+        await pay(session, annotation_id)
+    if found.most_k is not None:
+        await ask_one_more(session, project_id, found.task_id)
 
 
 async def look(session: AsyncSession, project_id: int, person_id: int, task: UUID, key: UUID) -> Any:

@@ -8,9 +8,12 @@ from app.tasks.actions.caring import categorise, chosen_of, opt, opted, set_care
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
 from app.tasks.actions.claiming import ConsentNeeded, Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
+from app.tasks.actions.limiting import assign, edit_hand_out, edit_limits, grow_calibration, settle_places
 from app.tasks.actions.making import NewTask, make_tasks, open_tasks
 from app.tasks.actions.prompting import ask_about_prompts
+from app.tasks.actions.releasing import release_slots
 from app.tasks.actions.reporting import ReportClosed, close_report, report
+from app.tasks.actions.wishing import Wish
 
 __all__ = [
     "ConsentNeeded",
@@ -20,25 +23,32 @@ __all__ = [
     "Showing",
     "ShownCompletion",
     "Waiting",
+    "Wish",
     "ask_about_prompts",
+    "assign",
     "cancel_tasks",
     "categorise",
     "change_k",
     "chosen_of",
     "claim",
     "close_report",
+    "edit_hand_out",
+    "edit_limits",
     "forget_lapses",
+    "grow_calibration",
     "make_tasks",
     "open_tasks",
     "opt",
     "opted",
     "release",
+    "release_slots",
     "renew",
     "reopen_slot",
     "reorder",
     "report",
     "run_out",
     "set_care",
+    "settle_places",
     "skip",
     "sweep",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -11,9 +11,12 @@ from app.errors import NotFound
 from app.jobs.queue import enqueue
 from app.projects.care import CLASSES
 from app.tasks.actions.ending import SETTLE, pass_by
-from app.tasks.actions.making import slots_of
+from app.tasks.actions.making import add_slots, slots_of
+from app.tasks.actions.releasing import release_slots, state_of_new
 from app.tasks.jobs import AnswersChanged
 from app.tasks.tables import Slot, SlotState, Task, TaskCompletion, TaskState
+
+UNTAKEN = (SlotState.planned, SlotState.free)
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,18 @@ async def cancel_tasks(
 
 
 async def change_k(
-    session: AsyncSession, project_id: int, task_id: int, k: int, *, actor_id: int | None = None
+    session: AsyncSession,
+    project_id: int,
+    task_id: int,
+    k: int,
+    *,
+    actor_id: int | None = None,
+    is_adaptive: bool = True,
 ) -> Task:
     """Want k answers. More: slots are added, also to a task that was done. Fewer: only free slots are cancelled.
 
     Answers that are wanted after somebody has answered may be wanted for what was said, so they stand apart in figures
-    about quality.
+    about quality; unless is_adaptive is False.
 
     :raises NotFound: no such task in this project.
     """
@@ -67,7 +76,7 @@ async def change_k(
     wanted = [slot for slot in slots if slot.state != SlotState.cancelled]
     if len(wanted) < k and task.state is not TaskState.cancelled:
         task.state = TaskState.open
-        if task.first_k is None and any(slot.state == SlotState.done for slot in slots):
+        if is_adaptive and task.first_k is None and any(slot.state == SlotState.done for slot in slots):
             task.first_k = max(slot.number for slot in slots) + 1
         await session.flush()
         await _add_slots(session, task, slots, k - len(wanted))
@@ -100,7 +109,7 @@ async def reorder(session: AsyncSession, project_id: int, places: Mapping[int, P
     """Move free slots of tasks (inside ids) to another lane or rank; slots in somebody's hands stay as they are."""
     for task in await lock_tasks(session, project_id, list(places)):
         task_id, place = task.id, places[task.id]
-        free = and_(Slot.project_id == project_id, Slot.task_id == task_id, Slot.state == SlotState.free)
+        free = and_(Slot.project_id == project_id, Slot.task_id == task_id, Slot.state.in_(UNTAKEN))
         await session.execute(update(Slot).where(free).values(lane=in_class(place.lane), rank=place.rank))
 
 
@@ -125,18 +134,20 @@ async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reas
         select(func.count()).where(Slot.task_id == task.id, Slot.state != SlotState.cancelled, Slot.id != slot.id)
     )
     is_wanted = task.state is not TaskState.cancelled and (live or 0) < task.k
-    slot.state = SlotState.free if is_wanted else SlotState.cancelled
+    slot.state = await state_of_new(session, task.project_id) if is_wanted else SlotState.cancelled
     slot.annotator_id = slot.shown_key = slot.shown_at = slot.protocol_id = slot.guidelines_id = None
     if is_wanted:
         task.state = TaskState.open
     await session.flush()
+    if slot.state == SlotState.planned:
+        await release_slots(session, task.project_id)
 
 
 async def _cancel_free(session: AsyncSession, task_ids: Sequence[int], most: int | None = None) -> None:
     """Cancel free slots, a task's last ones first; whoever took one before this was seen keeps it."""
     free = (
         select(Slot.id)
-        .where(Slot.task_id.in_(task_ids), Slot.state == SlotState.free)
+        .where(Slot.task_id.in_(task_ids), Slot.state.in_(UNTAKEN))
         .order_by(Slot.task_id, Slot.number.desc())
         .limit(most)
         .with_for_update(key_share=True)
@@ -156,6 +167,7 @@ async def _add_slots(session: AsyncSession, task: Task, slots: Sequence[Slot], m
         range(first, first + more),
         shown or 0,
         lane=slots[0].lane,
-        rank=slots[0].rank,
+        ranks=[slots[0].rank] * more,
+        state=await state_of_new(session, task.project_id),
     )
-    await session.execute(insert(Slot), rows)
+    await add_slots(session, task.project_id, rows)

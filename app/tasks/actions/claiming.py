@@ -78,6 +78,7 @@ class Reason(StrEnum):
     """Why nobody is shown a task."""
 
     quota = "quota"
+    through = "through"
     paused = "paused"
     nothing_free = "nothing_free"
 
@@ -88,6 +89,7 @@ class Reason(StrEnum):
 
 WHY = {
     Reason.quota: _("You have reached your limit for today."),
+    Reason.through: _("You have given all the answers that were wanted of you in this project."),
     Reason.paused: _("This project is paused."),
     Reason.nothing_free: _("No task is waiting for you."),
 }
@@ -130,9 +132,10 @@ async def claim(
     if access.lacks_consent:
         raise ConsentNeeded(version=access.consent_wanted, project=access.project)
     project_id, me = access.of_project(), access.person.id
-    quota = await lock_quota(session, project_id, me, access.daily_limit)
+    quota = await lock_quota(session, project_id, me, access.daily_limit, access.total_limit)
     paused = access.paused or quota.state != ProjectState.open
-    may_take = not paused and quota.used < quota.most
+    is_through = access.total_limit is not None and (quota.used_in_all or 0) >= access.total_limit
+    may_take = not paused and not is_through and quota.used < quota.most
     barred = used_up(quota.categories, quota.cared)
     values = {
         "project": project_id,
@@ -161,14 +164,21 @@ async def claim(
         await tell_if_low(session, project_id, quota)
     if found is not None and not paused:
         return showing(found, quota)
-    reason = Reason.paused if paused else Reason.nothing_free if may_take else Reason.quota
+    reason = Reason.nothing_free if may_take else Reason.quota
+    if paused or is_through:
+        reason = Reason.paused if paused else Reason.through
     return Waiting(reason, quota.used, quota.most, tuple(members_of(barred, categories_of(quota.categories))))
 
 
-async def lock_quota(session: AsyncSession, project_id: int, person_id: int, own_limit: int | None) -> Any:
+async def lock_quota(
+    session: AsyncSession, project_id: int, person_id: int, own_limit: int | None, own_total: int | None = None
+) -> Any:
     """Today's quota of this person, locked until the transaction ends; with the project's state, low_water and rounds
-    (inside ids of the batches that are handed out)."""
-    values = {"project": project_id, "me": person_id, "own_limit": own_limit}
+    (inside ids of the batches that are handed out), and what they used in all where a bound of theirs is given.
+
+    The sum may be older than the lock: who took a task meanwhile in another tab is given that one again.
+    """
+    values = {"project": project_id, "me": person_id, "own_limit": own_limit, "own_total": own_total}
     row = await LOCK_QUOTA.first(session, values)
     if row is None:
         await session.execute(BEGIN_DAY, {"project": project_id, "me": person_id})

@@ -45,7 +45,9 @@ LOCK_QUOTA = hot(
     """
     SELECT q.used, q.day, coalesce(:own_limit, p.daily_limit) AS most, p.state, p.low_water,
            ARRAY(SELECT b.id FROM batches b WHERE b.project_id = p.id AND b.state IN ('pilot', 'open')),
-           p.care, p.care_sets, q.care
+           p.care, p.care_sets, q.care,
+           CASE WHEN :own_total IS NOT NULL THEN (SELECT sum(d.used) FROM quota_days d
+                                                  WHERE d.project_id = p.id AND d.annotator_id = :me) END
     FROM projects p
     JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
@@ -55,7 +57,8 @@ LOCK_QUOTA = hot(
     PROJECT,
     ME,
     bindparam("own_limit", type_=BigInteger),
-    returns="used day most state low_water rounds categories care_sets cared",
+    bindparam("own_total", type_=BigInteger),
+    returns="used day most state low_water rounds categories care_sets cared used_in_all",
 )
 
 BEGIN_DAY = text("""
@@ -220,9 +223,12 @@ CLAIM_AHEAD = _claim(
     shown="SELECT *, true AS is_new FROM taken",
 )
 
-# Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue.
+# Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue. What
+# waits for a limit of the project is enough as well: more of it would only wait too.
 FREE_TASKS = text("""
-    SELECT count(*) FROM (
+    SELECT (SELECT count(*) FROM (
+        SELECT FROM slots WHERE project_id = :project AND state = -1 LIMIT :low_water
+    ) AS planned) + count(*) FROM (
         SELECT FROM slots s
         WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0
           AND NOT EXISTS (SELECT FROM slots o

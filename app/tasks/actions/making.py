@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -18,8 +18,12 @@ from app.projects.queries import protocol_of_batch
 from app.projects.rules import Entry, Origin, Recipe
 from app.projects.tables import Batch
 from app.prompts.tables import Prompt, Use
-from app.tasks.rules import DEFAULT_BAND, Candidate, Group, Joins, group_up, rank_of, sides_of
-from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
+from app.tasks.actions.releasing import release_slots, state_of_new
+from app.tasks.actions.wishing import Wish, everybody, for_everybody, is_calibration, wishes_of
+from app.tasks.rules import Candidate, Group, Joins, group_up, rank_in, sides_of
+from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion
+
+GATHERS = (Purpose.collect, Purpose.calibration)  # purposes of the tasks that a round makes of its own
 
 # Nobody judges answers to a prompt of their own. Whoever wrote it has passed such tasks by before anybody is asked: the
 # claim looks at what a person passed by anyway, so it costs nothing there, and one row for each such task here. Every
@@ -36,10 +40,12 @@ class NewTask:
     """completions: inside ids in the task's own order. key: what its place in the queue is hashed from.
 
     chance: the probability with which it was drawn; None: it was chosen by what is known of it (see `Task.chance`).
+    wish: of whom, how often and when it is asked.
     """
 
     prompt_id: int
     completions: Sequence[int]
+    wish: Wish
     recipe_entry: dict[str, Any] = field(default_factory=dict)
     key: UUID = field(default_factory=uuid4)
     chance: float | None = 1.0
@@ -51,17 +57,14 @@ async def open_tasks(
     batch_id: int,
     wanted: Sequence[NewTask],
     *,
-    k: int,
     kind: str = "comparison",
-    purpose: Purpose = Purpose.collect,
     evaluation_id: int | None = None,
-    lane: int = 0,
-    band: int = DEFAULT_BAND,
 ) -> list[int]:
     """Put questions to people: a task each with k free slots. Returns the tasks' inside ids, in the order given.
 
     kind: of the protocol that they are answered under; a claim shows a task under the newest protocol of its kind.
-    lane: a class of people; what the prompts are sensitive for comes on top, and stays so until the tasks are stored.
+    What the prompts are sensitive for stands in the slots' lanes, and stays so until the tasks are stored. In a project
+    with limits, as many slots are free as these have room for.
     """
     if not wanted:
         return []
@@ -73,8 +76,9 @@ async def open_tasks(
             "batch_id": batch_id,
             "prompt_id": new.prompt_id,
             "kind": kind,
-            "k": k,
-            "purpose": purpose,
+            "k": new.wish.k,
+            "most_k": new.wish.most_k,
+            "purpose": new.wish.purpose,
             "evaluation_id": evaluation_id,
             "recipe_entry": new.recipe_entry,
             "chance": new.chance,
@@ -90,6 +94,7 @@ async def open_tasks(
     ]
     if shown:
         await session.execute(insert(TaskCompletion), shown)
+    state = await state_of_new(session, project_id)
     slots = [
         slot
         for new in wanted
@@ -97,21 +102,35 @@ async def open_tasks(
             project_id,
             ids[new.key],
             new.key,
-            range(k),
+            range(new.wish.k),
             len(new.completions),
-            lane=lane + CLASSES * care[new.prompt_id],
-            rank=rank_of(str(new.key), band),
+            lane=new.wish.people + CLASSES * care[new.prompt_id],
+            ranks=_ranks_of(new, ids[new.key]),
+            state=state,
         )
     ]
-    await session.execute(insert(Slot), slots)
     await session.execute(SKIP_OWN, {"tasks": list(ids.values())})
+    await add_slots(session, project_id, slots)
     return [ids[new.key] for new in wanted]
 
 
+def _ranks_of(new: NewTask, task_id: int) -> list[int]:
+    wish = new.wish
+    return [rank_in(wish.ordering, str(new.key), wish.band, task_id=task_id, number=number) for number in range(wish.k)]
+
+
 def slots_of(
-    project_id: int, task_id: int, key: UUID, numbers: range, completions: int, *, lane: int, rank: int
+    project_id: int,
+    task_id: int,
+    key: UUID,
+    numbers: range,
+    completions: int,
+    *,
+    lane: int,
+    ranks: Sequence[int],
+    state: SlotState,
 ) -> list[dict[str, Any]]:
-    """Rows of free slots; `key` (the task's outside id) decides the order on their screens."""
+    """Rows of slots that nobody has; `key` (the task's outside id) decides the order on their screens."""
     return [
         {
             "project_id": project_id,
@@ -119,10 +138,18 @@ def slots_of(
             "number": number,
             "lane": lane,
             "rank": rank,
+            "state": state,
             "sides": sides_of(str(key), number, completions),
         }
-        for number in numbers
+        for number, rank in zip(numbers, ranks, strict=True)
     ]
+
+
+async def add_slots(session: AsyncSession, project_id: int, slots: Sequence[dict[str, Any]]) -> None:
+    """Store new slots, and release what there is room for."""
+    await session.execute(insert(Slot), slots)
+    if any(slot["state"] == SlotState.planned for slot in slots):
+        await release_slots(session, project_id)
 
 
 async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prompt_ids: Sequence[int]) -> int:
@@ -141,16 +168,30 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
         return 0
     waiting = await _ungrouped(session, batch_id, list(prompts))
     recipe = Recipe.model_validate(batch.recipe or {})
+    wishes = await wishes_of(session, batch, prompts)
     wanted = [
-        NewTask(prompt_id, [one.id for one in group.members], _entry(recipe, group))
+        NewTask(prompt_id, [one.id for one in group.members], wishes[prompt_id], _entry(recipe, group))
         for prompt_id, public_id in prompts.items()
         for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{public_id}")
     ]
-    wanted = wanted[: await room_in(session, batch)]
-    await open_tasks(session, project_id, batch_id, wanted, k=batch.k, kind=protocol.kind)
+    wanted = await calibrating(session, batch, wanted[: await room_in(session, batch)])
+    await open_tasks(session, project_id, batch_id, wanted, kind=protocol.kind)
     if wanted:
         await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
     return len(wanted)
+
+
+async def calibrating(session: AsyncSession, batch: Batch, wanted: Sequence[NewTask]) -> list[NewTask]:
+    """New tasks of a round, of which its share goes to everybody."""
+    drawn = {new.key for new in wanted if is_calibration(str(new.key), batch.calibration)}
+    sizes = {
+        people: await everybody(session, batch.project_id, people)
+        for people in {new.wish.people for new in wanted if new.key in drawn}
+    }
+    return [
+        replace(new, wish=for_everybody(new.wish, sizes[new.wish.people])) if new.key in drawn else new
+        for new in wanted
+    ]
 
 
 async def _care_of(session: AsyncSession, prompt_ids: Collection[int]) -> dict[int, int]:
@@ -173,7 +214,7 @@ async def room_in(session: AsyncSession, batch: Batch) -> int | None:
 
 
 async def tasks_in(session: AsyncSession, batch_id: int) -> int:
-    counted = select(func.count()).where(Task.batch_id == batch_id, Task.purpose == Purpose.collect)
+    counted = select(func.count()).where(Task.batch_id == batch_id, Task.purpose.in_(GATHERS))
     return (await session.scalar(counted)) or 0
 
 
@@ -195,7 +236,7 @@ async def _ungrouped(session: AsyncSession, batch_id: int, prompt_ids: Sequence[
         TaskCompletion.completion_id == Completion.id,
         TaskCompletion.task_id == Task.id,
         Task.batch_id == batch_id,
-        Task.purpose == Purpose.collect,
+        Task.purpose.in_(GATHERS),
     )
     asked = (
         select(Completion, Checkpoint.public_id.label("checkpoint"))

@@ -9,8 +9,9 @@ from app.projects.queries import protocol_of_batch
 from app.projects.tables import Batch, BatchState
 from app.prompts.actions import prompts_of_cards
 from app.prompts.tables import Prompt, Use
-from app.tasks.actions.making import NewTask, open_tasks, room_in, tasks_in
-from app.tasks.tables import Purpose, Task
+from app.tasks.actions.making import GATHERS, NewTask, calibrating, open_tasks, room_in, tasks_in
+from app.tasks.actions.wishing import wishes_of
+from app.tasks.tables import Task
 
 AT_A_TIME = 200  # tasks; more follow when the queue runs low again
 
@@ -30,8 +31,10 @@ async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
         await session.refresh(batch, with_for_update={"key_share": True})
         drawing = part_with_cards(protocol)
         prompts = await _drawn(session, batch, drawing) if drawing else await _unasked(session, batch)
-        wanted = [NewTask(prompt_id, ()) for prompt_id in prompts][: await room_in(session, batch)]
-        await open_tasks(session, project_id, batch.id, wanted, k=batch.k, kind=protocol.kind)
+        wishes = await wishes_of(session, batch, prompts)
+        wanted = [NewTask(prompt_id, (), wishes[prompt_id]) for prompt_id in prompts][: await room_in(session, batch)]
+        wanted = await calibrating(session, batch, wanted)
+        await open_tasks(session, project_id, batch.id, wanted, kind=protocol.kind)
         if wanted:
             await events.record(
                 session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted)
@@ -56,7 +59,7 @@ async def _drawn(session: AsyncSession, batch: Batch, asked: PromptProtocol | Co
 
 async def _unasked(session: AsyncSession, batch: Batch) -> list[int]:
     """Prompts for labelling that no task of this round asks about."""
-    is_asked = exists().where(Task.prompt_id == Prompt.id, Task.batch_id == batch.id, Task.purpose == Purpose.collect)
+    is_asked = exists().where(Task.prompt_id == Prompt.id, Task.batch_id == batch.id, Task.purpose.in_(GATHERS))
     asked = (
         select(Prompt.id)
         .where(Prompt.project_id == batch.project_id, Prompt.use == Use.label, Prompt.retired_at.is_(None), ~is_asked)

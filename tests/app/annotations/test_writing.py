@@ -30,7 +30,7 @@ from app.prompts.queries import card_of, near_prompts
 from app.prompts.rules import first_user_turn
 from app.prompts.tables import Prompt, Use
 from app.settings import get_settings
-from app.tasks.actions import NewTask, Waiting, ask_about_prompts, cancel_tasks, claim, open_tasks
+from app.tasks.actions import NewTask, Waiting, Wish, ask_about_prompts, cancel_tasks, claim, open_tasks
 from app.tasks.jobs import QueueRanLow
 from app.tasks.tables import Task
 from tests import make
@@ -457,7 +457,7 @@ async def test_nobody_judges_answers_to_a_prompt_of_their_own(client: httpx.Asyn
     )
     pair = [(await make.completion(session, prompt)).id for _ in range(2)]
     batch = await default_batch(session, there.project.id)
-    await open_tasks(session, there.project.id, batch.id, [NewTask(prompt.id, pair)], k=1)
+    await open_tasks(session, there.project.id, batch.id, [NewTask(prompt.id, pair, Wish())])
     assert isinstance(await claim(session, there.people[0]), Waiting)
     shown = await claimed(session, there.people[1])
     assert [one.id for one in shown.completions] != []

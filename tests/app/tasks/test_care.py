@@ -29,7 +29,7 @@ from app.tasks.actions import (
     report,
     skip,
 )
-from app.tasks.actions.making import NewTask
+from app.tasks.actions.making import NewTask, Wish
 from app.tasks.tables import PassedBy, QuotaDay, Report, Skip, Slot, Task, Verdict
 from tests import make
 from tests.app.scene import Scene, access_of, broken, claimed, prefers
@@ -152,7 +152,7 @@ async def test_new_tasks_of_a_sensitive_prompt_are_sensitive(session: AsyncSessi
     there = await sensitive(session, [VIOLENCE])
     prompt = (await session.scalars(select(Prompt))).one()
     pair = [(await make.completion(session, prompt)).id for _ in range(2)]
-    await open_tasks(session, there.project.id, there.batch_id, [NewTask(prompt.id, pair)], k=2)
+    await open_tasks(session, there.project.id, there.batch_id, [NewTask(prompt.id, pair, Wish(2))])
     assert set(await session.scalars(select(Slot.lane))) == {64}
     assert isinstance(await claim(session, there.me), Waiting)
 

@@ -11,7 +11,7 @@ from app.projects.queries import default_batch
 from app.projects.rules import Entry, Recipe, Source
 from app.projects.tables import BatchState, Project
 from app.prompts.tables import Prompt, Use
-from app.tasks.actions import NewTask, make_tasks, open_tasks
+from app.tasks.actions import NewTask, Wish, make_tasks, open_tasks
 from app.tasks.queries import completions_of
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 from tests import make
@@ -134,8 +134,8 @@ async def test_tasks_can_be_opened_for_a_purpose_of_their_own(session: AsyncSess
     batch = await default_batch(session, project.id)
     prompt = await make.prompt(session, project, use=Use.heldout)
     pair = [(await make.completion(session, prompt)).id for _ in range(2)]
-    wanted = [NewTask(prompt.id, pair)]
-    (task_id,) = await open_tasks(session, project.id, batch.id, wanted, k=2, purpose=Purpose.evaluation)
+    wanted = [NewTask(prompt.id, pair, Wish(2, purpose=Purpose.evaluation))]
+    (task_id,) = await open_tasks(session, project.id, batch.id, wanted)
     shown = await session.scalars(
         select(TaskCompletion.completion_id).where(TaskCompletion.task_id == task_id).order_by(TaskCompletion.number)
     )

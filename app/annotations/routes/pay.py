@@ -1,0 +1,122 @@
+"""Pages: what answers are worth, what everybody earned, and statements to take away."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.annotations.actions.paying import adjust, set_rate
+from app.annotations.earnings import Period, earned, rates_of, statement
+from app.database import Session
+from app.errors import DomainError
+from app.pages import redirect, respond
+from app.projects.batching import Adjustment, RateForm
+from app.projects.forms import filled
+from app.projects.protocols.outline import KINDS
+from app.projects.protocols.wording import kind_name
+from app.projects.queries import get_project
+from app.tasks.limits import standing_of
+from app.translation import _
+
+router = APIRouter(prefix="/projects/{project}/pay")
+Reader = Annotated[Access, may(Permission.pay_read)]
+Editor = Annotated[Access, may(Permission.pay_edit)]
+MONEY = ("an_answer", "a_minute", "most", "amount")
+Day = Annotated[str, Query(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
+
+
+@router.get("")
+async def index(
+    request: Request, project: UUID, access: Reader, session: Session, first: Day = "", last: Day = ""
+) -> Response:
+    return await _page(request, access, session, period_of(first, last))
+
+
+@router.post("/rates")
+async def add_rate(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    sent = await _sent(request)
+    form, errors = filled(RateForm, sent)
+    try:
+        if form is not None:
+            await set_rate(session, access, form)
+            return redirect(request, f"/projects/{project}/pay", _("The rate is set."))
+        refusal, status = " ".join(errors.values()), 422
+    except DomainError as refused:
+        refusal, status = str(refused), refused.status
+    return await _page(request, access, session, Period(), told=refusal, status=status)
+
+
+@router.post("/ledger")
+async def add_line(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    form, errors = filled(Adjustment, await _sent(request))
+    try:
+        if form is not None:
+            await adjust(session, access, form)
+            return redirect(request, f"/projects/{project}/pay", _("The line is in the ledger."))
+        refusal, status = " ".join(errors.values()), 422
+    except DomainError as refused:
+        refusal, status = str(refused), refused.status
+    return await _page(request, access, session, Period(), told=refusal, status=status)
+
+
+@router.get("/statement.csv", response_class=StreamingResponse)
+async def download(
+    project: UUID,
+    access: Reader,
+    session: Session,
+    first: Day = "",
+    last: Day = "",
+    rater: Annotated[str, Query(max_length=200)] = "",
+) -> StreamingResponse:
+    found = await get_project(session, access.of_project())
+    rows = statement(found, period_of(first, last), rater=rater or None)
+    head = {"Content-Disposition": 'attachment; filename="statement.csv"'}
+    return StreamingResponse(rows, media_type="text/csv", headers=head)
+
+
+def period_of(first: str, last: str) -> Period:
+    """Days that are none count as left out: a field of the browser's own lets nothing else through."""
+    return Period(*(_day(text) for text in (first, last)))
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+async def _sent(request: Request) -> dict[str, str]:
+    """The fields; amounts of money in hundredths."""
+    sent = {name: str(value).strip() for name, value in (await request.form()).items()}
+    return {name: _hundredths(value) if name in MONEY else value for name, value in sent.items()}
+
+
+def _hundredths(amount: str) -> str:
+    try:
+        return str(round(float(amount) * 100))
+    except (ValueError, OverflowError):
+        return amount
+
+
+async def _page(
+    request: Request, access: Access, session: Session, period: Period, *, told: str | None = None, status: int = 200
+) -> Response:
+    found = await get_project(session, access.of_project())
+    people = await earned(session, found, period)
+    page: dict[str, Any] = {
+        "project": found,
+        "told": told,
+        "period": period,
+        "people": people,
+        "sum": sum(one.amount for one in people),
+        "kind_name": kind_name,
+        "rates": await rates_of(session, found.id),
+        "kinds": [("", _("all kinds")), *((kind, kind_name(kind)) for kind in KINDS)],
+        "standing": await standing_of(session, found.id),
+    }
+    return respond(request, "annotations/pay.html", "pay", status, **page)

@@ -1,0 +1,116 @@
+"""Pages: of whom, how often and how much a project asks."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from app.accounts.access import Access, may
+from app.accounts.permissions import Permission
+from app.accounts.queries import audiences_of
+from app.database import Session
+from app.errors import DomainError
+from app.pages import redirect, respond
+from app.projects.actions import EditedMeanwhile
+from app.projects.batching import HandOut, LimitsEdit
+from app.projects.forms import filled
+from app.projects.queries import default_batch, get_project, hand_out_of, limits_of
+from app.projects.tables import Ordering
+from app.tasks.actions import edit_hand_out, edit_limits
+from app.tasks.limits import standing_of
+from app.translation import _
+
+router = APIRouter(prefix="/projects/{project}/settings/hand-out")
+Editor = Annotated[Access, may(Permission.project_edit)]
+TAG_FIELDS = ("tag", "k", "audience", "band", "a_day", "in_all")
+BLANK_TAGS = 2
+ORDERS = {
+    Ordering.random: _("at random"),
+    Ordering.oldest: _("oldest first"),
+    Ordering.fewest: _("fewest answers first"),
+}
+BANDS = ((0, _("first of all")), (2, _("early")), (4, _("with the rest")), (6, _("late")), (8, _("last of all")))
+
+
+@router.get("")
+async def show(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    return await _page(request, access, session)
+
+
+@router.post("")
+async def save_hand_out(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    sent = {name: str(value) for name, value in (await request.form()).items()}
+    if sent.get("calibration"):
+        sent["calibration"] = _share(sent["calibration"])
+    form, errors = filled(HandOut, sent)
+    if form is None:
+        return await _page(request, access, session, told=" ".join(errors.values()), status=422, hand_out=sent)
+    try:
+        await edit_hand_out(session, await default_batch(session, access.of_project()), form, access.person.id)
+    except DomainError as refusal:
+        return await _page(request, access, session, told=str(refusal), status=refusal.status, hand_out=sent)
+    return redirect(request, f"/projects/{project}/settings/hand-out", _("Saved. It holds from the next task on."))
+
+
+@router.post("/limits")
+async def save_limits(request: Request, project: UUID, access: Editor, session: Session) -> Response:
+    sent = await request.form()
+    columns = [[str(value) for value in sent.getlist(f"tags.{field}")] for field in TAG_FIELDS]
+    rows = [dict(zip(TAG_FIELDS, values, strict=True)) for values in zip(*columns, strict=False)]
+    tags = [{name: value for name, value in row.items() if value != ""} for row in rows if row["tag"].strip()]
+    plain = {name: str(value) for name, value in sent.items() if not name.startswith("tags.")}
+    if plain.get("budget"):
+        plain["budget"] = _hundredths(plain["budget"])
+    form, errors = filled(LimitsEdit, plain | {"tags": tags})
+    shown = {name: str(value) for name, value in sent.items()} | {"tags": rows}
+    if form is None:
+        return await _page(request, access, session, told=" ".join(errors.values()), status=422, limits=shown)
+    try:
+        await edit_limits(session, access.of_project(), form, access.person.id)
+    except (EditedMeanwhile, DomainError) as refusal:
+        return await _page(request, access, session, told=str(refusal), status=refusal.status, limits=shown)
+    return redirect(request, f"/projects/{project}/settings/hand-out", _("Saved. It holds already."))
+
+
+def _share(percent: str) -> str:
+    """A share as the form has it of per cent as the page has them; what is no number is left for the form to name."""
+    try:
+        return str(float(percent) / 100)
+    except ValueError:
+        return percent
+
+
+def _hundredths(amount: str) -> str:
+    try:
+        return str(round(float(amount) * 100))
+    except (ValueError, OverflowError):
+        return amount
+
+
+async def _page(
+    request: Request,
+    access: Access,
+    session: Session,
+    *,
+    told: str | None = None,
+    status: int = 200,
+    hand_out: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+) -> Response:
+    """hand_out, limits: what was sent and not taken, else what is there."""
+    found = await get_project(session, access.of_project())
+    audiences = [(str(one.audience.public_id), one.audience.name) for one in await audiences_of(session, found.id)]
+    there = await limits_of(session, found)
+    rows = (limits or there)["tags"]
+    page: dict[str, Any] = {
+        "project": found,
+        "told": told,
+        "hand_out": hand_out or await hand_out_of(session, await default_batch(session, found.id)),
+        "limits": there | (limits or {}),
+        "rows": [*rows, *[dict.fromkeys(TAG_FIELDS, "")] * BLANK_TAGS],
+        "standing": await standing_of(session, found.id),
+        "audiences": [("", _("everybody")), *audiences],
+        "orders": [(one.value, _(ORDERS[one])) for one in Ordering],
+        "bands": [("", "–"), *((str(band), _(label)) for band, label in BANDS)],
+    }
+    return respond(request, "projects/hand_out.html", "hand_out", status, **page)
