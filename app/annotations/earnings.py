@@ -17,16 +17,17 @@ from app.projects.rules import day_begins
 from app.projects.tables import Project, Rate
 
 COLUMNS = ("at", "rater", "amount", "currency", "answer", "kind", "active_seconds", "remark")
+RATER = func.coalesce(Membership.pseudonym, "–").label("rater")
 LINE: tuple[Any, ...] = (
     LedgerLine,
-    Membership.pseudonym,
+    RATER,
     Annotation.public_id.label("answer"),
     Annotation.kind,
     Annotation.active_seconds,
 )
 TOLD: tuple[Any, ...] = (
     LedgerLine.at,
-    Membership.pseudonym,
+    RATER,
     LedgerLine.amount,
     Annotation.public_id,
     Annotation.kind,
@@ -48,20 +49,18 @@ class Period:
         return None if self.first is None else day_begins(self.first, zone), after
 
 
-def lines(project: Project, period: Period, *, rater: str | None = None, person_id: int | None = None) -> Select[Any]:
+def lines(project: Project, period: Period, *, rater: str | None = None) -> Select[Any]:
     """(line, pseudonym, outside id and kind and active seconds of its answer) of a period; of one person, if named."""
     asked: Select[Any] = (
         select(*LINE)
-        .join(
+        .outerjoin(
             Membership,
             (Membership.project_id == LedgerLine.project_id) & (Membership.user_id == LedgerLine.annotator_id),
         )
         .outerjoin(Annotation, Annotation.id == LedgerLine.annotation_id)
         .where(LedgerLine.project_id == project.id, *_within(project, period))
     )
-    if rater is not None:
-        asked = asked.where(Membership.pseudonym == rater)
-    return asked if person_id is None else asked.where(LedgerLine.annotator_id == person_id)
+    return asked if rater is None else asked.where(Membership.pseudonym == rater)
 
 
 def _within(project: Project, period: Period) -> list[ColumnElement[bool]]:
@@ -85,13 +84,13 @@ async def earned(session: AsyncSession, project: Project, period: Period) -> Seq
     rows = lines(project, period).subquery()
     asked = (
         select(
-            rows.c.pseudonym,
+            rows.c.rater,
             func.count(rows.c.annotation_id),
             func.coalesce(func.sum(rows.c.active_seconds), 0),
             func.sum(rows.c.amount),
         )
-        .group_by(rows.c.pseudonym)
-        .order_by(func.sum(rows.c.amount).desc(), rows.c.pseudonym)
+        .group_by(rows.c.rater)
+        .order_by(func.sum(rows.c.amount).desc(), rows.c.rater)
     )
     found = await session.execute(asked)
     return [Earned(rater, count, float(active), int(amount)) for rater, count, active, amount in found]

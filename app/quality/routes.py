@@ -10,6 +10,7 @@ from app.accounts.access import Access, in_person, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.answering import kept_body
 from app.annotations.asking import asking
+from app.annotations.earnings import Period, earned_by
 from app.annotations.forms import PostedForm
 from app.annotations.history import my_talks
 from app.annotations.kinds import in_words
@@ -55,6 +56,9 @@ async def my_page_here(request: Request, access: Own, session: Session) -> Respo
     """In one project: days are the project's, as its quota's are."""
     project = await get_project(session, access.of_project())
     page = await _my_page(session, access, project.id, project.zone)
+    if project.pays:
+        today = Period(page["days"][0].day, page["days"][0].day)
+        page["earned"] = [await earned_by(session, project, access.person.id, one) for one in (today, Period())]
     return respond(request, "quality/mine.html", None, **(page | {"project": project}))
 
 
@@ -68,6 +72,7 @@ async def _my_page(session: Session, access: Access, project_id: int | None, zon
         "returned": [talk for talk in talks if talk.returned_at is not None],
         "talks": [talk for talk in talks if talk.returned_at is None],
         "lessons": await my_lessons(session, me, project_id),
+        "earned": None,
         "asks_consent": access.consent_wanted is not None,
     }
 

@@ -64,7 +64,7 @@ async def put_hand_out(project: UUID, form: HandOut, access: Editor, session: Se
 
 async def _hand_out(session: Session, access: Access) -> HandOut:
     found = await hand_out_of(session, await default_batch(session, access.of_project()))
-    return HandOut(**found | {"calibration": found["calibration"] / 100})
+    return HandOut(**found | {"calibration": float(found["calibration"]) / 100})
 
 
 @router.get("/projects/{project}/limits")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.accounts.permissions import Role
-from app.accounts.tables import Membership
+from app.accounts.tables import Membership, User
 from app.annotations.actions import submit
 from app.annotations.earnings import Period, earned, in_currency, statement
 from app.annotations.tables import LedgerLine
@@ -30,6 +30,7 @@ from tests.app.scene import (
     sweep_all,
 )
 from tests.app.tasks.test_limits import limit, states
+from tests.conftest import sign_in
 
 
 async def rate(session: AsyncSession, there: Scene, hours: float = -1, **values: Any) -> None:
@@ -237,3 +238,7 @@ async def test_the_page_sets_rates_and_adds_lines(client: httpx.AsyncClient, ses
     assert sorted(await amounts(session)) == [15, 250]
     assert (await client.get(f"{base}?first=nonsense")).status_code == 422
     assert "2.65" in (await client.get(base)).text
+    await sign_in(client, session, await session.get_one(User, there.me.person.id))
+    mine = (await client.get(f"/projects/{there.project.public_id}/me")).text
+    assert ("2.65 EUR" in mine, "2.65 in all" in mine) == (True, True)
+    assert (await client.get(base)).status_code == 403
