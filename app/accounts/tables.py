@@ -147,7 +147,7 @@ class Audience(Base):
         UniqueConstraint("project_id", "id"),
         Index("uq_audiences_number", "project_id", "number", unique=True, postgresql_where=text("retired_at IS NULL")),
         Index("uq_audiences_name", "project_id", "name", unique=True, postgresql_where=text("retired_at IS NULL")),
-        CheckConstraint("number BETWEEN 1 AND 63", name="number"),
+        CheckConstraint("number BETWEEN 1 AND 31", name="number"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()

@@ -15,6 +15,7 @@ from app.translation import _
 
 MOST = 9  # categories of a project: with CLASSES of people this is what a lane has room for
 CLASSES = 64  # lanes 0 … 63 are classes of people; a set of categories stands above them
+GOLD = 32  # of a class of people, above it: tasks with an argued answer that are mixed in among theirs
 Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_nul)]
 
 

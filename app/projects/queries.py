@@ -5,19 +5,20 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Select, cast, column, func, select, table
+from sqlalchemy import ColumnElement, Date, Select, SmallInteger, cast, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
 from app.accounts.permissions import Permission, Role
 from app.accounts.tables import Audience, Membership
 from app.errors import NotFound
+from app.projects.care import GOLD
 from app.projects.changes import changes
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import AboutYou, Batch, ConsentText, Guidelines, Project, ProjectState, Protocol, TagRule
 
 # Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
-SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"))
+SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"), column("lane", SmallInteger))
 SLOT_FREE, SLOT_LEASED, SLOT_DONE = 0, 1, 2
 
 
@@ -96,7 +97,7 @@ async def progress_of(session: AsyncSession, project_ids: list[int], person_id: 
             SLOTS.c.project_id,
             counted(SLOTS.c.state == SLOT_DONE),
             counted(SLOTS.c.state == SLOT_LEASED),
-            counted(SLOTS.c.state == SLOT_FREE),
+            counted(SLOTS.c.state == SLOT_FREE, SLOTS.c.lane.bitwise_and(GOLD) == 0),
             counted(SLOTS.c.state == SLOT_DONE, SLOTS.c.annotator_id == person_id),
         )
         .where(SLOTS.c.project_id.in_(project_ids))

@@ -48,7 +48,8 @@ class Project(Base):
 
     answers_a_day, answers_in_all, budget: how much is handed out at most; the budget in hundredths of `currency`, for
     what people are paid. is_limited: one of these, or a tag, has a bound, so slots wait until they are released
-    (`tasks.actions.releasing`). pays: there are rates, so every answer gets a line in the ledger.
+    (`tasks.actions.releasing`). pays: there are rates, so every answer gets a line in the ledger. gold_share: of the
+    newest protocol, at hand for the hand-out.
     """
 
     __tablename__ = "projects"
@@ -83,6 +84,7 @@ class Project(Base):
     currency: Mapped[str] = mapped_column(server_default="EUR", default="EUR")
     is_limited: Mapped[bool] = mapped_column(server_default="false", default=False)
     pays: Mapped[bool] = mapped_column(server_default="false", default=False)
+    gold_share: Mapped[float] = mapped_column(server_default="0", default=0.0)
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()

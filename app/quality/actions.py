@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, or_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,9 +10,11 @@ from app import events
 from app.errors import Conflict
 from app.markup import render_markdown
 from app.quality.forms import Argument
+from app.quality.mixing import asked_first, follow
 from app.quality.queries import argued_answer
 from app.quality.rules import hits, is_arguable
 from app.quality.tables import ArguedAnswer, Figures
+from app.tasks.actions import cancel_tasks
 from app.tasks.tables import Task
 from app.translation import _
 
@@ -40,6 +42,7 @@ async def argue(
     """
     if not is_arguable(body):
         raise NotArguable
+    task = await asked_first(session, task)
     argued = await argued_answer(session, task.id)
     if argued is None:
         argued = ArguedAnswer(task_id=task.id, project_id=task.project_id, protocol_id=protocol_id, bodies=[])
@@ -50,16 +53,20 @@ async def argue(
             raise EnoughAccepted(most=MOST)
         before = [*before, body]
     argued.protocol_id, argued.bodies, argued.use, argued.by_id = protocol_id, before, form.use, actor_id
-    argued.markdown, argued.html = form.argument, render_markdown(form.argument)
+    argued.markdown, argued.html, argued.doubted_at = form.argument, render_markdown(form.argument), None
     await session.flush()
+    await follow(session, argued)
     await _note(session, "task.argued", task, actor_id, use=form.use.value, accepted=len(before))
     return argued
 
 
 async def drop_argument(session: AsyncSession, task: Task, actor_id: int) -> None:
     """Nothing is accepted about a task any more, and nobody is told anything."""
-    gone = delete(ArguedAnswer).where(ArguedAnswer.task_id == task.id).returning(ArguedAnswer.task_id)
-    if await session.scalar(gone) is not None:
+    task = await asked_first(session, task)
+    both = or_(ArguedAnswer.task_id == task.id, ArguedAnswer.twin_of == task.id)
+    gone = list(await session.scalars(delete(ArguedAnswer).where(both).returning(ArguedAnswer.task_id)))
+    if gone:
+        await cancel_tasks(session, task.project_id, [one for one in gone if one != task.id], actor_id=actor_id)
         await _note(session, "task.argument_dropped", task, actor_id)
 
 

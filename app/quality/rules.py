@@ -31,3 +31,17 @@ def decision(body: Mapping[str, Any]) -> dict[str, Any]:
 def hits(body: Mapping[str, Any], accepted: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a kept body decides what one of the accepted ones does."""
     return any(decision(body) == decision(one) for one in accepted)
+
+
+def doubtful(task: int, said: Mapping[int, Mapping[int, bool]]) -> bool:
+    """Whether an argued answer is doubted: of at least four people who are usually right, more than half are not here.
+
+    said: for each argued task whether each person was right. Usually right is, elsewhere, seven of ten, from five on.
+    """
+    here = [is_right for person, is_right in said.get(task, {}).items() if _usually_right(person, task, said)]
+    return len(here) >= 4 and 2 * sum(here) < len(here)
+
+
+def _usually_right(person: int, but: int, said: Mapping[int, Mapping[int, bool]]) -> bool:
+    elsewhere = [rights[person] for task, rights in said.items() if task != but and person in rights]
+    return len(elsewhere) >= 5 and 10 * sum(elsewhere) >= 7 * len(elsewhere)

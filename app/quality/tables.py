@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, now, of_project, word
@@ -19,12 +19,18 @@ class Use(StrEnum):
 
 class ArguedAnswer(Base):
     """The argued answer of a task. bodies: kept bodies (`annotations.kinds`) that are accepted, one or more, under the
-    protocol. markdown, html: the argument."""
+    protocol. markdown, html: the argument.
+
+    twin_of: the task that was argued, of one that is mixed in among everybody's tasks in its stead. doubted_at: those
+    who are usually right are not here, so it is mixed in no more until somebody argues it anew.
+    """
 
     __tablename__ = "argued_answers"
     __table_args__ = (
         of_project("tasks", "task_id", ondelete="CASCADE"),
         of_project("protocols", "protocol_id"),
+        of_project("tasks", "twin_of", ondelete="CASCADE"),
+        UniqueConstraint("twin_of"),
     )
     task_id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int]
@@ -34,6 +40,8 @@ class ArguedAnswer(Base):
     markdown: Mapped[str]
     html: Mapped[str]
     by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    twin_of: Mapped[int | None]
+    doubted_at: Mapped[datetime | None]
     at: Mapped[datetime] = now()
 
 

@@ -17,7 +17,8 @@ STANDING = text(f"""
     SELECT coalesce((SELECT sum(q.used) FROM quota_days q WHERE q.project_id = p.id), 0) AS used,
            coalesce((SELECT sum(q.used) FROM quota_days q WHERE q.project_id = p.id
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)), 0) AS used_today,
-           (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0) AS free,
+           (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0
+                                                 AND (s.lane < 0 OR s.lane & 32 = 0)) AS free,
            (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 1) AS leased,
            (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = -1) AS planned,
            coalesce((SELECT sum(l.amount) FROM ledger l WHERE l.project_id = p.id), 0) AS spent,
@@ -37,7 +38,7 @@ STANDING = text(f"""
 """).bindparams(PROJECT)  # noqa: S608  (our own words)
 
 OF_TAG = text("""
-    SELECT count(*) FILTER (WHERE s.state = 0) AS free,
+    SELECT count(*) FILTER (WHERE s.state = 0 AND (s.lane < 0 OR s.lane & 32 = 0)) AS free,
            count(*) FILTER (WHERE s.state IN (1, 2)) + coalesce(sum(late.came), 0) AS used,
            count(*) FILTER (WHERE s.state IN (1, 2) AND CAST(s.shown_at AT TIME ZONE j.zone AS date)
                                   = CAST(now() AT TIME ZONE j.zone AS date)) AS used_today
@@ -51,9 +52,10 @@ OF_TAG = text("""
 
 @dataclass(frozen=True)
 class Standing:
-    """used: answers given, and tasks being answered; used_today: of those shown today. free, leased: slots. spent: in
-    hundredths of the currency. may_come: showings that ran out and may still be answered. dearest: what one answer may
-    cost at most."""
+    """used: answers given, and tasks being answered; used_today: of those shown today. free: without argued tasks,
+    which are mixed in in place of others; leased: in somebody's hands; planned: that wait. spent: in hundredths of the
+    currency. may_come: showings that ran out and may still be answered. dearest: what one answer may cost at most.
+    """
 
     used: int
     used_today: int

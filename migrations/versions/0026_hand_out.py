@@ -63,7 +63,7 @@ def audiences() -> None:
         ids("without"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("number BETWEEN 1 AND 63", name=op.f("ck_audiences_number")),
+        sa.CheckConstraint("number BETWEEN 1 AND 31", name=op.f("ck_audiences_number")),
         of_projects("audiences"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audiences")),
         sa.UniqueConstraint("project_id", "id", name=op.f("uq_audiences_project_id_id")),
@@ -120,6 +120,12 @@ def limits() -> None:
         op.add_column("projects", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column("projects", sa.Column("currency", sa.Text(), server_default="EUR", nullable=False))
     op.add_column("projects", sa.Column("is_limited", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("projects", sa.Column("gold_share", sa.Double(), server_default="0", nullable=False))
+    op.execute("""
+        UPDATE projects SET gold_share = coalesce((
+            SELECT (b.body->>'gold_share')::float FROM protocols b
+            WHERE b.project_id = projects.id AND b.version > 0 ORDER BY b.version DESC LIMIT 1), 0)
+    """)
     op.create_check_constraint("limits", "projects", "answers_a_day >= 0 AND answers_in_all >= 0 AND budget >= 0")
     planned = sa.text("state = -1")
     op.create_index("ix_slots_planned", "slots", ["project_id", "rank", "id"], postgresql_where=planned)
@@ -186,13 +192,24 @@ def money() -> None:
     op.execute(NEVER_CHANGED)
 
 
+    op.add_column("argued_answers", sa.Column("twin_of", sa.BigInteger(), nullable=True))
+    op.add_column("argued_answers", sa.Column("doubted_at", sa.DateTime(timezone=True), nullable=True))
+    pair = ["project_id", "twin_of"], ["project_id", "id"]
+    op.create_foreign_key(
+        op.f("fk_argued_answers_project_id_twin_of_tasks"), "argued_answers", "tasks", *pair, ondelete="CASCADE"
+    )
+    op.create_unique_constraint(op.f("uq_argued_answers_twin_of"), "argued_answers", ["twin_of"])
+
+
 def downgrade() -> None:
+    for name in ("twin_of", "doubted_at"):
+        op.drop_column("argued_answers", name)
     op.drop_table("ledger")
     op.execute("DROP FUNCTION ledger_is_append_only")
     op.drop_table("rates")
     op.drop_index("ix_slots_planned", "slots")
     op.drop_constraint("limits", "projects")
-    for name in ("pays", "answers_a_day", "answers_in_all", "budget", "currency", "is_limited"):
+    for name in ("pays", "answers_a_day", "answers_in_all", "budget", "currency", "is_limited", "gold_share"):
         op.drop_column("projects", name)
     for name in ("most_k", "has_own_place"):
         op.drop_column("tasks", name)

@@ -125,11 +125,11 @@ NEVER = {
     "I13 more handed out than the project's limits": """
         SELECT 1 FROM projects p WHERE
             (SELECT coalesce(sum(q.used), 0) FROM quota_days q WHERE q.project_id = p.id)
-            + (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0)
+            + (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0 AND s.lane & 32 = 0)
             - (SELECT count(*) FROM annotations a WHERE a.project_id = p.id AND a.state = 'surplus') > p.answers_in_all
          OR (SELECT coalesce(sum(q.used), 0) FROM quota_days q WHERE q.project_id = p.id
                  AND q.day = CAST(now() AT TIME ZONE p.zone AS date))
-            + (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0)
+            + (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0 AND s.lane & 32 = 0)
             - (SELECT count(*) FROM annotations a WHERE a.project_id = p.id AND a.state = 'surplus') > p.answers_a_day
          OR (SELECT coalesce(sum(l.amount), 0) FROM ledger l WHERE l.project_id = p.id) > p.budget""",
     "an answer that is not in the ledger": """

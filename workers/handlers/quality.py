@@ -7,6 +7,7 @@ from typing import Any
 
 from app.quality.actions import keep_figures
 from app.quality.gathering import Gathered, gather, projects_to_measure
+from app.quality.mixing import doubt, mix_in, mixing_projects, without_twins
 from app.quality.ranking import standings_of
 from app.quality.reporting import quality_of
 from workers.handlers.registry import Context, every
@@ -25,6 +26,25 @@ async def measure_again(context: Context) -> None:
             await measure(project_id, context)
         except Exception:
             log.exception("the quality of project %s could not be computed", project_id)
+
+
+@every(30)
+async def mix_argued_tasks_in(context: Context) -> None:
+    """One transaction for each: two rounds at once make one twin."""
+    async with context.session() as session:
+        tasks = await without_twins(session)
+    for task_id in tasks:
+        async with context.session() as session:
+            await mix_in(session, task_id)
+
+
+@every(300)
+async def doubt_argued_tasks(context: Context) -> None:
+    async with context.session() as session:
+        projects = await mixing_projects(session)
+    for project_id in projects:
+        async with context.session() as session:
+            await doubt(session, project_id)
 
 
 async def measure(project_id: int, context: Context) -> None:

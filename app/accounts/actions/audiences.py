@@ -18,7 +18,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.events import record
 from app.translation import _
 
-MOST = 63  # a lane has six bits for the class of people, and class 0 is everybody's
+MOST = 31  # a lane has five bits for the class of people, and class 0 is everybody's
 
 
 class AudienceInUse(Conflict):
@@ -34,14 +34,14 @@ class SameName(Conflict):
 # Of later chapters, by name: what waits for a class of people, and what did. A lane below zero is held back.
 WAITS_FOR = text("""
     SELECT EXISTS (SELECT FROM slots s WHERE s.project_id = :project AND s.state IN (-1, 0, 1)
-                   AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 63) = :number)
+                   AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 31) = :number)
         OR EXISTS (SELECT FROM batches b WHERE b.project_id = :project AND b.audience_id = :audience)
         OR EXISTS (SELECT FROM tag_rules r WHERE r.project_id = :project AND r.audience_id = :audience)
 """).bindparams(bindparam("project", type_=BigInteger), bindparam("audience", type_=BigInteger))
 
 FORGET = text("""
     UPDATE slots s SET lane = CASE WHEN s.lane < 0 THEN s.lane + :number ELSE s.lane - :number END
-    WHERE s.project_id = :project AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 63) = :number
+    WHERE s.project_id = :project AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 31) = :number
 """).bindparams(bindparam("project", type_=BigInteger))
 
 

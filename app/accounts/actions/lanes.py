@@ -10,7 +10,7 @@ from app.translation import _
 
 class TooManyAudiences(Conflict):
     code = "too-many-audiences"
-    sentence = _("A project has at most 63 audiences, and a person is in at most 31 of them.")
+    sentence = _("A project has at most 31 audiences.")
 
 
 SETTLE = text("""

@@ -58,6 +58,7 @@ async def create_project(
         generation_limit=form.generation_limit,
         split=form.split.as_json(),
         checkpoint_id=checkpoint_id,
+        gold_share=form.protocol.gold_share,
         secret=secrets.token_bytes(32),
         created_by_id=actor_id,
     )
@@ -113,7 +114,7 @@ async def change_protocol(
 
     :raises EditedMeanwhile: there is a newer version than `seen`, and it says something else.
     """
-    await locked(session, project_id)
+    project = await locked(session, project_id)
     newest = await newest_protocol(session, project_id)
     old, new = newest.body, body.as_json()
     if protocol_of(old) == body:
@@ -121,6 +122,7 @@ async def change_protocol(
     if seen is not None and seen != newest.version:
         raise EditedMeanwhile([(field, old.get(field), new[field]) for field in new if new[field] != old.get(field)])
     changed = _protocol(project_id, newest.version + 1, body, actor_id)
+    project.gold_share = body.gold_share
     session.add(changed)
     await session.flush()
     await events.record(

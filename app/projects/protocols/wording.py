@@ -75,7 +75,7 @@ HINTS = {
     "tags": _("Parted by commas; empty: for all."),
     "values": _("Keys of options, or yes and no, parted by commas."),
     "completions": _("New tasks; those that are there keep theirs."),
-    "gold_share": _("0.1 is one in ten. Kept for when tasks with argued answers are handed out."),
+    "gold_share": _("0.1 is one in ten: so often people are shown a task whose answer is argued, while some are new."),
     "answers": _("Of the first turn, the second and so on, parted by commas; the last number holds for all others."),
     "checkpoints": _(
         "Their ids, as in the addresses of their pages, parted by commas; empty: whichever answers for the project."

@@ -23,10 +23,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.access import Access
 from app.errors import Conflict
 from app.jobs.queue import enqueue
-from app.projects.care import Category, categories_of, lanes_of, members_of, used_up
+from app.projects.care import GOLD, Category, categories_of, lanes_of, members_of, used_up
 from app.projects.tables import ProjectState
 from app.tasks.actions.ending import drop
-from app.tasks.actions.hot import BEGIN_DAY, CLAIM, CLAIM_AHEAD, FREE_TASKS, LOCK_QUOTA, lease_time
+from app.tasks.actions.hot import (
+    BEGIN_DAY,
+    CLAIM,
+    CLAIM_AHEAD,
+    FREE_TASKS,
+    GIVE_BACK,
+    LEND,
+    LOCK_QUOTA,
+    lease_time,
+)
 from app.tasks.jobs import QueueRanLow
 from app.translation import _
 
@@ -149,7 +158,9 @@ async def claim(
         "texts": with_texts,
         "day": quota.day,
     }
-    found = await CLAIM_AHEAD.first(session, values) if may_take and may_ask_for_more else None
+    found = None
+    if may_take and may_ask_for_more:
+        found = await mixed_in(session, values, quota) or await CLAIM_AHEAD.first(session, values)
     if found is None:
         found = await CLAIM.first(session, values)
     if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning
@@ -168,6 +179,22 @@ async def claim(
     if paused or is_through:
         reason = Reason.paused if paused else Reason.through
     return Waiting(reason, quota.used, quota.most, tuple(members_of(barred, categories_of(quota.categories))))
+
+
+async def mixed_in(session: AsyncSession, values: dict[str, Any], quota: Any) -> Any:
+    """By chance, a task whose answer is argued, in place of a usual one; None: not now, or none that they have not met.
+
+    Where the project has limits it takes a usual slot's room, so that no more is handed out than these allow.
+    """
+    if not quota.gold_share or random.random() >= quota.gold_share:  # noqa: S311  (how often, not a secret)
+        return None
+    lent = await session.scalar(LEND, values) if quota.is_limited else None
+    if quota.is_limited and lent is None:
+        return None
+    found = await CLAIM.first(session, values | {"lanes": [lane + GOLD for lane in values["lanes"]]})
+    if lent is not None and (found is None or not found.is_new):
+        await session.execute(GIVE_BACK, {"slot": lent})
+    return found
 
 
 async def lock_quota(

@@ -47,7 +47,8 @@ LOCK_QUOTA = hot(
            ARRAY(SELECT b.id FROM batches b WHERE b.project_id = p.id AND b.state IN ('pilot', 'open')),
            p.care, p.care_sets, q.care,
            CASE WHEN :own_total IS NOT NULL THEN (SELECT sum(d.used) FROM quota_days d
-                                                  WHERE d.project_id = p.id AND d.annotator_id = :me) END
+                                                  WHERE d.project_id = p.id AND d.annotator_id = :me) END,
+           p.gold_share, p.is_limited
     FROM projects p
     JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
@@ -58,7 +59,7 @@ LOCK_QUOTA = hot(
     ME,
     bindparam("own_limit", type_=BigInteger),
     bindparam("own_total", type_=BigInteger),
-    returns="used day most state low_water rounds categories care_sets cared used_in_all",
+    returns="used day most state low_water rounds categories care_sets cared used_in_all gold_share is_limited",
 )
 
 BEGIN_DAY = text("""
@@ -223,6 +224,18 @@ CLAIM_AHEAD = _claim(
     shown="SELECT *, true AS is_new FROM taken",
 )
 
+# Mixing an argued task in takes the room of a usual one: the last in the queue that nobody is taking right now.
+LEND = text("""
+    UPDATE slots SET state = -1 WHERE id = (
+        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
+        ORDER BY s.rank DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id
+""").bindparams(PROJECT)
+
+GIVE_BACK = text("UPDATE slots SET state = 0 WHERE id = :slot AND state = -1").bindparams(
+    bindparam("slot", type_=BigInteger)
+)
+
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue. What
 # waits for a limit of the project is enough as well: more of it would only wait too.
 FREE_TASKS = text("""
@@ -230,7 +243,7 @@ FREE_TASKS = text("""
         SELECT FROM slots WHERE project_id = :project AND state = -1 LIMIT :low_water
     ) AS planned) + count(*) FROM (
         SELECT FROM slots s
-        WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0
+        WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
           AND NOT EXISTS (SELECT FROM slots o
                           WHERE o.task_id = s.task_id AND o.state = 0 AND o.number < s.number OFFSET 0)
           AND EXISTS (SELECT FROM tasks WHERE id = s.task_id AND batch_id = ANY(:rounds) OFFSET 0)

@@ -11,7 +11,7 @@ from app.accounts.actions.audiences import audience_of
 from app.jobs.queue import enqueue
 from app.projects.actions import EditedMeanwhile, locked
 from app.projects.batching import HandOut, LimitsEdit
-from app.projects.care import CLASSES
+from app.projects.care import CLASSES, GOLD
 from app.projects.tables import Batch, Project, TagRule
 from app.tasks.actions.changing import UNTAKEN, change_k, lock_tasks
 from app.tasks.actions.releasing import release_slots
@@ -121,7 +121,8 @@ async def _wishes(session: AsyncSession, tasks: Sequence[Task]) -> dict[int, Wis
 
 def place_in(wish: Wish, task: Task, slot: Slot) -> dict[str, int]:
     """Lane and rank of a slot under a wish; what its prompt is sensitive for stays above, and held back stays so."""
-    lane = (~slot.lane if slot.lane < 0 else slot.lane) // CLASSES * CLASSES + wish.people
+    before = ~slot.lane if slot.lane < 0 else slot.lane
+    lane = before // CLASSES * CLASSES + (before & GOLD) + wish.people
     rank = rank_in(wish.ordering, str(task.public_id), wish.band, task_id=task.id, number=slot.number)
     return {"lane": ~lane if slot.lane < 0 else lane, "rank": rank}
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion, Generation
-from app.projects.care import CLASSES
+from app.projects.care import CLASSES, GOLD
 from app.projects.queries import protocol_of_batch
 from app.projects.rules import Entry, Origin, Recipe
 from app.projects.tables import Batch
@@ -85,7 +85,8 @@ async def open_tasks(
         }
         for new in wanted
     ]
-    made = (await session.execute(insert(Task).returning(Task.public_id, Task.id), rows)).all()
+    stored = insert(Task).returning(Task.public_id, Task.id).execution_options(render_nulls=True)  # a chance of None
+    made = (await session.execute(stored, rows)).all()
     ids = {row.public_id: row.id for row in made}
     shown = [
         {"project_id": project_id, "task_id": ids[new.key], "number": number, "completion_id": completion}
@@ -106,7 +107,7 @@ async def open_tasks(
             len(new.completions),
             lane=new.wish.people + CLASSES * care[new.prompt_id],
             ranks=_ranks_of(new, ids[new.key]),
-            state=state,
+            state=SlotState.free if new.wish.people & GOLD else state,
         )
     ]
     await session.execute(SKIP_OWN, {"tasks": list(ids.values())})

@@ -39,7 +39,7 @@ RELEASE = text("UPDATE slots SET state = 0 WHERE id = ANY(:ids) AND state = -1")
 # The last ones in the queue first, as many as nobody is taking at this moment.
 TAKE_BACK = text("""
     UPDATE slots SET state = -1 WHERE id = ANY(ARRAY(
-        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0
+        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
           AND (CAST(:tag AS text) IS NULL
                OR EXISTS (SELECT FROM tasks t JOIN prompts p ON p.id = t.prompt_id
                           WHERE t.id = s.task_id AND p.tags @> ARRAY[CAST(:tag AS text)]))

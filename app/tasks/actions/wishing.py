@@ -20,7 +20,8 @@ ANSWERS = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role
 
 @dataclass(frozen=True)
 class Wish:
-    """people: number of an audience, 0 for everybody. band: of priority, the smallest first. most_k: see `Task`."""
+    """people: number of an audience, 0 for everybody; with `care.GOLD` above it for what is mixed in. band: of
+    priority, the smallest first. most_k: see `Task`."""
 
     k: int = 1
     most_k: int | None = None
