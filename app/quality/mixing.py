@@ -37,6 +37,12 @@ MET = text("""
     ON CONFLICT DO NOTHING
 """).bindparams(bindparam("task", type_=BigInteger), bindparam("twin", type_=BigInteger))
 
+# A twin that was doubted is mixed in again, for those who have not met it.
+ASK_AGAIN = text("""
+    WITH task AS (UPDATE tasks SET state = 'open' WHERE id = :task AND state = 'cancelled' RETURNING id)
+    UPDATE slots s SET state = 0 FROM task WHERE s.task_id = task.id AND s.state = 3
+""").bindparams(bindparam("task", type_=BigInteger))
+
 
 async def asked_first(session: AsyncSession, task: Task) -> Task:
     """The task that was argued, for its twin as well."""
@@ -50,7 +56,9 @@ async def follow(session: AsyncSession, argued: ArguedAnswer) -> None:
     if twin is not None:
         for name in SHARED:
             setattr(twin, name, getattr(argued, name))
-        twin.doubted_at = None
+        if twin.doubted_at is not None:
+            twin.doubted_at = None
+            await session.execute(ASK_AGAIN, {"task": twin.task_id})
         await session.flush()
 
 

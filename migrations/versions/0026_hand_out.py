@@ -191,7 +191,6 @@ def money() -> None:
     op.create_index(op.f("ix_ledger_project_id_annotator_id_at"), "ledger", ["project_id", "annotator_id", "at"])
     op.execute(NEVER_CHANGED)
 
-
     op.add_column("argued_answers", sa.Column("twin_of", sa.BigInteger(), nullable=True))
     op.add_column("argued_answers", sa.Column("doubted_at", sa.DateTime(timezone=True), nullable=True))
     pair = ["project_id", "twin_of"], ["project_id", "id"]

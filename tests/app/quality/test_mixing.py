@@ -175,7 +175,14 @@ async def test_what_people_who_are_right_elsewhere_say_otherwise_is_doubted(sess
     assert await doubt(session, there.project.id) == []
     state = {one.id: one.state.value for one in await twins(session)}
     assert (state.pop(wrong), set(state.values())) == ("cancelled", {"open"})
-    assert wrong != await mix_in(session, there.tasks[0])
+    assert await mix_in(session, there.tasks[0]) is None  # it is there
+    first = await session.get_one(Task, wrong)
+    protocol = await newest_protocol(session, there.project.id)
+    form = Argument(argument="The other one.")
+    await argue(session, first, protocol.id, FIRST | {"preferred": 1}, form, there.me.person.id)
+    assert {one.state.value for one in await twins(session)} == {"open"}
+    assert (await claimed(session, there.people[5])).task_id in {one.id for one in await twins(session)}
+    assert await broken(session) == {}
 
 
 @pytest.mark.parametrize(
