@@ -15,7 +15,7 @@ from app.accounts.access import anybody
 from app.accounts.idempotency import keeping
 from app.accounts.routes import account, audiences, invitations, log, members, people, sign_in
 from app.annotations import api as annotations_api
-from app.annotations import checks_api, pay_api
+from app.annotations import checks_api, pay_api, rework_api
 from app.annotations.routes import (
     about_me,
     answers,
@@ -24,6 +24,7 @@ from app.annotations.routes import (
     inbox,
     pay,
     reviewing,
+    rework,
     trying,
     workspace,
     writing,
@@ -84,6 +85,7 @@ PAGES: list[APIRouter] = [
     tasks.router,
     answers.router,
     pay.router,
+    rework.router,
     about_me.router,
     inbox.router,
     checking.router,
@@ -107,6 +109,7 @@ API: list[APIRouter] = [
     annotations_api.router,
     checks_api.router,
     pay_api.router,
+    rework_api.router,
     quality_api.router,
     datasets_api.router,
     training_api.router,

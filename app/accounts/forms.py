@@ -176,8 +176,8 @@ class MemberForm(Strict):
     role: Role
     cohort: Cohort = None
     skills: Skills = []
-    daily_limit: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=1, le=100_000)] = None
-    total_limit: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=0, le=10_000_000)] = None
+    daily_limit: Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(empty_is_none)] = None
+    total_limit: Annotated[Annotated[int, Field(ge=0, le=10_000_000)] | None, BeforeValidator(empty_is_none)] = None
 
 
 class AudienceForm(Strict):
@@ -198,7 +198,7 @@ class TokenForm(Strict):
     role: Annotated[Role | None, BeforeValidator(empty_is_none)] = None
     project: Annotated[UUID | None, BeforeValidator(empty_is_none)] = None
     scopes: list[Permission] = Field(default=[], max_length=len(Permission))
-    days: Annotated[int | None, BeforeValidator(empty_is_none), Field(ge=1, le=3650)] = 90
+    days: Annotated[Annotated[int, Field(ge=1, le=3650)] | None, BeforeValidator(empty_is_none)] = 90
 
 
 class LogSearch(BaseModel):

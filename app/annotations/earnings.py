@@ -36,6 +36,9 @@ TOLD: tuple[Any, ...] = (
 )
 
 
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)  # periods lie between
+
+
 @dataclass(frozen=True)
 class Period:
     """Local days of a project, both counted; empty: without an end."""

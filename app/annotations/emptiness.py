@@ -26,12 +26,15 @@ RECENT = 10  # minutes over which completions are counted, to tell how fast they
 
 
 class Cause(StrEnum):
-    """consent: asked for before the next task. quota: of today. project, me: paused, or archived; rounds: none is open.
-    coming: completions are being made. others: what is left is on others' screens, or for others. done: nothing is
-    left. empty: there never was a task."""
+    """consent: asked for before the next task. quota: of today; through: in all. project, me: paused, or archived;
+    rounds: none is open. coming: completions are being made. others: what is left is on others' screens, or for others.
+    room: what is left waits for room in a limit of the project. done: nothing is left. empty: there never was a task.
+    """
 
     consent = "consent"
     quota = "quota"
+    through = "through"
+    room = "room"
     project = "project"
     archived = "archived"
     me = "me"
@@ -59,7 +62,7 @@ class Why:
     @property
     def may_end(self) -> bool:
         """Whether a task may appear while the page stands there."""
-        return self.cause in (Cause.coming, Cause.others, Cause.done, Cause.empty, Cause.rounds)
+        return self.cause in (Cause.coming, Cause.others, Cause.done, Cause.empty, Cause.rounds, Cause.room)
 
 
 async def why_nothing(session: AsyncSession, access: Access, found: Waiting) -> Why:
@@ -69,6 +72,8 @@ async def why_nothing(session: AsyncSession, access: Access, found: Waiting) -> 
         return Why(_at_rest(project), project.zone)
     if found.reason is Reason.quota:
         return Why(Cause.quota, project.zone, resets_at=await midnight(session, project.zone))
+    if found.reason is Reason.through:
+        return Why(Cause.through, project.zone)
     more = await _has_sensitive(session, project, access)
     coming = await arriving(session, project.id)
     if coming:
@@ -114,6 +119,9 @@ async def _of_queue(session: AsyncSession, project_id: int) -> Cause:
     wanted = select(Slot.id).where(Slot.project_id == project_id, Slot.state.in_([SlotState.free, SlotState.leased]))
     if await session.scalar(wanted.limit(1)) is not None:
         return Cause.others
+    planned = select(Slot.id).where(Slot.project_id == project_id, Slot.state == literal_column("-1"))
+    if await session.scalar(planned.limit(1)) is not None:
+        return Cause.room
     task = await session.scalar(select(Task.id).where(Task.project_id == project_id).limit(1))
     return Cause.empty if task is None else Cause.done
 

@@ -11,6 +11,12 @@ class PromptWritten(Job):
     annotation_id: int
 
 
+class ReworkAsked(Job):
+    """Many answers are to be set aside, given back, or brought back."""
+
+    rework_id: int
+
+
 class TurnAsked(Job):
     """Somebody who leads a conversation waits for answers: the sampler takes these before anything else."""
 

@@ -6,22 +6,24 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.paying import adjust, set_rate
-from app.annotations.earnings import Period, earned, lines, rates_of, statement
+from app.annotations.earnings import FIRST_DAY, LAST_DAY, Period, earned, lines, rates_of, statement
 from app.annotations.tables import LedgerLine
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.projects.batching import Adjustment, RateForm
+from app.projects.forms import without_nul
 from app.projects.queries import get_project
 
 router = APIRouter(tags=["pay"])
 Reader = Annotated[Access, may(Permission.pay_read)]
 Editor = Annotated[Access, may(Permission.pay_edit)]
-Day = Annotated[date | None, Query(description="a local day of the project, counted")]
+Day = Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="a local day of the project, counted")]
+Rater = Annotated[str | None, Query(max_length=200), AfterValidator(lambda name: name and without_nul(name))]
 
 
 class RateView(BaseModel):
@@ -99,7 +101,7 @@ async def list_ledger(
     project: UUID,
     access: Reader,
     session: Session,
-    rater: Annotated[str | None, Query(max_length=200)] = None,
+    rater: Rater = None,
     first: Day = None,
     last: Day = None,
     cursor: Cursor = None,
@@ -133,7 +135,7 @@ async def download(
     project: UUID,
     access: Reader,
     session: Session,
-    rater: Annotated[str | None, Query(max_length=200)] = None,
+    rater: Rater = None,
     first: Day = None,
     last: Day = None,
 ) -> StreamingResponse:

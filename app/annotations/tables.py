@@ -29,7 +29,7 @@ class Annotation(Base):
     idempotency_key was made when the task was shown; body_hash is of the first version that came with it.
     fast: chosen quicker than the texts can be read; taken, but marked. active_seconds: that the person was at it, as
     their page measured, never more than it was on the screen; None where nothing was measured. returned_at: a reviewer
-    gave it back, and its author has neither changed it nor answered yet.
+    gave it back, and its author has neither changed it nor answered yet. rework_id: what set it aside with others.
     """
 
     __tablename__ = "annotations"
@@ -45,6 +45,8 @@ class Annotation(Base):
         Index(None, "project_id", "annotator_id", "id"),
         Index(None, "task_id"),
         Index("ix_annotations_returned", "annotator_id", postgresql_where=text("returned_at IS NOT NULL")),
+        Index("ix_annotations_reworked", "rework_id", "id", postgresql_where=text("rework_id IS NOT NULL")),
+        of_project("reworks", "rework_id"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -69,6 +71,38 @@ class Annotation(Base):
     shown_at: Mapped[datetime | None]
     submitted_at: Mapped[datetime] = now()
     returned_at: Mapped[datetime | None]
+    rework_id: Mapped[int | None]
+
+
+class ReworkState(StrEnum):
+    running = "running"
+    done = "done"
+    undoing = "undoing"
+    undone = "undone"
+
+
+class Rework(Base):
+    """Many answers at once: set aside, with or without others being asked instead, or given back with a remark.
+
+    selection: which (`reworking.Selection`). through: the newest answer when it was asked for; later ones stay. after:
+    how far it has got, by the answers' ids. answers: it has changed, or brought back, so far.
+    """
+
+    __tablename__ = "reworks"
+    __table_args__ = (UniqueConstraint("project_id", "id"),)
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    selection: Mapped[dict[str, Any]]
+    does: Mapped[str]
+    reason: Mapped[str]
+    state: Mapped[ReworkState] = mapped_column(word(ReworkState), server_default="running", default=ReworkState.running)
+    through: Mapped[int]
+    after: Mapped[int] = mapped_column(server_default="0", default=0)
+    answers: Mapped[int] = mapped_column(server_default="0", default=0)
+    by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime] = now()
+    ended_at: Mapped[datetime | None]
 
 
 class LedgerLine(Base):
@@ -85,6 +119,7 @@ class LedgerLine(Base):
         of_project("rates", "rate_id"),
         CheckConstraint("annotation_id IS NOT NULL OR remark <> ''", name="says_why"),
         Index(None, "project_id", "annotator_id", "at"),
+        Index("ix_ledger_sums", "project_id", "at", postgresql_include=["amount"]),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()

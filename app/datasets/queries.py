@@ -1,6 +1,7 @@
 """Questions about datasets, and the one that a dataset is frozen from."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -193,3 +194,9 @@ async def rounds_of(session: AsyncSession, project_id: int) -> Sequence[Batch]:
     )
     query = select(Batch).where(Batch.project_id == project_id, Batch.id.in_(taken)).order_by(Batch.id)
     return (await session.scalars(query)).all()
+
+
+async def frozen_since(session: AsyncSession, project_id: int, since: datetime) -> Sequence[Dataset]:
+    """Datasets that were frozen after a moment, the newest first."""
+    asked = select(Dataset).where(Dataset.project_id == project_id, Dataset.frozen_at > since)
+    return (await session.scalars(asked.order_by(Dataset.id.desc()).limit(50))).all()

@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.projects.care import Tag
 from app.projects.forms import Form, Line, without_nul
@@ -37,7 +37,7 @@ class TagWish(Form):
     """What a tag of prompts asks for beside what the round does. band: 0 … 15, the smallest is handed out first; 4 is
     where everything else stands. a_day, in_all: answers to such prompts that are handed out."""
 
-    tag: Tag
+    tag: Annotated[Tag, BeforeValidator(lambda tag: tag.strip() if isinstance(tag, str) else tag)]
     k: K | None = None
     audience: UUID | None = None
     band: int | None = Field(default=None, ge=0, le=15)
@@ -46,14 +46,14 @@ class TagWish(Form):
 
 
 class LimitsEdit(Form):
-    """How much is handed out at most; empty: without a bound. budget: in hundredths of the currency. version: of the
-    project that the editor saw."""
+    """How much is handed out at most; empty: without a bound. budget: in hundredths of the currency, which is left as
+    it is where it is empty. version: of the project that the editor saw."""
 
     version: int
     answers_a_day: Count | None = None
     answers_in_all: Count | None = None
     budget: Amount | None = None
-    currency: Currency = "EUR"
+    currency: Currency | None = None
     tags: tuple[TagWish, ...] = Field(default=(), max_length=100)
 
     @model_validator(mode="after")

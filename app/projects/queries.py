@@ -19,7 +19,7 @@ from app.projects.tables import AboutYou, Batch, ConsentText, Guidelines, Projec
 
 # Later chapters' tables, by name: the overview counts their rows and knows nothing else of them.
 SLOTS = table("slots", column("project_id"), column("state"), column("annotator_id"), column("lane", SmallInteger))
-SLOT_FREE, SLOT_LEASED, SLOT_DONE = 0, 1, 2
+SLOT_PLANNED, SLOT_FREE, SLOT_LEASED, SLOT_DONE = -1, 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ async def progress_of(session: AsyncSession, project_ids: list[int], person_id: 
             SLOTS.c.project_id,
             counted(SLOTS.c.state == SLOT_DONE),
             counted(SLOTS.c.state == SLOT_LEASED),
-            counted(SLOTS.c.state == SLOT_FREE, SLOTS.c.lane.bitwise_and(GOLD) == 0),
+            counted(SLOTS.c.state.in_((SLOT_PLANNED, SLOT_FREE)), SLOTS.c.lane.bitwise_and(GOLD) == 0),
             counted(SLOTS.c.state == SLOT_DONE, SLOTS.c.annotator_id == person_id),
         )
         .where(SLOTS.c.project_id.in_(project_ids))
@@ -180,6 +180,12 @@ async def default_batch(session: AsyncSession, project_id: int) -> Batch:
 async def batch_by_public_id(session: AsyncSession, project_id: int, public_id: UUID) -> Batch | None:
     asked = select(Batch).where(Batch.project_id == project_id, Batch.public_id == public_id)
     return (await session.scalars(asked)).one_or_none()
+
+
+async def batches_of(session: AsyncSession, project_id: int) -> list[Batch]:
+    """A project's rounds, the newest first."""
+    asked = select(Batch).where(Batch.project_id == project_id).order_by(Batch.id.desc())
+    return list(await session.scalars(asked.limit(200)))
 
 
 def local_day_in_sql(zone: ColumnElement[str] | str) -> ColumnElement[date]:

@@ -12,7 +12,7 @@ from app.accounts.permissions import Permission
 from app.database import Session
 from app.projects.batching import HandOut, LimitsEdit, TagWish
 from app.projects.queries import default_batch, get_project, hand_out_of, limits_of
-from app.tasks.actions import assign, edit_hand_out, edit_limits
+from app.tasks.actions import assign, edit_hand_out, edit_limits, unassign
 from app.tasks.limits import standing_of
 from app.tasks.queries import task_id_of
 from app.tasks.rules import DEFAULT_BAND
@@ -25,20 +25,21 @@ TaskEditor = Annotated[Access, may(Permission.task_edit)]
 
 class LimitsView(BaseModel):
     """budget, spent, reserved: in hundredths of the currency. used: answers given and tasks being answered. free:
-    places that somebody may take now; planned: those that wait for room. reserved: what is handed out may cost."""
+    places that somebody may take now; planned: those that wait for room. reserved: what is handed out may cost. Money:
+    only for those who may see pay."""
 
     version: int
     answers_a_day: int | None
     answers_in_all: int | None
-    budget: int | None
+    budget: int | None = None
     currency: str
     tags: list[TagWish]
     used: int
     used_today: int
     free: int
     planned: int
-    spent: int
-    reserved: int
+    spent: int | None = None
+    reserved: int | None = None
 
 
 class TaskPlace(BaseModel):
@@ -83,8 +84,12 @@ async def put_limits(project: UUID, form: LimitsEdit, access: Editor, session: S
 async def _limits(session: Session, access: Access) -> LimitsView:
     there = await limits_of(session, await get_project(session, access.of_project()))
     now = await standing_of(session, access.of_project())
-    counted = {name: getattr(now, name) for name in ("used", "used_today", "free", "planned", "spent", "reserved")}
-    return LimitsView(**there, **counted)
+    names = ["used", "used_today", "free", "planned"]
+    if access.may(Permission.pay_read):
+        names += ["spent", "reserved"]
+    else:
+        there["budget"] = None
+    return LimitsView(**there, **{name: getattr(now, name) for name in names})
 
 
 @router.put("/tasks/{task}/place", status_code=204)
@@ -93,3 +98,10 @@ async def put_place(task: UUID, form: TaskPlace, access: TaskEditor, session: Se
     project_id = access.of_project()
     people = (await audience_of(session, project_id, form.audience)).number if form.audience else 0
     await assign(session, project_id, await task_id_of(session, project_id, task), people, form.band, access.person.id)
+
+
+@router.delete("/tasks/{task}/place", status_code=204)
+async def delete_place(task: UUID, access: TaskEditor, session: Session) -> None:
+    """Hand a task out as its round and its tags want it again."""
+    project_id = access.of_project()
+    await unassign(session, project_id, await task_id_of(session, project_id, task), access.person.id)

@@ -9,6 +9,19 @@ class QueueRanLow(Job):
     project_id: int
 
 
+class RoomChanged(Job):
+    """In a project with limits, slots were added or what was released is used up otherwise than it was meant."""
+
+    project_id: int
+
+
+class RoomWanted(Job):
+    """Somebody found nothing that is free in a project with limits, while slots wait for room."""
+
+    project_id: int
+    person_id: int
+
+
 class PlacesChanged(Job):
     """A round or a tag asks other people, or in another order: slots that nobody has move."""
 

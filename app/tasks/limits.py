@@ -20,10 +20,13 @@ STANDING = text(f"""
            (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 0
                                                  AND (s.lane < 0 OR s.lane & 32 = 0)) AS free,
            (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 1) AS leased,
+           (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = 1
+                AND CAST(s.shown_at AT TIME ZONE p.zone AS date)
+                    < CAST(now() AT TIME ZONE p.zone AS date)) AS leased_before,
            (SELECT count(*) FROM slots s WHERE s.project_id = p.id AND s.state = -1) AS planned,
            coalesce((SELECT sum(l.amount) FROM ledger l WHERE l.project_id = p.id), 0) AS spent,
            (SELECT count(DISTINCT (s.task_id, l.annotator_id)) FROM lapses l JOIN slots s ON s.id = l.slot_id
-            WHERE p.pays AND l.project_id = p.id AND l.at > now() - interval '{RUNS_OUT_FOR}'
+            WHERE p.pays AND l.ran_out AND l.project_id = p.id AND l.at > now() - interval '{RUNS_OUT_FOR}'
               AND NOT EXISTS (SELECT FROM skips k WHERE k.task_id = s.task_id AND k.annotator_id = l.annotator_id)
               AND NOT EXISTS (SELECT FROM slots o WHERE o.task_id = s.task_id AND o.annotator_id = l.annotator_id)
            ) AS may_come,
@@ -37,23 +40,33 @@ STANDING = text(f"""
     FROM projects p WHERE p.id = :project
 """).bindparams(PROJECT)  # noqa: S608  (our own words)
 
+# Of what was shown: answers, whatever became of them, and leases; imported answers never were.
 OF_TAG = text("""
-    SELECT count(*) FILTER (WHERE s.state = 0 AND (s.lane < 0 OR s.lane & 32 = 0)) AS free,
-           count(*) FILTER (WHERE s.state IN (1, 2)) + coalesce(sum(late.came), 0) AS used,
-           count(*) FILTER (WHERE s.state IN (1, 2) AND CAST(s.shown_at AT TIME ZONE j.zone AS date)
-                                  = CAST(now() AT TIME ZONE j.zone AS date)) AS used_today
-    FROM prompts p JOIN projects j ON j.id = p.project_id JOIN tasks t ON t.prompt_id = p.id
-    JOIN slots s ON s.task_id = t.id
-    LEFT JOIN LATERAL (SELECT count(*) AS came FROM annotations a WHERE a.slot_id = s.id AND a.state = 'surplus') late
-           ON true
-    WHERE p.project_id = :project AND p.tags @> ARRAY[CAST(:tag AS text)]
+    WITH tagged AS (
+        SELECT t.id FROM prompts p JOIN tasks t ON t.prompt_id = p.id
+        WHERE p.project_id = :project AND p.tags @> ARRAY[CAST(:tag AS text)]
+    ), shown AS (
+        SELECT a.shown_at FROM annotations a JOIN tagged ON tagged.id = a.task_id WHERE a.shown_at IS NOT NULL
+        UNION ALL
+        SELECT s.shown_at FROM slots s JOIN tagged ON tagged.id = s.task_id WHERE s.state = 1
+    )
+    SELECT (SELECT count(*) FROM slots s JOIN tagged ON tagged.id = s.task_id
+            WHERE s.state = 0 AND (s.lane < 0 OR s.lane & 32 = 0)) AS free,
+           (SELECT count(*) FROM slots s JOIN tagged ON tagged.id = s.task_id JOIN projects p ON p.id = s.project_id
+            WHERE s.state = 1 AND CAST(s.shown_at AT TIME ZONE p.zone AS date)
+                                  < CAST(now() AT TIME ZONE p.zone AS date)) AS leased_before,
+           (SELECT count(*) FROM shown) AS used,
+           (SELECT count(*) FROM shown, projects p WHERE p.id = :project
+            AND CAST(shown.shown_at AT TIME ZONE p.zone AS date)
+                = CAST(now() AT TIME ZONE p.zone AS date)) AS used_today
 """).bindparams(PROJECT)
 
 
 @dataclass(frozen=True)
 class Standing:
     """used: answers given, and tasks being answered; used_today: of those shown today. free: without argued tasks,
-    which are mixed in in place of others; leased: in somebody's hands; planned: that wait. spent: in hundredths of the
+    which are mixed in in place of others; leased: in somebody's hands, leased_before: of them those shown before today,
+    which go back to being free without having counted for it; planned: that wait. spent: in hundredths of the
     currency. may_come: showings that ran out and may still be answered. dearest: what one answer may cost at most.
     """
 
@@ -61,6 +74,7 @@ class Standing:
     used_today: int
     free: int
     leased: int
+    leased_before: int
     planned: int
     spent: int
     may_come: int
@@ -110,7 +124,7 @@ async def room_in(session: AsyncSession, project: Project) -> Room:
     if project.answers_in_all is not None:
         rooms.append(project.answers_in_all - now.used - now.free)
     if project.answers_a_day is not None:
-        rooms.append(project.answers_a_day - now.used_today - now.free)
+        rooms.append(project.answers_a_day - now.used_today - now.free - now.leased_before)
     if project.budget is not None and now.dearest:
         rooms.append((project.budget - now.spent - now.reserved) // now.dearest)
     return Room(min(rooms, default=None), await _room_by_tag(session, project.id))
@@ -121,7 +135,7 @@ async def _room_by_tag(session: AsyncSession, project_id: int) -> dict[str, int]
     rooms = {}
     for rule in await session.scalars(select(TagRule).where(TagRule.project_id == project_id, bounded)):
         now = (await session.execute(OF_TAG, {"project": project_id, "tag": rule.tag})).one()
-        of_day = [] if rule.a_day is None else [rule.a_day - now.used_today - now.free]
+        of_day = [] if rule.a_day is None else [rule.a_day - now.used_today - now.free - now.leased_before]
         of_all = [] if rule.in_all is None else [rule.in_all - int(now.used) - now.free]
         rooms[rule.tag] = min(of_day + of_all)
     return rooms

@@ -250,7 +250,8 @@ class Lapse(Base):
     """A showing that ended without an answer: run out, skipped or given back.
 
     It keeps what was on the screen, so that an answer that comes late is still understood and kept. slot_id is the
-    slot the handles were made for; `tidy` forgets rows after thirty days.
+    slot the handles were made for; `tidy` forgets rows after thirty days. ran_out: its time was over; nobody gave it
+    back.
     """
 
     __tablename__ = "lapses"
@@ -267,4 +268,5 @@ class Lapse(Base):
     guidelines_id: Mapped[int | None]
     tags: Mapped[list[str] | None]
     shown_at: Mapped[datetime]
+    ran_out: Mapped[bool] = mapped_column(server_default="false", default=False)
     at: Mapped[datetime] = now()

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "0026"
 down_revision = "0025"
@@ -127,6 +127,7 @@ def limits() -> None:
             WHERE b.project_id = projects.id AND b.version > 0 ORDER BY b.version DESC LIMIT 1), 0)
     """)
     op.create_check_constraint("limits", "projects", "answers_a_day >= 0 AND answers_in_all >= 0 AND budget >= 0")
+    op.add_column("lapses", sa.Column("ran_out", sa.Boolean(), server_default="false", nullable=False))
     planned = sa.text("state = -1")
     op.create_index("ix_slots_planned", "slots", ["project_id", "rank", "id"], postgresql_where=planned)
 
@@ -188,6 +189,7 @@ def money() -> None:
         sa.UniqueConstraint("annotation_id", name=op.f("uq_ledger_annotation_id")),
         sa.UniqueConstraint("public_id", name=op.f("uq_ledger_public_id")),
     )
+    op.create_index("ix_ledger_sums", "ledger", ["project_id", "at"], postgresql_include=["amount"])
     op.create_index(op.f("ix_ledger_project_id_annotator_id_at"), "ledger", ["project_id", "annotator_id", "at"])
     op.execute(NEVER_CHANGED)
 
@@ -197,17 +199,58 @@ def money() -> None:
     op.create_foreign_key(
         op.f("fk_argued_answers_project_id_twin_of_tasks"), "argued_answers", "tasks", *pair, ondelete="CASCADE"
     )
+    reworks()
     op.create_unique_constraint(op.f("uq_argued_answers_twin_of"), "argued_answers", ["twin_of"])
 
 
+def reworks() -> None:
+    states = ("running", "done", "undoing", "undone")
+    op.create_table(
+        "reworks",
+        key(),
+        outside_id(),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("selection", JSONB(), nullable=False),
+        sa.Column("does", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(*states, name="reworkstate", native_enum=False, create_constraint=True, length=32),
+            server_default="running",
+            nullable=False,
+        ),
+        sa.Column("through", sa.BigInteger(), nullable=False),
+        sa.Column("after", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("answers", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("by_id", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        of_projects("reworks"),
+        sa.ForeignKeyConstraint(["by_id"], ["users.id"], name=op.f("fk_reworks_by_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reworks")),
+        sa.UniqueConstraint("project_id", "id", name=op.f("uq_reworks_project_id_id")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_reworks_public_id")),
+    )
+    op.create_index(op.f("ix_reworks_project_id"), "reworks", ["project_id"])
+    op.add_column("annotations", sa.Column("rework_id", sa.BigInteger(), nullable=True))
+    pair = ["project_id", "rework_id"], ["project_id", "id"]
+    op.create_foreign_key(op.f("fk_annotations_project_id_rework_id_reworks"), "annotations", "reworks", *pair)
+    some = sa.text("rework_id IS NOT NULL")
+    op.create_index("ix_annotations_reworked", "annotations", ["rework_id", "id"], postgresql_where=some)
+
+
 def downgrade() -> None:
+    op.drop_column("annotations", "rework_id")
+    op.drop_table("reworks")
     for name in ("twin_of", "doubted_at"):
         op.drop_column("argued_answers", name)
     op.drop_table("ledger")
     op.execute("DROP FUNCTION ledger_is_append_only")
     op.drop_table("rates")
     op.drop_index("ix_slots_planned", "slots")
-    op.drop_constraint("limits", "projects")
+    op.execute("UPDATE slots SET state = 0 WHERE state = -1")
+    op.drop_column("lapses", "ran_out")
+    op.drop_constraint(op.f("ck_projects_limits"), "projects")
     for name in ("pays", "answers_a_day", "answers_in_all", "budget", "currency", "is_limited", "gold_share"):
         op.drop_column("projects", name)
     for name in ("most_k", "has_own_place"):

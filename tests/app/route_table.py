@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Permission, Role
 from app.accounts.tables import ApiToken, Audience, Link, LinkKind, SignIn, User
-from app.annotations.tables import Annotation
+from app.annotations.tables import Annotation, Rework, ReworkState
 from app.completions.tables import Generation
 from app.datasets.tables import Dataset
 from app.evaluation.tables import Evaluation
@@ -283,6 +283,7 @@ ROUTES: dict[str, P | str] = {
     "GET /api/v1/projects/{project}/tasks": P.task_read,
     "PUT /api/v1/tasks/{task}/k": P.task_edit,
     "PUT /api/v1/tasks/{task}/place": P.task_edit,
+    "DELETE /api/v1/tasks/{task}/place": P.task_edit,
     "GET /projects/{project}/settings/hand-out": P.project_edit,
     "POST /projects/{project}/settings/hand-out": P.project_edit,
     "POST /projects/{project}/settings/hand-out/limits": P.project_edit,
@@ -290,6 +291,13 @@ ROUTES: dict[str, P | str] = {
     "PUT /api/v1/projects/{project}/hand-out": P.project_edit,
     "GET /api/v1/projects/{project}/limits": P.task_read,
     "PUT /api/v1/projects/{project}/limits": P.project_edit,
+    "GET /projects/{project}/rework": P.annotation_review,
+    "POST /projects/{project}/rework": P.annotation_review,
+    "POST /projects/{project}/rework/{rework}/undo": P.annotation_review,
+    "GET /api/v1/projects/{project}/reworks": P.annotation_review,
+    "GET /api/v1/projects/{project}/reworks/effect": P.annotation_review,
+    "POST /api/v1/projects/{project}/reworks": P.annotation_review,
+    "POST /api/v1/projects/{project}/reworks/{rework}/undo": P.annotation_review,
     "GET /projects/{project}/pay": P.pay_read,
     "GET /projects/{project}/pay/statement.csv": P.pay_read,
     "POST /projects/{project}/pay/rates": P.pay_edit,
@@ -425,6 +433,11 @@ async def an_audience(session: AsyncSession, project: Project, caller: User) -> 
     return await added(session, Audience(project_id=project.id, number=number, name=f"example {number}"))
 
 
+async def a_rework(session: AsyncSession, project: Project, caller: User) -> str:
+    values = {"selection": {}, "does": "reopen", "reason": "example", "through": 0, "by_id": caller.id}
+    return await added(session, Rework(project_id=project.id, state=ReworkState.done, **values))
+
+
 async def a_report(session: AsyncSession, project: Project, caller: User) -> str:
     task = await make.task(session, project, await default_of(session, Batch, project))
     return await added(session, Report(project_id=project.id, task_id=task.id, annotator_id=caller.id))
@@ -505,6 +518,7 @@ EXAMPLES: dict[str, Example] = {
     "task": a_task,
     "annotation": an_annotation,
     "report": a_report,
+    "rework": a_rework,
     "number": a_number,
     "dataset": a_dataset,
     "run": a_run,

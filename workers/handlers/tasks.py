@@ -1,19 +1,24 @@
 """Makes tasks of answers that arrived, and frees what people left lying."""
 
+import logging
+
 from app.completions.jobs import CompletionsArrived
 from app.projects.queries import default_batch
 from app.tasks.actions import (
     forget_lapses,
     grow_calibration,
+    make_room_for,
     make_tasks,
     release_slots,
     run_out,
     settle_places,
     sweep,
 )
-from app.tasks.jobs import PlacesChanged
+from app.tasks.jobs import PlacesChanged, RoomChanged, RoomWanted
 from app.tasks.queries import calibrated_batches, limited_projects
 from workers.handlers.registry import Context, every, handles
+
+log = logging.getLogger("hone.workers")
 
 
 @handles(CompletionsArrived)
@@ -43,14 +48,29 @@ async def move_slots(payload: PlacesChanged, context: Context) -> None:
             after = await settle_places(session, payload.project_id, after)
 
 
+@handles(RoomChanged)
+async def release_what_there_is_room_for(payload: RoomChanged, context: Context) -> None:
+    async with context.session() as session:
+        await release_slots(session, payload.project_id)
+
+
+@handles(RoomWanted)
+async def make_room(payload: RoomWanted, context: Context) -> None:
+    async with context.session() as session:
+        await make_room_for(session, payload.project_id, payload.person_id)
+
+
 @every(20)
-async def release_what_limits_have_room_for(context: Context) -> None:
-    """A new day has begun, or an answer was cheaper than the dearest."""
+async def release_what_days_and_money_leave(context: Context) -> None:
+    """A new day has begun, or an answer was cheaper than the dearest. One project that fails holds up no others."""
     async with context.session() as session:
         projects = await limited_projects(session)
     for project_id in projects:
-        async with context.session() as session:
-            await release_slots(session, project_id)
+        try:
+            async with context.session() as session:
+                await release_slots(session, project_id)
+        except Exception:
+            log.exception("slots of project %s could not be released", project_id)
 
 
 @every(60)

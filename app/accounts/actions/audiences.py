@@ -1,8 +1,8 @@
 """Audiences: which people of a project its tasks may be kept for. What they say is worked out once, when somebody or
 something of it changes, into the lanes of each person; the hand-out only compares numbers.
 
-Whoever changes an audience holds the project's row, and whoever joins holds a share of it, so that one of the two sees
-the other. A change to one person holds their membership, which both ways of settling write.
+Whoever changes an audience holds the hand-out of the project, and whoever joins, changes a member or makes tasks shares
+it, so that one of the two sees the other (`lanes.hold_hand_out`).
 """
 
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.accounts.actions.lanes import TooManyAudiences, settle_lanes
+from app.accounts.actions.lanes import TooManyAudiences, hold_hand_out, settle_lanes
 from app.accounts.forms import AudienceForm
 from app.accounts.tables import Audience, Membership
 from app.errors import Conflict, Invalid, NotFound
@@ -31,7 +31,7 @@ class SameName(Conflict):
     sentence = _("There is an audience of this name already.")
 
 
-# Of later chapters, by name: what waits for a class of people, and what did. A lane below zero is held back.
+# Of later chapters, by name: what waits for a class of people, and what ever did. A lane below zero is held back.
 WAITS_FOR = text("""
     SELECT EXISTS (SELECT FROM slots s WHERE s.project_id = :project AND s.state IN (-1, 0, 1)
                    AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 31) = :number)
@@ -39,9 +39,9 @@ WAITS_FOR = text("""
         OR EXISTS (SELECT FROM tag_rules r WHERE r.project_id = :project AND r.audience_id = :audience)
 """).bindparams(bindparam("project", type_=BigInteger), bindparam("audience", type_=BigInteger))
 
-FORGET = text("""
-    UPDATE slots s SET lane = CASE WHEN s.lane < 0 THEN s.lane + :number ELSE s.lane - :number END
-    WHERE s.project_id = :project AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 31) = :number
+EVER_USED = text("""
+    SELECT EXISTS (SELECT FROM slots s WHERE s.project_id = :project
+                   AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 31) = :number)
 """).bindparams(bindparam("project", type_=BigInteger))
 
 
@@ -51,7 +51,7 @@ async def make_audience(session: AsyncSession, access: Access, form: AudienceFor
     :raises TooManyAudiences: :raises SameName: :raises Invalid: a pseudonym is nobody's here.
     """
     project_id = access.of_project()
-    await _hold_project(session, project_id)
+    await hold_hand_out(session, project_id)
     number = await _free_number(session, project_id)
     made = Audience(project_id=project_id, number=number)
     await _fill(session, made, form)
@@ -65,7 +65,7 @@ async def edit_audience(session: AsyncSession, access: Access, audience: UUID, f
 
     :raises NotFound: :raises SameName: :raises TooManyAudiences: :raises Invalid: a pseudonym is nobody's here.
     """
-    await _hold_project(session, access.of_project())
+    await hold_hand_out(session, access.of_project())
     found = await audience_of(session, access.of_project(), audience)
     await _fill(session, found, form)
     await _settled(session, access, found, "audience.changed")
@@ -73,17 +73,15 @@ async def edit_audience(session: AsyncSession, access: Access, audience: UUID, f
 
 
 async def retire_audience(session: AsyncSession, access: Access, audience: UUID) -> None:
-    """Nobody is in it any more. Its number is free for another one, so slots that once were of it are everybody's,
-    should one be opened anew.
+    """Nobody is in it any more.
 
     :raises NotFound: :raises AudienceInUse: something is kept for it.
     """
-    await _hold_project(session, access.of_project())
+    await hold_hand_out(session, access.of_project())
     found = await audience_of(session, access.of_project(), audience)
     values = {"project": found.project_id, "number": found.number}
     if await session.scalar(WAITS_FOR, values | {"audience": found.id}):
         raise AudienceInUse
-    await session.execute(FORGET, values)
     found.retired_at = func.now()
     await _settled(session, access, found, "audience.retired")
 
@@ -97,18 +95,18 @@ async def audience_of(session: AsyncSession, project_id: int, audience: UUID) ->
     return found
 
 
-async def _hold_project(session: AsyncSession, project_id: int) -> None:
-    await session.execute(text("SELECT FROM projects WHERE id = :id FOR UPDATE"), {"id": project_id})
-
-
 async def _free_number(session: AsyncSession, project_id: int) -> int:
-    """:raises TooManyAudiences:"""
-    there = select(Audience.number).where(Audience.project_id == project_id, Audience.retired_at.is_(None))
-    taken = set(await session.scalars(there))
-    free = next((number for number in range(1, MOST + 1) if number not in taken), None)
-    if free is None:
-        raise TooManyAudiences
-    return free
+    """One that no audience has had, else one of an audience that is gone and never had a task.
+
+    :raises TooManyAudiences:
+    """
+    of_all = select(Audience.number).where(Audience.project_id == project_id)
+    ever = set(await session.scalars(of_all))
+    now = set(await session.scalars(of_all.where(Audience.retired_at.is_(None))))
+    for number in sorted(set(range(1, MOST + 1)) - now, key=lambda one: (one in ever, one)):
+        if number not in ever or not await session.scalar(EVER_USED, {"project": project_id, "number": number}):
+            return number
+    raise TooManyAudiences
 
 
 async def _fill(session: AsyncSession, audience: Audience, form: AudienceForm) -> None:

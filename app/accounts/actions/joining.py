@@ -9,7 +9,7 @@ from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts.actions.lanes import settle_lanes
+from app.accounts.actions.lanes import settle_lanes, share_hand_out
 from app.accounts.permissions import Role
 from app.accounts.rules import pseudonym
 from app.accounts.tables import Membership, User
@@ -39,6 +39,7 @@ async def add_member(
     consents: bool = False,
 ) -> Membership:
     """Give a person a place in a project, under a pseudonym; who has one keeps it as it is."""
+    await share_hand_out(session, project_id)
     secret = await session.scalar(select(PROJECTS.c.secret).where(PROJECTS.c.id == project_id))
     if secret is None:
         raise NotFound

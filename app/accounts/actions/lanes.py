@@ -32,6 +32,14 @@ SETTLE = text("""
 """).bindparams(bindparam("project", type_=BigInteger), bindparam("member", type_=BigInteger))
 
 
+SHARE = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('hone.hand-out', :project))").bindparams(
+    bindparam("project", type_=BigInteger)
+)
+HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('hone.hand-out', :project))").bindparams(
+    bindparam("project", type_=BigInteger)
+)
+
+
 async def settle_lanes(session: AsyncSession, project_id: int, member_id: int | None = None) -> None:
     """Work out which audiences people are in: one member, or all of the project.
 
@@ -44,3 +52,17 @@ async def settle_lanes(session: AsyncSession, project_id: int, member_id: int | 
         if "ck_memberships_lanes" in str(error.orig):
             raise TooManyAudiences from None
         raise
+
+
+async def share_hand_out(session: AsyncSession, project_id: int) -> None:
+    """Until the end of the transaction nobody changes who is asked and how much here; many may hold this at once.
+
+    Asked for before any row is locked by those who join or change a member, so nobody waits for them in turn. It is an
+    advisory lock, because the project's row is held for minutes by imports.
+    """
+    await session.execute(SHARE, {"project": project_id})
+
+
+async def hold_hand_out(session: AsyncSession, project_id: int) -> None:
+    """Until the end of the transaction nobody else makes tasks, joins, or changes who is asked and how much here."""
+    await session.execute(HOLD, {"project": project_id})

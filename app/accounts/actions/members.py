@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.accounts.actions.lanes import settle_lanes
+from app.accounts.actions.lanes import settle_lanes, share_hand_out
 from app.accounts.forms import MemberForm
 from app.accounts.permissions import Role
 from app.accounts.tables import Membership, User
@@ -55,6 +55,7 @@ async def change_member(session: AsyncSession, access: Access, pseudonym: str, f
 
     :raises LastManager: :raises NotFound: :raises TooManyAudiences:
     """
+    await share_hand_out(session, access.of_project())
     member = await member_to_change(session, access, pseudonym)
     if form.role is not Role.manager:
         await keep_a_manager(session, member)

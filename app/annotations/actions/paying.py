@@ -12,18 +12,24 @@ from app.projects.actions import locked
 from app.projects.batching import Adjustment, RateForm
 from app.projects.tables import Rate
 from app.tasks.actions import release_slots
+from app.tasks.limits import RUNS_OUT_FOR
 from app.translation import _
 
 # The rate that was in force when the task was shown; a minute's share is rounded half up. Where nothing measured how
-# long the person was at it, the time that it was on their screen counts; the rate's cap bounds both.
-PAY = text("""
-    INSERT INTO ledger (project_id, annotator_id, annotation_id, rate_id, amount)
-    SELECT a.project_id, a.annotator_id, a.id, r.id, coalesce(
+# long the person was at it, the time that it was on their screen counts; the rate's cap bounds both. What comes after
+# its showing was given back, or ran out so long ago that no money is kept for it any more, has a line of nothing.
+PAY = text(f"""
+    INSERT INTO ledger (project_id, annotator_id, annotation_id, rate_id, amount, remark)
+    SELECT a.project_id, a.annotator_id, a.id, r.id, CASE WHEN l.is_over THEN 0 ELSE coalesce(
         r.an_answer,
-        least(r.most, floor(r.a_minute / 60.0 * greatest(0, coalesce(
-            a.active_seconds, extract(epoch FROM a.submitted_at - a.shown_at))) + 0.5)),
-        0)
+        least(r.most, floor(r.a_minute * greatest(0, coalesce(
+            a.active_seconds, extract(epoch FROM a.submitted_at - a.shown_at))) / 60.0 + 0.5)),
+        0) END, CASE WHEN l.is_over THEN 'late' ELSE '' END
     FROM annotations a
+    LEFT JOIN LATERAL (
+        SELECT NOT x.ran_out OR x.at < now() - interval '{RUNS_OUT_FOR}' AS is_over
+        FROM lapses x WHERE x.shown_key = a.idempotency_key AND x.annotator_id = a.annotator_id
+    ) l ON true
     LEFT JOIN memberships m ON m.project_id = a.project_id AND m.user_id = a.annotator_id
     LEFT JOIN LATERAL (
         SELECT r.* FROM rates r
@@ -35,7 +41,9 @@ PAY = text("""
     ) r ON true
     WHERE a.id = :annotation
     ON CONFLICT (annotation_id) DO NOTHING
-""").bindparams(bindparam("annotation", type_=BigInteger))
+""").bindparams(  # noqa: S608  (our own words)
+    bindparam("annotation", type_=BigInteger)
+)
 
 
 async def pay(session: AsyncSession, annotation_id: int) -> None:
@@ -49,7 +57,7 @@ async def set_rate(session: AsyncSession, access: Access, form: RateForm) -> Rat
     :raises Invalid: it would begin in the past, or is for somebody who is not here.
     """
     project = await locked(session, access.of_project())
-    now = (await session.execute(select(func.now()))).scalar_one()
+    now = (await session.execute(select(func.clock_timestamp()))).scalar_one()  # not before the lock was given
     if form.starts_at is not None and form.starts_at < now:
         raise Invalid(field="starts_at", reason=_("a rate cannot begin in the past"))
     person = None if form.rater is None else await _person(session, project.id, form.rater)

@@ -6,16 +6,17 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.paying import adjust, set_rate
-from app.annotations.earnings import Period, earned, rates_of, statement
+from app.annotations.earnings import FIRST_DAY, LAST_DAY, Period, earned, rates_of, statement
 from app.database import Session
 from app.errors import DomainError
 from app.pages import redirect, respond
 from app.projects.batching import Adjustment, RateForm
-from app.projects.forms import filled
+from app.projects.forms import filled, without_nul
 from app.projects.protocols.outline import KINDS
 from app.projects.protocols.wording import kind_name
 from app.projects.queries import get_project
@@ -70,7 +71,7 @@ async def download(
     session: Session,
     first: Day = "",
     last: Day = "",
-    rater: Annotated[str, Query(max_length=200)] = "",
+    rater: Annotated[str, Query(max_length=200), AfterValidator(without_nul)] = "",
 ) -> StreamingResponse:
     found = await get_project(session, access.of_project())
     rows = statement(found, period_of(first, last), rater=rater or None)
@@ -85,9 +86,10 @@ def period_of(first: str, last: str) -> Period:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if FIRST_DAY <= day <= LAST_DAY else None
 
 
 async def _sent(request: Request) -> dict[str, str]:

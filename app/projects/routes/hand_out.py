@@ -40,9 +40,8 @@ async def show(request: Request, project: UUID, access: Editor, session: Session
 @router.post("")
 async def save_hand_out(request: Request, project: UUID, access: Editor, session: Session) -> Response:
     sent = {name: str(value) for name, value in (await request.form()).items()}
-    if sent.get("calibration"):
-        sent["calibration"] = _share(sent["calibration"])
-    form, errors = filled(HandOut, sent)
+    share = {"calibration": _share(sent["calibration"])} if sent.get("calibration") else {}
+    form, errors = filled(HandOut, sent | share)
     if form is None:
         return await _page(request, access, session, told=" ".join(errors.values()), status=422, hand_out=sent)
     try:
@@ -59,15 +58,16 @@ async def save_limits(request: Request, project: UUID, access: Editor, session: 
     rows = [dict(zip(TAG_FIELDS, values, strict=True)) for values in zip(*columns, strict=False)]
     tags = [{name: value for name, value in row.items() if value != ""} for row in rows if row["tag"].strip()]
     plain = {name: str(value) for name, value in sent.items() if not name.startswith("tags.")}
-    if plain.get("budget"):
-        plain["budget"] = _hundredths(plain["budget"])
-    form, errors = filled(LimitsEdit, plain | {"tags": tags})
+    money = {"budget": _hundredths(plain["budget"])} if plain.get("budget") else {}
+    form, errors = filled(LimitsEdit, plain | money | {"tags": tags})
     shown = {name: str(value) for name, value in sent.items()} | {"tags": rows}
     if form is None:
         return await _page(request, access, session, told=" ".join(errors.values()), status=422, limits=shown)
     try:
         await edit_limits(session, access.of_project(), form, access.person.id)
-    except (EditedMeanwhile, DomainError) as refusal:
+    except EditedMeanwhile as conflict:  # sent again, it holds: what is there is in the log
+        return await _page(request, access, session, told=str(conflict), status=409, limits=shown, anew=True)
+    except DomainError as refusal:
         return await _page(request, access, session, told=str(refusal), status=refusal.status, limits=shown)
     return redirect(request, f"/projects/{project}/settings/hand-out", _("Saved. It holds already."))
 
@@ -96,8 +96,9 @@ async def _page(
     status: int = 200,
     hand_out: dict[str, Any] | None = None,
     limits: dict[str, Any] | None = None,
+    anew: bool = False,
 ) -> Response:
-    """hand_out, limits: what was sent and not taken, else what is there."""
+    """hand_out, limits: what was sent and not taken, else what is there. anew: under the version that is there."""
     found = await get_project(session, access.of_project())
     audiences = [(str(one.audience.public_id), one.audience.name) for one in await audiences_of(session, found.id)]
     there = await limits_of(session, found)
@@ -106,7 +107,7 @@ async def _page(
         "project": found,
         "told": told,
         "hand_out": hand_out or await hand_out_of(session, await default_batch(session, found.id)),
-        "limits": there | (limits or {}),
+        "limits": there | (limits or {}) | ({"version": there["version"]} if anew else {}),
         "rows": [*rows, *[dict.fromkeys(TAG_FIELDS, "")] * BLANK_TAGS],
         "standing": await standing_of(session, found.id),
         "audiences": [("", _("everybody")), *audiences],

@@ -8,10 +8,17 @@ from app.tasks.actions.caring import categorise, chosen_of, opt, opted, set_care
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
 from app.tasks.actions.claiming import ConsentNeeded, Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
-from app.tasks.actions.limiting import assign, edit_hand_out, edit_limits, grow_calibration, settle_places
+from app.tasks.actions.limiting import (
+    assign,
+    edit_hand_out,
+    edit_limits,
+    grow_calibration,
+    settle_places,
+    unassign,
+)
 from app.tasks.actions.making import NewTask, make_tasks, open_tasks
 from app.tasks.actions.prompting import ask_about_prompts
-from app.tasks.actions.releasing import release_slots
+from app.tasks.actions.releasing import make_room_for, release_slots
 from app.tasks.actions.reporting import ReportClosed, close_report, report
 from app.tasks.actions.wishing import Wish
 
@@ -36,6 +43,7 @@ __all__ = [
     "edit_limits",
     "forget_lapses",
     "grow_calibration",
+    "make_room_for",
     "make_tasks",
     "open_tasks",
     "opt",
@@ -51,4 +59,5 @@ __all__ = [
     "settle_places",
     "skip",
     "sweep",
+    "unassign",
 ]

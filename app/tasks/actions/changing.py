@@ -12,9 +12,10 @@ from app.jobs.queue import enqueue
 from app.projects.care import CLASSES
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.actions.making import add_slots, slots_of
-from app.tasks.actions.releasing import release_slots, state_of_new
+from app.tasks.actions.placing import put_in_place
+from app.tasks.actions.releasing import room_changed, state_of_new
 from app.tasks.jobs import AnswersChanged
-from app.tasks.tables import Slot, SlotState, Task, TaskCompletion, TaskState
+from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
 
 UNTAKEN = (SlotState.planned, SlotState.free)
 
@@ -72,6 +73,8 @@ async def change_k(
     if task is None:
         raise NotFound
     before, task.k = task.k, k
+    if actor_id is not None and task.purpose is Purpose.calibration:
+        task.has_own_place = True  # its number is somebody's word now
     slots = list(await session.scalars(select(Slot).where(Slot.task_id == task_id).order_by(Slot.number)))
     wanted = [slot for slot in slots if slot.state != SlotState.cancelled]
     if len(wanted) < k and task.state is not TaskState.cancelled:
@@ -109,6 +112,7 @@ async def reorder(session: AsyncSession, project_id: int, places: Mapping[int, P
     """Move free slots of tasks (inside ids) to another lane or rank; slots in somebody's hands stay as they are."""
     for task in await lock_tasks(session, project_id, list(places)):
         task_id, place = task.id, places[task.id]
+        task.has_own_place = True
         free = and_(Slot.project_id == project_id, Slot.task_id == task_id, Slot.state.in_(UNTAKEN))
         await session.execute(update(Slot).where(free).values(lane=in_class(place.lane), rank=place.rank))
 
@@ -139,8 +143,10 @@ async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reas
     if is_wanted:
         task.state = TaskState.open
     await session.flush()
+    if is_wanted:
+        await put_in_place(session, task, [slot.number])
     if slot.state == SlotState.planned:
-        await release_slots(session, task.project_id)
+        await room_changed(session, task.project_id)
 
 
 async def _cancel_free(session: AsyncSession, task_ids: Sequence[int], most: int | None = None) -> None:
@@ -171,3 +177,4 @@ async def _add_slots(session: AsyncSession, task: Task, slots: Sequence[Slot], m
         state=await state_of_new(session, task.project_id),
     )
     await add_slots(session, task.project_id, rows)
+    await put_in_place(session, task, range(first, first + more))

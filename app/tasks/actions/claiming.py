@@ -34,9 +34,10 @@ from app.tasks.actions.hot import (
     GIVE_BACK,
     LEND,
     LOCK_QUOTA,
+    SOME_PLANNED,
     lease_time,
 )
-from app.tasks.jobs import QueueRanLow
+from app.tasks.jobs import QueueRanLow, RoomWanted
 from app.translation import _
 
 COUNTS_EVERY = 8  # claims of one person and lane; then the free tasks are counted against the low-water mark
@@ -173,6 +174,8 @@ async def claim(
         found = None  # it is being answered or given back at this moment
     if may_ask_for_more and may_take and (found is None or (found.claims or 0) % COUNTS_EVERY == 1):
         await tell_if_low(session, project_id, quota)
+    if found is None and may_take and quota.is_limited:
+        await want_room(session, project_id, me)
     if found is not None and not paused:
         return showing(found, quota)
     reason = Reason.nothing_free if may_take else Reason.quota
@@ -220,6 +223,13 @@ async def tell_if_low(session: AsyncSession, project_id: int, quota: Any) -> boo
     if free is None or free >= quota.low_water:
         return False
     return await enqueue(session, QueueRanLow(project_id=project_id), once=f"queue-ran-low-{project_id}")
+
+
+async def want_room(session: AsyncSession, project_id: int, person_id: int) -> None:
+    """What is free may be for others only and keep all the room: have some exchanged for what this person takes."""
+    if await session.scalar(SOME_PLANNED, {"project": project_id}):
+        wanted = RoomWanted(project_id=project_id, person_id=person_id)
+        await enqueue(session, wanted, once=f"room-wanted-{project_id}-{person_id}")
 
 
 def showing(found: Any, quota: Any) -> Showing:

@@ -49,8 +49,9 @@ END = text("""
         FROM ended WHERE s.id = ended.id
     ), kept AS (
         INSERT INTO lapses (shown_key, annotator_id, project_id, slot_id, sides, protocol_id, guidelines_id, tags,
-                            shown_at)
-        SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, tags, shown_at FROM ended
+                            shown_at, ran_out)
+        SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, tags, shown_at, :key IS NULL
+        FROM ended
         ON CONFLICT DO NOTHING
     ), uncounted AS (
         UPDATE quota_days q SET used = greatest(q.used - 1, 0)

@@ -218,8 +218,9 @@ CLAIM_AHEAD = _claim(
     hindrance="""
         SELECT FROM slots WHERE project_id = :project AND annotator_id = :me AND state = 1
         UNION ALL
-        SELECT FROM watermarks
+        SELECT FROM watermarks w
         WHERE project_id = :project AND annotator_id = :me AND lane = ANY(:lanes) AND claims % 20 = 19
+          AND EXISTS (SELECT FROM slots WHERE project_id = :project AND lane = w.lane AND state = 0)
     """,
     shown="SELECT *, true AS is_new FROM taken",
 )
@@ -236,11 +237,15 @@ GIVE_BACK = text("UPDATE slots SET state = 0 WHERE id = :slot AND state = -1").b
     bindparam("slot", type_=BigInteger)
 )
 
+SOME_PLANNED = text("SELECT EXISTS (SELECT FROM slots WHERE project_id = :project AND state = -1)").bindparams(PROJECT)
+
 # Each task by the first of its free slots, until there are enough of them: never a walk over the whole queue. What
-# waits for a limit of the project is enough as well: more of it would only wait too.
+# waits for a limit of the whole project is enough as well: more of it would only wait too.
 FREE_TASKS = text("""
     SELECT (SELECT count(*) FROM (
-        SELECT FROM slots WHERE project_id = :project AND state = -1 LIMIT :low_water
+        SELECT DISTINCT s.task_id FROM slots s
+        JOIN projects p ON p.id = s.project_id AND coalesce(p.answers_a_day, p.answers_in_all, p.budget) IS NOT NULL
+        WHERE s.project_id = :project AND s.state = -1 LIMIT :low_water
     ) AS planned) + count(*) FROM (
         SELECT FROM slots s
         WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0

@@ -18,7 +18,7 @@ from app.projects.queries import protocol_of_batch
 from app.projects.rules import Entry, Origin, Recipe
 from app.projects.tables import Batch
 from app.prompts.tables import Prompt, Use
-from app.tasks.actions.releasing import release_slots, state_of_new
+from app.tasks.actions.releasing import room_changed, state_of_new
 from app.tasks.actions.wishing import Wish, everybody, for_everybody, is_calibration, wishes_of
 from app.tasks.rules import Candidate, Group, Joins, group_up, rank_in, sides_of
 from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion
@@ -147,10 +147,10 @@ def slots_of(
 
 
 async def add_slots(session: AsyncSession, project_id: int, slots: Sequence[dict[str, Any]]) -> None:
-    """Store new slots, and release what there is room for."""
+    """Store new slots, and have released what there is room for."""
     await session.execute(insert(Slot), slots)
     if any(slot["state"] == SlotState.planned for slot in slots):
-        await release_slots(session, project_id)
+        await room_changed(session, project_id)
 
 
 async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prompt_ids: Sequence[int]) -> int:

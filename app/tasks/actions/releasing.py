@@ -7,55 +7,102 @@ is counted at the dearest rate as long as nobody has answered, and at what was p
 What counts for a day is what people were shown on it. An answer that comes when its place is taken (surplus) is work
 and counts; a free slot is taken back for it. Money is kept for a day for answers that may still come to a showing that
 ran out.
+
+Releasing holds the project's row, and nobody who answers or makes tasks ever waits for that: it runs in transactions of
+its own, after them (`RoomChanged`), and where an admin changes a limit.
 """
 
 from collections import Counter
+from typing import Any
 
-from sqlalchemy import BigInteger, Text, bindparam, select, text
+from sqlalchemy import BigInteger, TextClause, bindparam, select, text
+from sqlalchemy import Text as Words
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.actions.lanes import share_hand_out
+from app.jobs.queue import enqueue
 from app.projects.actions import locked
 from app.projects.tables import Project
-from app.tasks.limits import room_in
+from app.tasks.jobs import RoomChanged
+from app.tasks.limits import Room, room_in
 from app.tasks.tables import SlotState
 
 PROJECT = bindparam("project", type_=BigInteger)
 AT_ONCE = 1000  # planned slots looked at in one go
+CHUNK = 20_000  # slots changed by one statement, so that none runs into its time limit
+FOR_ONE = 20  # slots that are exchanged for one person who found none
 
 PLANNED = text(f"""
     SELECT s.id, s.rank, p.tags FROM slots s JOIN tasks t ON t.id = s.task_id JOIN prompts p ON p.id = t.prompt_id
-    WHERE s.project_id = :project AND s.state = -1 AND (s.rank, s.id) > (:rank, :after) AND NOT p.tags && :full
+    WHERE s.project_id = :project AND s.state = -1 AND s.lane >= 0 AND (s.rank, s.id) > (:rank, :after)
+      AND NOT p.tags && :full
+      AND EXISTS (SELECT FROM batches b WHERE b.id = t.batch_id AND b.state IN ('pilot', 'open'))
     ORDER BY s.rank, s.id LIMIT {AT_ONCE}
 """).bindparams(  # noqa: S608  (our own words)
     PROJECT,
     bindparam("rank", type_=BigInteger),
     bindparam("after", type_=BigInteger),
-    bindparam("full", type_=ARRAY(Text)),
+    bindparam("full", type_=ARRAY(Words)),
 )
 
 RELEASE = text("UPDATE slots SET state = 0 WHERE id = ANY(:ids) AND state = -1")
 
-# The last ones in the queue first, as many as nobody is taking at this moment.
+# What nobody is asked now first, then the last ones in the queue; as many as nobody is taking at this moment.
 TAKE_BACK = text("""
     UPDATE slots SET state = -1 WHERE id = ANY(ARRAY(
-        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
+        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND (s.lane < 0 OR s.lane & 32 = 0)
           AND (CAST(:tag AS text) IS NULL
                OR EXISTS (SELECT FROM tasks t JOIN prompts p ON p.id = t.prompt_id
                           WHERE t.id = s.task_id AND p.tags @> ARRAY[CAST(:tag AS text)]))
-        ORDER BY s.rank DESC, s.id DESC LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
-    )) AND state = 0
+        ORDER BY s.lane >= 0 AND EXISTS (SELECT FROM tasks t JOIN batches b ON b.id = t.batch_id
+                                         WHERE t.id = s.task_id AND b.state IN ('pilot', 'open')),
+                 s.rank DESC, s.id DESC
+        LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED
+    )) AND state = 0 RETURNING id
 """).bindparams(PROJECT, bindparam("most", type_=BigInteger))
 
-FREE_ALL = text("UPDATE slots SET state = 0 WHERE project_id = :project AND state = -1 RETURNING id").bindparams(
-    PROJECT
-)
+FREE_SOME = text(f"""
+    UPDATE slots SET state = 0
+    WHERE id = ANY(ARRAY(SELECT id FROM slots WHERE project_id = :project AND state = -1 LIMIT {CHUNK})) RETURNING id
+""").bindparams(PROJECT)  # noqa: S608  (our own words)
+
+# Of planned slots those that one person could take.
+FOR_PERSON = text(f"""
+    SELECT s.id, p.tags
+    FROM slots s JOIN tasks t ON t.id = s.task_id JOIN prompts p ON p.id = t.prompt_id
+    JOIN batches b ON b.id = t.batch_id AND b.state IN ('pilot', 'open')
+    JOIN memberships m ON m.project_id = s.project_id AND m.user_id = :person
+    WHERE s.project_id = :project AND s.state = -1 AND s.lane >= 0 AND (s.lane & 63) = ANY(m.lanes)
+      AND s.lane >> 6 & ~m.care = 0
+      AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = s.task_id AND d.annotator_id = :person)
+      AND NOT EXISTS (SELECT FROM skips k WHERE k.task_id = s.task_id AND k.annotator_id = :person)
+    ORDER BY s.rank, s.id LIMIT {FOR_ONE}
+""").bindparams(PROJECT, bindparam("person", type_=BigInteger))  # noqa: S608  (our own words)
+
+LATE = text("""
+    UPDATE slots SET state = -1 WHERE id = (
+        SELECT s.id FROM slots s JOIN projects p ON p.id = s.project_id AND p.is_limited
+        WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
+        ORDER BY s.rank DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED)
+""").bindparams(PROJECT)
 
 
 async def state_of_new(session: AsyncSession, project_id: int) -> SlotState:
-    """In which state a new slot begins; planned ones are to be released after they are stored."""
+    """In which state a new slot begins, until the end of the transaction: whoever sets a first limit waits for it."""
+    await share_hand_out(session, project_id)
     is_limited = await session.scalar(select(Project.is_limited).where(Project.id == project_id))
     return SlotState.planned if is_limited else SlotState.free
+
+
+async def room_changed(session: AsyncSession, project_id: int) -> None:
+    """Have slots released, or taken back, once this transaction is through."""
+    await enqueue(session, RoomChanged(project_id=project_id), once=f"room-changed-{project_id}")
+
+
+async def make_up_for_late(session: AsyncSession, project_id: int) -> None:
+    """Take one free slot back for an answer that none was released for; where there are limits."""
+    await session.execute(LATE, {"project": project_id})
 
 
 async def release_slots(session: AsyncSession, project_id: int) -> int:
@@ -65,11 +112,45 @@ async def release_slots(session: AsyncSession, project_id: int) -> int:
     """
     project = await locked(session, project_id)
     if not project.is_limited:
-        return len((await session.execute(FREE_ALL, {"project": project_id})).all())
+        return await _all_of(session, FREE_SOME, {"project": project_id})
+    return await _fill(session, project_id, await _without_excess(session, project))
+
+
+async def make_room_for(session: AsyncSession, project_id: int, person_id: int) -> int:
+    """Exchange free slots that this person cannot take for planned ones that they can: what is free may be for others,
+    or for nobody who is here, and must not keep all the room. Returns how many were freed.
+    """
+    project = await locked(session, project_id)
+    found = (await session.execute(FOR_PERSON, {"project": project_id, "person": person_id})).all()
+    if not project.is_limited or not found:
+        return 0
+    back = await session.execute(TAKE_BACK, {"project": project_id, "tag": None, "most": len(found)})
+    back.all()
+    ids = (await room_in(session, project)).chosen((row.id, row.tags) for row in found)
+    await session.execute(RELEASE, {"ids": ids})
+    return len(ids)
+
+
+async def _without_excess(session: AsyncSession, project: Project) -> Room:
+    """Take free slots back where a limit is passed; the room that is left then."""
     room = await room_in(session, project)
-    for tag, too_many in [(None, room.slots or 0), *room.tags.items()]:
-        if too_many < 0:
-            await session.execute(TAKE_BACK, {"project": project_id, "tag": tag, "most": -too_many})
+    while room.slots is not None and room.slots < 0:
+        if not await _taken_back(session, project.id, None, -room.slots):
+            break
+        room = await room_in(session, project)
+    for tag, left in room.tags.items():
+        if left < 0:
+            await _taken_back(session, project.id, tag, -left)
+    return await room_in(session, project) if any(left < 0 for left in room.tags.values()) else room
+
+
+async def _taken_back(session: AsyncSession, project_id: int, tag: str | None, too_many: int) -> int:
+    values = {"project": project_id, "tag": tag, "most": min(too_many, CHUNK)}
+    return len((await session.execute(TAKE_BACK, values)).all())
+
+
+async def _fill(session: AsyncSession, project_id: int, room: Room) -> int:
+    """Release planned slots in the order of the queue."""
     freed, place = 0, (-1, 0)
     while room.slots is None or room.slots > 0:
         full = [tag for tag, left in room.tags.items() if left <= 0]
@@ -83,3 +164,11 @@ async def release_slots(session: AsyncSession, project_id: int) -> int:
         room = room.less(len(ids), Counter(tag for row in rows if row.id in chosen for tag in row.tags))
         freed, place = freed + len(ids), (rows[-1].rank, rows[-1].id)
     return freed
+
+
+async def _all_of(session: AsyncSession, some: TextClause, values: dict[str, Any]) -> int:
+    """Repeat a statement that changes some rows until none is left."""
+    count = 0
+    while changed := len((await session.execute(some, values)).all()):
+        count += changed
+    return count

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
+from app.accounts.permissions import Role
 from app.accounts.tables import Audience, Membership, User
 from app.projects.tables import Batch, Ordering, TagRule
 from app.prompts.tables import Prompt
@@ -15,7 +15,7 @@ from app.tasks.rules import DEFAULT_BAND
 from app.tasks.tables import Purpose
 
 MOST_K = 50
-ANSWERS = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
+ANSWERS = (Role.annotator, Role.lead)  # those whose work it is; others may answer, and are not waited for
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def is_calibration(key: str, share: float) -> bool:
 
 
 async def everybody(session: AsyncSession, project_id: int, people: int) -> int:
-    """How many people an audience (number; 0: everybody) has who may answer now."""
+    """How many annotators an audience (number; 0: everybody) has now."""
     asked = (
         select(func.count())
         .select_from(Membership)

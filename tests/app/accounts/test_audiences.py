@@ -122,6 +122,21 @@ async def test_the_page_makes_changes_and_takes_away(client: httpx.AsyncClient, 
     assert "No audience yet" in (await client.get(base)).text
 
 
+async def test_a_members_limits_are_filled_in_and_left_empty(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project = await make.project(session)
+    await engineer(client, session, project, Role.manager)
+    await somebody(session, project, "rater-b")
+    place = f"/projects/{project.public_id}/members/rater-b"
+    fields = {"role": "annotator", "cohort": "", "skills": "german, poems", "daily_limit": "7", "total_limit": ""}
+    for sent, limits in ((fields, (7, None)), (fields | {"daily_limit": "", "total_limit": "9"}, (None, 9))):
+        assert (await client.post(place, data=sent)).status_code == 303
+        found = select(Membership).where(Membership.pseudonym == "rater-b").execution_options(populate_existing=True)
+        member = (await session.scalars(found)).one()
+        assert (member.daily_limit, member.total_limit, member.skills) == (*limits, ["german", "poems"])
+    none = await client.post(place, data=fields | {"daily_limit": "0"})
+    assert none.status_code == 422
+
+
 @pytest.mark.committed
 async def test_somebody_who_joins_while_an_audience_is_made_is_in_it(committed: str) -> None:
     """Whichever of the two commits first, the other sees it."""

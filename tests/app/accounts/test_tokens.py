@@ -92,6 +92,9 @@ async def test_the_browsers_page_makes_and_revokes_tokens(client: httpx.AsyncCli
     answer = await client.get("/api/v1/me", headers=bearing("hone_" + token))
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
+    for_ever = await client.post("/api/v1/tokens", json={"name": "x", "days": None})
+    assert for_ever.status_code == 201
+    assert set(await session.scalars(select(ApiToken.expires_at).where(ApiToken.name == "x"))) == {None}
 
 
 @pytest.mark.parametrize("spoil", ["revoke", "expire", "forge", "nothing"])

@@ -17,8 +17,9 @@ from app.accounts.tables import Membership, User
 from app.annotations.actions import submit
 from app.annotations.earnings import Period, earned, in_currency, statement
 from app.annotations.tables import LedgerLine
+from app.errors import Invalid
 from app.projects.tables import Project, Rate
-from app.tasks.actions import Waiting, claim, release_slots
+from app.tasks.actions import Waiting, claim, release, release_slots
 from tests.app.scene import (
     Scene,
     broken,
@@ -85,12 +86,12 @@ async def test_the_nearest_rate_counts(session: AsyncSession, rates: list[dict[s
 
 
 @pytest.mark.parametrize(
-    ("active", "worth"),
-    [(0.0, 0), (30.0, 15), (61.0, 31), (59.0, 30), (600.0, 100)],  # 30 a minute; 61 s are 30.5, rounded up
-)
-async def test_minutes_are_paid_up_to_a_cap(session: AsyncSession, active: float, worth: int) -> None:
+    ("active", "worth", "a_minute"),
+    [(0.0, 0, 30), (30.0, 15, 30), (61.0, 31, 30), (59.0, 30, 30), (600.0, 100, 30), (150.0, 28, 11)],
+)  # 30 a minute: 61 s are 30.5, rounded up; 11 a minute: 150 s are 27.5
+async def test_minutes_are_paid_up_to_a_cap(session: AsyncSession, active: float, worth: int, a_minute: int) -> None:
     there = await scene(session)
-    await rate(session, there, a_minute=30, most=100)
+    await rate(session, there, a_minute=a_minute, most=100)
     shown = await claimed(session, there.me)
     await session.execute(text("UPDATE slots SET shown_at = shown_at - interval '20 minutes'"))
     await submit(session, there.project.id, there.me.person.id, shown.task, shown.key, prefers(shown), active)
@@ -108,6 +109,35 @@ async def test_late_and_surplus_work_is_paid(session: AsyncSession) -> None:
     assert said.state.value == "surplus"
     assert await amounts(session) == [9, 9]
     assert await broken(session) == {}
+
+
+@pytest.mark.parametrize("how", ["given back", "long ago"])
+async def test_what_comes_after_its_showing_was_given_back_earns_nothing(session: AsyncSession, how: str) -> None:
+    """No money is kept for it; the line says so, and a manager may add one."""
+    there = await scene(session, people=2)
+    await rate(session, there, an_answer=9)
+    late = await claimed(session, there.me)
+    if how == "given back":
+        await release(session, there.project.id, there.me.person.id, late.task, late.key)
+    else:
+        await let_leases_run_out(session)
+        await sweep_all(session)
+        await session.execute(text("UPDATE lapses SET at = at - interval '25 hours'"))
+    await submit(session, there.project.id, there.me.person.id, late.task, late.key, prefers(late))
+    told = await session.execute(select(LedgerLine.amount, LedgerLine.remark))
+    assert [tuple(row) for row in told] == [(0, "late")]
+    assert await broken(session) == {}
+
+
+async def test_the_currency_stays_once_somebody_has_earned_something(session: AsyncSession) -> None:
+    there = await scene(session)
+    await limit(session, there, currency="CHF")
+    await rate(session, there, an_answer=9)
+    await answer(session, there)
+    await limit(session, there, answers_in_all=5)  # it does not speak of the currency
+    with pytest.raises(Invalid, match="CHF"):
+        await limit(session, there, currency="EUR")
+    assert await session.scalar(select(Project.currency)) == "CHF"
 
 
 async def test_the_ledger_cannot_be_changed(session: AsyncSession) -> None:
@@ -164,6 +194,7 @@ async def test_rates_adjustments_and_statements_over_rest(client: httpx.AsyncCli
     base = f"/api/v1/projects/{there.project.public_id}"
     made = await client.post(f"{base}/rates", json={"an_answer": 15})
     assert made.status_code == 201
+    await session.execute(text("UPDATE rates SET starts_at = now()"))  # the test's clock stands still
     for refused, named in (
         ({"an_answer": 1, "a_minute": 1, "most": 3}, "an_answer"),
         ({"a_minute": 3}, "most"),
@@ -225,6 +256,7 @@ async def test_the_page_sets_rates_and_adds_lines(client: httpx.AsyncClient, ses
     assert "No rates yet" in (await client.get(base)).text
     fields = {"an_answer": "0.15", "a_minute": "", "most": "", "rater": "", "cohort": "", "kind": ""}
     assert (await client.post(f"{base}/rates", data=fields)).status_code == 303
+    await session.execute(text("UPDATE rates SET starts_at = now()"))  # the test's clock stands still
     await answer(session, there)
     page = (await client.get(base)).text
     assert "0.15" in page

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -16,12 +17,14 @@ from app.accounts.permissions import Role
 from app.annotations.actions import submit, withdraw
 from app.projects.batching import LimitsEdit
 from app.projects.queries import default_batch
-from app.projects.tables import Project
+from app.projects.tables import Batch, BatchState, Project
 from app.tasks.actions import Waiting, claim, edit_limits, release, release_slots
 from app.tasks.actions.claiming import Reason, lock_quota, tell_if_low
+from app.tasks.jobs import RoomWanted
 from app.tasks.limits import Room, standing_of
 from app.tasks.tables import Slot
 from tests import make
+from tests.app.evaluation.scene import here
 from tests.app.scene import (
     Scene,
     access_of,
@@ -33,6 +36,8 @@ from tests.app.scene import (
     scene,
     sweep_all,
 )
+from tests.queue import waiting
+from workers.handlers.tasks import make_room
 
 
 async def limit(session: AsyncSession, there: Scene, **values: Any) -> None:
@@ -172,6 +177,75 @@ async def test_limits_over_rest_and_by_the_page(client: httpx.AsyncClient, sessi
     wrong = await client.post(f"{page}/limits", data=fields | {"budget": "a lot", "version": "3"})
     assert (wrong.status_code, "a lot" in wrong.text) == (422, True)
     assert (await client.post(f"{page}/limits", data=fields)).status_code == 409  # the version is an old one
+
+
+async def test_room_that_nobody_here_can_use_is_exchanged_for_what_somebody_can(session: AsyncSession) -> None:
+    there = await scene(session, tasks=6)
+    await session.execute(text("UPDATE slots SET lane = 5 WHERE task_id = ANY(:them)"), {"them": there.tasks[:3]})
+    await limit(session, there, answers_in_all=3)
+    assert isinstance(await claim(session, there.me), Waiting)
+    (wanted,) = await waiting(session, "RoomWanted")
+    await make_room(RoomWanted.model_validate(wanted), here(session))
+    assert await states(session) == {0: 3, -1: 3}
+    assert (await claimed(session, there.me)).task_id in there.tasks[3:]
+
+
+async def test_rounds_that_do_not_ask_keep_no_room(session: AsyncSession) -> None:
+    there = await scene(session, tasks=4)
+    other = Batch(project_id=there.project.id, name="Other", state=BatchState.closed)
+    session.add(other)
+    await session.flush()
+    of_other = {"b": other.id, "t": there.tasks[:2]}
+    await session.execute(text("UPDATE tasks SET batch_id = :b WHERE id = ANY(:t)"), of_other)
+    await limit(session, there, answers_in_all=2)
+    free = select(Slot.task_id).where(Slot.state == 0).order_by(Slot.task_id)
+    assert list(await session.scalars(free)) == there.tasks[2:]
+
+
+async def test_leases_of_yesterday_leave_no_room_today(session: AsyncSession) -> None:
+    """They may end without an answer, and would be free today beside what the day has."""
+    there = await scene(session, people=2, tasks=8)
+    await limit(session, there, answers_a_day=3)
+    await claimed(session, there.me)
+    await session.execute(text("UPDATE slots SET shown_at = shown_at - interval '1 day' WHERE state = 1"))
+    await session.execute(text("UPDATE quota_days SET day = day - 1"))
+    await release_slots(session, there.project.id)
+    assert await states(session) == {0: 2, 1: 1, -1: 5}
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    await release_slots(session, there.project.id)
+    assert await states(session) == {0: 3, -1: 5}
+
+
+async def test_what_was_shown_counts_for_a_tag_whatever_became_of_it(session: AsyncSession) -> None:
+    there = await scene(session, tasks=3)
+    await session.execute(text("UPDATE prompts SET tags = '{law}'"))
+    said = await answer(session, there)
+    await withdraw(session, there.project.id, there.me.person.id, said.public_id)
+    await limit(session, there, tags=[{"tag": "law", "in_all": 2}])
+    assert await states(session) == {0: 1, -1: 2}
+
+
+async def test_what_is_refused_changes_nothing(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session, tasks=4)
+    await engineer(client, session, there.project, Role.manager)
+    api = f"/api/v1/projects/{there.project.public_id}/limits"
+    page = f"/projects/{there.project.public_id}/settings/hand-out/limits"
+    there_now = {"version": 1, "answers_in_all": 2, "tags": [{"tag": "law"}]}
+    assert (await client.put(api, json=there_now)).status_code == 200
+    fields = {"version": "2", "answers_in_all": "1", "currency": "EUR", "tags.tag": ["law"], "tags.k": [""],
+              "tags.audience": [str(uuid4())], "tags.band": [""], "tags.a_day": [""], "tags.in_all": [""]}  # fmt: skip
+    assert (await client.post(page, data=fields)).status_code == 404
+    told = (await client.get(api)).json()
+    assert (told["answers_in_all"], told["version"], [one["tag"] for one in told["tags"]]) == (2, 2, ["law"])
+
+
+async def test_money_is_for_those_who_may_see_pay(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session)
+    await limit(session, there, budget=500)
+    await engineer(client, session, there.project)
+    told = (await client.get(f"/api/v1/projects/{there.project.public_id}/limits")).json()
+    assert (told["budget"], told["spent"], told["reserved"], told["free"]) == (None, None, None, 1)
 
 
 @given(

@@ -160,7 +160,7 @@ async def test_a_change_moves_what_nobody_has_and_leaves_what_somebody_has_place
     await move_slots(PlacesChanged(project_id=there.project.id), here(session))
     found = await session.execute(select(Slot.task_id, Slot.lane, Slot.rank // 2**48).order_by(Slot.task_id))
     assert [tuple(row) for row in found] == [
-        (there.tasks[0], 0, 0),  # in somebody's hands
+        (there.tasks[0], 1, DEFAULT_BAND),  # in somebody's hands, and in its place should it come back
         (there.tasks[1], 0, 0),  # placed
         (there.tasks[2], 1, DEFAULT_BAND),
     ]
