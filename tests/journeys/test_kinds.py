@@ -21,7 +21,7 @@ from app.projects.protocols import protocol_of
 from app.prompts.tables import Prompt
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.app.datasets.scene import frozen
+from tests.app.datasets.scene import Lines, frozen
 from tests.app.scene import Scene, scene
 from tests.conftest import sign_in
 from tests.journeys.chain import Batched, check_batch, check_records, check_return, exported
@@ -75,18 +75,40 @@ PAIRS = {  # places of the better and the worse answer, 0 = best, that the agree
     "ranking": [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
     "combined": [(0, 1), (0, 2), (1, 2)],
 }
-BATCHES: dict[str, Callable[[int], Batched]] = {  # best: number of the better completion in its task
+
+
+def ranked(numbers: list[int]) -> Batched:
+    """Everybody says the same order of all."""
+    return Batched(groups=1, orders={("order", tuple((number,) for number in numbers)): PEOPLE})
+
+
+def rated(numbers: list[int]) -> Batched:
+    """Quality 7, 6 … of 1 to 7 is level 6, 5 … from 0; the rule holds, level 1 of no and yes. Two criteria of one
+    answer weigh half a vote each."""
+    quality = {(number, "quality", 6.0 - place, 0.5): PEOPLE for place, number in enumerate(numbers)}
+    return Batched(groups=1, grades=quality | {(number, "rule", 1.0, 0.5): PEOPLE for number in numbers})
+
+
+# By name: what a reward model is taught. numbers: of the completions in their task, the best first.
+BATCHES: dict[str, Callable[[list[int]], Batched]] = {
     # strength 3 of 3 levels weighs 2 · 3 / (3 + 1) = 1.5, three times
-    "comparison": lambda best: Batched(1, ((3, 0, 0), (0, 3, 0))[best], 4.5),
+    "comparison": lambda numbers: Batched(1, ((3, 0, 0), (0, 3, 0))[numbers[0]], 4.5),
+    "best": lambda numbers: Batched(groups=1, orders={("best", ((numbers[0],), tuple(sorted(numbers[1:])))): PEOPLE}),
+    "best_and_worst": lambda numbers: Batched(
+        groups=1,
+        orders={("both", ((numbers[0],), tuple(sorted(numbers[1:-1])), (numbers[-1],))): PEOPLE},
+    ),
+    "ranking": ranked,
+    "rating": rated,
+    # errors are marked, and nothing is asked that has a level
+    "spans": lambda numbers: Batched(left_out={"ratings_without_votes": 1}),
+    "questions": lambda numbers: Batched(),
     # a rewrite has one strength of one, 2 · 1 / (1 + 1) = 1, and stands first in its pair
-    "rewrite": lambda best: Batched(3, (3, 0, 0), 3.0),
-    "combined_texts": lambda best: Batched(4, ((6, 0, 0), (3, 3, 0))[best], 7.5),
+    "rewrite": lambda numbers: Batched(3, (3, 0, 0), 3.0),
+    "demonstration": lambda numbers: Batched(),
+    "combined": lambda numbers: Batched(groups=2, orders=ranked(numbers).orders, grades=rated(numbers).grades),
+    "combined_texts": lambda numbers: Batched(4, ((6, 0, 0), (3, 3, 0))[numbers[0]], 7.5),
 }
-
-
-def no_pairs(best: int) -> Batched:
-    """Lines of kinds that the reward model does not know."""
-    return Batched(0)
 
 
 def body_for(name: str, handles: list[str]) -> dict[str, Any]:
@@ -225,12 +247,16 @@ async def test_from_the_page_to_a_batch_and_back(
     assert len(dataset.manifest["counts"]["raters"]) == PEOPLE
     check_pairs(tmp_path, dataset, texts, name)
 
-    (first, *_others) = kept
-    best = first.body["preferred"] if name == "comparison" else 0
-    if name == "combined_texts":
-        best = first.body["parts"][0]["preferred"]
-    check_batch(tmp_path, dataset, opened, BATCHES.get(name, no_pairs)(best))
+    check_batch(tmp_path, dataset, opened, BATCHES[name](numbers_of_texts(lines, texts)))
     await check_return(session, dataset, lines, tmp_path)
+
+
+def numbers_of_texts(lines: Lines, texts: list[str]) -> list[int]:
+    """Numbers of the completions in their task, the best first, as the first line that shows all of them has them."""
+    telling = (line.get("answers") or [line["a"], line["b"]] for line in lines if "answers" in line or "a" in line)
+    shown = next(telling, [])
+    places = {answer["parts"][0]["text"]: number for number, answer in enumerate(shown)}
+    return [places.get(text, -1) for text in texts]
 
 
 def check_pairs(home: Path, dataset: Any, texts: list[str], name: str) -> None:
