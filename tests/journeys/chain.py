@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import orjson
 import pytest
@@ -118,16 +119,20 @@ def numbers_of(names: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(names)}
 
 
-async def check_return(session: AsyncSession, dataset: Dataset, lines: Lines, home: Path, **question: Any) -> Project:
+async def check_return(
+    session: AsyncSession, dataset: Dataset, lines: Lines, home: Path, *, turns: bool = False, **question: Any
+) -> Project:
     """The export comes into a fresh project and is frozen there: equal. Twice, it adds nothing. Returns that project,
-    which goes on asking what it asked."""
+    which goes on asking what it asked. turns: they are tasks of their own there, and their lines are named after them.
+    """
     fresh = await make.project(session)
     asks = (await newest_protocol(session, fresh.id)).body
     content = exported(home, dataset)
     report = await import_dataset(session, fresh.id, "moved.jsonl", BytesIO(content), None)
     assert (report.new, report.total, report.lines) == (len(lines), len(lines), [])
     _dataset, again = await frozen(session, fresh, home, **question)
-    assert told(again) == told(lines)
+    assert len({line["id"] for line in again}) == len(again)
+    assert told(again) == told([named_by_task(line) for line in lines] if turns else lines)
     repeated = await import_dataset(session, fresh.id, "moved.jsonl", BytesIO(content), None)
     assert (repeated.identical, repeated.total) == (len(lines), len(lines))
     assert (await newest_protocol(session, fresh.id)).body == asks
@@ -137,6 +142,14 @@ async def check_return(session: AsyncSession, dataset: Dataset, lines: Lines, ho
     wrong.pop("I12 answers without an event", None)  # the import itself is the event
     assert wrong == {}
     return fresh
+
+
+def named_by_task(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of a conversation, or of the questions that closed it, under the id that it has once it came in."""
+    of_turn = re.fullmatch(r"(.+[.][0-9]+)([.]scores)?", line["id"])
+    if of_turn is None:
+        return line | {"id": line["id"].partition(".")[0]}
+    return line | {"id": f"{uuid5(NAMESPACE_OID, of_turn[1])}{of_turn[2] or ''}"}
 
 
 def told(lines: Sequence[dict[str, Any]]) -> list[bytes]:

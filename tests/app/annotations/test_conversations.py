@@ -109,7 +109,8 @@ class Talking:
         assert (await self.send(number, words)).status_code == 200
         await self.answered()
         shown = (await self.ask())["turns"][-1]["answers"]
-        body = {"kind": "comparison", "outcome": "preferred", "preferred": shown[best]["handle"], "strength": 2}
+        body = {"kind": "comparison", "outcome": "preferred", "preferred": shown[best]["handle"]}
+        body |= {"strength": 2} if len(shown) == 2 else {}
         answer = await self.judge(number, **body)
         assert answer.status_code == 200, answer.text
         return answer.json()
