@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from app.projects.presets import PRESETS
 from app.projects.protocols import protocol_of
 from tests.browser.site import Site, a_site, armed, stored
 
@@ -240,6 +241,28 @@ async def test_sliders_rules_and_flags_go_by_keys_and_come_back_after_a_reload(
         assert body["ratings"] == [
             {"completion": 0, "criteria": {"quality": 6, "appeal": 85, "rule": 1}, "flags": ["opinion"]}
         ]
+
+
+async def test_a_preset_with_more_flags_than_figures_is_answered_by_keys_alone(
+    committed: str, browser: Browser
+) -> None:
+    asked = PRESETS["instructgpt"].protocol.as_json()
+    async with a_site(browser, shows=4, protocol=asked, tasks=2) as site:
+        page = await site.open()
+        old = await key_of(page)
+        shown = await page.locator("fieldset.flags").first.locator(".point b").all_inner_texts()
+        assert shown == [*"1234567890A"]
+        await press(page, "f", "1", "0", "a", "ArrowUp", "7")  # of A: its flags, then how good it is
+        await press(page, "f", "j", "a", "2", "2", "ArrowUp", "6", "5", "4", "Enter")  # J is the key of no flag
+        await expect(page.locator(".part-tabs [aria-current=step]")).to_have_text("Order")
+        await press(page, "1", "2", "3", "3", "Enter")
+        await answered(page, old)
+        rating, ranking = (await bodies())[0]["parts"]
+        a, b, c, d = await numbers_on_screen()
+        said = {one["completion"]: (one["criteria"]["quality"], one["flags"]) for one in rating["ratings"]}
+        first = ["fails_instruction", "opinion", "moral_judgment"]
+        assert said == {a: (7, first), b: (6, ["moral_judgment"]), c: (5, []), d: (4, [])}
+        assert ranking["tiers"] == [[a], [b], sorted([c, d])]
 
 
 async def test_a_rating_and_then_a_ranking_in_one_task(committed: str, browser: Browser) -> None:
