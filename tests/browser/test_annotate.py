@@ -12,6 +12,7 @@ from app import database
 from app.accounts.tables import User
 from app.annotations.tables import AnnotationVersion
 from app.markup import render_markdown
+from app.projects.protocols import protocol_of
 from app.tasks.tables import Skip
 from tests import make
 from tests.app.test_markup import ATTACKS
@@ -346,9 +347,15 @@ async def test_the_clock_of_the_browser_does_not_matter(site: Site) -> None:
         assert await session.scalar(text("SELECT max(day) = CAST(now() AS date) FROM quota_days"))
 
 
-async def test_on_a_phone_the_answers_are_stacked_and_every_choice_can_be_hit(site: Site) -> None:
+async def test_on_a_phone_the_answers_are_stacked_and_every_choice_can_be_hit(committed: str, browser: Browser) -> None:
+    nine = protocol_of({"scale": 9, "neither_valid": True}).as_json()
+    async with a_site(browser, width=390, height=844, protocol=nine) as site:
+        await can_be_hit(site)
+
+
+async def can_be_hit(site: Site) -> None:
     page = await site.open()
-    await page.set_viewport_size({"width": 390, "height": 844})
+    assert await page.locator(".point").count() == 9
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     first, second = [await one.bounding_box() for one in await page.locator(".answer").all()]
     assert first
