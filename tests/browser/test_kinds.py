@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
 
 HELPSTEER = {
+GRADED = ("helpfulness", "correctness", "coherence")
     "kind": "rating",
     "completions": 2,
     "criteria": [
-        {"key": key, "label": key.title(), "scale": "grade", "low": "not at all", "high": "fully"}
-        for key in ("helpfulness", "correctness", "coherence")
+        {"key": key, "label": key.title(), "scale": "grade", "low": "not at all", "high": "fully"} for key in GRADED
     ],
 }
 MIXED = {
@@ -203,6 +203,29 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
 
 
 async def test_a_rating_takes_a_key_a_question_and_enter(committed: str, browser: Browser) -> None:
+@pytest.mark.parametrize("name", ["comparison", "rating"])
+async def test_a_task_is_answered_by_taps_alone_on_a_phone(committed: str, browser: Browser, name: str) -> None:
+    touch = {"has_touch": True, "is_mobile": True}
+    asked = {"tasks": 2} if name == "comparison" else asking(name)
+    async with a_site(browser, width=390, height=844, options=touch, **asked) as site:
+        page = await site.open()
+        old = await key_of(page)
+        if name == "comparison":
+            await page.locator(".point").nth(1).tap()
+        else:
+            for point in (4, 3, 0, 2, 1, 1):
+                await page.locator(".marked .point").nth(point).tap()
+            await page.locator("[data-submit]").tap()
+        await answered(page, old)
+        first, second = await numbers_on_screen()
+        (body,) = await bodies()
+        if name == "comparison":
+            assert (body["preferred"], body["strength"]) == (first, 2)
+            return
+        said = {one["completion"]: [one["criteria"][asked] for asked in GRADED] for one in body["ratings"]}
+        assert said == {first: [4, 3, 0], second: [2, 1, 1]}
+
+
     async with a_site(browser, **asking("rating")) as site:
         page = await site.open()
         old = await key_of(page)

@@ -21,6 +21,7 @@ PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages
 KEYS = "abcdef"
 
 QUESTIONS = {
+FORMS = ["letter", "code", "list", *(f"form{number}" for number in range(8))]  # more than there are figures
     "kind": "questions",
     "completions": 2,
     "questions": [
@@ -32,7 +33,7 @@ QUESTIONS = {
         {"key": "tone", "label": "Tone", "type": "choices", "about": "answer", "required": False,
          "options": [{"key": key, "label": key.title()} for key in ("dry", "warm", "stiff")]},
         {"key": "kind", "label": "What is it then?", "type": "choice",
-         "options": [{"key": key, "label": key.title()} for key in ("letter", "code", "list", *(f"form{n}" for n in range(8)))],
+         "options": [{"key": key, "label": key.title()} for key in FORMS],
          "only_if": [{"question": "poem", "values": ["no"]}]},
         {"key": "why", "label": "Why?", "type": "text", "hint": "In one sentence."},
     ],
