@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from app import database
 from app.projects.protocols import protocol_of
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 from tests.browser.test_frame import answer
 
@@ -77,6 +78,7 @@ async def test_sides_by_criterion_cost_a_key_each_and_one_decides(committed: str
         assert first == {"helpful": sides[0], "honest": "equal", "harmless": sides[1]}
         assert second == {"helpful": other[0], "harmless": "equal"}
         assert (third, outcome) == ({}, "neither_valid")
+        await fits(site, page)
 
 
 async def test_time_counts_while_the_page_is_seen_and_somebody_is_there(committed: str, browser: Browser) -> None:

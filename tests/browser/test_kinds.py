@@ -10,13 +10,14 @@ from playwright.async_api import Browser, Page, expect
 
 from app.projects.presets import PRESETS
 from app.projects.protocols import protocol_of
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
 
-HELPSTEER = {
 GRADED = ("helpfulness", "correctness", "coherence")
+HELPSTEER = {
     "kind": "rating",
     "completions": 2,
     "criteria": [
@@ -202,7 +203,6 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
         assert (await bodies())[0]["tiers"] == [[a], [b], sorted([c, d])]
 
 
-async def test_a_rating_takes_a_key_a_question_and_enter(committed: str, browser: Browser) -> None:
 @pytest.mark.parametrize("name", ["comparison", "rating"])
 async def test_a_task_is_answered_by_taps_alone_on_a_phone(committed: str, browser: Browser, name: str) -> None:
     touch = {"has_touch": True, "is_mobile": True}
@@ -226,6 +226,7 @@ async def test_a_task_is_answered_by_taps_alone_on_a_phone(committed: str, brows
         assert said == {first: [4, 3, 0], second: [2, 1, 1]}
 
 
+async def test_a_rating_takes_a_key_a_question_and_enter(committed: str, browser: Browser) -> None:
     async with a_site(browser, **asking("rating")) as site:
         page = await site.open()
         old = await key_of(page)
@@ -286,6 +287,7 @@ async def test_a_preset_with_more_flags_than_figures_is_answered_by_keys_alone(
         first = ["fails_instruction", "opinion", "moral_judgment"]
         assert said == {a: (7, first), b: (6, ["moral_judgment"]), c: (5, []), d: (4, [])}
         assert ranking["tiers"] == [[a], [b], sorted([c, d])]
+        await fits(site, page)
 
 
 async def test_a_rating_and_then_a_ranking_in_one_task(committed: str, browser: Browser) -> None:
@@ -315,10 +317,7 @@ async def test_nothing_is_cut_off_and_the_page_is_no_wider_than_its_window(
                 await page.emulate_media(color_scheme=theme)
                 await picture(page, site, f"{name}-{width}-{theme}")
             assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-            bar = await page.locator("[data-choices]").bounding_box()
-            assert bar
-            assert bar["y"] + bar["height"] <= height + 1
-            assert bar["height"] <= height * 0.5
+        await fits(site, page)
 
 
 async def picture(page: Page, site: Site, name: str) -> None:

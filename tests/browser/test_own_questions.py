@@ -14,14 +14,15 @@ from sqlalchemy import text
 from app import database
 from app.projects.protocols import protocol_of
 from app.projects.protocols.conditions import Condition, shown
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
 KEYS = "abcdef"
 
-QUESTIONS = {
 FORMS = ["letter", "code", "list", *(f"form{number}" for number in range(8))]  # more than there are figures
+QUESTIONS = {
     "kind": "questions",
     "completions": 2,
     "questions": [
@@ -143,6 +144,7 @@ async def test_questions_by_keys_alone_and_hidden_ones_are_neither_asked_nor_sen
         (body,) = await bodies()
         assert body["task"] == {"poem": False, "kind": "form7", "why": "It halts."}
         assert [one["said"] for one in body["answers"] if one["said"]] == [{"tone": ["dry", "stiff"]}]
+        await fits(site, page)
 
 
 async def test_what_is_open_is_named_and_a_text_is_reached_by_enter(committed: str, browser: Browser) -> None:
@@ -299,6 +301,8 @@ async def test_errors_are_marked_by_mouse_across_markup_and_noted(committed: str
         await page.locator(".error-list:visible button", has_text="Remove").click()
         await expect(page.locator(".error-list:visible li")).to_have_count(0)
         assert await page.locator("[data-lines]").nth(1).input_value() == ""
+        await press(page, "Escape")
+        await fits(site, page)
 
 
 async def test_errors_are_marked_by_touch(committed: str, browser: Browser) -> None:

@@ -344,6 +344,7 @@ async def test_writing_fits_every_window(committed: str, browser: Browser, name:
         await press(page, "Alt+p")
         await expect(page.locator("[data-previewed] p").first).to_be_visible()
         await fits(page, f"{name}-preview")
+        await fitting.fits(site, page)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -354,6 +355,7 @@ async def test_nothing_is_cut_off_and_the_last_row_stays_in_reach(committed: str
         await picture(page, f"{name}-0")
         await written_on(page, name)
         await fits(page, name)
+        await fitting.fits(site, page)
 
 
 async def fits(page: Page, name: str) -> None:
