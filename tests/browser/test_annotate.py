@@ -110,6 +110,31 @@ async def test_a_key_that_is_held_down_answers_one_task(site: Site) -> None:
     assert len(await stored()) == 1
 
 
+EAGER = """() => {
+  const press = () => document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "2", bubbles: true }));
+  const first = document.getElementById("task").dataset.key;
+  new MutationObserver((_changes, watch) => {
+    if (document.getElementById("task").dataset.key === first) return;
+    watch.disconnect();
+    window.pressed = [0, 100, 250].map((wait) => setTimeout(press, wait)).length;
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
+
+
+async def test_a_fresh_key_does_nothing_before_the_next_task_can_have_been_read(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.evaluate(EAGER)
+    await page.keyboard.press("1")
+    await wait_for_another(page, old)
+    assert await page.evaluate("window.pressed") == 3
+    await page.wait_for_timeout(200)
+    assert len(await stored()) == 1
+    left = await choices_now(page)
+    await page.keyboard.press("2")  # and now it does
+    await wait_for_another(page, left)
+
+
 async def test_going_back_changes_the_last_answer_and_returns_to_the_task(site: Site) -> None:
     page = await site.open()
     old = await choices_now(page)
