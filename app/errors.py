@@ -150,8 +150,13 @@ def readable(error: RequestValidationError) -> list[dict[str, str]]:
     ]
 
 
+UNREADABLE = "There was an error parsing the body"  # what FastAPI says of JSON that its reader gives up on
+
+
 def as_domain_error(error: HTTPException) -> DomainError:
     """Starlette's own refusals (no such route, wrong verb) in our words."""
+    if error.detail == UNREADABLE:
+        return Invalid(field="body", reason=_("it cannot be read"))
     known: dict[int, type[DomainError]] = {401: SignInNeeded, 403: Forbidden, 404: NotFound, 413: TooLarge}
     if error.status_code in known and error.status_code != 413:
         return known[error.status_code]()

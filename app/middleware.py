@@ -36,6 +36,7 @@ HEADERS = [
 CONTENT_POLICY = (b"content-security-policy", POLICY.encode())
 TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 LANGUAGE = re.compile(rb"(?:^|;)\s*hone_language=([a-z]{2,3})(?:;|$)")
+SAID = re.compile(r"/api/v1/(?:tasks|annotations)/")  # answers of people, which are no files
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
@@ -100,9 +101,10 @@ class Gate:
         return None, _counted(receive, limit)
 
     def limit(self, path: str, sent: dict[bytes, bytes]) -> int:
-        """Bytes a body may have: files and API calls by the setting, what is typed into forms at most two MiB."""
+        """Bytes a body may have: files and what programs bring by the setting; what is typed into forms, and what is
+        said about a task over REST, at most two MiB."""
         is_file = sent.get(b"content-type", b"").startswith(b"multipart/")
-        large = is_file or path.startswith("/api/")
+        large = is_file or (path.startswith("/api/") and not SAID.match(path))
         return self.largest_body if large else min(LARGEST_FORM, self.largest_body)
 
 

@@ -82,6 +82,12 @@ def _pressed(_context: Context, key: str) -> str:
 
 
 @pass_context
+def _choice_key(_context: Context, number: int) -> str:
+    """The page's own key of the nth choice of a question."""
+    return shortcuts.choice_key(number)
+
+
+@pass_context
 def _retell(_context: Context, sentence: object) -> str:
     """A sentence that was stored, in the reader's language."""
     return retold(str(sentence))
@@ -112,6 +118,7 @@ def build_environment() -> Environment:
         "retold": _retell,
         "attributes": attributes,
         "pressed": _pressed,
+        "choice_key": _choice_key,
     }
     env.globals |= {"static": static, "charts": charts, "languages": LANGUAGES}
     env.globals["tones"] = {word: tone for tone, words in STATES.items() for word in words}

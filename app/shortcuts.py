@@ -17,7 +17,7 @@ Keys = dict[str, str]
 NUMBERED = _("choice {number} of what is asked: the point of a scale, the place, the value")
 ACTIONS: dict[str, str] = {
     **dict.fromkeys("123456789", NUMBERED),
-    "0": _("comparing: about the same; otherwise the value 0 or 10"),
+    "0": _("comparing: about the same; otherwise the value 0 or 10, or the tenth choice"),
     "X": _("comparing: all are bad"),
     "N": _("comparing: none is an answer; ranking: not rankable; a question: no"),
     "Y": _("a question: yes"),
@@ -55,6 +55,11 @@ FIXED: tuple[tuple[tuple[str, ...], str], ...] = (
     ((_("Del"),), _("rating: take the marked error away")),
 )
 
+# What the choices of one question are pressed by, in their order, as many as there can be: figures, letters that mean
+# nothing else on the page, letters that mean something only where another question is asked, signs.
+CHOICES = "1234567890AJQXNYPC-+;:/=*,.FBE"
+SPARE = "!%&()_"  # in place of those that somebody has put to other use
+
 _chosen: ContextVar[Mapping[str, str] | None] = ContextVar("chosen_keys", default=None)
 
 
@@ -81,6 +86,16 @@ def pressed(key: str) -> str:
     return (_chosen.get() or {}).get(key, key)
 
 
+def choice_key(number: int) -> str:
+    """The page's own key of a choice of a question, the first is 1. Empty beyond the last key.
+
+    A key that is nothing else here but that this person presses for something else is left out for them.
+    """
+    used = set((_chosen.get() or {}).values())
+    free = [key for key in CHOICES + SPARE if key in ACTIONS or key not in used]
+    return free[number - 1] if number <= len(free) else ""
+
+
 def actions() -> Keys:
     """What each of the page's own keys does, in the reader's words."""
     return {key: _(words).format(number=key) for key, words in ACTIONS.items()}
@@ -94,8 +109,10 @@ def fixed() -> list[tuple[Sequence[str], str]]:
 def helped() -> list[tuple[Sequence[str], str]]:
     """The list behind `?`: keys and what they do, as this person presses them."""
     numbers = ((pressed("1"), "…", pressed("9")), _("a choice: the point of a scale, the place, the value"))
+    more = [pressed(choice_key(number)) for number in (10, 11, 12)]
+    beyond = ((*more, "…"), _("a question with more than nine choices: those after the ninth, as they show"))
     others = [((pressed(key),), words) for key, words in actions().items() if not ("1" <= key <= "9")]
-    return [numbers, *others, *fixed()]
+    return [numbers, beyond, *others, *fixed()]
 
 
 def checked(wanted: Mapping[str, str]) -> Keys:

@@ -47,11 +47,11 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
 
   function put(entry) {
     const isLate = entry.kind !== "draft";
-    const old = entries.find((one) => isReplaced(one, entry));
-    for (const one of entries) {
-      if (isReplaced(one, entry) || (isLate && one.screen === entry.screen && one.kind === "draft")) remove(one);
-    }
-    add({ ...entry, id: newId(), tries: old ? old.tries : 0, changes: (old ? old.changes : 0) + 1, failures: 0 });
+    const goes = (one) => isReplaced(one, entry) || (isLate && one.screen === entry.screen && one.kind === "draft");
+    const old = entries.filter(goes);
+    old.forEach(remove);
+    const changes = old.reduce((sum, one) => sum + one.changes, 1); // what the answer says was changed as often as that
+    add({ ...entry, id: newId(), tries: Math.max(0, ...old.map((one) => one.tries)), changes, failures: 0 });
     tell();
     send();
   }

@@ -11,20 +11,26 @@ import { PICTURE_KEYS } from "./annotate-pictures.js";
 import { openKeys } from "./annotate-keys.js";
 import { openOutbox } from "./annotate-outbox.js";
 import { form, says, screenOf, seen, speak, task, tell } from "./annotate-page.js";
+import { openReturning } from "./annotate-returning.js";
+import { ask, done, isSignedOut, openSigning } from "./annotate-signing.js";
 import { prepareFormulas } from "./prose.js";
 
 const AT_WORK = 4 * 60 * 1000; // a task that is being read for long is kept for its reader
 const BESIDE = ["key", "version", "kind", "parts", "seen", "over", "active"]; // go along with an answer and are no part of it
 
 const banner = document.getElementById("unsaved");
-const signIn = document.getElementById("signed-out");
 
 let showing = null; // the element of the task that is on the screen
 
 const deciding = openDeciding({ outbox: { put: (entry) => outbox.put(entry) }, drafts: () => drafts, swap });
-const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept: deciding.kept, signedOut, changed });
+const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept: deciding.kept, signedOut: ask, changed });
 const drafts = openDrafts(outbox, { task, form, belongs: (name) => !BESIDE.includes(name), redraw, tell, says });
 connect({ submit: deciding.choose, send: deciding.sendTurn });
+openSigning({ signedIn: () => outbox.send() });
+const returning = openReturning({
+  back: () => go(task().querySelector("[data-back]")),
+  forward: () => go(task().querySelector("[data-forward]")),
+});
 
 // ---- a task arrives ------------------------------------------------------------------------------------------------
 
@@ -55,14 +61,15 @@ function swap(target, html, swapStyle) {
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target !== task() || event.detail.xhr.status < 400) return;
   event.detail.shouldSwap = false;
-  if (event.detail.xhr.status === 401) signedOut();
+  if (event.detail.xhr.status === 401) ask();
 });
 document.addEventListener("htmx:afterSwap", () => arrive());
 
 // ---- what the server says to what was sent ---------------------------------------------------------------------------
 
 function answered(entry, status, text) {
-  signIn.close();
+  done();
+  if (entry.kind === "answer" && status < 300) returning();
   if (entry.kind === "draft") return drafts.answered(entry, status, text);
   if (entry.kind !== "turn") return deciding.answered(entry, status, text);
   if (entry.screen !== screenOf(task())) return;
@@ -80,10 +87,6 @@ function changed(count, failing) {
   const words = `${failed} ${waiting}`.trim();
   const place = banner.querySelector("[data-words]");
   if (place.textContent !== words) place.textContent = words;
-}
-
-function signedOut() {
-  if (!signIn.open) signIn.showModal();
 }
 
 // ---- what is typed (annotate-drafts.js) ----------------------------------------------------------------------------
@@ -105,7 +108,7 @@ async function go(link) {
     const response = await fetch(asked.pathname.endsWith("/annotate") ? `${asked.pathname}/next${asked.search}` : asked, {
       headers: { "HX-Request": "true" },
     });
-    if (response.status === 401) return signedOut();
+    if (response.status === 401) return ask();
     if (response.ok) return swap(task(), await response.text(), "outerHTML");
   } catch {
     // said below
@@ -119,7 +122,7 @@ document.addEventListener("click", (event) => {
   const pressed = event.target.closest("[data-press], [data-skip], [data-back], [data-forward], [data-try-now], [data-submit]");
   if (!pressed || pressed.matches("input")) return;
   const does = pressed.dataset;
-  if ("tryNow" in does) return signIn.close(), outbox.send();
+  if ("tryNow" in does) return done(), outbox.send();
   event.preventDefault();
   if (event.detail > 1) return; // the second half of a double click
   if ("back" in does || "forward" in does) return go(pressed);
@@ -138,7 +141,7 @@ const KEYS = {
 };
 
 openKeys({
-  isOff: () => signIn.open || isReporting(),
+  isOff: () => isSignedOut() || isReporting(),
   isOurs: isOfBlock,
   submit: () => isAsking() && !isCovered() && (enter(), true),
   press: (event) => {

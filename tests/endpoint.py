@@ -8,7 +8,9 @@ from typing import Any
 
 
 class Endpoint:
-    """mood: well, failing (500), slow, half (an answer cut off), refusing (401). asked: bodies of all requests."""
+    """Its answers begin with its name in small letters: as a name it would be covered.
+
+    mood: well, failing (500), slow, half (an answer cut off), refusing (401). asked: bodies of all requests."""
 
     def __init__(self, name: str) -> None:
         self.name, self.mood, self.address = name, "well", ""
@@ -51,7 +53,7 @@ class Endpoint:
         choices = [
             {
                 "index": n,
-                "message": {"role": "assistant", "content": f"{self.name} says {n + 1} to “{words}”."},
+                "message": {"role": "assistant", "content": f"{self.name.lower()} says {n + 1} to “{words}”."},
                 "finish_reason": "stop",
             }
             for n in range(asked["n"])

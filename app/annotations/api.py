@@ -198,7 +198,7 @@ def conversation_view(shown: ShownConversation) -> ConversationView:
             number=turn.number,
             words=turn.words,
             wanted=turn.wanted,
-            answers=[ReplyView(handle=one.handle, text=one.text) for one in turn.answers],
+            answers=[ReplyView(handle=one.handle, text=one.blinded) for one in turn.answers],
             is_judged=turn.said != "",
             chosen=None if turn.chosen is None else turn.answers[turn.chosen].handle,
         )

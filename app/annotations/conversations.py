@@ -37,10 +37,11 @@ TROUBLES = {
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of a turn as it is kept, with the outside id of the checkpoint that is asked for it."""
+    """One answer of a turn as it is kept, with the outside id and the names of the checkpoint that is asked for it."""
 
     row: TurnAnswer
     checkpoint: UUID
+    names: tuple[str, ...]
 
     @property
     def text(self) -> str:
@@ -79,11 +80,11 @@ async def turns_of(session: AsyncSession, task_id: int, person_id: int, *, until
         asked = asked.where(Turn.number <= until)
     rows = await session.execute(asked.execution_options(populate_existing=True))
     found = {turn.id: Asked(turn, float(age)) for turn, age in rows}
-    replies = select(TurnAnswer, Checkpoint.public_id).join(Checkpoint, Checkpoint.id == TurnAnswer.checkpoint_id)
+    replies = select(TurnAnswer, Checkpoint).join(Checkpoint, Checkpoint.id == TurnAnswer.checkpoint_id)
     replies = replies.where(TurnAnswer.turn_id.in_(found)).order_by(TurnAnswer.turn_id, TurnAnswer.number)
     if found:
         for row, checkpoint in await session.execute(replies.execution_options(populate_existing=True)):
-            found[row.turn_id].replies.append(Reply(row, checkpoint))
+            found[row.turn_id].replies.append(Reply(row, checkpoint.public_id, tuple(checkpoint.names)))
     return list(found.values())
 
 
@@ -226,16 +227,17 @@ def state_of(last: Asked | None, asked: ConversationProtocol) -> tuple[str, str]
 
 async def shown_turn(session: AsyncSession, one: Asked) -> ShownTurn:
     turn, handles = one.turn, one.handles()
+    in_order = [(handles[number], one.replies[number]) for number in (turn.sides if one.is_answered else ())]
     answers = [
-        OnScreen(LETTERS[place], handles[number], one.replies[number].row.html or "", one.replies[number].text)
-        for place, number in enumerate(turn.sides if one.is_answered else ())
+        OnScreen(LETTERS[place], handle, reply.row.html or "", reply.text, names=reply.names)
+        for place, (handle, reply) in enumerate(in_order)
     ]
     said = ""
     if turn.body is not None:
         letters = {number: LETTERS[place] for place, number in enumerate(turn.sides)}
         asked = conversation_in(await protocol_body(session, turn.protocol_id))
-        in_order = [letters[number] for number in sorted(letters)]
-        said = said_of_turn(turn.body).words(in_order, asked.asked_of(turn.wanted)) if asked else ""  # type: ignore[arg-type]
+        by_number = [letters[number] for number in sorted(letters)]
+        said = said_of_turn(turn.body).words(by_number, asked.asked_of(turn.wanted)) if asked else ""  # type: ignore[arg-type]
     return ShownTurn(
         number=turn.number,
         words=turn.words,

@@ -20,7 +20,7 @@ from app.keys import key_for
 from app.projects.protocols import ProtocolBody
 from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
-from app.tasks.queries import protocol_body, texts_of
+from app.tasks.queries import names_of, protocol_body, texts_of
 from app.tasks.rules import handle_of
 from app.tasks.tables import Task, TaskCompletion
 
@@ -36,10 +36,12 @@ async def on_screen(
     secret = key_for("handles")
     ids = [completion for completion, _html, _cut_off in completions]
     texts = await texts_of(session, ids) if protocol.needs_texts else [""] * len(ids)
+    names = await names_of(session, ids) if protocol.needs_texts else {}
     shown = []
     for letter, number in zip(LETTERS, sides, strict=False):
         completion, html, cut_off = completions[number]
-        shown.append(OnScreen(letter, handle_of(secret, slot_id, completion), html, texts[number], cut_off))
+        handle, own = handle_of(secret, slot_id, completion), names.get(completion, ())
+        shown.append(OnScreen(letter, handle, html, texts[number], cut_off, own))
     return shown
 
 

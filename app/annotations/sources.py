@@ -6,13 +6,12 @@ from sqlalchemy import select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation
-from app.checkpoints.tables import Checkpoint
 from app.completions.blinding import blinded
-from app.completions.tables import Completion
 from app.errors import NotFound
 from app.prompts.rules import text_of
 from app.prompts.tables import Prompt
-from app.tasks.tables import Slot, Task, TaskCompletion
+from app.tasks.queries import completions_of, names_of, texts_of
+from app.tasks.tables import Slot, Task
 
 
 async def sources_shown(
@@ -34,15 +33,8 @@ async def sources_shown(
     sides = await session.scalar(union_all(*shown).limit(1))
     if sides is None:
         raise NotFound
-    asked = (
-        select(Completion.parts, Completion.author, Checkpoint)
-        .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
-        .outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
-        .where(TaskCompletion.task_id == found.id)
-        .order_by(TaskCompletion.number)
-    )
-    texts = [
-        blinded(text_of(parts), [author, *(checkpoint.names if checkpoint else ())])
-        for parts, author, checkpoint in await session.execute(asked)
-    ]
+    ids = await completions_of(session, found.id)
+    names = await names_of(session, ids)
+    written = zip(ids, await texts_of(session, ids), strict=True)
+    texts = [blinded(text, names[one]) for one, text in written]
     return [text_of(message["parts"]) for message in found.messages], [texts[number] for number in sides]

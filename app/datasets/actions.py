@@ -20,8 +20,8 @@ from app.annotations.conversations import roots_of_conversations
 from app.datasets.forms import FreezeForm
 from app.datasets.formulas import scorer_of, settled
 from app.datasets.jobs import FreezeDataset, FreezingEnded
-from app.datasets.lines import Roots, Told, lines_of_row
-from app.datasets.queries import chosen_answers, folder_of, protocols_of
+from app.datasets.lines import Around, Told, lines_of_row
+from app.datasets.queries import chosen_answers, folder_of, names_of_checkpoints, protocols_of
 from app.datasets.rules import sha256_of
 from app.datasets.scoring import Scorer
 from app.datasets.tables import Dataset, DatasetState
@@ -106,6 +106,7 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
     written = Written(await scorer_of(connection, project_id, question))
     protocols = await protocols_of(connection, project_id)
     roots = await roots_of_conversations(connection, project_id)
+    around = Around(roots, await names_of_checkpoints(connection, project_id))
     with path.open("wb") as file:
         async for row in rows_of(connection, project_id, question):
             if row.retired:
@@ -118,7 +119,7 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            for line, agreed in lines_or_none(row, named, protocols, question, written, roots):
+            for line, agreed in lines_or_none(row, named, protocols, question, written, around):
                 if agreed < question.minimum_agreement:
                     written.left_out += 1
                     continue
@@ -137,12 +138,12 @@ def lines_or_none(
     protocols: Mapping[int, ProtocolBody],
     question: FreezeForm,
     written: Written,
-    roots: Roots,
+    around: Around,
 ) -> list[Told]:
     """The lines of a task. One whose answers do not fit what it shows is counted and has none: it must not end the
     freeze of all others."""
     try:
-        return list(lines_of_row(row, votes, protocols, question, written.scorer, roots))
+        return list(lines_of_row(row, votes, protocols, question, written.scorer, around))
     except (ValueError, TypeError, LookupError) as error:
         written.broken += 1
         log.warning("task %s has no lines: %s", row.task, error)

@@ -249,7 +249,7 @@ class Arriving:
                 "kind": one.ready.task.kind,
                 "state": TaskState.done,
                 "k": len(one.new),
-                "recipe_entry": {"import": str(self.record.public_id), "task": one.ready.task.key},
+                "recipe_entry": self._entry(one.ready),
             }
             for one in new
         ]
@@ -264,6 +264,11 @@ class Arriving:
         if shown:
             await self.session.execute(insert(TaskCompletion), shown)
         return ids
+
+    def _entry(self, one: Ready) -> dict[str, Any]:
+        """Where a task comes from. turn: of a turn, whose scores say an order that is a line as well."""
+        entry = {"import": str(self.record.public_id), "task": one.task.key}
+        return entry | ({"turn": True} if one.task.is_turn else {})
 
     async def _round(self) -> Batch:
         """The closed round that the file's tasks belong to, named after it."""

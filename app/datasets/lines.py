@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from app.datasets.scoring import Scorer
 from app.preferences.groups import (
     agreement_of_orders,
     choice_of,
+    order_of_scores,
     questions_of,
     ranking_of,
     rating_of,
@@ -60,16 +61,27 @@ Asked = Row[Any] | TurnRow
 Roots = Mapping[str, tuple[Use, str, str]]  # use, and group and key of the component, by key
 
 
+@dataclass(frozen=True)
+class Around:
+    """What stands around conversations. roots: that they began under; names: of checkpoints, by outside id."""
+
+    roots: Roots
+    names: Mapping[str, str]
+
+
+NOTHING = Around({}, {})
+
+
 def lines_of_row(
     row: Row[Any],
     votes: Iterable[Mapping[str, Any]],
     protocols: Mapping[int, ProtocolBody],
     question: FreezeForm,
     scorer: Scorer | None = None,
-    roots: Roots | None = None,
+    around: Around = NOTHING,
 ) -> Iterator[Told]:
     """The lines that a task yields. row: of `queries.chosen_answers`; votes: of it, those that have a rater;
-    protocols: by version; scorer: of ratings; roots: that conversations began under."""
+    protocols: by version; scorer: of ratings."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(vote["tags"])):
@@ -80,12 +92,10 @@ def lines_of_row(
     for kind, said in by_kind.items():
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
         if kind in YIELDS:
-            about, agreed = YIELDS[kind](row, said)
-            if kind == "rating" and scorer is not None:
-                about = scorer.scored(about, said)
-            yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
+            is_turn = kind == "rating" and row.is_turn
+            yield from lines_of_judgement(row, said, name, question, scorer, with_order=is_turn)
         for one in said if kind == "conversation" else ():
-            yield from lines_of_conversation(row, one, name, question, scorer, roots or {})
+            yield from lines_of_conversation(row, one, name, question, scorer, around)
         for one in said if kind in YIELDS_EACH else ():
             mine = f"{name}.{one.rater}"
             for about in YIELDS_EACH[kind](row, one, mine):
@@ -126,57 +136,59 @@ def start_of(row: Asked, name: str, question: FreezeForm) -> Line:
 
 
 def lines_of_conversation(
-    row: Row[Any], one: Said, name: str, question: FreezeForm, scorer: Scorer | None, roots: Roots
+    row: Row[Any], one: Said, name: str, question: FreezeForm, scorer: Scorer | None, around: Around
 ) -> Iterator[Told]:
     """Each turn as the lines that its judgement yields. A conversation stands on the side of the split on which prompts
     that begin with its first words stand, and what begins as a held-out prompt does is held out or left alone."""
     root, told = one.body["root"], []
-    use, group, component = roots.get(root, (Use.label, root, root))
+    use, group, component = around.roots.get(root, (Use.label, root, root))
     if use not in question.uses:
         return
     for number, turn in enumerate(one.body["turns"], 1):
-        replies = [answer_of_turn(reply) for reply in turn["replies"]]
+        replies = [answer_of_turn(reply, around.names) for reply in turn["replies"]]
         told.append((turn["words"], None if turn["chosen"] is None else turn["replies"][turn["chosen"]]["text"]))
         if question.checkpoints and not {UUID(reply["checkpoint"]) for reply in replies} <= set(question.checkpoints):
             continue
         asked = TurnRow(messages_of(one.body["system"], told), replies, component, group, use)
         told_beside = beside(turn["said"], one.beside["at"], one.body.get("justification", ""))
         said = Said(turn["said"], one.rater, turn["sides"], protocol_of(turn["asked"]), told_beside)
-        yield from lines_of_turn(asked, said, f"{name}.{one.rater}.{number}", question, scorer)
+        mine = f"{name}.{one.rater}.{number}"
+        yield from lines_of_judgement(asked, [said], mine, question, scorer, with_order=said.body["kind"] == "rating")
 
 
-def lines_of_turn(row: TurnRow, one: Said, name: str, question: FreezeForm, scorer: Scorer | None) -> Iterator[Told]:
-    """Scores are a rating, and the order that they say is a line as well: of two a comparison, of more a ranking."""
-    kind = one.body["kind"]
-    about, agreed = YIELDS[kind](row, [one])
-    if kind != "rating":
-        yield start_of(row, name, question) | about | {"weight": 1.0}, agreed
-        return
-    about = about if scorer is None else scorer.scored(about, [one])
-    yield start_of(row, f"{name}.scores", question) | about | {"weight": 1.0}, agreed
-    yield start_of(row, name, question) | ordered(row, one) | {"weight": 1.0}, 1.0
+def lines_of_judgement(
+    row: Asked, said: Sequence[Said], name: str, question: FreezeForm, scorer: Scorer | None, *, with_order: bool
+) -> Iterator[Told]:
+    """What bodies of one kind yield. with_order: they are scores, and the order that they say is a line as well."""
+    kind = said[0].body["kind"]
+    about, agreed = YIELDS[kind](row, said)
+    if kind == "rating" and scorer is not None:
+        about = scorer.scored(about, said)
+    scores = f"{name}.scores" if with_order else name
+    yield start_of(row, scores, question) | about | {"weight": 1.0}, agreed
+    if with_order:
+        for told, agreed in ordered(row, said):
+            yield start_of(row, name, question) | told | {"weight": 1.0}, agreed
 
 
-def ordered(row: TurnRow, one: Said) -> Line:
-    """Scores from 1 to 100 as an order. The strength between two is how far apart they lie, of 99."""
-    scores = {rated["completion"]: rated["criteria"]["score"] for rated in one.body["ratings"]}
-    if len(row.answers) > 2:
-        worth = sorted(set(scores.values()), reverse=True)
-        tiers = [[number for number in sorted(scores) if scores[number] == value] for value in worth]
-        vote = RankingVote(rater=one.rater, tiers=tuple(map(tuple, tiers)), shown=tuple(one.sides))
-        return {"kind": "ranking", "answers": row.answers, "votes": with_beside([vote], [one])}
-    apart = scores[0] - scores[1]
-    outcome = Outcome.tie if not apart else Outcome.a if apart > 0 else Outcome.b
-    first: Literal["a", "b"] = "a" if one.sides[0] == 0 else "b"
-    two = Vote(rater=one.rater, outcome=outcome, strength=abs(apart) or None, levels=99, shown_first=first)
-    a, b = row.answers
-    told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion([two]).value}
-    return told | {"votes": with_beside([two], [one])}
+def ordered(row: Asked, said: Sequence[Said]) -> Iterator[Told]:
+    """Scores as an order: of two a comparison, of more a ranking."""
+    orders = [(order_of_scores(rating_of(one.body, rater=one.rater, sides=one.sides)), one) for one in said]
+    whole = [one for vote, one in orders if vote is not None]
+    rankings = [vote for vote, _one in orders if isinstance(vote, RankingVote)]
+    votes = [vote for vote, _one in orders if isinstance(vote, Vote)]
+    if rankings:
+        told = {"kind": "ranking", "answers": row.answers, "votes": with_beside(rankings, whole)}
+        yield told, agreement_of_orders([vote.tiers for vote in rankings])
+    if votes:
+        a, b = row.answers
+        told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
+        yield told | {"votes": with_beside(votes, whole)}, agreement(votes)
 
 
-def answer_of_turn(reply: Mapping[str, Any]) -> Line:
-    parts = [{"type": "text", "text": reply["text"]}]
-    return {"id": reply["id"], "checkpoint": reply["checkpoint"], "parts": parts}
+def answer_of_turn(reply: Mapping[str, Any], names: Mapping[str, str]) -> Line:
+    parts, writer = [{"type": "text", "text": reply["text"]}], reply["checkpoint"]
+    return {"id": reply["id"], "checkpoint": writer, "author": names.get(writer), "parts": parts}
 
 
 def compared(row: Asked, said: Sequence[Said]) -> Told:

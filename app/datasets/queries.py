@@ -93,7 +93,8 @@ def check_lines(home: Path, dataset: Dataset) -> None:
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     """One row a task, in the order the tasks were made: its prompt, its completions and all its live votes. A vote of
     somebody without a place in the project comes without `rater`. component, group: of all that is near to the prompt,
-    by its key and by the outside id of the root that names it. argued: the task's answer is (`quality`)."""
+    by its key and by the outside id of the root that names it. argued: the task's answer is (`quality`). is_turn:
+    it is a turn of a conversation that came in from a file."""
     named = aliased(Root)
     answer = func.jsonb_build_object(
         "id", Completion.public_id,
@@ -140,6 +141,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.use,
             (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
             is_argued().label("argued"),
+            Task.recipe_entry.has_key("turn").label("is_turn"),
             what.c.answers,
             votes.c.votes,
         )
@@ -158,6 +160,13 @@ async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int
     """Every protocol of a project by its version."""
     asked = select(Protocol.version, Protocol.body).where(Protocol.project_id == project_id)
     return {row.version: protocol_of(row.body) for row in await connection.execute(asked)}
+
+
+async def names_of_checkpoints(connection: AsyncConnection, project_id: int) -> dict[str, str]:
+    """Of every checkpoint that the project may use, by its outside id."""
+    mine = or_(Checkpoint.project_id.is_(None), Checkpoint.project_id == project_id)
+    found = await connection.execute(select(Checkpoint.public_id, Checkpoint.name).where(mine))
+    return {str(row.public_id): row.name for row in found}
 
 
 def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:

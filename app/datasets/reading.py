@@ -20,6 +20,7 @@ from app.datasets.recalling import RECALLS, Recalled
 from app.datasets.records import SCHEMA_VERSION, DatasetRecord
 from app.datasets.rules import Line, text_of
 from app.errors import Invalid
+from app.preferences.groups import order_of_scores
 from app.preferences.votes import Outcome as Verdict
 from app.projects.protocols import protocol_of
 from app.prompts.forms import NewPrompt, Outcome, as_prompt, parts_of, short_text
@@ -109,11 +110,13 @@ class Noted:
 
 @dataclass
 class TaskRead:
-    """A task of a file. answers: in its order, {id, checkpoint, author, parts}. noted: lines that bring nothing."""
+    """A task of a file. answers: in its order, {id, checkpoint, author, parts}. noted: lines that bring nothing.
+    is_turn: it is a turn of a conversation, and the order that its scores say is a line of the file as well."""
 
     key: str
     prompt: NewPrompt
     answers: list[Line]
+    is_turn: bool = False
     judged: list[Judged] = field(default_factory=list)
     noted: list[Noted] = field(default_factory=list)
 
@@ -191,16 +194,14 @@ def task_of(lines: Sequence[Read]) -> TaskRead:
     """One task from all its lines, in the order of their numbers."""
     demonstrations = {line.id for line in lines if line.record.kind == "demonstration" and line.record.rewritten_from}
     pairs = {line.id: line for line in lines if line.id.removesuffix(PAIR) in demonstrations - {line.id}}
-    scored = {line.id.removesuffix(SCORES) for line in lines if line.id.endswith(SCORES)}
-    follows = [line for line in lines if line.id in scored and line.record.kind == "comparison"]
-    mains = [line for line in lines if line.id not in pairs and line not in follows]
-    task = TaskRead(lines[0].task, lines[0].prompt, answers_of(mains, pairs.values()))
-    reason = _("it follows from the scores in another line, and a strength of 99 levels cannot be said by itself")
-    task.noted = [Noted(line.number, Outcome.refused, reason) for line in follows]
+    orders = orders_in(lines)
+    beside = {line.number for found in orders.values() for line in found}
+    mains = [line for line in lines if line.id not in pairs and line.number not in beside]
+    task = TaskRead(lines[0].task, lines[0].prompt, answers_of(mains, pairs.values()), is_turn=bool(orders))
     told: Told = {}
     for line in mains:
-        pair = pairs.get(line.id + PAIR)
-        numbers = (line.number,) if pair is None else (line.number, pair.number)
+        pair = [pairs[line.id + PAIR]] if line.id + PAIR in pairs else []
+        numbers = tuple(one.number for one in (line, *pair, *orders.pop(line.id, ())))
         try:
             is_new = add(told, list(said_in(line, task)), numbers)
         except Differs as reason:
@@ -211,6 +212,29 @@ def task_of(lines: Sequence[Read]) -> TaskRead:
             task.noted += [] if is_new else [Noted(number, Outcome.identical) for number in numbers]
     task.judged = [judged(rater, list(parts.values()), len(task.answers)) for rater, parts in told.items()]
     return task
+
+
+def orders_in(lines: Sequence[Read]) -> dict[str, list[Read]]:
+    """Lines that say no more than what follows from scores beside them, by the id of the scores. They are made anew
+    when the scores are frozen again, and could not be said by themselves: nobody is asked for 99 strengths."""
+    scores = {line.id.removesuffix(SCORES): line for line in lines if line.id.endswith(SCORES)}
+    found: dict[str, list[Read]] = {}
+    for line in lines:
+        if line.id in scores and follows(line, scores[line.id]):
+            found.setdefault(line.id + SCORES, []).append(line)
+    return found
+
+
+def follows(line: Read, scores: Read) -> bool:
+    """Whether a line says the order that scores in another say, and nothing else."""
+    if scores.record.kind != "rating" or line.record.kind not in ("comparison", "ranking"):
+        return False
+    if line.answers != scores.answers or line.prompt != scores.prompt:
+        return False
+    beside = ("at", "comment", "overall")
+    said = [vote.model_dump() for vote in line.record.votes]
+    orders = [(order_of_scores(vote), vote.model_dump(include={*beside})) for vote in scores.record.votes]
+    return said == [order.model_dump() | told for order, told in orders if order is not None]
 
 
 def answers_of(mains: Sequence[Read], pairs: Iterable[Read]) -> list[Line]:

@@ -5,9 +5,9 @@ All pairs of one record are one group: they come from the same judgement and are
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
-from app.preferences.votes import Answered, ChoiceVote, QuestionsVote, RankingVote, Rated, RatingVote
+from app.preferences.votes import Answered, ChoiceVote, Outcome, QuestionsVote, RankingVote, Rated, RatingVote, Vote
 
 Pair = tuple[int, int]  # numbers of the better and of the worse answer
 
@@ -40,6 +40,22 @@ def questions_of(body: Mapping[str, Any], *, rater: str, sides: Sequence[int]) -
     """Answers to a project's own questions as a vote."""
     answers = tuple(Answered(answer=one["completion"], said=one["said"]) for one in body["answers"])
     return QuestionsVote(rater=rater, task=body["task"], answers=answers, shown=tuple(sides))
+
+
+def order_of_scores(vote: RatingVote) -> Vote | RankingVote | None:
+    """What one rater's scores from 1 to 100 say of the order: of two answers a strength, how far apart they lie, of 99;
+    of more their tiers. None where not every answer has a score."""
+    scores = {rated.answer: rated.criteria["score"] for rated in vote.ratings if "score" in rated.criteria}
+    if len(scores) < len(vote.shown):
+        return None
+    if len(scores) > 2:
+        worth = sorted(set(scores.values()), reverse=True)
+        tiers = tuple(tuple(number for number in sorted(scores) if scores[number] == value) for value in worth)
+        return RankingVote(rater=vote.rater, tiers=tiers, shown=vote.shown)
+    apart = scores[0] - scores[1]
+    outcome = Outcome.tie if not apart else Outcome.a if apart > 0 else Outcome.b
+    first: Literal["a", "b"] = "a" if vote.shown[0] == 0 else "b"
+    return Vote(rater=vote.rater, outcome=outcome, strength=abs(apart) or None, levels=99, shown_first=first)
 
 
 def pairs_of_tiers(tiers: Sequence[Sequence[int]]) -> Iterator[Pair]:

@@ -9,14 +9,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
+from app.completions.blinding import blinded_parts
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.keys import key_for
 from app.projects.forms import without_nul
-from app.projects.protocols import ComparisonProtocol, ProtocolBody
+from app.projects.protocols import CombinedProtocol, ComparisonProtocol, ProtocolBody, RewriteProtocol
 from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, close_report, release, report, skip
 from app.tasks.actions.claiming import Reason
-from app.tasks.queries import counted_tasks, guidelines_html, protocol_body, report_of, reports, task_id_of
+from app.tasks.queries import counted_tasks, guidelines_html, names_of, protocol_body, report_of, reports, task_id_of
 from app.tasks.rules import handle_of
 from app.tasks.tables import PassedBy, Purpose, Report, Task, TaskState, Verdict
 
@@ -31,8 +32,11 @@ class AnswerShown(BaseModel):
     """One completion under the name it has in this task and for this person only."""
 
     handle: str = Field(description="names this completion in the answer that you give")
-    text: str = Field(description="its text parts, joined by blank lines")
-    parts: list[dict[str, Any]] = Field(description="its parts: [{type, text}]")
+    text: str = Field(
+        description="its text parts, joined by blank lines. Names by which it says who wrote it are covered, letter by "
+        "letter, so that places in the text stay what they are; where the task is to rewrite it, it is whole"
+    )
+    parts: list[dict[str, Any]] = Field(description="its parts: [{type, text}], covered alike")
 
 
 class Message(BaseModel):
@@ -176,6 +180,7 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
         version, html = await guidelines_html(session, shown.guidelines_id)
         guidelines = Guide(version=version, html=html)
     secret = key_for("handles")
+    answers = await answers_shown(session, shown, protocol)
     return NextTask(
         task=shown.task,
         key=shown.key,
@@ -185,10 +190,8 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
             Message(role=one["role"], text=text_of(one["parts"]), parts=one["parts"]) for one in shown.messages or []
         ],
         answers=[
-            AnswerShown(
-                handle=handle_of(secret, shown.slot_id, one.id), text=text_of(one.parts or []), parts=one.parts or []
-            )
-            for one in shown.completions
+            AnswerShown(handle=handle_of(secret, shown.slot_id, one), text=text_of(parts), parts=parts)
+            for one, parts in answers
         ],
         protocol=protocol.for_people(),
         levels=protocol.levels if isinstance(protocol, ComparisonProtocol) else None,
@@ -197,6 +200,17 @@ async def handed_out(session: Session, shown: Showing) -> NextTask:
         draft=shown.draft,
         quota=Quota(used=shown.used, most=shown.most),
     )
+
+
+async def answers_shown(
+    session: Session, shown: Showing, protocol: ProtocolBody
+) -> list[tuple[int, list[dict[str, Any]]]]:
+    """Parts of each completion (inside id), without names that say who wrote it; whoever edits one has it whole."""
+    asked = protocol.parts if isinstance(protocol, CombinedProtocol) else (protocol,)
+    if any(isinstance(part, RewriteProtocol) for part in asked):
+        return [(one.id, one.parts or []) for one in shown.completions]
+    names = await names_of(session, [one.id for one in shown.completions])
+    return [(one.id, blinded_parts(one.parts or [], names[one.id])) for one in shown.completions]
 
 
 def text_of(parts: list[dict[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.accounts.tables import Membership
+from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion
 from app.errors import NotFound
 from app.projects.protocols import ProtocolBody, protocol_of
@@ -133,6 +134,18 @@ async def texts_of(session: AsyncSession, completions: Sequence[int]) -> list[st
     asked = select(Completion.id, Completion.parts).where(Completion.id.in_(completions))
     parts = {row.id: row.parts for row in await session.execute(asked)}
     return ["\n\n".join(part["text"] for part in parts[one] if part["type"] == "text") for one in completions]
+
+
+async def names_of(session: AsyncSession, completions: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """By completion (inside id): the names that it must not be shown with, of its author and of what its checkpoint is
+    called here and where it comes from."""
+    asked = select(Completion.id, Completion.author, Checkpoint)
+    asked = asked.outerjoin(Checkpoint, Checkpoint.id == Completion.checkpoint_id)
+    rows = await session.execute(asked.where(Completion.id.in_(completions)))
+    return {
+        one: (*([author] if author else ()), *(checkpoint.names if checkpoint else ()))
+        for one, author, checkpoint in rows
+    }
 
 
 async def tags_of(session: AsyncSession, task_id: int) -> list[str]:

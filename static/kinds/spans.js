@@ -253,10 +253,10 @@ export function spansIn(fieldset, article, host) {
     if (event.key === "Delete" || event.key === "Backspace") return erase(), true;
     if (event.key === "Escape" && (picked || marked >= 0)) return getSelection().removeAllRanges(), speakOf(-1), true;
     if (event.key.toLowerCase() === "c" && marked >= 0) return list.querySelector(".now input")?.focus(), true;
-    if (!/^[1-9]$/.test(event.key)) return false;
-    const button = (category === null ? categories : severities)[Number(event.key) - 1];
+    const asked = category === null ? categories : severities;
+    const button = asked.find((one) => one.dataset.key === event.key.toUpperCase());
     if (button) choose(button);
-    return true;
+    return Boolean(button) || /^[0-9]$/.test(event.key);
   }
 
   return {

@@ -220,6 +220,8 @@ async def test_a_chunked_body_below_the_limit_passes(built: FastAPI) -> None:
         ("/form", b"multipart/form-data; boundary=x", 5, 413),
         ("/api/v1/lines", b"application/json", 3, 200),
         ("/api/v1/lines", b"application/json", 5, 413),
+        ("/api/v1/tasks/x/annotations", b"application/json", 3, 413),
+        ("/api/v1/annotations/x", b"application/json", 3, 413),
     ],
 )
 async def test_files_and_calls_may_be_larger_than_forms(

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import User
-from app.shortcuts import ACTIONS, checked, own_keys, pressed, pressing
+from app.shortcuts import ACTIONS, CHOICES, SPARE, checked, choice_key, own_keys, pressed, pressing
 from tests.app.scene import scene
 from tests.conftest import sign_in
 
@@ -29,6 +29,23 @@ def test_what_was_kept_for_keys_that_are_gone_is_left_alone() -> None:
     with pressing({"keys": {"S": "Q"}}):
         assert (pressed("S"), pressed("Z")) == ("Q", "Z")
     assert pressed("S") == "S"
+
+
+def test_every_choice_of_a_question_has_a_key_that_means_nothing_else_there() -> None:
+    found = [choice_key(number) for number in range(1, 31)]  # as many options as a question can have
+    assert len(set(found)) == 30
+    assert "".join(found[:13]) == "1234567890AJQ"
+    everywhere = set("SIWVOHZRTUDMLKG?")  # what the page does whatever is asked
+    assert not everywhere & set(CHOICES + SPARE)
+    assert everywhere <= ACTIONS.keys()
+
+
+def test_a_key_of_ones_own_is_no_choice_as_well() -> None:
+    with pressing({"keys": {"S": "A", "X": "J"}}):
+        found = [choice_key(number) for number in range(1, 31)]
+        assert found[9:12] == ["0", "Q", "X"]
+        assert pressed("X") == "J"
+        assert len({pressed(key) for key in found}) == 30
 
 
 async def test_the_page_of_keys_keeps_them_and_the_annotate_page_names_them(

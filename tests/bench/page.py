@@ -9,7 +9,7 @@ animation frame after the new task is in the document, so the frame between them
 before the key and is not counted. Of comparisons every layout shift counts, also those shortly after a key, which the
 usual sum forgives; where keys move things on purpose (an answer into its tier), the usual sum. Then the browser does a
 few tasks of other kinds and counts its keys, and the server is timed alone: one person's post of an answer that brings
-the next task, by kind.
+the next task, for every kind; of a conversation, of the post that ends it.
 """
 
 import asyncio
@@ -26,20 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.annotate import FORM, SENTENCE, serving
+from tests.bench.kinds import KINDS, said_in
 
 ANNOTATORS, EVERY, TASKS, K = 200, 3.0, 600, 20
 CYCLES, OTHER_CYCLES, TIMED = 60, 6, 30
 ARMED = 500  # milliseconds until the page's keys are armed
 HTML = "".join(f"<p>{SENTENCE * 12}</p>" for _ in range(10))  # 2,000 words
-CRITERIA = [{"key": key, "label": key.title()} for key in ("helpful", "correct", "coherent", "complex", "verbose")]
-RATING = {"kind": "rating", "completions": 1, "criteria": CRITERIA}
-RANKING = {"kind": "ranking"}
-KINDS: dict[str, tuple[int, dict[str, Any] | None]] = {  # completions that a task shows, protocol
-    "comparison": (2, None),
-    "ranking": (4, RANKING),
-    "rating": (1, RATING),
-    "combined": (3, {"kind": "combined", "completions": 3, "parts": [RATING | {"completions": 3}, RANKING]}),
-}
 KEYS = {"ranking": ["1", "2", "3", "4", "Enter"], "rating": ["4", "4", "3", "2", "1", "Enter"]}
 WATCH = """
 window.shifts = 0; window.unbidden = 0; window.took = []; window.keys = 0;
@@ -70,23 +62,20 @@ async def fill() -> dict[str, Any]:
     from sqlalchemy import text
 
     from app import database
-    from app.projects.queries import default_batch
+    from app.projects.protocols import protocol_of
     from tests import make
+    from tests.bench.kinds import tasks_of
 
     async with database.transaction() as session:
         me = await make.user(session)
         pages, cookies = {}, []
         for kind, (shows, protocol) in KINDS.items():
             limits = {"daily_limit": 100_000, "low_water": 0}
-            project = await make.project(session, k=K, protocol=protocol_of(protocol), **limits)
+            project = await make.project(session, k=K, protocol=protocol_of(protocol).as_json(), **limits)
             await make.member(session, project, me)
             pages[kind] = f"/projects/{project.public_id}/annotate"
-            batch = await default_batch(session, project.id)
-            for _ in range(TASKS if kind == "comparison" else TIMED + OTHER_CYCLES):
-                asked = await make.prompt(session, project)
-                shown = [await make.completion(session, asked, html=HTML) for _ in range(shows)]
-                values = {"prompt_row": asked, "completions": shown, "kind": kind}
-                await make.task(session, project, batch, k=K if kind == "comparison" else 1, **values)
+            tasks = TASKS if kind == "comparison" else TIMED + OTHER_CYCLES
+            await tasks_of(session, project, me, shows, tasks, html=HTML, k=K if kind == "comparison" else 1)
             for _ in range(ANNOTATORS if kind == "comparison" else 0):
                 person = await make.user(session)
                 await make.member(session, project, person)
@@ -97,12 +86,6 @@ async def fill() -> dict[str, Any]:
         await alone.execute(text("VACUUM ANALYZE"))
     await database.dispose()
     return {"pages": pages, "cookies": cookies, "mine": mine}
-
-
-def protocol_of(said: dict[str, Any] | None) -> dict[str, Any] | None:
-    from app.projects.protocols import protocol_of as whole
-
-    return None if said is None else whole(said).as_json()
 
 
 # ---- the other people, in a process of their own -------------------------------------------------------------------
@@ -177,23 +160,6 @@ async def browse(base: str, plan: dict[str, Any]) -> dict[str, Any]:
 # ---- the server alone ----------------------------------------------------------------------------------------------
 
 
-def said_in(kind: str, html: str) -> dict[str, Any]:
-    """Fields of an answer of this kind to the task on a page, hidden ones included."""
-    handles = re.findall(r'data-answer="([^"]+)"', html)
-    hidden: dict[str, Any] = dict(re.findall(r'<input type="hidden" name="(key|kind)" value="([^"]+)">', html))
-    tiers = {f"tier.{handle}": str(n) for n, handle in enumerate(handles, 1)}
-    rated = {f"value.{handle}.{one['key']}": "4" for handle in handles for one in CRITERIA}
-    parts = re.findall(r'name="parts" value="(\w+)"', html)
-    fields: dict[str, dict[str, Any]] = {
-        "comparison": {"choice": f"{handles[0]}.2"},
-        "ranking": tiers,
-        "rating": rated,
-        "combined": {f"{part}.{name}": value for part, given in (("rating", rated), ("ranking", tiers))
-                     for name, value in given.items()} | {"parts": parts},
-    }  # fmt: skip
-    return hidden | {"seen": "1"} | fields[kind]
-
-
 async def timed(base: str, plan: dict[str, Any], kind: str) -> float:
     """Median milliseconds of submit, claim and render for one person alone."""
     import aiohttp
@@ -204,15 +170,17 @@ async def timed(base: str, plan: dict[str, Any], kind: str) -> float:
         async with web.get(base + plan["pages"][kind], headers=headers) as response:
             html = await response.text()
         headers["HX-Request"] = "true"
-        for _ in range(TIMED - 1):
+        for number in range(TIMED - 1):
             action = re.search(r'action="([^"]+)" data-choices', html)
             assert action, html[:2000]
-            said = said_in(kind, html)
+            said = said_in(kind, html, number)
             start = time.monotonic()
             async with web.post(base + action[1], data=said, headers=headers) as response:
                 html = await response.text()
                 assert response.status == 200, html[:2000]
             took.append(time.monotonic() - start)
+            assert "data-saved" in html, html[:2000]
+            assert action[1] not in html, "the next task came along"
     return round(1000 * statistics.median(took), 1)
 
 

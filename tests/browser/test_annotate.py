@@ -9,9 +9,11 @@ from playwright.async_api import Browser, Page, Route, expect
 from sqlalchemy import func, select, text
 
 from app import database
+from app.accounts.passwords import hash_password
 from app.accounts.tables import User
 from app.annotations.tables import AnnotationVersion
 from app.markup import render_markdown
+from app.projects.protocols import protocol_of
 from app.tasks.tables import Skip
 from tests import make
 from tests.app.test_markup import ATTACKS
@@ -108,6 +110,31 @@ async def test_a_key_that_is_held_down_answers_one_task(site: Site) -> None:
     assert len(await stored()) == 1
 
 
+EAGER = """() => {
+  const press = () => document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "2", bubbles: true }));
+  const first = document.getElementById("task").dataset.key;
+  new MutationObserver((_changes, watch) => {
+    if (document.getElementById("task").dataset.key === first) return;
+    watch.disconnect();
+    window.pressed = [0, 100, 250].map((wait) => setTimeout(press, wait)).length;
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
+
+
+async def test_a_fresh_key_does_nothing_before_the_next_task_can_have_been_read(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.evaluate(EAGER)
+    await page.keyboard.press("1")
+    await wait_for_another(page, old)
+    assert await page.evaluate("window.pressed") == 3
+    await page.wait_for_timeout(200)
+    assert len(await stored()) == 1
+    left = await choices_now(page)
+    await page.keyboard.press("2")  # and now it does
+    await wait_for_another(page, left)
+
+
 async def test_going_back_changes_the_last_answer_and_returns_to_the_task(site: Site) -> None:
     page = await site.open()
     old = await choices_now(page)
@@ -124,6 +151,28 @@ async def test_going_back_changes_the_last_answer_and_returns_to_the_task(site: 
     assert [(one.version, one.body["strength"]) for one in said] == [(2, 2)]
     async with database.transaction() as session:
         assert (await session.scalars(select(AnnotationVersion.version))).all() == [1]
+
+
+async def test_the_browsers_back_opens_the_last_answer_and_its_history_shows_both(site: Site) -> None:
+    page = await site.open()
+    old = await choices_now(page)
+    await page.keyboard.press("1")
+    await wait_for_another(page, old)
+    left = await choices_now(page)
+    await page.go_back()
+    await expect(page.locator("h1")).to_have_text("Change your answer")
+    await page.go_forward()
+    await expect(page.locator("#task")).to_have_attribute("data-key", left)
+    await page.go_back()
+    await expect(page.locator(".point.chosen b")).to_have_text("1")
+    await armed(page)
+    await page.keyboard.press("6")
+    await expect(page.locator("#task")).to_have_attribute("data-key", left)
+    (said,) = await stored()
+    assert (said.version, said.body["strength"]) == (2, 2)
+    await page.goto(f"{site.address}/projects/{site.there.project.public_id}/answers/{said.public_id}")
+    await expect(page.locator("main")).to_contain_text("A much better")
+    await expect(page.locator("main")).to_contain_text("B better")
 
 
 async def test_the_browsers_own_back_button_never_answers_twice(site: Site) -> None:
@@ -156,15 +205,14 @@ async def test_while_the_server_is_away_three_changes_are_kept_and_sent_when_it_
     await page.keyboard.press("Escape")
     await armed(page)
     await page.keyboard.press("3")
-    await expect(page.locator("#unsaved")).to_contain_text("kept on this computer")
+    await expect(page.locator("#unsaved")).to_contain_text("3 changes are kept on this computer")
     await page.wait_for_timeout(300)
     assert len(failed) >= 3
     assert await choices_now(page) == old  # no navigation
     await expect(page.locator("[data-draft]")).to_have_value("first thought, second thought")
     assert await stored() == []
     await page.unroute("**/annotate/**")
-    await page.locator("#unsaved").get_by_role("button", name="Try now").click()
-    await wait_for_another(page, old)
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old, timeout=20_000)  # by itself
     await expect(page.locator("#unsaved")).to_be_hidden()
     said = await stored()
     assert [one.body["justification"] for one in said] == ["first thought, second thought"]
@@ -275,7 +323,8 @@ async def test_two_tabs_show_one_task_and_the_second_answer_is_offered_as_a_chan
     assert said[0].body["preferred"] == said[0].sides[1]
 
 
-async def test_a_session_that_ends_in_the_middle_keeps_the_words_and_saves_after_signing_in(site: Site) -> None:
+async def typed_and_signed_out(site: Site) -> tuple[Page, str]:
+    """A page whose session ended while its person typed, and the key of its task."""
     page = await site.open()
     old = await choices_now(page)
     async with database.transaction() as session:
@@ -286,11 +335,36 @@ async def test_a_session_that_ends_in_the_middle_keeps_the_words_and_saves_after
     await page.keyboard.press("6")
     await expect(page.locator("#signed-out")).to_be_visible()
     assert await stored() == []
+    return page, old
+
+
+async def test_a_session_that_ends_in_the_middle_begins_anew_in_the_dialog_and_the_words_are_saved(site: Site) -> None:
+    page, old = await typed_and_signed_out(site)
+    async with database.transaction() as session:
+        person = (await session.scalars(select(User).where(User.id == site.there.me.person.id))).one()
+        person.password_hash = await hash_password("a long password of mine")
+        address = person.email
+    dialog = page.locator("#signed-out")
+    await expect(dialog.get_by_label("E-mail")).to_have_value(address)
+    await expect(dialog.get_by_label("Password")).to_be_focused()
+    await page.keyboard.type("not this one")
+    await page.keyboard.press("Enter")
+    await expect(dialog.get_by_role("alert")).not_to_be_empty()
+    assert await dialog.evaluate("one => one.scrollWidth <= one.clientWidth")
+    await expect(page.locator("[data-draft]")).to_have_value("typed before I was signed out")
+    await page.keyboard.type("a long password of mine")
+    await page.keyboard.press("Enter")
+    await wait_for_another(page, old)
+    await expect(dialog).to_be_hidden()
+    assert [one.body["justification"] for one in await stored()] == ["typed before I was signed out"]
+
+
+async def test_whoever_signs_in_elsewhere_has_the_words_saved_without_a_click(site: Site) -> None:
+    page, old = await typed_and_signed_out(site)
     async with database.transaction() as session:  # signing in, in another tab
         person = (await session.scalars(select(User).where(User.id == site.there.me.person.id))).one()
         cookie = await make.sign_in(session, person)
     await site.context.add_cookies([{"name": "hone_session", "value": cookie, "url": site.address}])
-    await page.get_by_role("button", name="I have signed in").click()
     await wait_for_another(page, old)
     await expect(page.locator("#signed-out")).to_be_hidden()
     assert [one.body["justification"] for one in await stored()] == ["typed before I was signed out"]
@@ -346,9 +420,15 @@ async def test_the_clock_of_the_browser_does_not_matter(site: Site) -> None:
         assert await session.scalar(text("SELECT max(day) = CAST(now() AS date) FROM quota_days"))
 
 
-async def test_on_a_phone_the_answers_are_stacked_and_every_choice_can_be_hit(site: Site) -> None:
+async def test_on_a_phone_the_answers_are_stacked_and_every_choice_can_be_hit(committed: str, browser: Browser) -> None:
+    nine = protocol_of({"scale": 9, "neither_valid": True}).as_json()
+    async with a_site(browser, width=390, height=844, protocol=nine) as site:
+        await can_be_hit(site)
+
+
+async def can_be_hit(site: Site) -> None:
     page = await site.open()
-    await page.set_viewport_size({"width": 390, "height": 844})
+    assert await page.locator(".point").count() == 9
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     first, second = [await one.bounding_box() for one in await page.locator(".answer").all()]
     assert first

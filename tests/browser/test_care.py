@@ -2,10 +2,11 @@
 
 import pytest
 from playwright.async_api import Browser, Page, expect
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app import database
 from app.accounts.tables import Membership
+from app.completions.tables import Completion
 from app.projects.tables import Project
 from app.tasks.actions import categorise
 from app.tasks.tables import Report, Skip, Task
@@ -42,7 +43,13 @@ async def arrives(page: Page, before: str | None) -> None:
 async def test_a_sensitive_task_waits_covered_and_is_left_by_one_key(committed: str, browser: Browser) -> None:
     async with a_site(browser, tasks=4) as site:
         await make_sensitive(site, 0, 1)
+        async with database.transaction() as session:
+            picture = '<p><img src="/static/mark.svg" alt="" width="40" height="40"></p>'
+            await session.execute(update(Completion).values(html=Completion.html + picture))
         page = await site.open()
+        blur = "() => getComputedStyle(document.querySelector('.answer img')).filter"
+        assert "blur(28px)" in await page.evaluate(blur)
+        await expect(page.locator(".answer img").first).to_be_visible()  # its shape may be seen
         text, cover = page.locator(".answer .prose").first, page.locator(".cover-sheet")
         await expect(cover).to_contain_text("Covered: Violence")
         await expect(text).to_be_hidden()
@@ -56,6 +63,7 @@ async def test_a_sensitive_task_waits_covered_and_is_left_by_one_key(committed: 
         await press(page, "v")
         await expect(text).to_be_visible()
         await expect(cover).to_be_hidden()
+        assert await page.evaluate(blur) == "none"
         await expect(page.locator("#spoken")).to_have_text("Uncovered")
         await press(page, "v")
         await expect(text).to_be_hidden()

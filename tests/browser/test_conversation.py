@@ -20,6 +20,7 @@ from app.projects.tables import Project
 from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 from tests.browser.test_axe import AXE, findings
 from tests.endpoint import Endpoint, endpoint
@@ -214,3 +215,4 @@ async def test_a_model_or_a_server_that_is_away_costs_no_word(committed: str, br
         async with database.transaction() as session:
             words = list(await session.scalars(select(Turn.words).order_by(Turn.number)))
         assert words == ["Is anybody there?", "Sent from a train"]
+        await fits(site, page)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from app import database
 from app.projects.protocols import protocol_of
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 from tests.browser.test_frame import answer
 
@@ -77,6 +79,7 @@ async def test_sides_by_criterion_cost_a_key_each_and_one_decides(committed: str
         assert first == {"helpful": sides[0], "honest": "equal", "harmless": sides[1]}
         assert second == {"helpful": other[0], "harmless": "equal"}
         assert (third, outcome) == ({}, "neither_valid")
+        await fits(site, page)
 
 
 async def test_time_counts_while_the_page_is_seen_and_somebody_is_there(committed: str, browser: Browser) -> None:
@@ -95,6 +98,38 @@ async def test_time_counts_while_the_page_is_seen_and_somebody_is_there(committe
         assert said.active_seconds
         wall = (said.submitted_at - said.shown_at).total_seconds()
         assert 1.0 < said.active_seconds <= wall - 1.4
+        await page.close()
+        await somebody_is_away(site)
+
+
+async def somebody_is_away(site: Site) -> None:
+    """Two hours without a sign of a hand count as the half minute that reading may take without one."""
+    page = await site.context.new_page()
+    await page.clock.install()
+    await page.goto(site.page_address)
+    await armed(page)
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.post_data or "") if one.method == "POST" else None)
+    await page.keyboard.press("Shift")
+    await page.clock.fast_forward("02:00:00")
+    await answer(page, "1")
+    (active,) = [float(one) for body in sent for one in parse_qs(body).get("active", [])]
+    assert 30 <= active < 45
+
+
+async def test_whoever_wants_less_motion_has_none(committed: str, browser: Browser) -> None:
+    names = "() => getComputedStyle(document.querySelector('.judged')).animationName"
+    lasts = "() => getComputedStyle(document.querySelector('#task .button')).transitionDuration"
+    async with a_site(browser) as site:
+        page = await site.open()
+        assert await page.evaluate(names) != "none"
+        assert await page.evaluate(lasts) != "0s"
+        await page.emulate_media(reduced_motion="reduce")
+        await page.keyboard.press("1")
+        await page.locator("[data-saved]").wait_for()
+        assert await page.evaluate("document.getAnimations().length") == 0
+        assert await page.evaluate(names) == "none"
+        assert await page.evaluate(lasts) == "0s"
 
 
 async def test_what_is_chosen_shows_without_colours(committed: str, browser: Browser) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
-from sqlalchemy import update
 
 from app import database
-from app.accounts.tables import User
 from tests import make
 from tests.app.mirrored import TAG, speaking_mirrored
-from tests.browser.site import Site, a_site
+from tests.browser.fitting import OUTSIDE, fits, speaks
+from tests.browser.site import a_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 
@@ -52,28 +51,6 @@ PAGES = [
         )
     ),
 ]
-# What is outside the window or its own box, unless a box around it scrolls or says that it cuts.
-OUTSIDE = """() => {
-  const cuts = (one) => one && (getComputedStyle(one).overflowX !== "visible" || cuts(one.parentElement));
-  const shown = (one) => one.checkVisibility() && getComputedStyle(one).clipPath === "none" && one.clientWidth > 1;
-  const wide = [...document.querySelectorAll("body *")].filter((one) => {
-    const { left, right } = one.getBoundingClientRect();
-    return shown(one) && !cuts(one.parentElement) && (left < -1 || right > innerWidth + 1);
-  });
-  const titled = "button, a.button, label, legend, th, .badge, .point, h1, h2, h3, summary";
-  const cut = [...document.querySelectorAll(titled)]
-    .filter((one) => shown(one) && one.scrollWidth > one.clientWidth + 1);
-  const name = (one) => `${one.tagName}.${one.getAttribute("class")}: ${one.textContent.trim().slice(0, 60)}`;
-  const { scrollWidth } = document.documentElement;
-  const whole = scrollWidth > innerWidth ? [`the page is ${scrollWidth} px wide`] : [];
-  return [...whole, ...[...wide, ...cut].map(name)].slice(0, 8);
-}"""
-
-
-async def speaks(site: Site, language: str) -> None:
-    async with database.transaction() as session:
-        person = update(User).where(User.id == site.there.me.person.id)
-        await session.execute(person.values(locale=language, is_admin=True))
 
 
 async def keep(page: Page, name: str) -> None:
@@ -122,3 +99,4 @@ async def test_an_answer_stands_over_its_key_where_pages_run_from_right_to_left(
             assert (await top.bounding_box() or {"x": 0})["x"] > 640  # the page around it is mirrored
             await page.keyboard.press("1")
             await expect(page.locator("[data-state] b")).to_be_visible()
+            await fits(site, page)

@@ -83,6 +83,10 @@ async def test_the_prompt_folds_with_the_first_scroll_and_never_takes_more_than_
         await page.locator("[data-fold]").click()
         assert await height(page, "[data-prompt]") < 60
         assert await page.evaluate(top) == before
+        await page.set_viewport_size({"width": 390, "height": 844})  # a phone
+        await page.keyboard.press("u")
+        await expect(page.locator("[data-fold]")).to_have_attribute("aria-expanded", "true")
+        assert 100 < await height(page, "[data-prompt]") <= 0.3 * 844
 
 
 async def test_columns_are_equal_from_900_px_and_lines_have_60_to_80_characters(

@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from app.projects.presets import PRESETS
 from app.projects.protocols import protocol_of
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
 
+GRADED = ("helpfulness", "correctness", "coherence")
 HELPSTEER = {
     "kind": "rating",
     "completions": 2,
     "criteria": [
-        {"key": key, "label": key.title(), "scale": "grade", "low": "not at all", "high": "fully"}
-        for key in ("helpfulness", "correctness", "coherence")
+        {"key": key, "label": key.title(), "scale": "grade", "low": "not at all", "high": "fully"} for key in GRADED
     ],
 }
 MIXED = {
@@ -201,6 +203,29 @@ async def test_a_ranking_is_tapped_and_dragged_by_touch(committed: str, browser:
         assert (await bodies())[0]["tiers"] == [[a], [b], sorted([c, d])]
 
 
+@pytest.mark.parametrize("name", ["comparison", "rating"])
+async def test_a_task_is_answered_by_taps_alone_on_a_phone(committed: str, browser: Browser, name: str) -> None:
+    touch = {"has_touch": True, "is_mobile": True}
+    asked = {"tasks": 2} if name == "comparison" else asking(name)
+    async with a_site(browser, width=390, height=844, options=touch, **asked) as site:
+        page = await site.open()
+        old = await key_of(page)
+        if name == "comparison":
+            await page.locator(".point").nth(1).tap()
+        else:
+            for point in (4, 3, 0, 2, 1, 1):
+                await page.locator(".marked .point").nth(point).tap()
+            await page.locator("[data-submit]").tap()
+        await answered(page, old)
+        first, second = await numbers_on_screen()
+        (body,) = await bodies()
+        if name == "comparison":
+            assert (body["preferred"], body["strength"]) == (first, 2)
+            return
+        said = {one["completion"]: [one["criteria"][asked] for asked in GRADED] for one in body["ratings"]}
+        assert said == {first: [4, 3, 0], second: [2, 1, 1]}
+
+
 async def test_a_rating_takes_a_key_a_question_and_enter(committed: str, browser: Browser) -> None:
     async with a_site(browser, **asking("rating")) as site:
         page = await site.open()
@@ -242,6 +267,29 @@ async def test_sliders_rules_and_flags_go_by_keys_and_come_back_after_a_reload(
         ]
 
 
+async def test_a_preset_with_more_flags_than_figures_is_answered_by_keys_alone(
+    committed: str, browser: Browser
+) -> None:
+    asked = PRESETS["instructgpt"].protocol.as_json()
+    async with a_site(browser, shows=4, protocol=asked, tasks=2) as site:
+        page = await site.open()
+        old = await key_of(page)
+        shown = await page.locator("fieldset.flags").first.locator(".point b").all_inner_texts()
+        assert shown == [*"1234567890A"]
+        await press(page, "f", "1", "0", "a", "ArrowUp", "7")  # of A: its flags, then how good it is
+        await press(page, "f", "j", "a", "2", "2", "ArrowUp", "6", "5", "4", "Enter")  # J is the key of no flag
+        await expect(page.locator(".part-tabs [aria-current=step]")).to_have_text("Order")
+        await press(page, "1", "2", "3", "3", "Enter")
+        await answered(page, old)
+        rating, ranking = (await bodies())[0]["parts"]
+        a, b, c, d = await numbers_on_screen()
+        said = {one["completion"]: (one["criteria"]["quality"], one["flags"]) for one in rating["ratings"]}
+        first = ["fails_instruction", "opinion", "moral_judgment"]
+        assert said == {a: (7, first), b: (6, ["moral_judgment"]), c: (5, []), d: (4, [])}
+        assert ranking["tiers"] == [[a], [b], sorted([c, d])]
+        await fits(site, page)
+
+
 async def test_a_rating_and_then_a_ranking_in_one_task(committed: str, browser: Browser) -> None:
     async with a_site(browser, **asking("combined")) as site:
         page = await site.open()
@@ -269,10 +317,7 @@ async def test_nothing_is_cut_off_and_the_page_is_no_wider_than_its_window(
                 await page.emulate_media(color_scheme=theme)
                 await picture(page, site, f"{name}-{width}-{theme}")
             assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-            bar = await page.locator("[data-choices]").bounding_box()
-            assert bar
-            assert bar["y"] + bar["height"] <= height + 1
-            assert bar["height"] <= height * 0.5
+        await fits(site, page)
 
 
 async def picture(page: Page, site: Site, name: str) -> None:

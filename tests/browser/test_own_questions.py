@@ -14,12 +14,14 @@ from sqlalchemy import text
 from app import database
 from app.projects.protocols import protocol_of
 from app.projects.protocols.conditions import Condition, shown
+from tests.browser.fitting import fits
 from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
 PICTURES = os.environ.get("HONE_PICTURES")  # a folder to look at what the pages look like
 KEYS = "abcdef"
 
+FORMS = ["letter", "code", "list", *(f"form{number}" for number in range(8))]  # more than there are figures
 QUESTIONS = {
     "kind": "questions",
     "completions": 2,
@@ -32,7 +34,7 @@ QUESTIONS = {
         {"key": "tone", "label": "Tone", "type": "choices", "about": "answer", "required": False,
          "options": [{"key": key, "label": key.title()} for key in ("dry", "warm", "stiff")]},
         {"key": "kind", "label": "What is it then?", "type": "choice",
-         "options": [{"key": key, "label": key.title()} for key in ("letter", "code", "list")],
+         "options": [{"key": key, "label": key.title()} for key in FORMS],
          "only_if": [{"question": "poem", "values": ["no"]}]},
         {"key": "why", "label": "Why?", "type": "text", "hint": "In one sentence."},
     ],
@@ -42,7 +44,11 @@ ERRORS = {
     "completions": 2,
     "criteria": [{"key": "quality", "label": "Quality", "points": 5}],
     "errors": {
-        "categories": [{"key": "fact", "label": "Wrong fact"}, {"key": "style", "label": "Clumsy style"}],
+        "categories": [
+            {"key": "fact", "label": "Wrong fact"},
+            {"key": "style", "label": "Clumsy style"},
+            *({"key": f"kind{n}", "label": f"Kind {n}"} for n in range(9)),
+        ],
     },
 }
 SOURCE = "**Fold** the paper 🗞️ twice.\n\n- then `press` it\n- שלום"
@@ -55,6 +61,17 @@ def asking(protocol: dict[str, Any]) -> dict[str, Any]:
 async def press(page: Page, *keys: str) -> None:
     for key in keys:
         await page.keyboard.press(key)
+
+
+async def arrows_to(page: Page, words: str) -> None:
+    """To that question by ↓, out of a text or a number first."""
+    for _ in range(8):
+        if words in await page.locator(".step[aria-current=step]").inner_text():
+            return
+        if await page.evaluate("document.activeElement.matches('textarea, [type=number]')"):
+            await press(page, "Escape")
+        await press(page, "ArrowDown")
+    raise AssertionError(f"no way to “{words}” by arrows")
 
 
 async def answered(page: Page, old: str) -> None:
@@ -106,7 +123,7 @@ async def test_questions_by_keys_alone_and_hidden_ones_are_neither_asked_nor_sen
         await page.reload()
         await expect(steps).to_have_count(7)
         await armed(page)
-        await page.locator(".step", has_text="B Tone").click()
+        await arrows_to(page, "B Tone")
         await press(page, "3", "1")
         await picture(page, "questions-choices")
         old = await key_of(page)
@@ -120,13 +137,14 @@ async def test_questions_by_keys_alone_and_hidden_ones_are_neither_asked_nor_sen
         await press(page, "z")
         await expect(page.locator("h1")).to_have_text("Change your answer")
         await armed(page)
-        await page.locator(".step", has_text="poem").click()
+        await arrows_to(page, "poem")
         await press(page, "n")
-        await press(page, "2", "Enter")  # what is it then? code; the text is there already
+        await press(page, "a", "Enter")  # what is it then? the eleventh; the text is there already
         await expect(page.locator("h1")).to_have_text("Answer the questions")
         (body,) = await bodies()
-        assert body["task"] == {"poem": False, "kind": "code", "why": "It halts."}
+        assert body["task"] == {"poem": False, "kind": "form7", "why": "It halts."}
         assert [one["said"] for one in body["answers"] if one["said"]] == [{"tone": ["dry", "stiff"]}]
+        await fits(site, page)
 
 
 async def test_what_is_open_is_named_and_a_text_is_reached_by_enter(committed: str, browser: Browser) -> None:
@@ -197,7 +215,7 @@ async def test_errors_are_marked_by_keys_word_by_word_and_come_back_exactly(comm
                 break
         await press(page, "Shift+ArrowRight", "1", "2")  # wrong fact, major
         await expect(page.locator(".error-list li")).to_have_count(1)
-        await press(page, "ArrowRight", "Shift+ArrowLeft", "Shift+ArrowLeft", "2", "3")  # overlaps the first
+        await press(page, "ArrowRight", "Shift+ArrowLeft", "Shift+ArrowLeft", "a", "3")  # overlaps the first
         await expect(page.locator(".error-list li")).to_have_count(2)
         await picture(page, "errors")
         await press(page, "ArrowRight", "1", "1")
@@ -216,6 +234,9 @@ async def test_errors_are_marked_by_keys_word_by_word_and_come_back_exactly(comm
         spans = next(one["errors"] for one in body["ratings"] if one["completion"] == first)
         told = [(SOURCE[one["start"] : one["end"]], one["category"], one["severity"]) for one in spans]
         assert ("paper 🗞️", "fact", "major") in told
+        assert [(category, severity) for _text, category, severity in told if category != "fact"] == [
+            ("kind8", "critical")
+        ]
         assert len(told) == 2
         assert spans[0]["start"] < spans[1]["start"] < spans[0]["end"] or spans[0]["start"] == spans[1]["start"]
         await press(page, "z")
@@ -280,6 +301,8 @@ async def test_errors_are_marked_by_mouse_across_markup_and_noted(committed: str
         await page.locator(".error-list:visible button", has_text="Remove").click()
         await expect(page.locator(".error-list:visible li")).to_have_count(0)
         assert await page.locator("[data-lines]").nth(1).input_value() == ""
+        await press(page, "Escape")
+        await fits(site, page)
 
 
 async def test_errors_are_marked_by_touch(committed: str, browser: Browser) -> None:

@@ -6,18 +6,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 from sqlalchemy import select
 
 from app import database
+from app.annotations.actions import settle_prompt
 from app.annotations.tables import EditDraft
 from app.completions.tables import Completion
 from app.projects.protocols import protocol_of
 from app.prompts.actions import import_prompts
 from app.prompts.rules import of_user
+from app.prompts.tables import Prompt
 from app.tasks.actions import ask_about_prompts
 from tests import make
+from tests.app.annotations.test_writing import head_of, say, take
+from tests.browser import fitting
 from tests.browser.site import Site, a_site, armed, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.committed]
@@ -278,6 +283,54 @@ async def test_a_prompt_is_written_from_a_card_beside_what_is_nearly_the_same(co
         assert [one.body["text"] for one in await stored()] == ["Which fold comes first?"]
 
 
+async def test_prompts_of_others_are_checked_by_keys_alone(committed: str, browser: Browser) -> None:
+    asked = protocol_of(FROM_NOTHING["prompt"] | {"peer_check": True}).as_json()
+    async with a_site(browser, people=2, protocol=asked, tasks=0) as site:
+        await written_by_another(site, "How do I fold a boat?", "Boats!")
+        page = await site.context.new_page()
+        await page.goto(site.page_address.replace("/annotate", "/checks"))
+        await expect(page.locator("main")).to_contain_text("How do I fold a boat?")
+        await tab_to(page, "Leave it to others")
+        await press(page, "Enter")
+        await expect(page.locator("main")).to_contain_text("Boats!")
+        await tab_to(page, "What you say to its author")
+        await page.keyboard.type("Ask a whole question, please.")
+        await tab_to(page, "Return it")
+        await press(page, "Enter")
+        await expect(page.locator("main")).to_contain_text("How do I fold a boat?")
+        await tab_to(page, "Use it")
+        await press(page, "Enter")
+        await expect(page.locator("main")).to_contain_text("No prompt waits for you.")
+        assert await page.evaluate(fitting.OUTSIDE) == []
+    async with database.transaction() as session:
+        found = await session.scalars(select(Prompt).where(Prompt.author_id.is_not(None)).order_by(Prompt.id))
+        assert [(one.retired_at is None, one.awaits_check) for one in found] == [(True, False), (False, True)]
+
+
+async def written_by_another(site: Site, *texts: str) -> None:
+    """By the second person of the project, over REST."""
+    async with database.transaction() as session:
+        await ask_about_prompts(session, site.there.project.id)
+        head = await head_of(session, site.there, 1)
+    async with httpx.AsyncClient(base_url=site.address) as client:
+        for text in texts:
+            saved = await say(client, await take(client, site.there, head), head, kind="prompt", text=text)
+            assert saved.status_code == 200, saved.text
+    for one in await stored():
+        async with database.transaction() as session:
+            await settle_prompt(session, one.id)
+
+
+async def tab_to(page: Page, name: str) -> None:
+    """The button, link or box with that name is reached by Tab."""
+    for _ in range(60):
+        await press(page, "Tab")
+        here = "one => one.labels?.[0]?.textContent || one.textContent"
+        if (await page.locator(":focus").evaluate(here)).strip().startswith(name):
+            return
+    raise AssertionError(f"no way to “{name}” by Tab")
+
+
 @pytest.mark.parametrize("name", FROM_NOTHING)
 async def test_writing_fits_every_window(committed: str, browser: Browser, name: str) -> None:
     async with a_site(browser, **from_nothing(name)) as site:
@@ -291,6 +344,7 @@ async def test_writing_fits_every_window(committed: str, browser: Browser, name:
         await press(page, "Alt+p")
         await expect(page.locator("[data-previewed] p").first).to_be_visible()
         await fits(page, f"{name}-preview")
+        await fitting.fits(site, page)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -301,6 +355,7 @@ async def test_nothing_is_cut_off_and_the_last_row_stays_in_reach(committed: str
         await picture(page, f"{name}-0")
         await written_on(page, name)
         await fits(page, name)
+        await fitting.fits(site, page)
 
 
 async def fits(page: Page, name: str) -> None:

@@ -1,41 +1,37 @@
 """A live chat from the page that makes the project to the file, by the page's own forms without scripts: project →
-conversation → stored body → preference → frozen record → export, what a reward model reads of it, and import."""
+conversation → stored body → preference → frozen record → reward model's batch → export → another project, equal."""
 
 import re
 from collections import Counter
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
-from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.annotations.actions import place_openings
 from app.annotations.jobs import TurnAsked
 from app.annotations.kinds import read_kept
 from app.annotations.tables import Annotation
-from app.checkpoints.tables import Place
-from app.datasets.importing import import_dataset
-from app.datasets.records import ComparisonRecord, DatasetRecord
+from app.checkpoints.tables import Checkpoint, Place
 from app.datasets.rules import Form, rewritten, sha256_of
 from app.projects.tables import Project
 from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.app.annotations.test_conversations import Here
+from tests.app.annotations.test_conversations import Here, talking
 from tests.app.datasets.test_freezing import frozen
 from tests.app.projects.test_sitting import fields
 from tests.conftest import sign_in
 from tests.endpoint import endpoint
-from tests.journeys.chain import exported
+from tests.journeys.chain import Batched, check_batch, check_records, check_return
 from tests.journeys.test_presets import PROMPT, Answering
 from tests.queue import waiting
 from workers.handlers.conversations import answer_turn
-from workers.training.lines import read_records
+from workers.training.checkpoints import Opened
 
-READER: TypeAdapter[Any] = TypeAdapter(DatasetRecord)
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
@@ -68,7 +64,7 @@ async def led(client: httpx.AsyncClient, session: AsyncSession, project: Project
 
 
 async def test_prism_is_a_live_chat_from_the_first_page_to_the_file(
-    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path, opened: Opened
 ) -> None:
     await sign_in(client, session, await make.user(session, is_admin=True))
     sent = fields((await client.get("/projects/new?purpose=prism")).text)
@@ -96,26 +92,59 @@ async def test_prism_is_a_live_chat_from_the_first_page_to_the_file(
     assert len({reply["checkpoint"] for reply in chat["turns"][1]["replies"]}) == 1  # the winner alone
     assert closing["task"]["helpfulness"] == 61
 
+    await for_all(session)
+    await place_openings(session, project.id)
     dataset, lines = await frozen(session, project, tmp_path)
     assert [line["kind"] for line in lines] == ["rating", "ranking", "rating", "comparison", "questions"]
-    assert [orjson.loads(READER.validate_python(line).model_dump_json(exclude_unset=True)) for line in lines] == lines
+    check_records(lines)
     file = tmp_path / "datasets" / str(dataset.sha256) / "records.jsonl"
     pairs = [orjson.loads(one) for one in b"".join(rewritten(file, sha256_of(file), Form.trl)).splitlines()]
     assert len(pairs) == 6 + 1
     assert [turn["content"] for turn in pairs[-1]["prompt"]][::2] == ["What is tea good for?", "And at night?"]
-    others: Counter[str] = Counter()
-    (read,) = read_records(file, [ComparisonRecord], others)
-    assert read.votes[0].strength == 95 - 30
-    assert others == {"rating": 2, "ranking": 1, "questions": 1}
+    votes = lines[3]["votes"]
+    assert (votes[0]["strength"], votes[0]["levels"]) == (95 - 30, 99)
 
-    fresh = await make.project(session)
-    report = await import_dataset(session, fresh.id, "moved.jsonl", BytesIO(exported(tmp_path, dataset)), None)
-    assert (report.new, report.refused) == (4, 1)  # what follows from two scores says more than a comparison can
-    assert [(line.line, line.outcome) for line in report.lines] == [(4, "refused")]
-    _dataset, back = await frozen(session, fresh, tmp_path)
-    assert [line["kind"] for line in back] == ["rating", "ranking", "rating", "questions"]
-    for before, after in zip([*lines[:3], lines[4]], back, strict=True):
-        kept = ("kind", "prompt", "votes", "criteria", "questions")
-        assert {name: before.get(name) for name in kept} == {name: after.get(name) for name in kept}
-        parts = [[answer["parts"] for answer in line["answers"]] for line in (before, after)]
-        assert parts[0] == parts[1]
+    check_batch(tmp_path, dataset, opened, taught(chat["turns"], lines[3]["conclusion"]))
+    fresh = await check_return(session, dataset, lines, tmp_path, turns=True)
+    await check_return(session, *(await frozen(session, fresh, tmp_path)), tmp_path)  # an import's own export as well
+
+
+def taught(turns: list[dict[str, Any]], better: str) -> Batched:
+    """Of both turns the scores, 1 to 100 as shares, and the order that they say: of four a ranking, of two a vote whose
+    strength, 65 of 99 levels, weighs 2 · 65 / (99 + 1) = 1.3."""
+    grades: Counter[tuple[int, str, float, float]] = Counter()
+    for turn in turns:
+        for rated in turn["said"]["ratings"]:
+            grades[rated["completion"], "score", round((rated["criteria"]["score"] - 1) / 99, 6), 1.0] += 1
+    first = {rated["completion"]: rated["criteria"]["score"] for rated in turns[0]["said"]["ratings"]}
+    best_first = tuple((number,) for number in sorted(first, key=lambda number: -first[number]))
+    side = {"a": (1, 0, 0), "b": (0, 1, 0)}[better]
+    return Batched(1, side, 1.3, groups=3, orders={("order", best_first): 1}, grades=dict(grades))
+
+
+async def for_all(session: AsyncSession) -> None:
+    """Checkpoints that every project may use: answers come back under the same ones."""
+    await session.execute(update(Checkpoint).values(project_id=None))
+
+
+async def test_a_conversation_of_preferences_comes_to_a_batch_and_back(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path, opened: Opened
+) -> None:
+    async with endpoint("North") as north:
+        talk = await talking(client, session, north, system="Be brief.", answers=[2, 3])
+        await talk.turn(1, "How long do I steep it?")
+        await talk.turn(2, "And green tea?")
+        kept = await talk.finish(2)
+        assert kept.status_code == 200, kept.text
+    (first, second) = (await session.scalars(select(Annotation))).one().body["turns"]
+    await for_all(session)
+    await place_openings(session, talk.there.project.id)
+    dataset, lines = await frozen(session, talk.there.project, tmp_path)
+    assert [line["kind"] for line in lines] == ["comparison", "choice"]
+    check_records(lines)
+    liked, best = first["said"]["preferred"], second["said"]["preferred"]
+    tiers = ((best,), tuple(number for number in range(3) if number != best))
+    # strength 2 of 3 levels weighs 2 · 2 / (3 + 1)
+    sides = ((1, 0, 0), (0, 1, 0))[liked]
+    check_batch(tmp_path, dataset, opened, Batched(1, sides, 1.0, groups=1, orders={("best", tiers): 1}))
+    await check_return(session, dataset, lines, tmp_path, turns=True)

@@ -21,43 +21,14 @@ from app.projects.protocols import protocol_of
 from app.prompts.tables import Prompt
 from app.tasks.actions import ask_about_prompts
 from tests import make
-from tests.app.datasets.scene import frozen
+from tests.app.datasets.scene import Lines, frozen
 from tests.app.scene import Scene, scene
 from tests.conftest import sign_in
 from tests.journeys.chain import Batched, check_batch, check_records, check_return, exported
+from tests.journeys.saying import PROTOCOLS, REWRITTEN, body_for, fields_for
 from tests.queue import waiting
 from workers.training.checkpoints import Opened
 
-RATING = {
-    "kind": "rating",
-    "criteria": [{"key": "quality", "label": "Quality"}, {"key": "rule", "label": "Rule", "scale": "yes_no"}],
-    "flags": [{"key": "rude", "label": "Rude"}],
-}
-SPANS = {"kind": "rating", "criteria": [], "errors": {"categories": [{"key": "fact", "label": "Wrong fact"}]}}
-OPTIONS = [{"key": "dry", "label": "Dry"}, {"key": "warm", "label": "Warm"}]
-QUESTIONS = [
-    {"key": "poem", "label": "A poem?"},
-    {"key": "size", "label": "Size", "type": "number", "only_if": [{"question": "poem", "values": ["yes"]}]},
-    {"key": "tone", "label": "Tone", "type": "choices", "about": "answer", "options": OPTIONS},
-    {"key": "why", "label": "Why?", "type": "text", "about": "answer", "required": False},
-]
-REWRITTEN = "Like this, and then press the fold."
-WRITTEN = "Fold it twice.\n\n- Then *once* more."
-# By name: completions that a task shows, and the protocol. A new kind is a line here, in `fields_for`, in `body_for`,
-# and in what follows from it: YIELDS, PAIRS, BATCHES.
-PROTOCOLS: dict[str, tuple[int, dict[str, Any]]] = {
-    "comparison": (2, {}),
-    "best": (3, {"completions": 3}),
-    "best_and_worst": (4, {"completions": 4, "choose": "best_and_worst"}),
-    "ranking": (4, {"kind": "ranking"}),
-    "rating": (2, RATING | {"completions": 2}),
-    "spans": (2, SPANS | {"completions": 2}),
-    "questions": (2, {"kind": "questions", "completions": 2, "questions": QUESTIONS}),
-    "rewrite": (2, {"kind": "rewrite"}),
-    "demonstration": (0, {"kind": "demonstration"}),
-    "combined": (3, {"kind": "combined", "completions": 3, "parts": [RATING, {"kind": "ranking"}]}),
-    "combined_texts": (2, {"kind": "combined", "parts": [{"kind": "comparison"}, {"kind": "rewrite"}]}),
-}
 PEOPLE = 3  # the first two by the page, the third by REST; all say the same
 YIELDS = {  # kinds of lines; where each person's is a line of its own, of all of them
     "best": ["choice"],
@@ -75,81 +46,40 @@ PAIRS = {  # places of the better and the worse answer, 0 = best, that the agree
     "ranking": [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
     "combined": [(0, 1), (0, 2), (1, 2)],
 }
-BATCHES: dict[str, Callable[[int], Batched]] = {  # best: number of the better completion in its task
+
+
+def ranked(numbers: list[int]) -> Batched:
+    """Everybody says the same order of all."""
+    return Batched(groups=1, orders={("order", tuple((number,) for number in numbers)): PEOPLE})
+
+
+def rated(numbers: list[int]) -> Batched:
+    """Quality 7, 6 … of 1 to 7 is level 6, 5 … from 0; the rule holds, level 1 of no and yes. Two criteria of one
+    answer weigh half a vote each."""
+    quality = {(number, "quality", 6.0 - place, 0.5): PEOPLE for place, number in enumerate(numbers)}
+    return Batched(groups=1, grades=quality | {(number, "rule", 1.0, 0.5): PEOPLE for number in numbers})
+
+
+# By name: what a reward model is taught. numbers: of the completions in their task, the best first.
+BATCHES: dict[str, Callable[[list[int]], Batched]] = {
     # strength 3 of 3 levels weighs 2 · 3 / (3 + 1) = 1.5, three times
-    "comparison": lambda best: Batched(1, ((3, 0, 0), (0, 3, 0))[best], 4.5),
+    "comparison": lambda numbers: Batched(1, ((3, 0, 0), (0, 3, 0))[numbers[0]], 4.5),
+    "best": lambda numbers: Batched(groups=1, orders={("best", ((numbers[0],), tuple(sorted(numbers[1:])))): PEOPLE}),
+    "best_and_worst": lambda numbers: Batched(
+        groups=1,
+        orders={("both", ((numbers[0],), tuple(sorted(numbers[1:-1])), (numbers[-1],))): PEOPLE},
+    ),
+    "ranking": ranked,
+    "rating": rated,
+    # errors are marked, and nothing is asked that has a level
+    "spans": lambda numbers: Batched(left_out={"ratings_without_votes": 1}),
+    "questions": lambda numbers: Batched(),
     # a rewrite has one strength of one, 2 · 1 / (1 + 1) = 1, and stands first in its pair
-    "rewrite": lambda best: Batched(3, (3, 0, 0), 3.0),
-    "combined_texts": lambda best: Batched(4, ((6, 0, 0), (3, 3, 0))[best], 7.5),
+    "rewrite": lambda numbers: Batched(3, (3, 0, 0), 3.0),
+    "demonstration": lambda numbers: Batched(),
+    "combined": lambda numbers: Batched(groups=2, orders=ranked(numbers).orders, grades=rated(numbers).grades),
+    "combined_texts": lambda numbers: Batched(4, ((6, 0, 0), (3, 3, 0))[numbers[0]], 7.5),
 }
-
-
-def no_pairs(best: int) -> Batched:
-    """Lines of kinds that the reward model does not know."""
-    return Batched(0)
-
-
-def body_for(name: str, handles: list[str]) -> dict[str, Any]:
-    """What a program sends. handles: the best answer's first."""
-    best, worst = (handles[0], handles[-1]) if handles else ("", "")
-    rated = [
-        {"completion": one, "criteria": {"quality": 7 - n, "rule": 1}, "flags": ["rude"] if one == worst else []}
-        for n, one in enumerate(handles)
-    ]
-    error = {"start": 5, "end": 9, "category": "fact", "severity": "minor", "note": "not so"}
-    marked = [{"completion": one, "errors": [error] if one == best else []} for one in handles]
-    about = [{"completion": best, "said": {"tone": ["dry", "warm"], "why": "It rhymes."}}]
-    about += [{"completion": one, "said": {"tone": ["warm"]}} for one in handles[1:]]
-    ranking = {"kind": "ranking", "tiers": [[one] for one in handles]}
-    rewrite = {"kind": "rewrite", "completion": best, "text": REWRITTEN}
-    comparison = {"kind": "comparison", "outcome": "preferred", "preferred": best, "strength": 3}
-    bodies: dict[str, dict[str, Any]] = {
-        "comparison": comparison,
-        "best": {"kind": "comparison", "outcome": "preferred", "preferred": best},
-        "best_and_worst": {"kind": "comparison", "outcome": "preferred", "preferred": best, "worst": worst},
-        "ranking": ranking,
-        "rating": {"kind": "rating", "ratings": rated},
-        "spans": {"kind": "rating", "ratings": marked},
-        "questions": {"kind": "questions", "task": {"poem": True, "size": 2.5}, "answers": about},
-        "rewrite": rewrite,
-        "demonstration": {"kind": "demonstration", "text": WRITTEN},
-        "combined": {"kind": "combined", "parts": [{"kind": "rating", "ratings": rated}, ranking]},
-        "combined_texts": {"kind": "combined", "parts": [comparison, rewrite]},
-    }
-    return bodies[name] | {"justification": "Said in passing."}
-
-
-def fields_for(name: str, handles: list[str], html: str) -> dict[str, Any]:
-    """The same as the page's own fields."""
-    best, worst = (handles[0], handles[-1]) if handles else ("", "")
-    tiers = {f"tier.{handle}": str(n) for n, handle in enumerate(handles, 1)}
-    rated: dict[str, Any] = {f"flag.{handle}": ["", "rude"] if handle == worst else [""] for handle in handles}
-    rated |= {f"value.{handle}.quality": str(7 - n) for n, handle in enumerate(handles)}
-    rated |= {f"value.{handle}.rule": "1" for handle in handles}
-    spans = {f"errors.{handle}": "5 9 fact minor not so" if handle == best else "" for handle in handles}
-    said: dict[str, Any] = {f"say.{handle}.tone": ["warm"] for handle in handles}
-    said |= {"say.task.poem": "yes", "say.task.size": "2.5"}
-    said |= {f"say.{best}.tone": ["warm", "dry"], f"say.{best}.why": "It rhymes."}
-    rewrite = {"of": best, f"text.{best}": REWRITTEN}
-    parts = {"parts": re.findall(r'name="parts" value="(\w+)"', html)}
-    fields: dict[str, dict[str, Any]] = {
-        "comparison": {"choice": f"{best}.3"},
-        "best": {"choice": best},
-        "best_and_worst": {"choice": best, "worst": worst},
-        "ranking": tiers,
-        "rating": rated,
-        "spans": spans,
-        "questions": said,
-        "rewrite": rewrite,
-        "demonstration": {"text": WRITTEN.replace("\n", "\r\n")},
-        "combined": parts
-        | {f"ranking.{field}": value for field, value in tiers.items()}
-        | {f"rating.{field}": value for field, value in rated.items()},
-        "combined_texts": parts
-        | {"comparison.choice": f"{best}.3"}
-        | {f"rewrite.{field}": value for field, value in rewrite.items()},
-    }
-    return fields[name] | {"justification": "Said in passing."}
 
 
 async def asked(session: AsyncSession, protocol: dict[str, Any], shows: int, people: int = PEOPLE) -> Scene:
@@ -225,12 +155,16 @@ async def test_from_the_page_to_a_batch_and_back(
     assert len(dataset.manifest["counts"]["raters"]) == PEOPLE
     check_pairs(tmp_path, dataset, texts, name)
 
-    (first, *_others) = kept
-    best = first.body["preferred"] if name == "comparison" else 0
-    if name == "combined_texts":
-        best = first.body["parts"][0]["preferred"]
-    check_batch(tmp_path, dataset, opened, BATCHES.get(name, no_pairs)(best))
+    check_batch(tmp_path, dataset, opened, BATCHES[name](numbers_of_texts(lines, texts)))
     await check_return(session, dataset, lines, tmp_path)
+
+
+def numbers_of_texts(lines: Lines, texts: list[str]) -> list[int]:
+    """Numbers of the completions in their task, the best first, as the first line that shows all of them has them."""
+    telling = (line.get("answers") or [line["a"], line["b"]] for line in lines if "answers" in line or "a" in line)
+    shown = next(telling, [])
+    places = {answer["parts"][0]["text"]: number for number, answer in enumerate(shown)}
+    return [places.get(text, -1) for text in texts]
 
 
 def check_pairs(home: Path, dataset: Any, texts: list[str], name: str) -> None:

@@ -1,6 +1,8 @@
 """Every preset from the page that makes the project to a batch, and through export and import back: project → first
 task on the page → stored body → frozen record → reward model's batch → export → a project of its own, equal."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -101,7 +103,7 @@ async def test_from_the_first_page_to_a_batch_and_back(
     parts = preset.protocol.parts if isinstance(preset.protocol, CombinedProtocol) else (preset.protocol,)
     assert sorted(line["kind"] for line in lines) == sorted(RECORDS[part.kind] for part in parts)
     check_records(lines)
-    check_batch(home, dataset, opened, batched(stored.body, WEIGHTS.get(key)))
+    check_batch(home, dataset, opened, batched(stored.body, parts, WEIGHTS.get(key, 0.0)))
 
     response = await client.get(f"/api/v1/datasets/{dataset.public_id}/records")
     assert response.status_code == 200, response.text
@@ -115,13 +117,30 @@ async def test_from_the_first_page_to_a_batch_and_back(
     await check_return(session, dataset, lines, home)
 
 
-def batched(body: dict[str, Any], weight: float | None) -> Batched:
-    """One vote for the completion that is named first or second in the task, as the page was filled in."""
-    said = next((part for part in body.get("parts", [body]) if part["kind"] == "comparison"), None)
-    if said is None or weight is None:
-        assert (said, weight) == (None, None)
-        return Batched(0)
-    return Batched(1, ((1, 0, 0), (0, 1, 0))[said["preferred"]], weight)
+def batched(body: dict[str, Any], parts: Sequence[Any], weight: float) -> Batched:
+    """What the one person said, by the numbers of the completions in the task, as the page was filled in."""
+    said = {part["kind"]: part for part in body.get("parts", [body])}
+    sides, found = (0, 0, 0), Batched()
+    if "comparison" in said:
+        sides = ((1, 0, 0), (0, 1, 0))[said["comparison"]["preferred"]]
+        found = replace(found, pairs=1)
+    if "ranking" in said:
+        tiers = tuple(map(tuple, said["ranking"]["tiers"]))
+        found = replace(found, groups=1, orders={("order", tiers): 1})
+    if "rating" in said:
+        (criteria,) = (part.criteria for part in parts if part.kind == "rating")
+        grades = dict.fromkeys(grades_of(said["rating"], {one.key: one for one in criteria}), 1)
+        found = replace(found, groups=found.groups + 1, grades=grades)
+    return replace(found, sides=sides, weight=weight)
+
+
+def grades_of(rating: dict[str, Any], criteria: dict[str, Any]) -> Iterator[tuple[int, str, float, float]]:
+    """All that is said of one answer weighs as one vote. Scales of at most eleven levels count them from 0."""
+    for rated in rating["ratings"]:
+        for key, value in rated["criteria"].items():
+            assert criteria[key].most - criteria[key].least < 11, key
+            level = float(value - criteria[key].least)
+            yield rated["completion"], key, level, round(1 / len(rated["criteria"]), 6)
 
 
 # A vote's weight in the loss, where there is a comparison: the strongest of l levels counts 2 l / (l + 1).

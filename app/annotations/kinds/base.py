@@ -36,7 +36,8 @@ class AgainstTheProtocol(Invalid):
 class OnScreen:
     """One answer as a person sees it: a letter for its side, a handle made for this slot, and the text.
 
-    text: as it was written, where the protocol `needs_texts`. cut_off: its writer was stopped at the length limit.
+    text: as it was written, where the protocol `needs_texts`; names: of who wrote it, which are never shown. cut_off:
+    its writer was stopped at the length limit.
     """
 
     letter: str
@@ -44,11 +45,12 @@ class OnScreen:
     html: str
     text: str = ""
     cut_off: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def blinded(self) -> str:
-        """The text without the names it introduces itself by; places in it are those of the text."""
-        return blinded(self.text, keep_places=True)
+        """The text without the names it introduces itself by, and its own; places in it are those of the text."""
+        return blinded(self.text, self.names, keep_places=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ def marked_in(
 
 
 def marked(answer: OnScreen, spans: Sequence[Span], errors: Errors) -> Marked:
-    pieces, ranks = pieces_of(answer.text, spans), [one.key for one in errors.severities]
+    text, ranks = answer.blinded, [one.key for one in errors.severities]
+    pieces = pieces_of(text, spans)
     worst = [max((ranks.index(spans[number].severity) for number in piece.spans), default=0) for piece in pieces]
     words = list(zip(spans, in_words(spans, errors), strict=True))
-    return Marked(answer.letter, answer.text, pieces, worst, words)
+    return Marked(answer.letter, text, pieces, worst, words)

@@ -109,7 +109,8 @@ class Talking:
         assert (await self.send(number, words)).status_code == 200
         await self.answered()
         shown = (await self.ask())["turns"][-1]["answers"]
-        body = {"kind": "comparison", "outcome": "preferred", "preferred": shown[best]["handle"], "strength": 2}
+        body = {"kind": "comparison", "outcome": "preferred", "preferred": shown[best]["handle"]}
+        body |= {"strength": 2} if len(shown) == 2 else {}
         answer = await self.judge(number, **body)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -163,16 +164,17 @@ async def test_a_conversation_is_led_over_rest_and_becomes_records_that_a_reward
     assert shown["state"] == "choose"
     assert shown["asked"]["kind"] == "comparison"
     answers = shown["turns"][0]["answers"]
-    assert {one["text"] for one in answers} == {f"North says {n} to “How long do I steep it?”." for n in (1, 2)}
+    assert {one["text"] for one in answers} == {f"north says {n} to “How long do I steep it?”." for n in (1, 2)}
     liked = {"kind": "comparison", "outcome": "preferred", "preferred": answers[1]["handle"], "strength": 3}
     assert (await talk.judge(1, **liked)).json()["turns"][0]["chosen"] == answers[1]["handle"]
-    await talk.turn(2, "And green tea?")
+    seen = (await talk.turn(2, "And green tea, North?"))["turns"][1]["answers"]
+    assert {one["text"] for one in seen} == {f"north says {n} to “And green tea, █████?”." for n in (1, 2)}
     told = [(one["role"], one["content"]) for one in north.asked[-1]["messages"]]
     assert told == [
         ("system", "Be brief."),
         ("user", "How long do I steep it?"),
         ("assistant", answers[1]["text"]),
-        ("user", "And green tea?"),
+        ("user", "And green tea, North?"),
     ]
     assert (await talk.finish(1)).status_code == 422  # it has two
     kept = await talk.finish(2)
@@ -193,6 +195,7 @@ async def test_a_conversation_is_led_over_rest_and_becomes_records_that_a_reward
     assert len({line["group"] for line in lines}) == len({line["split"] for line in lines}) == 1
     assert [len(line["prompt"]) for line in lines] == [2, 4]
     assert lines[0]["votes"][0]["strength"] == 3
+    assert all("tea, North?" in lines[1][side]["parts"][0]["text"] for side in "ab"), "covered where it is shown alone"
     better = lines[0][lines[0]["conclusion"]]
     assert better["parts"][0]["text"] == answers[1]["text"]
     assert dataset.manifest["checkpoints"] == [better["checkpoint"]]
@@ -278,11 +281,11 @@ async def test_who_answers_is_drawn_and_the_winner_goes_on_alone(
         await talk.answered()
         shown = await talk.ask()
         texts = [one["text"] for one in shown["turns"][0]["answers"]]
-        assert sorted(words.split()[0] for words in texts) == ["East", "North", "South"]
+        assert sorted(words.split()[0] for words in texts) == ["east", "north", "south"]
         assert shown["asked"]["kind"] == "rating"
         assert "North" not in str(shown["asked"])
         rated = [
-            {"completion": one["handle"], "criteria": {"score": 90 if one["text"].startswith("South") else 20 + n}}
+            {"completion": one["handle"], "criteria": {"score": 90 if one["text"].startswith("south") else 20 + n}}
             for n, one in enumerate(shown["turns"][0]["answers"])
         ]
         assert (await talk.judge(1, kind="comparison", outcome="tie")).status_code == 422
@@ -290,7 +293,7 @@ async def test_who_answers_is_drawn_and_the_winner_goes_on_alone(
         await talk.send(2, "Again?")
         await talk.answered()
         again = (await talk.ask())["turns"][1]["answers"]
-        assert {one["text"].split()[0] for one in again} == {"South"}
+        assert {one["text"].split()[0] for one in again} == {"south"}
         assert len(again) == 2
         apart = [{"completion": one["handle"], "criteria": {"score": 80 - 30 * n}} for n, one in enumerate(again)]
         assert (await talk.judge(2, kind="rating", ratings=apart)).status_code == 200

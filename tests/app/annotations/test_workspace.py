@@ -319,7 +319,7 @@ async def test_a_page_with_no_task_says_why(
     client: httpx.AsyncClient, session: AsyncSession, there: Scene, state: str
 ) -> None:
     statement, words = {
-        "quota": ("UPDATE projects SET daily_limit = 1", "all for today"),
+        "quota": ("UPDATE projects SET daily_limit = 1, zone = 'Europe/Berlin'", "It resets at 00:00 Europe/Berlin."),
         "paused": ("UPDATE projects SET state = 'paused'", "Work rests"),
         "arriving": ("UPDATE slots SET state = 3", "being written"),
         "archived": ("UPDATE projects SET state = 'archived'", "project is over"),

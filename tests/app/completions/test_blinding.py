@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.completions.blinding import blinded
+from app.completions.blinding import blinded, blinded_parts
 
 X = "█████"
 
@@ -33,6 +33,35 @@ def test_the_name_of_its_own_model_is_covered_wherever_it_says_what_it_is() -> N
     assert blinded("Served by Hone-Tiny-7B today.", names) == f"Served by {X} today."
     assert blinded("I am Hone Tiny, a demo.", names) == f"I am {X} Tiny, a demo."
     assert blinded("This is a demo of honey.", names) == "This is a demo of honey."
+    assert blinded("Served by MODEL-A, not model-b.", ["model-a"]) == f"Served by {X}, not model-b."
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Claude here. Ask me!", f"{X} here. Ask me!"),
+        ("As Claude, I cannot know.", f"As {X}, I cannot know."),
+        ("This is Claude.", f"This is {X}."),
+        ("Ask CLAUDE’s makers.", f"Ask {X}’s makers."),
+        ("The claude was patched, and Claudette too.", "The claude was patched, and Claudette too."),  # other words
+        ("North Star says so; the north star shines.", f"{X} says so; the north star shines."),
+        ("Helpful Assistant at work.", "Helpful Assistant at work."),  # says nothing of whose it is
+    ],
+)
+def test_a_name_that_could_be_a_word_is_covered_where_it_begins_with_a_capital(text: str, shown: str) -> None:
+    assert blinded(text, ["Claude", "North Star", "helpful assistant"]) == shown
+
+
+def test_parts_are_covered_as_one_text_and_stay_as_long_as_they_were() -> None:
+    parts = [
+        {"type": "text", "text": "Hello! I am"},
+        {"type": "image", "sha256": "0" * 64},
+        {"type": "text", "text": "Claude."},
+        {"type": "text", "text": ""},
+    ]
+    shown = blinded_parts(parts, ["Claude"])
+    assert shown == [parts[0], parts[1], {"type": "text", "text": "██████."}, parts[3]]
+    assert parts[2]["text"] == "Claude."
 
 
 def test_places_stay_where_they_are_counted() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -17,6 +18,7 @@ from app.datasets.reading import TaskRead, read_line, task_of
 from app.errors import Invalid
 from app.lines import Row, read_rows
 from app.projects.protocols import ProtocolBody, protocol_of
+from app.prompts.forms import Outcome
 from app.prompts.tables import Use
 from tests.app.annotations.test_questions import protocols_and_answers
 
@@ -171,7 +173,14 @@ def test_what_a_form_accepts_comes_back_from_its_lines(
     ]
     messages = [{"role": "user", "parts": [{"type": "text", "text": "Why?"}]}]
     row: Any = SimpleNamespace(
-        task=uuid4(), tags=[], messages=messages, component="c", group="g", use=Use.label, answers=answers
+        task=uuid4(),
+        tags=[],
+        messages=messages,
+        component="c",
+        group="g",
+        use=Use.label,
+        answers=answers,
+        is_turn=False,
     )
     lines = [orjson.loads(orjson.dumps(line)) for line, _agreed in lines_of_row(row, votes, {1: protocol}, QUESTION)]
     task = read_back(lines, data.draw(st.permutations(range(len(lines)))))
@@ -191,3 +200,37 @@ def test_what_a_form_accepts_comes_back_from_its_lines(
         told_sides = any(part["kind"] not in ("rewrite", "demonstration") for part in body.get("parts", [body]))
         assert found.sides == vote["sides"] or not told_sides
     assert back == {}
+
+
+def scored(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """Scores of a turn's two answers, 90 and 20, and the line beside them."""
+    answers = [{"id": name, "checkpoint": None, "parts": [{"type": "text", "text": name}]} for name in ("c0", "c1")]
+    start = {"prompt": [{"role": "user", "parts": [{"type": "text", "text": "Why?"}]}], "split": "train", "group": "g"}
+    scale = {"key": "score", "label": "Score", "scale": "slider", "least": 1, "most": 100}
+    rated = [{"answer": number, "criteria": {"score": score}} for number, score in enumerate((90, 20))]
+    vote = {"rater": "r0", "ratings": rated, "shown": [1, 0]}
+    scores = start | {"kind": "rating", "id": "x.r0.1.scores", "answers": answers, "criteria": [scale], "votes": [vote]}
+    two = {"rater": "r0", "outcome": "a", "strength": 70, "levels": 99, "shown_first": "b"} | order
+    a, b = answers
+    beside = start | {"kind": "comparison", "id": "x.r0.1", "a": a, "b": b, "conclusion": "a", "votes": [two]}
+    return [scores, beside]
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [1, 0, 1, 0]])
+def test_what_follows_from_scores_comes_in_with_them(order: list[int]) -> None:
+    task = read_back(scored({}), order)
+    assert task.is_turn
+    (judged,) = task.judged
+    assert (judged.body["kind"], len(judged.lines)) == ("rating", 1 + order.count(1))
+    assert [noted.outcome for noted in task.noted] == [Outcome.identical] * (order.count(0) - 1)
+
+
+@pytest.mark.parametrize(
+    "order", [{"strength": 69}, {"outcome": "b"}, {"shown_first": "a"}, {"rater": "r1"}, {"comment": "So."}]
+)
+def test_what_does_not_follow_from_scores_is_told_of(order: dict[str, Any]) -> None:
+    """It could not have been said by itself either: nobody is asked for 99 strengths."""
+    task = read_back(scored(order), [0, 1])
+    assert not task.is_turn
+    assert [(noted.line, noted.outcome) for noted in task.noted] == [(2, Outcome.refused)]
+    assert [judged.body["kind"] for judged in task.judged] == ["rating"]

@@ -5,20 +5,30 @@ import signal
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import func, select, text
 
 from app import database
 from app.annotations.actions import send_message
+from app.annotations.jobs import TurnAsked
 from app.annotations.tables import Turn, TurnAnswer
 from app.checkpoints.tables import Place
+from app.lines import storable
 from app.projects.protocols import protocol_of
+from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
 from tests.app.scene import claimed, scene
-from tests.endpoint import Endpoint, endpoint
+from tests.endpoint import endpoint
+from tests.training.conftest import make_checkpoint
+from workers.handlers.conversations import answer_turn
+from workers.handlers.registry import Context
 from workers.running import build_queue, give_back_stalled
+from workers.sampling.answers import Sampling
+from workers.sampling.engine import Engine
 
 
 async def sampler() -> Process:
@@ -34,16 +44,19 @@ async def until(is_so: Callable[[], object], seconds: float = 20) -> None:
             await asyncio.sleep(0.1)
 
 
-async def a_turn(served: Endpoint) -> None:
-    """Somebody has sent a message to a project that this endpoint answers for."""
+async def a_turn(place: Place, location: str) -> int:
+    """Somebody has sent a message to a project that this checkpoint answers for."""
     async with database.transaction() as session:
-        there = await scene(session, tasks=0, protocol=protocol_of({"kind": "conversation"}).as_json())
-        values = {"place": Place.endpoint, "location": served.address, "revision": "m"}
+        there = await scene(
+            session, tasks=0, protocol=protocol_of({"kind": "conversation", "sampling": {"max_tokens": 32}}).as_json()
+        )
+        values = {"place": place, "location": location, "revision": "m" if place is Place.endpoint else None}
         there.project.checkpoint_id = (await make.checkpoint(session, **values)).id
         await ask_about_prompts(session, there.project.id)
         shown = await claimed(session, there.me)
         me = there.me.person.id
         await send_message(session, there.project.id, me, shown.task, shown.key, 1, "Hold on tight")
+        return (await session.scalars(select(Turn.id))).one()
 
 
 async def answers() -> int:
@@ -55,7 +68,7 @@ async def answers() -> int:
 async def test_a_sampler_that_is_killed_in_the_middle_of_a_turn_loses_nothing(committed: str) -> None:
     async with endpoint() as served:
         served.mood = "slow"
-        await a_turn(served)
+        await a_turn(Place.endpoint, served.address)
         first = await sampler()
         try:
             await until(lambda: served.asked)  # it waits for the answer now
@@ -81,6 +94,43 @@ async def test_a_sampler_that_is_killed_in_the_middle_of_a_turn_loses_nothing(co
             seeds = list(await session.scalars(select(TurnAnswer.seed)))
         assert (turn.trouble, len(seeds)) == (None, 2)
         assert {asked["seed"] for asked in served.asked} == set(seeds)  # who answers was drawn once
+
+
+class Watched(Engine):
+    """Remembers how it was asked."""
+
+    asked: ClassVar[list[bool]] = []
+
+    async def complete(self, *args: Any, is_awaited: bool = False, **more: Any) -> Any:
+        self.asked.append(is_awaited)
+        return await super().complete(*args, is_awaited=is_awaited, **more)
+
+
+@pytest.mark.committed
+async def test_a_checkpoint_of_ones_own_answers_before_others_and_the_same_again(
+    committed: str, tmp_path: Path
+) -> None:
+    folder = await asyncio.to_thread(make_checkpoint, tmp_path / "tiny")
+    job = TurnAsked(turn_id=await a_turn(Place.folder, str(folder)))
+    engine = Watched(device="cpu", token_budget=4000, threads=1)
+    try:
+        for _twice in range(2):  # what is there is not asked for again
+            await answer_turn(job, Context(get_settings(), engine=engine))
+        assert engine.asked == [True]
+        async with database.transaction() as session:
+            turn = (await session.scalars(select(Turn))).one()
+            kept = list(await session.scalars(select(TurnAnswer).order_by(TurnAnswer.sample)))
+        assert (turn.trouble, turn.is_stuck, len(kept)) == (None, False, 2)
+        said = [{"role": "user", "content": "Hold on tight"}]
+        (again,) = await engine.complete(folder, [said], Sampling(**kept[0].sampling), 2, [kept[0].seed])
+        told = [(one.parts, one.token_count, one.finish_reason) for one in kept]
+        texts = [storable(one.text) for one in again]
+        assert told == [
+            ([{"type": "text", "text": text}], one.token_count, one.finish_reason)
+            for text, one in zip(texts, again, strict=True)
+        ]
+    finally:
+        await engine.close()
 
 
 async def answered() -> bool:
