@@ -177,6 +177,9 @@ def blank_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
+Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2999, 12, 31))]  # a day later and in any zone still a date
+
+
 class Search(Form):
     """What is looked for among one's own answers. q: words that all occur in it: in the prompt, in the answers that
     were judged, in what one wrote, in remarks. since, until: local days. returned: only those that ever were."""
@@ -184,8 +187,8 @@ class Search(Form):
     model_config = ConfigDict(extra="ignore", frozen=True)
     q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(without_nul)] = ""
     kind: Annotated[str | None, BeforeValidator(blank_is_none)] = None
-    since: Annotated[date | None, BeforeValidator(blank_is_none)] = None
-    until: Annotated[date | None, BeforeValidator(blank_is_none)] = None
+    since: Annotated[Day | None, BeforeValidator(blank_is_none)] = None
+    until: Annotated[Day | None, BeforeValidator(blank_is_none)] = None
     returned: bool = False
     cursor: Annotated[str | None, Field(max_length=500)] = None
 

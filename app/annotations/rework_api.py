@@ -20,12 +20,12 @@ Reviewer = Annotated[Access, may(Permission.annotation_review)]
 
 
 class EffectView(BaseModel):
-    """What a rework would change now. paid: in hundredths of the currency, which stays paid."""
+    """What a rework would change now. paid: in hundredths of the currency, for those who may see pay; it stays paid."""
 
     answers: int
     tasks: int
     people: int
-    paid: int
+    paid: int | None
 
 
 class ReworkView(BaseModel):
@@ -52,7 +52,8 @@ async def show_effect(
 ) -> EffectView:
     """How many answers of how many people a selection has; with nothing said, all that count."""
     found = await effect_of(session, await get_project(session, access.of_project()), chosen)
-    return EffectView(answers=found.answers, tasks=found.tasks, people=found.people, paid=found.paid)
+    paid = found.paid if access.may(Permission.pay_read) else None
+    return EffectView(answers=found.answers, tasks=found.tasks, people=found.people, paid=paid)
 
 
 @router.get("/projects/{project}/reworks")

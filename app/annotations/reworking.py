@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import Membership
-from app.annotations.forms import Reason, blank_is_none
+from app.annotations.forms import Day, Reason, blank_is_none
 from app.annotations.tables import Annotation, AnnotationState, LedgerLine, Rework
 from app.errors import NotFound
 from app.projects.care import Tag
@@ -47,8 +47,8 @@ class Selection(Form):
     cohort: Annotated[Line | None, BeforeValidator(blank_is_none)] = None
     batch: Annotated[UUID | None, BeforeValidator(blank_is_none)] = None
     tag: Annotated[Tag | None, BeforeValidator(blank_is_none)] = None
-    since: Annotated[date | None, BeforeValidator(blank_is_none)] = None
-    until: Annotated[date | None, BeforeValidator(blank_is_none)] = None
+    since: Annotated[Day | None, BeforeValidator(blank_is_none)] = None
+    until: Annotated[Day | None, BeforeValidator(blank_is_none)] = None
     guidelines: Annotated[Annotated[int, Field(ge=0, le=1_000_000)] | None, BeforeValidator(blank_is_none)] = None
     protocol: Annotated[Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None, BeforeValidator(blank_is_none)] = (
         None
@@ -57,7 +57,7 @@ class Selection(Form):
 
     @property
     def is_narrow(self) -> bool:
-        return any(value not in (None, False) for value in self.model_dump().values())
+        return any(value is not None and value is not False for value in self.model_dump().values())
 
 
 class ReworkForm(Selection, Reason):

@@ -10,7 +10,7 @@ from app import events
 from app.errors import Conflict
 from app.markup import render_markdown
 from app.quality.forms import Argument
-from app.quality.mixing import asked_first, follow
+from app.quality.mixing import asked_first, follow, part
 from app.quality.queries import argued_answer
 from app.quality.rules import hits, is_arguable
 from app.quality.tables import ArguedAnswer, Figures
@@ -63,6 +63,8 @@ async def argue(
 async def drop_argument(session: AsyncSession, task: Task, actor_id: int) -> None:
     """Nothing is accepted about a task any more, and nobody is told anything."""
     task = await asked_first(session, task)
+    await session.get(ArguedAnswer, task.id, with_for_update=True)  # a twin that is made now is there then
+    await part(session, task.id)
     both = or_(ArguedAnswer.task_id == task.id, ArguedAnswer.twin_of == task.id)
     gone = list(await session.scalars(delete(ArguedAnswer).where(both).returning(ArguedAnswer.task_id)))
     if gone:

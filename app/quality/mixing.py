@@ -13,14 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app import events
+from app.accounts.actions.lanes import share_hand_out
 from app.annotations.tables import Annotation, AnnotationState
 from app.projects.care import CLASSES, GOLD
 from app.projects.tables import Project
+from app.prompts.tables import Prompt
 from app.quality.rules import doubtful, hits
 from app.quality.tables import ArguedAnswer
 from app.tasks.actions import NewTask, Wish, cancel_tasks, open_tasks
+from app.tasks.actions.changing import lock_tasks
 from app.tasks.queries import completions_of
-from app.tasks.tables import Purpose, Slot, Task
+from app.tasks.tables import Purpose, Report, Slot, Task, TaskState
 
 SHOWINGS = 50  # a twin is answered by so many people; then it has told what it can
 AT_ONCE = 50  # twins made in one transaction
@@ -32,7 +35,9 @@ MET = text("""
     SELECT :twin, met.annotator_id, t.project_id, 'by_us', 'met before'
     FROM tasks t, (SELECT s.annotator_id FROM slots s WHERE s.task_id = :task AND s.annotator_id IS NOT NULL
                    UNION SELECT k.annotator_id FROM skips k WHERE k.task_id = :task
-                   UNION SELECT a.annotator_id FROM annotations a WHERE a.task_id = :task) met
+                   UNION SELECT a.annotator_id FROM annotations a WHERE a.task_id = :task
+                   UNION SELECT l.annotator_id FROM lapses l JOIN slots s ON s.id = l.slot_id
+                   WHERE s.task_id = :task) met
     WHERE t.id = :twin
     ON CONFLICT DO NOTHING
 """).bindparams(bindparam("task", type_=BigInteger), bindparam("twin", type_=BigInteger))
@@ -62,26 +67,44 @@ async def follow(session: AsyncSession, argued: ArguedAnswer) -> None:
         await session.flush()
 
 
+async def part(session: AsyncSession, task_id: int) -> None:
+    """Whoever has met the twin of a task has met the task: should it get another one, that is not for them."""
+    twin = await session.scalar(select(ArguedAnswer.task_id).where(ArguedAnswer.twin_of == task_id))
+    if twin is not None:
+        await session.execute(MET, {"task": twin, "twin": task_id})
+
+
 async def without_twins(session: AsyncSession) -> Sequence[int]:
-    """Argued tasks (inside ids) of projects that mix them in, which have no twin yet."""
+    """Argued tasks (inside ids) of projects that mix them in, which have no twin yet; none whose prompt is retired, or
+    that somebody reported."""
     twin = aliased(ArguedAnswer)
+    open_report = select(Report.id).where(Report.task_id == ArguedAnswer.task_id, Report.closed_at.is_(None))
     asked = (
         select(ArguedAnswer.task_id)
         .join(Project, Project.id == ArguedAnswer.project_id)
+        .join(Task, Task.id == ArguedAnswer.task_id)
+        .join(Prompt, Prompt.id == Task.prompt_id)
         .where(Project.gold_share > 0, ArguedAnswer.twin_of.is_(None))
         .where(~select(twin.task_id).where(twin.twin_of == ArguedAnswer.task_id).exists())
+        .where(Prompt.retired_at.is_(None), ~open_report.exists())
     )
     return (await session.scalars(asked.order_by(ArguedAnswer.task_id).limit(AT_ONCE))).all()
 
 
 async def mix_in(session: AsyncSession, task_id: int) -> int | None:
     """Make the twin of an argued task, and ask nobody else the first. The twin's inside id; None: it is there."""
+    project_id = await session.scalar(select(Task.project_id).where(Task.id == task_id))
+    if project_id is None:
+        return None
+    await share_hand_out(session, project_id)  # its lock comes before those of rows
     argued = await session.get(ArguedAnswer, task_id, with_for_update=True)
     there = select(ArguedAnswer.task_id).where(ArguedAnswer.twin_of == task_id)
     if argued is None or argued.twin_of is not None or await session.scalar(there) is not None:
         return None
     task = await session.get_one(Task, task_id)
     await cancel_tasks(session, task.project_id, [task_id])
+    (task,) = await lock_tasks(session, task.project_id, [task_id])
+    task.state = TaskState.cancelled  # also one that was done: nothing opens it anew
     lane = (await session.scalars(select(Slot.lane).where(Slot.task_id == task_id).limit(1))).one()
     people = (~lane if lane < 0 else lane) % CLASSES % GOLD
     wish = Wish(SHOWINGS, people=GOLD + people, purpose=Purpose.gold)

@@ -16,10 +16,11 @@ class RoomChanged(Job):
 
 
 class RoomWanted(Job):
-    """Somebody found nothing that is free in a project with limits, while slots wait for room."""
+    """Somebody found nothing free in a project with limits, while slots wait for room. lanes: where they looked."""
 
     project_id: int
     person_id: int
+    lanes: list[int]
 
 
 class PlacesChanged(Job):

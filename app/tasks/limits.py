@@ -32,7 +32,7 @@ STANDING = text(f"""
            ) AS may_come,
            coalesce((SELECT max(coalesce(r.an_answer, r.most)) FROM rates r
                      WHERE r.project_id = p.id AND NOT EXISTS (
-                         SELECT FROM rates n WHERE n.project_id = p.id AND n.starts_at <= now() - interval '1 day'
+                         SELECT FROM rates n WHERE n.project_id = p.id AND n.starts_at <= now() - interval '27 hours'
                            AND (n.starts_at, n.id) > (r.starts_at, r.id)
                            AND n.annotator_id IS NOT DISTINCT FROM r.annotator_id
                            AND n.cohort IS NOT DISTINCT FROM r.cohort
@@ -40,11 +40,12 @@ STANDING = text(f"""
     FROM projects p WHERE p.id = :project
 """).bindparams(PROJECT)  # noqa: S608  (our own words)
 
-# Of what was shown: answers, whatever became of them, and leases; imported answers never were.
+# Of what was shown: answers, whatever became of them, and leases; imported answers never were, and argued tasks that
+# are mixed in take the room of any.
 OF_TAG = text("""
     WITH tagged AS (
         SELECT t.id FROM prompts p JOIN tasks t ON t.prompt_id = p.id
-        WHERE p.project_id = :project AND p.tags @> ARRAY[CAST(:tag AS text)]
+        WHERE p.project_id = :project AND p.tags @> ARRAY[CAST(:tag AS text)] AND t.purpose <> 'gold'
     ), shown AS (
         SELECT a.shown_at FROM annotations a JOIN tagged ON tagged.id = a.task_id WHERE a.shown_at IS NOT NULL
         UNION ALL

@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -259,8 +259,9 @@ async def skips_by_prompt(session: AsyncSession, project_id: int, most: int = 10
 
 
 async def limited_projects(session: AsyncSession) -> Sequence[int]:
-    """Inside ids of projects whose slots are released by limits."""
-    return (await session.scalars(select(Project.id).where(Project.is_limited).order_by(Project.id))).all()
+    """Inside ids of projects whose slots are released by limits, or were, and some are left."""
+    planned = select(Slot.id).where(Slot.project_id == Project.id, Slot.state == literal_column("-1")).exists()
+    return (await session.scalars(select(Project.id).where(Project.is_limited | planned).order_by(Project.id))).all()
 
 
 async def calibrated_batches(session: AsyncSession) -> Sequence[int]:

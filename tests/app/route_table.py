@@ -20,6 +20,7 @@ from app.evaluation.tables import Evaluation
 from app.loop.tables import Schedule, Trigger
 from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
+from app.prompts.forms import Report as ImportReport
 from app.prompts.tables import Import
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
@@ -407,7 +408,8 @@ async def a_file(session: AsyncSession, project: Project, caller: User) -> str:
 
 
 async def an_import(session: AsyncSession, project: Project, caller: User) -> str:
-    return await added(session, Import(project_id=project.id, name="example.jsonl", report={}))
+    report = ImportReport().model_dump(mode="json")
+    return await added(session, Import(project_id=project.id, name="example.jsonl", report=report))
 
 
 async def a_checkpoint(session: AsyncSession, project: Project, caller: User) -> str:

@@ -20,7 +20,7 @@ PAGES = [name.removeprefix("GET ") for name in ROUTES if name.startswith("GET ")
 # what others wrote, what programs read, and what is the same everywhere
 NOT_OURS = {"bdi", "code", "kbd", "pre", "script", "style", "time", "q"}
 READ_OUT = ("title", "aria-label", "placeholder", "alt")
-SAME_EVERYWHERE = {"PPO", "SHA", *NAMES.values(), *PRESETS, *available_timezones()}
+SAME_EVERYWHERE = {"PPO", "SHA", "EUR", *NAMES.values(), *PRESETS, *available_timezones()}
 DATA = {"example", "checkpoint", "person", "rater", "jsonl", "org"}  # what the examples are called
 VOID = {"meta", "link", "input", "br", "hr", "img", "source", "wbr"}
 
@@ -75,6 +75,7 @@ async def test_every_page_says_only_sentences_of_the_catalogues(
             for name in re.findall(r"{(\w+)(?::\w+)?}", page):
                 address = re.sub(rf"{{{name}(:\w+)?}}", await EXAMPLES[name](session, project, person), address)
             answer = await client.get(address)
+            assert answer.status_code < 500, page
             if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
                 assert 'dir="rtl"' in answer.text or "<html" not in answer.text
                 found[page] = [word for text in Said(answer.text).texts for word in left(text)]

@@ -34,8 +34,11 @@ async def mix_argued_tasks_in(context: Context) -> None:
     async with context.session() as session:
         tasks = await without_twins(session)
     for task_id in tasks:
-        async with context.session() as session:
-            await mix_in(session, task_id)
+        try:
+            async with context.session() as session:
+                await mix_in(session, task_id)
+        except Exception:
+            log.exception("task %s could not be mixed in", task_id)
 
 
 @every(300)

@@ -57,7 +57,7 @@ async def release_what_there_is_room_for(payload: RoomChanged, context: Context)
 @handles(RoomWanted)
 async def make_room(payload: RoomWanted, context: Context) -> None:
     async with context.session() as session:
-        await make_room_for(session, payload.project_id, payload.person_id)
+        await make_room_for(session, payload.project_id, payload.person_id, payload.lanes)
 
 
 @every(20)

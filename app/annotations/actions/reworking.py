@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.annotations.actions.editing import NotToBeChanged
 from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.actions.returning import LongTalk, OwnAnswer, return_answer
 from app.annotations.jobs import ReworkAsked
@@ -23,7 +24,7 @@ from app.jobs.queue import enqueue
 from app.projects.tables import Project
 from app.tasks.actions.changing import lock_tasks
 from app.tasks.actions.releasing import room_changed, state_of_new
-from app.tasks.jobs import AnswersChanged
+from app.tasks.jobs import AnswersChanged, PlacesChanged
 from app.tasks.tables import SlotState
 from app.translation import _
 
@@ -61,7 +62,8 @@ EMPTY = text("""
         FROM slots s JOIN tasks t ON t.id = s.task_id WHERE s.id = ANY(:ids) AND s.state = 2
     )
     UPDATE slots s
-    SET state = CASE WHEN gone.is_wanted THEN CAST(:state AS smallint) ELSE 3 END, annotator_id = NULL,
+    SET state = CASE WHEN NOT gone.is_wanted THEN 3 WHEN s.lane >= 0 AND s.lane & 32 = 32 THEN 0
+                     ELSE CAST(:state AS smallint) END, annotator_id = NULL,
         shown_key = NULL, shown_at = NULL, protocol_id = NULL, guidelines_id = NULL, tags = NULL
     FROM gone WHERE s.id = gone.id
 """).bindparams(IDS)
@@ -161,6 +163,8 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
         rework.ended_at = func.now()
         await session.flush()
         await _tell(session, rework, f"rework.{rework.state.value}", rework.by_id, answers=rework.answers)
+        if rework.does == Does.reopen:  # slots that were answered long ago stand where they were wanted then
+            await enqueue(session, PlacesChanged(project_id=project.id))
         return False
     if undoes:
         count = await _bring_back(session, rework, ids)
@@ -192,10 +196,10 @@ async def _hold(session: AsyncSession, project_id: int, ids: Sequence[int]) -> N
 
 
 async def _take_out(session: AsyncSession, rework: Rework, project: Project, ids: Sequence[int]) -> int:
+    state = await state_of_new(session, project.id)  # its lock comes before those of rows
     await _hold(session, project.id, ids)
     gone = (await session.execute(TAKE_OUT, {"ids": ids, "rework": rework.id})).all()
     await session.execute(PASS_BY, {"ids": [row.id for row in gone]})
-    state = await state_of_new(session, project.id)
     emptied = {"ids": [row.slot_id for row in gone if row.was_live], "state": int(state)}
     await session.execute(EMPTY, emptied | {"reopens": rework.does == Does.reopen})
     await _settled(session, rework, gone, "annotation.set_aside")
@@ -230,8 +234,9 @@ async def _give_back(session: AsyncSession, rework: Rework, ids: Sequence[int]) 
     count = 0
     for public_id in list(await session.scalars(asked)):
         try:
-            await return_answer(session, rework.project_id, public_id, reviewer_id=rework.by_id, text=rework.reason)
-        except (OwnAnswer, LongTalk):
+            async with session.begin_nested():
+                await return_answer(session, rework.project_id, public_id, reviewer_id=rework.by_id, text=rework.reason)
+        except (OwnAnswer, LongTalk, NotToBeChanged):
             continue
         count += 1
     return count

@@ -23,6 +23,17 @@ DOES = {
     Does.set_aside: _("Set aside; nobody is asked instead"),
     Does.give_back: _("Give back to their authors with this remark"),
 }
+ASKED = {
+    "rater": _("Of one person"),
+    "cohort": _("Of a cohort"),
+    "batch": _("Of a round"),
+    "since": _("From"),
+    "until": _("To"),
+    "tag": _("With a tag"),
+    "guidelines": _("Under guidelines version"),
+    "protocol": _("Under protocol version"),
+    "fast": _("Only those quicker than their texts can be read"),
+}
 
 
 @router.get("")
@@ -60,10 +71,13 @@ async def _page(
         "told": told,
         "chosen": chosen,
         "effect": effect,
-        "datasets": await frozen_since(session, found.id, effect.first) if effect and effect.first else (),
-        "batches": [("", _("any")), *((str(one.public_id), one.name) for one in await batches_of(session, found.id))],
+        "datasets": await frozen_since(session, found.id, effect.first)
+        if effect and effect.first and access.may(Permission.dataset_read)
+        else (),
+        "batches": [(str(one.public_id), one.name) for one in await batches_of(session, found.id)],
+        "asked": {name: _(words) for name, words in ASKED.items()},
         "does": [(one.value, _(words)) for one, words in DOES.items()],
-        "words": {one.value: words for one, words in DOES.items()},
+        "does_words": {one.value: _(words) for one, words in DOES.items()},
         "reworks": await reworks_of(session, found.id),
     }
     return respond(request, "annotations/rework.html", "rework", status, **page)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.errors import NotFound
 from app.jobs.queue import enqueue
-from app.projects.care import CLASSES
+from app.projects.care import CLASSES, GOLD
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.actions.making import add_slots, slots_of
 from app.tasks.actions.placing import put_in_place
@@ -128,6 +128,8 @@ async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reas
 
     A task that was cancelled, or that wants fewer answers now, gets no new slot.
     """
+    project_id = (await session.scalars(select(Slot.project_id).where(Slot.id == slot_id))).one()
+    state = await state_of_new(session, project_id)  # its lock comes before those of rows
     slot = (await session.scalars(select(Slot).where(Slot.id == slot_id).with_for_update(key_share=True))).one()
     await session.refresh(slot)
     task = (await session.scalars(select(Task).where(Task.id == slot.task_id))).one()
@@ -138,7 +140,8 @@ async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reas
         select(func.count()).where(Slot.task_id == task.id, Slot.state != SlotState.cancelled, Slot.id != slot.id)
     )
     is_wanted = task.state is not TaskState.cancelled and (live or 0) < task.k
-    slot.state = await state_of_new(session, task.project_id) if is_wanted else SlotState.cancelled
+    is_mixed_in = slot.lane >= 0 and bool(slot.lane & GOLD)  # it takes the room of others and waits for none
+    slot.state = SlotState.cancelled if not is_wanted else SlotState.free if is_mixed_in else state
     slot.annotator_id = slot.shown_key = slot.shown_at = slot.protocol_id = slot.guidelines_id = None
     if is_wanted:
         task.state = TaskState.open

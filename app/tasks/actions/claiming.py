@@ -175,7 +175,7 @@ async def claim(
     if may_ask_for_more and may_take and (found is None or (found.claims or 0) % COUNTS_EVERY == 1):
         await tell_if_low(session, project_id, quota)
     if found is None and may_take and quota.is_limited:
-        await want_room(session, project_id, me)
+        await want_room(session, project_id, me, values["lanes"])
     if found is not None and not paused:
         return showing(found, quota)
     reason = Reason.nothing_free if may_take else Reason.quota
@@ -191,10 +191,11 @@ async def mixed_in(session: AsyncSession, values: dict[str, Any], quota: Any) ->
     """
     if not quota.gold_share or random.random() >= quota.gold_share:  # noqa: S311  (how often, not a secret)
         return None
-    lent = await session.scalar(LEND, values) if quota.is_limited else None
+    argued = values | {"lanes": [lane + GOLD for lane in values["lanes"]]}
+    lent = await session.scalar(LEND, argued) if quota.is_limited else None
     if quota.is_limited and lent is None:
         return None
-    found = await CLAIM.first(session, values | {"lanes": [lane + GOLD for lane in values["lanes"]]})
+    found = await CLAIM.first(session, argued) or await CLAIM.first(session, argued | {"anew": True})
     if lent is not None and (found is None or not found.is_new):
         await session.execute(GIVE_BACK, {"slot": lent})
     return found
@@ -225,10 +226,10 @@ async def tell_if_low(session: AsyncSession, project_id: int, quota: Any) -> boo
     return await enqueue(session, QueueRanLow(project_id=project_id), once=f"queue-ran-low-{project_id}")
 
 
-async def want_room(session: AsyncSession, project_id: int, person_id: int) -> None:
+async def want_room(session: AsyncSession, project_id: int, person_id: int, lanes: list[int]) -> None:
     """What is free may be for others only and keep all the room: have some exchanged for what this person takes."""
     if await session.scalar(SOME_PLANNED, {"project": project_id}):
-        wanted = RoomWanted(project_id=project_id, person_id=person_id)
+        wanted = RoomWanted(project_id=project_id, person_id=person_id, lanes=lanes)
         await enqueue(session, wanted, once=f"room-wanted-{project_id}-{person_id}")
 
 

@@ -225,13 +225,15 @@ CLAIM_AHEAD = _claim(
     shown="SELECT *, true AS is_new FROM taken",
 )
 
-# Mixing an argued task in takes the room of a usual one: the last in the queue that nobody is taking right now.
+# Mixing an argued task in, where there may be one, takes the room of a usual one: the last in the queue that nobody is
+# taking right now.
 LEND = text("""
     UPDATE slots SET state = -1 WHERE id = (
         SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
+          AND EXISTS (SELECT FROM slots g WHERE g.project_id = :project AND g.lane = ANY(:lanes) AND g.state = 0)
         ORDER BY s.rank DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id
-""").bindparams(PROJECT)
+""").bindparams(PROJECT, bindparam("lanes", type_=ARRAY(SmallInteger)))
 
 GIVE_BACK = text("UPDATE slots SET state = 0 WHERE id = :slot AND state = -1").bindparams(
     bindparam("slot", type_=BigInteger)

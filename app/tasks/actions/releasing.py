@@ -13,9 +13,8 @@ its own, after them (`RoomChanged`), and where an admin changes a limit.
 """
 
 from collections import Counter
-from typing import Any
 
-from sqlalchemy import BigInteger, TextClause, bindparam, select, text
+from sqlalchemy import BigInteger, SmallInteger, bindparam, select, text
 from sqlalchemy import Text as Words
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -73,12 +72,17 @@ FOR_PERSON = text(f"""
     FROM slots s JOIN tasks t ON t.id = s.task_id JOIN prompts p ON p.id = t.prompt_id
     JOIN batches b ON b.id = t.batch_id AND b.state IN ('pilot', 'open')
     JOIN memberships m ON m.project_id = s.project_id AND m.user_id = :person
-    WHERE s.project_id = :project AND s.state = -1 AND s.lane >= 0 AND (s.lane & 63) = ANY(m.lanes)
-      AND s.lane >> 6 & ~m.care = 0
+    WHERE s.project_id = :project AND s.state = -1 AND s.lane = ANY(:lanes) AND s.lane >> 6 & ~m.care = 0
+      AND NOT p.tags && :full
       AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = s.task_id AND d.annotator_id = :person)
       AND NOT EXISTS (SELECT FROM skips k WHERE k.task_id = s.task_id AND k.annotator_id = :person)
     ORDER BY s.rank, s.id LIMIT {FOR_ONE}
-""").bindparams(PROJECT, bindparam("person", type_=BigInteger))  # noqa: S608  (our own words)
+""").bindparams(  # noqa: S608  (our own words)
+    PROJECT,
+    bindparam("person", type_=BigInteger),
+    bindparam("lanes", type_=ARRAY(SmallInteger)),
+    bindparam("full", type_=ARRAY(Words)),
+)
 
 LATE = text("""
     UPDATE slots SET state = -1 WHERE id = (
@@ -108,25 +112,37 @@ async def make_up_for_late(session: AsyncSession, project_id: int) -> None:
 async def release_slots(session: AsyncSession, project_id: int) -> int:
     """Free as many planned slots as the project's limits have room for, or take free ones back where a limit is passed.
 
-    Returns how many were freed. One at a time for each project; safe to repeat.
+    Returns how many were freed; of very many some thousands, and a job does the rest. One at a time for each project;
+    safe to repeat.
     """
     project = await locked(session, project_id)
     if not project.is_limited:
-        return await _all_of(session, FREE_SOME, {"project": project_id})
-    return await _fill(session, project_id, await _without_excess(session, project))
+        freed = len((await session.execute(FREE_SOME, {"project": project_id})).all())
+        is_done = freed < CHUNK
+    else:
+        room = await _without_excess(session, project)
+        is_done = room.slots is None or room.slots >= 0
+        freed = await _fill(session, project_id, room)
+    if not is_done:
+        await room_changed(session, project_id)
+    return freed
 
 
-async def make_room_for(session: AsyncSession, project_id: int, person_id: int) -> int:
+async def make_room_for(session: AsyncSession, project_id: int, person_id: int, lanes: list[int]) -> int:
     """Exchange free slots that this person cannot take for planned ones that they can: what is free may be for others,
-    or for nobody who is here, and must not keep all the room. Returns how many were freed.
+    or for nobody who is here, and must not keep all the room. lanes: that they looked at. Returns how many were freed.
     """
     project = await locked(session, project_id)
-    found = (await session.execute(FOR_PERSON, {"project": project_id, "person": person_id})).all()
-    if not project.is_limited or not found:
+    if not project.is_limited:
         return 0
-    back = await session.execute(TAKE_BACK, {"project": project_id, "tag": None, "most": len(found)})
-    back.all()
-    ids = (await room_in(session, project)).chosen((row.id, row.tags) for row in found)
+    room = await room_in(session, project)
+    full = [tag for tag, left in room.tags.items() if left <= 0]
+    values = {"project": project_id, "person": person_id, "lanes": lanes, "full": full}
+    found = (await session.execute(FOR_PERSON, values)).all()
+    ids = Room(len(found), room.tags).chosen((row.id, row.tags) for row in found)
+    if room.slots is not None:
+        there = max(room.slots, 0)
+        ids = ids[: there + await _taken_back(session, project_id, None, len(ids) - there)]
     await session.execute(RELEASE, {"ids": ids})
     return len(ids)
 
@@ -134,9 +150,7 @@ async def make_room_for(session: AsyncSession, project_id: int, person_id: int) 
 async def _without_excess(session: AsyncSession, project: Project) -> Room:
     """Take free slots back where a limit is passed; the room that is left then."""
     room = await room_in(session, project)
-    while room.slots is not None and room.slots < 0:
-        if not await _taken_back(session, project.id, None, -room.slots):
-            break
+    if room.slots is not None and room.slots < 0 and await _taken_back(session, project.id, None, -room.slots):
         room = await room_in(session, project)
     for tag, left in room.tags.items():
         if left < 0:
@@ -145,7 +159,7 @@ async def _without_excess(session: AsyncSession, project: Project) -> Room:
 
 
 async def _taken_back(session: AsyncSession, project_id: int, tag: str | None, too_many: int) -> int:
-    values = {"project": project_id, "tag": tag, "most": min(too_many, CHUNK)}
+    values = {"project": project_id, "tag": tag, "most": max(0, min(too_many, CHUNK))}
     return len((await session.execute(TAKE_BACK, values)).all())
 
 
@@ -164,11 +178,3 @@ async def _fill(session: AsyncSession, project_id: int, room: Room) -> int:
         room = room.less(len(ids), Counter(tag for row in rows if row.id in chosen for tag in row.tags))
         freed, place = freed + len(ids), (rows[-1].rank, rows[-1].id)
     return freed
-
-
-async def _all_of(session: AsyncSession, some: TextClause, values: dict[str, Any]) -> int:
-    """Repeat a statement that changes some rows until none is left."""
-    count = 0
-    while changed := len((await session.execute(some, values)).all()):
-        count += changed
-    return count
