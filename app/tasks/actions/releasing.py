@@ -116,14 +116,10 @@ async def release_slots(session: AsyncSession, project_id: int) -> int:
     safe to repeat.
     """
     project = await locked(session, project_id)
-    if not project.is_limited:
-        freed = len((await session.execute(FREE_SOME, {"project": project_id})).all())
-        is_done = freed < CHUNK
-    else:
-        room = await _without_excess(session, project)
-        is_done = room.slots is None or room.slots >= 0
-        freed = await _fill(session, project_id, room)
-    if not is_done:
+    if project.is_limited:
+        return await _fill(session, project_id, await _without_excess(session, project))
+    freed = len((await session.execute(FREE_SOME, {"project": project_id})).all())
+    if freed == CHUNK:
         await room_changed(session, project_id)
     return freed
 
@@ -160,7 +156,10 @@ async def _without_excess(session: AsyncSession, project: Project) -> Room:
 
 async def _taken_back(session: AsyncSession, project_id: int, tag: str | None, too_many: int) -> int:
     values = {"project": project_id, "tag": tag, "most": max(0, min(too_many, CHUNK))}
-    return len((await session.execute(TAKE_BACK, values)).all())
+    taken = len((await session.execute(TAKE_BACK, values)).all())
+    if taken == CHUNK:
+        await room_changed(session, project_id)
+    return taken
 
 
 async def _fill(session: AsyncSession, project_id: int, room: Room) -> int:

@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import database
 from app.accounts.permissions import Role
 from app.accounts.tables import Membership
-from app.annotations.actions import submit
+from app.annotations.actions import reworking, submit
+from app.annotations.actions.editing import NotToBeChanged
+from app.annotations.actions.returning import return_answer
 from app.annotations.actions.reworking import start_rework, undo_rework
 from app.annotations.jobs import ReworkAsked
-from app.annotations.reworking import ReworkForm
+from app.annotations.reworking import ReworkForm, Selection
 from app.annotations.tables import Annotation, AnnotationState, Rework
 from app.events import Event
 from app.projects.tables import Project
@@ -257,3 +259,64 @@ async def test_people_go_on_answering_while_their_answers_are_set_aside_and_brou
         assert await of(session, "set_aside") == 0
         assert sorted(await session.scalars(select(Annotation.id))) == sorted(acknowledged)
         assert await session.scalar(select(func.count()).where(Slot.state == 2)) == await of(session, "live")
+
+
+async def test_what_was_paid_is_for_those_who_may_see_pay(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=2)
+    await answer(session, there)
+    await engineer(client, session, there.project, Role.reviewer)
+    base = f"/api/v1/projects/{there.project.public_id}/reworks"
+    told = (await client.get(f"{base}/effect", params={"rater": await name_of(session, there, 0)})).json()
+    assert (told["answers"], told["paid"]) == (1, None)
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "10000-01-01"])
+async def test_days_that_no_calendar_shifts_are_refused(
+    client: httpx.AsyncClient, session: AsyncSession, day: str
+) -> None:
+    there = await scene(session, people=2, tasks=1)
+    await engineer(client, session, there.project, Role.manager)
+    base = f"/api/v1/projects/{there.project.public_id}/reworks"
+    for name in ("since", "until"):
+        assert (await client.get(f"{base}/effect", params={name: day})).status_code == 422
+        assert (await client.post(base, json={name: day, "reason": "x"})).status_code == 422
+
+
+async def test_the_evaluations_protocol_is_something_said() -> None:
+    assert Selection(protocol=0).is_narrow
+    assert not Selection().is_narrow
+
+
+async def test_after_opening_anew_places_are_settled(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """Slots that were answered long ago stand where they were wanted then: audiences and rules may be others now."""
+    there = await scene(session, people=2, tasks=2)
+    await answer(session, there)
+    await engineer(client, session, there.project, Role.manager)
+    ask = {"rater": await name_of(session, there, 0), "reason": "x"}
+    await client.post(f"/api/v1/projects/{there.project.public_id}/reworks", json=ask)
+    await session.execute(text("DELETE FROM jobs.procrastinate_jobs WHERE task_name = 'PlacesChanged'"))
+    await done(session)
+    assert await waiting(session, "PlacesChanged") == [{"project_id": there.project.id}]
+
+
+async def test_what_cannot_be_given_back_is_left_out_and_changes_nothing(
+    client: httpx.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await scene(session, people=2, tasks=2)
+    first = await answer(session, there)
+    await answer(session, there)
+    await engineer(client, session, there.project, Role.manager)
+    ask = {"rater": await name_of(session, there, 0), "reason": "x", "does": "give_back"}
+    await client.post(f"/api/v1/projects/{there.project.public_id}/reworks", json=ask)
+
+    async def refuses_the_first(session: AsyncSession, project_id: int, public_id: Any, **values: Any) -> Any:
+        found = await return_answer(session, project_id, public_id, **values)
+        if public_id == first.public_id:
+            raise NotToBeChanged
+        return found
+
+    monkeypatch.setattr(reworking, "return_answer", refuses_the_first)
+    await done(session)
+    back = select(Annotation.public_id).where(Annotation.returned_at.is_not(None))
+    assert len(list(await session.scalars(back))) == 1
+    assert set(await session.scalars(select(Rework.state))) == {"done"}

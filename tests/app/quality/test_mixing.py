@@ -1,13 +1,15 @@
 """Argued tasks among the usual ones: how often, to whom, and until when."""
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.annotations.actions import submit
+from app.annotations.actions import submit, withdraw
+from app.annotations.tables import Annotation
 from app.projects.actions import change_protocol
 from app.projects.protocols import protocol_of
 from app.projects.queries import newest_protocol
@@ -19,11 +21,12 @@ from app.quality.queries import my_lessons
 from app.quality.rules import doubtful
 from app.quality.tables import ArguedAnswer, Use
 from app.tasks.actions import Waiting, claim, claiming, release_slots
-from app.tasks.tables import Purpose, Slot, Task
+from app.tasks.tables import Purpose, Report, Slot, Task
 from tests import make
 from tests.app.evaluation.scene import here
 from tests.app.scene import Scene, access_of, broken, claimed, let_leases_run_out, prefers, scene, sweep_all
 from tests.app.tasks.test_limits import limit, states
+from workers.handlers import quality as handlers
 from workers.handlers.quality import mix_argued_tasks_in
 
 FIRST = {"kind": "comparison", "outcome": "preferred", "preferred": 0, "strength": 2}
@@ -213,3 +216,106 @@ async def test_lanes_of_twins_are_those_of_their_firsts_people(session: AsyncSes
     assert isinstance(await claim(session, there.me), Waiting)
     inside = access_of(there.project, there.me.person, lanes=(0, 5))
     assert (await claimed(session, inside)).task_id == (await twins(session))[0].id
+
+
+async def test_one_that_is_made_later_is_met_wherever_it_stands(session: AsyncSession) -> None:
+    """All showings of a twin stand at one place in the queue: others may be past it already."""
+    there = await mixing(session, 1.0, people=2, tasks=6)
+    await session.execute(text("UPDATE slots SET rank = 900 WHERE lane & 32 = 32"))
+    await answer(session, there)
+    await argued(session, there, 1)
+    await mix_argued_tasks_in(here(session))
+    await session.execute(text("UPDATE slots SET rank = 100 WHERE lane & 32 = 32 AND rank <> 900"))
+    shown = await claimed(session, there.me)
+    assert shown.task_id == (await twins(session))[1].id
+
+
+async def test_a_first_that_was_done_is_asked_no_more_whatever_happens_to_its_answers(session: AsyncSession) -> None:
+    there = await scene(session, people=3, tasks=1)
+    said = await answer(session, there, 0)
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    await argued(session, there, 0)
+    await mix_argued_tasks_in(here(session))
+    own = select(Annotation.public_id).where(Annotation.annotator_id == there.me.person.id)
+    await withdraw(session, there.project.id, there.me.person.id, (await session.scalars(own)).one())
+    assert (await claimed(session, there.people[1])).task_id == (await twins(session))[0].id != said.task_id
+    await answer(session, there, 1)
+    assert isinstance(await claim(session, there.people[1]), Waiting)
+    assert await broken(session) == {}
+
+
+@pytest.mark.parametrize("why", ["retired", "reported"])
+async def test_nothing_is_mixed_in_that_is_to_be_shown_to_nobody(session: AsyncSession, why: str) -> None:
+    there = await scene(session, people=2, tasks=2)
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    task = await argued(session, there, 0)
+    if why == "retired":
+        await session.execute(text("UPDATE prompts SET retired_at = now() WHERE id = :id"), {"id": task.prompt_id})
+    else:
+        session.add(Report(project_id=there.project.id, task_id=task.id, annotator_id=there.me.person.id))
+        await session.flush()
+    assert await without_twins(session) == []
+
+
+async def test_who_let_the_first_run_out_never_meets_its_twin(session: AsyncSession) -> None:
+    there = await scene(session, people=2, tasks=2)
+    await claimed(session, there.me)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    await argued(session, there, 0)
+    await mix_argued_tasks_in(here(session))
+    assert (await claimed(session, there.me)).task_id == there.tasks[1]
+
+
+async def test_argued_anew_after_a_drop_is_for_nobody_who_met_its_twin(session: AsyncSession) -> None:
+    there = await mixing(session, 1.0, people=2, tasks=3)
+    await answer(session, there)
+    first = await session.get_one(Task, there.tasks[0])
+    await drop_argument(session, first, there.me.person.id)
+    await argued(session, there, 0)
+    await mix_argued_tasks_in(here(session))
+    assert len(await twins(session)) == 2
+    assert (await claimed(session, there.me)).task_id in there.tasks
+    assert (await claimed(session, there.people[1])).task_id == (await twins(session))[1].id
+
+
+async def test_gold_of_a_tag_uses_no_room_of_that_tag(session: AsyncSession) -> None:
+    there = await scene(session, people=4, tasks=4)
+    await session.execute(text("UPDATE prompts SET tags = '{law}'"))
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    await argued(session, there, 0)
+    await mix_argued_tasks_in(here(session))
+    for nth in range(3):
+        await answer(session, there, nth)
+    await limit(session, there, tags=[{"tag": "law", "in_all": 2}])
+    usual = Counter(await session.scalars(select(Slot.state).where(Slot.task_id.in_(there.tasks[1:]))))
+    assert usual == {0: 2, -1: 1}
+
+
+async def test_a_showing_that_is_wanted_anew_waits_for_no_room(session: AsyncSession) -> None:
+    there = await mixing(session, 1.0, people=2, tasks=4)
+    await limit(session, there, answers_in_all=1)
+    await answer(session, there)
+    own = select(Annotation.public_id).where(Annotation.annotator_id == there.me.person.id)
+    await withdraw(session, there.project.id, there.me.person.id, (await session.scalars(own)).one())
+    gold = select(Slot.state).where(Slot.lane.bitwise_and(32) == 32)
+    assert set(await session.scalars(gold)) == {0}
+
+
+async def test_one_that_fails_keeps_no_other_from_being_mixed_in(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await scene(session, people=2, tasks=3)
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    for nth in (0, 1):
+        await argued(session, there, nth)
+
+    async def fails_for_the_first(session: AsyncSession, task_id: int) -> int | None:
+        if task_id == there.tasks[0]:
+            raise RuntimeError("no")
+        return await mix_in(session, task_id)
+
+    monkeypatch.setattr(handlers, "mix_in", fails_for_the_first)
+    await mix_argued_tasks_in(here(session))
+    assert len(await twins(session)) == 1

@@ -19,9 +19,12 @@ from app.projects.batching import LimitsEdit
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, BatchState, Project
 from app.tasks.actions import Waiting, claim, edit_limits, release, release_slots
+from app.tasks.actions import releasing
 from app.tasks.actions.claiming import Reason, lock_quota, tell_if_low
+from app.tasks.actions.releasing import make_room_for
 from app.tasks.jobs import RoomWanted
 from app.tasks.limits import Room, standing_of
+from app.tasks.queries import limited_projects
 from app.tasks.tables import Slot
 from tests import make
 from tests.app.evaluation.scene import here
@@ -303,3 +306,61 @@ async def test_40_people_at_once_never_pass_a_limit(committed: str) -> None:
         assert await broken(session) == {}
         assert await session.scalar(text("SELECT count(*) FROM annotations")) == 100
     assert max(seen) == 100
+
+
+async def test_more_than_one_statement_may_change_is_done_by_jobs(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releasing, "CHUNK", 4)
+    there = await scene(session, tasks=10)
+    await limit(session, there, answers_in_all=0)
+    assert await states(session) == {0: 6, -1: 4}
+    assert len(await waiting(session, "RoomChanged")) == 1
+    for planned in (8, 10):
+        await release_slots(session, there.project.id)
+        assert (await states(session))[-1] == planned
+    await session.execute(text("DELETE FROM jobs.procrastinate_jobs"))
+    await release_slots(session, there.project.id)
+    assert await waiting(session, "RoomChanged") == []  # a limit that is passed by answers asks for nothing more
+
+
+async def test_a_limit_below_what_was_answered_keeps_no_job_busy(session: AsyncSession) -> None:
+    there = await scene(session, tasks=4)
+    for _ in range(3):
+        await answer(session, there)
+    await limit(session, there, answers_in_all=1)
+    await session.execute(text("DELETE FROM jobs.procrastinate_jobs"))
+    await release_slots(session, there.project.id)
+    assert await waiting(session, "RoomChanged") == []
+    assert await states(session) == {-1: 1, 2: 3}
+
+
+async def test_a_full_tag_takes_nobodys_room_for_nothing(session: AsyncSession) -> None:
+    """Somebody could take only what its tag has no room for: what is free for others stays free."""
+    there = await scene(session, tasks=6)
+    await session.execute(text("UPDATE slots SET lane = 5 WHERE task_id = ANY(:them)"), {"them": there.tasks[:3]})
+    of_mine = {"them": there.tasks[3:]}
+    await session.execute(text("UPDATE prompts SET tags = '{law}' WHERE id IN (SELECT prompt_id FROM tasks "
+                               "WHERE id = ANY(:them))"), of_mine)  # fmt: skip
+    await limit(session, there, answers_in_all=3, tags=[{"tag": "law", "in_all": 0}])
+    assert await make_room_for(session, there.project.id, there.me.person.id, [0]) == 0
+    free = select(Slot.task_id).where(Slot.state == 0).order_by(Slot.task_id)
+    assert list(await session.scalars(free)) == there.tasks[:3]
+
+
+async def test_only_what_is_lacking_is_taken_back_for_somebody(session: AsyncSession) -> None:
+    there = await scene(session, tasks=6)
+    await session.execute(text("UPDATE slots SET lane = 5 WHERE task_id = ANY(:them)"), {"them": there.tasks[:5]})
+    await limit(session, there, answers_in_all=5)
+    assert await make_room_for(session, there.project.id, there.me.person.id, [0]) == 1
+    free = select(Slot.task_id).where(Slot.state == 0).order_by(Slot.task_id)
+    assert list(await session.scalars(free)) == [*there.tasks[:4], there.tasks[5]]
+
+
+async def test_what_stayed_planned_when_the_limits_went_is_found(session: AsyncSession) -> None:
+    there = await scene(session, tasks=2)
+    await session.execute(text("UPDATE slots SET state = -1"))
+    assert list(await limited_projects(session)) == [there.project.id]
+    await release_slots(session, there.project.id)
+    assert await states(session) == {0: 2}
+    assert list(await limited_projects(session)) == []
