@@ -93,8 +93,8 @@ def bound(column: Place, value: Any) -> BindParameter[Any]:
 
 
 def page_of_list(rows: Sequence[Any], names: Sequence[str], *, cursor: str | None, limit: int = 50) -> Page:
-    """One page of a list that is at hand and in order. names: of the rows, each once; a cursor holds the last one's, and
-    where it stood, should it be there no more.
+    """One page of a list that is at hand and in order. names: of the rows, each once; a cursor holds the last one's,
+    and where it stood, should it be there no more.
 
     :raises ForgedCursor:
     """

@@ -44,6 +44,7 @@ from app.media import api as media_api
 from app.media import routes as media
 from app.oversight.api import people as people_figures_api
 from app.oversight.routes import people as annotators
+from app.oversight.routes import signs
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -98,6 +99,7 @@ PAGES: list[APIRouter] = [
     evaluation.router,
     loop.router,
     annotators.router,
+    signs.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,

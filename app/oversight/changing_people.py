@@ -54,7 +54,7 @@ class PeopleChange(Strict):
     who: Annotated[Pseudonyms, Field(min_length=1)]
     does: Does
     cohort: Cohort = None
-    skills: Skills = []
+    skills: Skills = Field(default=[])
     daily_limit: DayLimit = None
     total_limit: TotalLimit = None
     text: Annotated[Message | None, BeforeValidator(empty_is_none)] = None

@@ -35,6 +35,8 @@ class Evidence:
 
 async def evidence_of(session: AsyncSession, project: Project, ids: Sequence[int]) -> list[Evidence]:
     """These answers (inside ids), the newest first."""
+    if not ids:
+        return []
     asked = everybodys(project.id).where(Annotation.id.in_(ids)).order_by(Annotation.id.desc())
     categories = categories_of(project.care)
     return [
@@ -54,4 +56,5 @@ async def evidence_of(session: AsyncSession, project: Project, ids: Sequence[int
 
 def by_day(days: Sequence[Any]) -> list[tuple[float, float | None]]:
     """Points of a curve of answers a day, the oldest day first, counted back from today: -29 … 0."""
-    return [(float(-back), float(day.answers)) for back, day in enumerate(days)][::-1]
+    points: list[tuple[float, float | None]] = [(float(-back), float(day.answers)) for back, day in enumerate(days)]
+    return points[::-1]

@@ -1,10 +1,10 @@
 """Whether somebody's accuracy where the answer is known has fallen. Pure.
 
 The newest weeks that hold FEWEST known answers together stand against all weeks before, by Fisher's exact test, one
-side: given how many were met in all, how likely is it that so few or fewer fall into the newest weeks. It needs no large
-numbers, so it is right for ten answers; with fewer on either side nothing is said. Many people are looked at each time,
-so those who are named are chosen by Benjamini and Hochberg (1995): at most FALSE of them, on average, for nothing.
-A fall of less than LEAST_FALL is named for nobody, however sure it is.
+side: given how many were met in all, how likely is it that so few or fewer fall into the newest weeks. It needs no
+large numbers, so it is right for ten answers; with fewer on either side nothing is said. Many people are looked at each
+time, so those who are named are chosen by Benjamini and Hochberg (1995): at most FALSE of them, on average, for
+nothing. A fall of less than LEAST_FALL is named for nobody, however sure it is.
 """
 
 from collections.abc import Mapping, Sequence

@@ -254,6 +254,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotators/change": P.member_manage,
     "GET /projects/{project}/annotators/{member}": P.member_list,
     "GET /projects/{project}/annotators/{member}/signs/{sign}": P.annotation_read,
+    "GET /projects/{project}/signs": P.member_list,
     "GET /api/v1/projects/{project}/annotators": P.member_list,
     "POST /api/v1/projects/{project}/annotators/changes": P.member_manage,
     "GET /api/v1/projects/{project}/annotators/{member}": P.member_list,
@@ -342,6 +343,8 @@ MAY_BE_ABSENT: dict[str, str] = {
     "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
     "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",
     "GET /projects/{project}/annotators/{member}/signs/{sign}": "there are no figures yet",
+    "GET /projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
+    "GET /api/v1/projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
 }
 
 # GET routes that write on purpose.

@@ -93,8 +93,8 @@ async def reply(
     item, *_about = await letter_to(session, me.person.id, letter)
     if item.by_id is None:
         raise NotFound
-    about = {"text": form.text, "by_id": me.person.id}
-    await tell(session, [item.by_id], item.project_id, Letter.message, uuid4(), **about)
+    by = me.person.id
+    await tell(session, [item.by_id], item.project_id, Letter.message, uuid4(), text=form.text, by_id=by)
     return redirect(request, "/inbox", _("Sent."))
 
 

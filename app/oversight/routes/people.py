@@ -1,5 +1,6 @@
 """Pages: everybody who answers in a project, one of them, what a sign was seen by, and changes to several at once."""
 
+from datetime import date
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -64,7 +65,7 @@ async def index(
         "signs": [
             ("", _("any or none")),
             ("any", _("one or more")),
-            *((name, _(said)) for name, said in NAMES.items()),
+            *((name, name_of(name)) for name in NAMES),
         ],
         "does": [(one.value, _(said)) for one, said in DOES.items()],
         "sign_name": name_of,
@@ -113,7 +114,7 @@ async def change(request: Request, project: UUID, access: Manager, session: Sess
     sent = await request.form()
     who = [str(one) for one in sent.getlist("who")]
     plain = {name: str(value) for name, value in sent.items() if name != "who"}
-    form, errors = filled(PeopleChange, plain | {"who": who})  # type: ignore[arg-type]
+    form, errors = filled(PeopleChange, plain | {"who": who})
     if form is None:
         return await _again(request, access, session, who, plain, errors)
     try:
@@ -161,16 +162,15 @@ async def show(request: Request, project: UUID, member: str, access: Reader, ses
     if row.is_me:
         return redirect(request, f"/projects/{project}/me")
     days = await my_days(session, row.id, found.id, found.zone, DAYS)
-    misses = row.known.get("gold", {}).get("misses", [])
+    misses = row.known.get("gold", {}).get("misses", []) if access.may(Permission.annotation_read) else []
     page: dict[str, Any] = {
         "project": found,
         "row": row,
         "people": people,
         "days": days,
         "curve": by_day(days),
-        "misses": await evidence_of(session, found, misses)
-        if misses and access.may(Permission.annotation_read)
-        else [],
+        "day_of": date.fromisoformat,
+        "misses": await evidence_of(session, found, misses),
         "sign_name": name_of,
         "measured": measured,
         "meaning": meaning_of,
