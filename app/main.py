@@ -42,8 +42,11 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
-from app.oversight import overview_api, rounds_api
-from app.oversight.routes import overview, rounds
+from app.oversight.api import overview as overview_api
+from app.oversight.api import people as people_figures_api
+from app.oversight.api import rounds as rounds_api
+from app.oversight.routes import overview, rounds, signs
+from app.oversight.routes import people as annotators
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -99,6 +102,8 @@ PAGES: list[APIRouter] = [
     loop.router,
     overview.router,
     rounds.router,
+    annotators.router,
+    signs.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -121,6 +126,7 @@ API: list[APIRouter] = [
     loop_api.router,
     overview_api.router,
     rounds_api.router,
+    people_figures_api.router,
 ]
 
 

@@ -11,7 +11,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
-from app.oversight.overview_api import CountsView, ForecastView, counts_of, forecast_view
+from app.oversight.api.overview import CountsView, ForecastView, counts_of, forecast_view
 from app.oversight.rounds import Round, form_of, kept_report, report_of, rounds_in, rounds_told
 from app.projects.batching import RoundForm
 from app.projects.queries import get_project
