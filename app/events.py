@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, insert
+from sqlalchemy import Index, insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,7 +15,10 @@ class Event(Base):
     """actor and project are plain numbers: an event outlives what it speaks of."""
 
     __tablename__ = "events"
-    __table_args__ = (Index(None, "project_id", "id"),)
+    __table_args__ = (
+        Index(None, "project_id", "id"),
+        Index("ix_events_subject", "subject", "id", postgresql_where=text("kind <> 'annotation.submitted'")),
+    )
     id: Mapped[int] = key()
     at: Mapped[datetime] = now()
     actor_id: Mapped[int | None]

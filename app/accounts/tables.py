@@ -167,13 +167,20 @@ class Letter(StrEnum):
 
     returned = "returned"
     replied = "replied"
+    upheld = "upheld"
+    accepted = "accepted"
+    entered = "entered"
+    try_again = "try_again"
+    not_entered = "not_entered"
     changed = "changed"
     asked = "asked"
+    contested = "contested"
     guidelines = "guidelines"
 
 
 class InboxItem(Base):
-    """One letter to one person. subject: outside id of the answer it is about, or a version of the guidelines."""
+    """One letter to one person. subject: outside id of the answer it is about, a version of the guidelines, or the
+    number of a try to be let in."""
 
     __tablename__ = "inbox_items"
     __table_args__ = (

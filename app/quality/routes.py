@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import ValidationError
 
 from app.accounts.access import Access, in_person, may
+from app.accounts.actions.inbox import mark_read
 from app.accounts.permissions import Permission
+from app.accounts.tables import Letter
 from app.annotations.actions.answering import kept_body
 from app.annotations.asking import asking
 from app.annotations.earnings import Period, earned_by
@@ -22,7 +24,9 @@ from app.projects.forms import filled
 from app.projects.protocols import protocol_of
 from app.projects.queries import get_project, protocol_of_kind
 from app.quality.actions import argue, drop_argument
-from app.quality.forms import Argument
+from app.quality.contesting import contest
+from app.quality.entering import standing_of
+from app.quality.forms import Argument, ContestForm
 from app.quality.queries import (
     argued_answer,
     checkpoints_by_id,
@@ -59,7 +63,11 @@ async def my_page_here(request: Request, access: Own, session: Session) -> Respo
     if project.pays:
         today = Period(page["days"][0].day, page["days"][0].day)
         page["earned"] = [await earned_by(session, project, access.person.id, one) for one in (today, Period())]
-    return respond(request, "quality/mine.html", None, **(page | {"project": project}))
+    if access.person.unread:
+        for kind in (Letter.try_again, Letter.not_entered):
+            await mark_read(session, access.person.id, project_id=project.id, kind=kind)
+    entrance = await standing_of(session, project, access.person.id)
+    return respond(request, "quality/mine.html", None, **(page | {"project": project, "entrance": entrance}))
 
 
 async def _my_page(session: Session, access: Access, project_id: int | None, zone: str) -> dict[str, Any]:
@@ -73,6 +81,7 @@ async def _my_page(session: Session, access: Access, project_id: int | None, zon
         "talks": [talk for talk in talks if talk.returned_at is None],
         "lessons": await my_lessons(session, me, project_id),
         "earned": None,
+        "entrance": None,
         "asks_consent": access.consent_wanted is not None,
     }
 
@@ -140,6 +149,16 @@ async def _task_page(session: Session, access: Access, task: UUID) -> dict[str, 
         "use": argued.use.value if argued else "training",
         "errors": {},
     }
+
+
+@router.post("/projects/{project}/answers/{annotation}/contest")
+async def contest_argument(
+    request: Request, annotation: UUID, form: Annotated[ContestForm, Form()], access: Own, session: Session
+) -> Response:
+    """Say that my answer to an argued task is right."""
+    await contest(session, access.of_project(), access.person.id, annotation, form.words)
+    address = f"/projects/{access.project}/answers/{annotation}"
+    return redirect(request, address, _("A reviewer looks at it, and you are told."))
 
 
 @router.get("/projects/{project}/quality")

@@ -266,6 +266,7 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/tasks/{task}": P.task_read,
     "POST /projects/{project}/tasks/{task}/argued": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued/drop": P.annotation_review,
+    "POST /projects/{project}/answers/{annotation}/contest": P.annotation_own,
     "POST /inbox/read": IN_PERSON,
     "POST /projects/{project}/guidelines/read": P.project_read,
     "GET /projects/{project}/consent": P.annotation_own,
