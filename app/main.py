@@ -42,6 +42,8 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.routes import review as oversight_review
+from app.oversight.routes import tasks as oversight_tasks
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -95,6 +97,8 @@ PAGES: list[APIRouter] = [
     training.router,
     evaluation.router,
     loop.router,
+    oversight_tasks.router,
+    oversight_review.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,

@@ -19,7 +19,7 @@ from app.checkpoints.tables import Checkpoint
 from app.projects.rules import day_begins, last_days
 from app.projects.tables import Project
 from app.quality.rules import hits
-from app.quality.tables import ArguedAnswer, Figures, Use
+from app.quality.tables import Adjudication, ArguedAnswer, Figures, Use
 from app.tasks.queries import protocol_body
 from app.tasks.tables import QuotaDay, Task
 
@@ -168,6 +168,10 @@ async def attention_misses(session: AsyncSession, project_id: int, person_id: in
 
 async def argued_answer(session: AsyncSession, task_id: int) -> ArguedAnswer | None:
     return await session.get(ArguedAnswer, task_id)
+
+
+async def settled_answer(session: AsyncSession, task_id: int) -> Adjudication | None:
+    return await session.get(Adjudication, task_id)
 
 
 async def figures_of(session: AsyncSession, project_id: int, name: str) -> Figures | None:

@@ -6,7 +6,7 @@ table with what the code declares and then asks every route as everybody.
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +22,7 @@ from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
 from app.prompts.tables import Import
+from app.quality.tables import Contest
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
@@ -263,7 +264,15 @@ ROUTES: dict[str, P | str] = {
     "GET /api/v1/projects/{project}/quality": P.progress_read,
     "GET /projects/{project}/leaderboard": P.evaluation_read,
     "GET /api/v1/projects/{project}/leaderboard": P.evaluation_read,
+    "GET /projects/{project}/tasks": P.task_read,
     "GET /projects/{project}/tasks/{task}": P.task_read,
+    "POST /projects/{project}/tasks/{task}/settled": P.annotation_review,
+    "POST /projects/{project}/tasks/{task}/settled/open": P.annotation_review,
+    "POST /projects/{project}/annotations/{annotation}/accept": P.annotation_review,
+    "GET /projects/{project}/review": P.annotation_review,
+    "GET /projects/{project}/review/next": P.annotation_review,
+    "GET /projects/{project}/contests": P.annotation_review,
+    "POST /projects/{project}/contests/{contest}": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued/drop": P.annotation_review,
     "POST /projects/{project}/answers/{annotation}/contest": P.annotation_own,
@@ -467,6 +476,13 @@ async def an_annotation(session: AsyncSession, project: Project, caller: User) -
     return await added(session, Annotation(project_id=project.id, **values))
 
 
+async def a_contest(session: AsyncSession, project: Project, caller: User) -> str:
+    """About an answer of somebody else."""
+    said = UUID(await an_annotation(session, project, await make.user(session)))
+    about = await session.scalar(select(Annotation.id).where(Annotation.public_id == said))
+    return await added(session, Contest(project_id=project.id, annotation_id=about, words="example"))
+
+
 async def a_number(session: AsyncSession, project: Project, caller: User) -> str:
     return "1"
 
@@ -521,6 +537,7 @@ EXAMPLES: dict[str, Example] = {
     "task": a_task,
     "annotation": an_annotation,
     "report": a_report,
+    "contest": a_contest,
     "rework": a_rework,
     "number": a_number,
     "dataset": a_dataset,
