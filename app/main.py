@@ -42,6 +42,7 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.routes import gold as oversight_gold
 from app.oversight.routes import review as oversight_review
 from app.oversight.routes import tasks as oversight_tasks
 from app.projects import api as projects_api
@@ -49,6 +50,7 @@ from app.projects.routes import care, consent, hand_out, projects, protocols, st
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.quality import api as quality_api
+from app.quality import review_api
 from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
@@ -99,6 +101,7 @@ PAGES: list[APIRouter] = [
     loop.router,
     oversight_tasks.router,
     oversight_review.router,
+    oversight_gold.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -115,6 +118,7 @@ API: list[APIRouter] = [
     pay_api.router,
     rework_api.router,
     quality_api.router,
+    review_api.router,
     datasets_api.router,
     training_api.router,
     evaluation_api.router,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
-from sqlalchemy import ColumnElement, Float, Select, Text, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -196,23 +196,21 @@ def disagrees() -> ColumnElement[bool]:
 
 def against(checkpoint_id: int) -> ColumnElement[bool]:
     """Of a task: more people prefer the answer that this reward model scores lower, by more than it is unsure of."""
-    sides = []
-    for number in (0, 1):
-        shown, score = aliased(TaskCompletion), aliased(Score)
-        of = select(score.value, func.coalesce(score.uncertainty, 0.0).label("sd")).join(
-            shown, shown.completion_id == score.completion_id
-        )
-        of = of.where(shown.task_id == Task.id, shown.number == number, score.checkpoint_id == checkpoint_id)
-        sides.append(of.lateral(f"side_{number}"))
-    first, second = sides
+
+    def side(number: int, what: Any) -> Any:
+        shown = aliased(TaskCompletion)
+        of = select(what).join(shown, shown.completion_id == Score.completion_id)
+        of = of.where(shown.task_id == Task.id, shown.number == number, Score.checkpoint_id == checkpoint_id)
+        return of.correlate(Task).scalar_subquery()
+
     preferred = concluded(Annotation.body)
-    lean = func.sum(case((preferred == "0", 1), (preferred == "1", -1), else_=0))
-    lean = select(lean.label("lean")).where(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live)
-    people = lean.lateral("people")
-    apart = cast(first.c.value - second.c.value, Float)
-    unsure = func.sqrt(first.c.sd * first.c.sd + second.c.sd * second.c.sd)
-    found = select(literal(1)).select_from(first, second, people)
-    return found.where(apart * people.c.lean < 0, func.abs(apart) > unsure).exists()
+    lean = select(func.sum(case((preferred == "0", 1), (preferred == "1", -1), else_=0)))
+    lean = lean.where(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live).correlate(Task)
+    apart = side(0, Score.value) - side(1, Score.value)
+    unsure = (func.coalesce(side(number, Score.uncertainty), 0.0) for number in (0, 1))
+    first, second = unsure
+    is_against: ColumnElement[bool] = apart * lean.scalar_subquery() < 0
+    return is_against & (func.abs(apart) > func.sqrt(first * first + second * second))
 
 
 async def newest_scorer(session: AsyncSession, project_id: int) -> Checkpoint | None:

@@ -81,8 +81,9 @@ class Made:
 
 
 async def made_by(session: AsyncSession, task: Task) -> Made:
-    asked = select(Batch.name, Prompt.public_id).where(Batch.id == task.batch_id, Prompt.id == task.prompt_id)
-    batch, prompt = (await session.execute(asked)).one()
+    asked = select(Batch.name, Prompt.public_id).select_from(Task)
+    asked = asked.join(Batch, Batch.id == Task.batch_id).join(Prompt, Prompt.id == Task.prompt_id)
+    batch, prompt = (await session.execute(asked.where(Task.id == task.id))).one()
     first = select(Task.public_id).join(ArguedAnswer, ArguedAnswer.twin_of == Task.id)
     twin = await session.scalar(first.where(ArguedAnswer.task_id == task.id))
     return Made(batch, prompt, task.recipe_entry, twin)

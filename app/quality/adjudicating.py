@@ -4,18 +4,19 @@ said stays as it is; what was settled stands beside it, marked, wherever it goes
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.annotations.actions.editing import CHANGEABLE, NotToBeChanged
 from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
+from app.completions.tables import Completion
 from app.errors import Conflict, NotFound
 from app.quality.rules import is_arguable
 from app.quality.tables import Adjudication
-from app.tasks.tables import Task
+from app.tasks.tables import Task, TaskCompletion
 from app.translation import _
 
 
@@ -78,6 +79,17 @@ async def accept_answer(
     if said.state not in CHANGEABLE:
         raise NotToBeChanged
     return await adjudicate(session, task, said.protocol_id, said.body, actor_id, remark=remark, annotation_id=said.id)
+
+
+def adjudications(project_id: int) -> Select[Any]:
+    """(adjudication, outside ids of its task, of the answer that it accepted, and of the task's completions)."""
+    shown = select(func.array_agg(aggregate_order_by(Completion.public_id, TaskCompletion.number)))
+    shown = shown.join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+    ids = shown.where(TaskCompletion.task_id == Adjudication.task_id).scalar_subquery()
+    asked: Select[Any] = select(Adjudication, Task.public_id, Annotation.public_id, ids)
+    asked = asked.join(Task, Task.id == Adjudication.task_id)
+    asked = asked.outerjoin(Annotation, Annotation.id == Adjudication.annotation_id)
+    return asked.where(Adjudication.project_id == project_id)
 
 
 async def open_again(session: AsyncSession, task: Task, actor_id: int) -> None:
