@@ -15,7 +15,7 @@ from app.tasks.queries import protocol_body
 
 @dataclass(frozen=True)
 class ContestShown:
-    """said, accepted: in words, with the letters of its author's screen; html: the argument."""
+    """said, accepted: in words, with the letters of the task's own order; html: the argument."""
 
     contest: Contest
     annotation: UUID
@@ -31,12 +31,12 @@ async def contests_shown(session: AsyncSession, rows: Iterable[Any], me: int) ->
     """Rows of `quality.contesting.contests`."""
     shown = []
     for held, said, argued, task, rater in rows:
-        own = await protocol_body(session, said.protocol_id)
+        own, order = await protocol_body(session, said.protocol_id), sorted(said.sides)
         accepted = []
         if argued is not None:
             theirs = await protocol_body(session, argued.protocol_id)
-            accepted = [in_words(body, said.sides, theirs) for body in argued.bodies]
-        words, html = in_words(said.body, said.sides, own), argued.html if argued else ""
+            accepted = [in_words(body, order, theirs) for body in argued.bodies]
+        words, html = in_words(said.body, order, own), argued.html if argued else ""
         is_mine = said.annotator_id == me
         shown.append(ContestShown(held, said.public_id, task, rater, words, accepted, html, is_mine))
     return shown

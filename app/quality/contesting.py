@@ -77,7 +77,7 @@ async def contest_about(session: AsyncSession, annotation_id: int) -> Contest | 
 
 def contests(project_id: int, *, is_open: bool) -> Select[Any]:
     """(contest, answer, argued answer or None, outside id of its task, pseudonym of its author)."""
-    return (
+    asked: Select[Any] = (
         select(Contest, Annotation, ArguedAnswer, Task.public_id, Membership.pseudonym)
         .join(Annotation, Annotation.id == Contest.annotation_id)
         .join(Task, Task.id == Annotation.task_id)
@@ -89,6 +89,7 @@ def contests(project_id: int, *, is_open: bool) -> Select[Any]:
         .where(Contest.project_id == project_id)
         .where(Contest.closed_at.is_(None) if is_open else Contest.closed_at.is_not(None))
     )
+    return asked
 
 
 async def close_contest(

@@ -74,7 +74,7 @@ def newcomers(project_id: int) -> Select[Any]:
     """(membership, entrance or None) of annotators who are not let in; paused ones among them."""
     here = (Entrance.project_id == Membership.project_id) & (Entrance.user_id == Membership.user_id)
     outside = Entrance.state.is_(None) | Entrance.state.not_in(IN)
-    asked = select(Membership, Entrance).outerjoin(Entrance, here)
+    asked: Select[Any] = select(Membership, Entrance).outerjoin(Entrance, here)
     return asked.where(Membership.project_id == project_id, Membership.role == Role.annotator, outside)
 
 
@@ -182,7 +182,12 @@ async def _note(session: AsyncSession, member: Membership, entrance: Entrance, k
     entrance.at = func.now()
     await session.flush()
     await tell(session, [member.user_id], member.project_id, kind, entrance.tries)
-    told = {"state": entrance.state.value, "tries": entrance.tries, "hits": entrance.hits, "given": entrance.given}
+    told: dict[str, Any] = {
+        "state": entrance.state.value,
+        "tries": entrance.tries,
+        "hits": entrance.hits,
+        "given": entrance.given,
+    }
     await events.record(session, "member.judged", project_id=member.project_id, subject=member.pseudonym, **told)
 
 

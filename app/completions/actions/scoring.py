@@ -2,6 +2,7 @@
 say sends them."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -50,6 +51,11 @@ async def keep_scores(
     kept = insert(Score).values(list(rows.values()))
     fresh = {"value": kept.excluded.value, "uncertainty": kept.excluded.uncertainty, "created_at": func.now()}
     await session.execute(kept.on_conflict_do_update(index_elements=["completion_id", "checkpoint_id"], set_=fresh))
-    told = {"actor_id": actor_id, "project_id": project_id, "subject": found.public_id, "scores": len(rows)}
+    told: dict[str, Any] = {
+        "actor_id": actor_id,
+        "project_id": project_id,
+        "subject": found.public_id,
+        "scores": len(rows),
+    }
     await events.record(session, "scores.kept", **told)
     return len(rows)

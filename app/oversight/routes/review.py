@@ -65,7 +65,7 @@ async def list_contests(
     shown: list[ContestShown] = await contests_shown(session, found.rows, access.person.id)
     if access.person.unread:
         await mark_read(session, access.person.id, *(one.annotation for one in shown))
-    page = {"project": project, "state": state, "shown": shown, "next": found.next, "cursor": cursor}
+    page: dict[str, Any] = {"project": project, "state": state, "shown": shown, "next": found.next, "cursor": cursor}
     contested = await open_contests(session, project.id)
     return respond(request, "oversight/contests.html", "contests", contested=contested, **page)
 

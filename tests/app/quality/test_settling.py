@@ -161,7 +161,7 @@ async def test_newcomers_answer_known_tasks_until_enough_are_right_and_then_the_
 
 
 async def test_who_fails_tries_again_with_other_tasks_and_then_rests_until_somebody_lets_them_in(
-    session: AsyncSession,
+    client: httpx.AsyncClient, session: AsyncSession
 ) -> None:
     there = await with_entrance(session)
     project = await session.get_one(Project, there.project.id)
@@ -177,9 +177,15 @@ async def test_who_fails_tries_again_with_other_tasks_and_then_rests_until_someb
     assert (standing.hits, standing.of) == (1, 2)
     seen += [(await answer(session, new, 0, 1)).task_id for _n in range(2)]
     assert len(set(seen)) == 4
+    await sign_in(client, session, new.me.person)
+    base = f"/projects/{project.public_id}"
+    assert "The last time 1 of 2 were right." in (await client.get(f"{base}/me")).text
+    assert "Before the usual tasks" in (await client.get(f"{base}/annotate")).text
     await judge_newcomers(session, project.id)
     assert (await as_they_are(session, new)).me.paused
     assert await letters(session, me) == ["try_again", "not_entered"]
+    for page in ("annotate", "me"):
+        assert "You were not let in." in (await client.get(f"{base}/{page}")).text
     # 0 of the last 2 were right; with one accepted 1, with both 2: let in after all
     (reviewer,) = there.people
     missed = (
