@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base, key, now
 from app.lines import storable
 
+QUOTAS = ("quota.changed", "limits.changed")  # what the history of the quotas shows
+
 
 class Event(Base):
     """actor and project are plain numbers: an event outlives what it speaks of."""
@@ -18,6 +20,7 @@ class Event(Base):
     __table_args__ = (
         Index(None, "project_id", "id"),
         Index("ix_events_subject", "subject", "id", postgresql_where=text("kind <> 'annotation.submitted'")),
+        Index("ix_events_quotas", "project_id", "id", postgresql_where=text(f"kind IN {QUOTAS}")),
     )
     id: Mapped[int] = key()
     at: Mapped[datetime] = now()

@@ -42,8 +42,11 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.api import people as people_figures_api
 from app.oversight.routes import gold as oversight_gold
+from app.oversight.routes import people as annotators
 from app.oversight.routes import review as oversight_review
+from app.oversight.routes import signs
 from app.oversight.routes import tasks as oversight_tasks
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
@@ -102,6 +105,8 @@ PAGES: list[APIRouter] = [
     oversight_tasks.router,
     oversight_review.router,
     oversight_gold.router,
+    annotators.router,
+    signs.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -123,6 +128,7 @@ API: list[APIRouter] = [
     training_api.router,
     evaluation_api.router,
     loop_api.router,
+    people_figures_api.router,
 ]
 
 

@@ -149,7 +149,7 @@ def prompts_like(project_id: int, wanted: Filter) -> Select[Prompt]:
 
 def worded(words: str) -> ColumnElement[bool]:
     """A condition on `Prompt`, by index: all these words stand in it, as whole words; or they are its id elsewhere.
-    Those of very long prompts are not in the index (migration 0027)."""
+    Those of very long prompts are not in the index (migration 0028)."""
     short = func.octet_length(cast(Prompt.messages, Text)) < 200_000
     indexed = case((short, func.jsonb_to_tsvector(text("'simple'"), Prompt.messages, text("'[\"string\"]'"))))
     return or_(indexed.op("@@")(func.plainto_tsquery(text("'simple'"), words)), Prompt.external_id == words)

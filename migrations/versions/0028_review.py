@@ -5,13 +5,13 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
 NOW = sa.text("now()")
-LETTERS = ("returned", "replied", "changed", "asked", "guidelines")
+LETTERS = ("returned", "replied", "changed", "asked", "guidelines", "message")
 NEW_LETTERS = ("upheld", "accepted", "entered", "try_again", "not_entered", "contested")
 # Longer prompts are not found by their words: what an index holds of one has an end.
 WORDS = """
