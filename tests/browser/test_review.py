@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.committed]
 
 
 async def test_a_queue_is_gone_through_by_keys_alone(committed: str, browser: Browser) -> None:
-    async with a_site(browser) as site:
+    async with a_site(browser, made_up=True) as site:
         async with database.transaction() as session:
             project = await session.get_one(Project, site.there.project.id)
             me = await session.get_one(User, site.there.me.person.id)
