@@ -42,6 +42,9 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.api import people as people_figures_api
+from app.oversight.routes import people as annotators
+from app.oversight.routes import signs
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -95,6 +98,8 @@ PAGES: list[APIRouter] = [
     training.router,
     evaluation.router,
     loop.router,
+    annotators.router,
+    signs.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -115,6 +120,7 @@ API: list[APIRouter] = [
     training_api.router,
     evaluation_api.router,
     loop_api.router,
+    people_figures_api.router,
 ]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Permission, Role
-from app.accounts.tables import ApiToken, Audience, Link, LinkKind, SignIn, User
+from app.accounts.tables import ApiToken, Audience, InboxItem, Letter, Link, LinkKind, SignIn, User
 from app.annotations.tables import Annotation, Rework, ReworkState
 from app.completions.tables import Generation
 from app.datasets.tables import Dataset
@@ -247,6 +247,17 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotations/{annotation}/return": P.annotation_review,
     "POST /projects/{project}/annotations/{annotation}/remarks": P.annotation_review,
     "GET /inbox": IN_PERSON,
+    "GET /inbox/{letter}": IN_PERSON,
+    "POST /inbox/{letter}/reply": IN_PERSON,
+    "GET /projects/{project}/annotators": P.member_list,
+    "GET /projects/{project}/annotators/change": P.member_manage,
+    "POST /projects/{project}/annotators/change": P.member_manage,
+    "GET /projects/{project}/annotators/{member}": P.member_list,
+    "GET /projects/{project}/annotators/{member}/signs/{sign}": P.annotation_read,
+    "GET /projects/{project}/signs": P.member_list,
+    "GET /api/v1/projects/{project}/annotators": P.member_list,
+    "POST /api/v1/projects/{project}/annotators/changes": P.member_manage,
+    "GET /api/v1/projects/{project}/annotators/{member}": P.member_list,
     "GET /me": IN_PERSON,
     "GET /projects/{project}/about-me": P.annotation_own,
     "POST /projects/{project}/about-me": P.annotation_own,
@@ -331,10 +342,14 @@ MAY_BE_ABSENT: dict[str, str] = {
     "POST /people/invitations/{invitation}/withdraw": "the example is an invitation to a project, not to all",
     "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
     "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",
+    "GET /projects/{project}/annotators/{member}/signs/{sign}": "there are no figures yet",
+    "GET /projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
+    "GET /api/v1/projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
 }
 
 # GET routes that write on purpose.
 WRITES: dict[str, str] = {
+    "GET /inbox/{letter}": "a message is read by opening it",
     "GET /projects/{project}/annotate": "opening the page hands out a task",
     "GET /projects/{project}/annotate/next": "asks for the next task",
     "GET /projects/{project}/answers/{annotation}": "letters about an answer are read by opening it",
@@ -393,6 +408,21 @@ async def a_link(session: AsyncSession, project: Project, caller: User) -> str:
 async def an_invitation(session: AsyncSession, project: Project, caller: User) -> str:
     values = {"kind": LinkKind.invitation, "email": "somebody@example.org", "expires_at": func.now()}
     return await added(session, Link(token_hash=uuid4().bytes, project_id=project.id, **values))
+
+
+async def a_letter(session: AsyncSession, project: Project, caller: User) -> str:
+    about = {
+        "project_id": project.id,
+        "kind": Letter.message,
+        "subject": "example",
+        "text": "Hello.",
+        "by_id": caller.id,
+    }
+    return await added(session, InboxItem(user_id=caller.id, **about))
+
+
+async def a_sign(session: AsyncSession, project: Project, caller: User) -> str:
+    return "fast"
 
 
 async def a_prompt(session: AsyncSession, project: Project, caller: User) -> str:
@@ -526,4 +556,6 @@ EXAMPLES: dict[str, Example] = {
     "run": a_run,
     "evaluation": an_evaluation,
     "schedule": a_schedule,
+    "letter": a_letter,
+    "sign": a_sign,
 }
