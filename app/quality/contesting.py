@@ -1,6 +1,5 @@
 """Somebody says that an argued answer is not the only right one; a reviewer upholds it, or accepts theirs as well."""
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
@@ -75,9 +74,9 @@ async def contest_about(session: AsyncSession, annotation_id: int) -> Contest | 
     return await session.scalar(select(Contest).where(Contest.annotation_id == annotation_id))
 
 
-def contests(project_id: int, *, is_open: bool) -> Select[Any]:
+def contests(project_id: int, *, is_open: bool) -> Select[Contest, Annotation, ArguedAnswer, UUID, str]:
     """(contest, answer, argued answer or None, outside id of its task, pseudonym of its author)."""
-    asked: Select[Any] = (
+    return (
         select(Contest, Annotation, ArguedAnswer, Task.public_id, Membership.pseudonym)
         .join(Annotation, Annotation.id == Contest.annotation_id)
         .join(Task, Task.id == Annotation.task_id)
@@ -89,7 +88,6 @@ def contests(project_id: int, *, is_open: bool) -> Select[Any]:
         .where(Contest.project_id == project_id)
         .where(Contest.closed_at.is_(None) if is_open else Contest.closed_at.is_not(None))
     )
-    return asked
 
 
 async def close_contest(

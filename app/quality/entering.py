@@ -70,11 +70,11 @@ async def set_entrance(session: AsyncSession, project: Project, form: EntranceFo
     )
 
 
-def newcomers(project_id: int) -> Select[Any]:
+def newcomers(project_id: int) -> Select[Membership, Entrance]:
     """(membership, entrance or None) of annotators who are not let in; paused ones among them."""
     here = (Entrance.project_id == Membership.project_id) & (Entrance.user_id == Membership.user_id)
     outside = Entrance.state.is_(None) | Entrance.state.not_in(IN)
-    asked: Select[Any] = select(Membership, Entrance).outerjoin(Entrance, here)
+    asked = select(Membership, Entrance).outerjoin(Entrance, here)
     return asked.where(Membership.project_id == project_id, Membership.role == Role.annotator, outside)
 
 
