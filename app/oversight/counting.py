@@ -177,8 +177,10 @@ async def count_now(session: AsyncSession, project_id: int) -> dict[str, Any]:
         for row in (await session.execute(statement, {"project": project_id})).mappings():
             rounds.setdefault(row["batch"], {}).update({name: row[name] for name in row if name != "batch"})
     completions = await count_completions(session, project_id)
+    waits = {name: sum(one.get(name, 0) for one in rounds.values()) for name in ("done", "leased", "free", "planned")}
     return {
         "schema": SCHEMA,
+        "whole": waits,
         "rounds": {str(batch): one for batch, one in rounds.items()},
         "spent": int(await session.scalar(SPENT, {"project": project_id}) or 0),
         "prompts": {use.value: count for use, count in (await counts_by_use(session, project_id)).items()},

@@ -19,7 +19,7 @@ from app.tasks.tables import Slot
 
 SHOWN = 30  # days of the chart
 IS_FREE = literal_column("slots.state") == literal_column("0")  # written out, so that the partial index is seen
-MOST = 10_000  # of one's own answers, or free places, that are counted while somebody waits
+MOST = 10_000  # free places that are counted while somebody waits
 
 
 @dataclass(frozen=True)
@@ -109,23 +109,25 @@ def _headline(figures: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What somebody who answers sees. mine: their answers that count; free: places that wait; both up to a bound."""
+    """What somebody who answers sees. mine: their answers that count; free: places that wait, as far as they are
+    counted."""
 
     mine: int
     free: int
 
+    @property
+    def is_cut(self) -> bool:
+        return self.free >= MOST
+
 
 async def waiting_for(session: AsyncSession, project_id: int, person_id: int) -> Waiting:
-    """Read from indexes, and no further than the bound."""
+    """Read from indexes."""
     stands = Annotation.state.in_((AnnotationState.live, AnnotationState.surplus))
     own = (Annotation.project_id == project_id) & (Annotation.annotator_id == person_id)
     mine = select(Annotation.id).where(own, stands)
     free = select(Slot.id).where(Slot.project_id == project_id, IS_FREE, Slot.lane.bitwise_and(GOLD) == 0)
-    return Waiting(*[await _up_to(session, asked.limit(MOST)) for asked in (mine, free)])
-
-
-async def _up_to(session: AsyncSession, asked: Any) -> int:
-    return await session.scalar(select(func.count()).select_from(asked.subquery())) or 0
+    counts = [select(func.count()).select_from(asked.subquery()) for asked in (mine, free.limit(MOST))]
+    return Waiting(*[await session.scalar(count) or 0 for count in counts])
 
 
 def weekly(given: Sequence[int]) -> float:

@@ -33,7 +33,7 @@ from app.projects.queries import (
     newest_consent,
     newest_guidelines,
     newest_protocol,
-    progress_of,
+    progress_shown,
 )
 from app.projects.rules import Shares
 from app.projects.tables import Project, ProjectState
@@ -113,7 +113,7 @@ async def view(session: Session, project: Project, access: Access) -> ProjectVie
     if access.may(Permission.checkpoint_read) and (chosen := await serving(session, project.id)):
         shown["checkpoint"] = chosen.public_id
     if access.may(Permission.progress_read):
-        counted = (await progress_of(session, [project.id], None)).get(project.id, Progress())
+        counted = (await progress_shown(session, [project.id], None)).get(project.id, Progress())
         shown["progress"] = ProgressView(done=counted.done, leased=counted.leased, free=counted.free)
     asked = protocol_of(protocol.body)
     if not access.may(Permission.checkpoint_read):

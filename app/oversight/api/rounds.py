@@ -67,8 +67,8 @@ class Apart(BaseModel):
 
 
 class RoundView(RoundLine):
-    """asks: what the round asks, as it was said. report: what its answers look like. steps: the states it came to,
-    the oldest first, with the figures that stood then."""
+    """asks: what the round asks, as it was said. report: what its answers look like. disputed: for those who may read
+    answers. steps: the states it came to, the oldest first, with the figures that stood then."""
 
     asks: RoundForm
     report: Passed
@@ -136,11 +136,12 @@ def _line(one: Round, access: Access) -> dict[str, Any]:
 async def _view(session: Session, project: Project, batch: Batch, access: Access) -> RoundView:
     one, report = await report_of(session, project, batch)
     there = await form_of(session, batch, project.zone)
+    disputed = report.disputed if access.may(Permission.annotation_read) else []
     return RoundView(
         **_line(one, access),
         asks=RoundForm(**there | {"calibration": float(there["calibration"]) / 100}),
         report=Passed(**{name: getattr(report, name) for name in Passed.model_fields}),
-        disputed=[Apart(task=each.task, answers=each.answers, share=each.share) for each in report.disputed],
+        disputed=[Apart(task=each.task, answers=each.answers, share=each.share) for each in disputed],
         steps=[_step(step, access) for step in batch.steps],
     )
 

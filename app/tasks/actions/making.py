@@ -160,7 +160,7 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     The protocol says how many answers a group has; one that shows none gets no tasks here. Safe to repeat: the prompts
     are locked, and an answer that already stands in a task (of this batch, where it asks once more) is not shown in
     another one. Prompts that are not for labelling, and answers made for an evaluation, are left alone. A batch that
-    asks nobody gets no tasks, and none gets more than its target, or its pilot.
+    asks nobody gets no tasks, and none gets more than its target, or its pilot: those of the first prompts.
     """
     batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
     prompts = await _lock_prompts(session, project_id, prompt_ids)
@@ -173,8 +173,9 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     wishes = await wishes_of(session, batch, prompts)
     wanted = [
         NewTask(prompt_id, [one.id for one in group.members], wishes[prompt_id], _entry(recipe, group))
-        for prompt_id, public_id in prompts.items()
-        for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{public_id}")
+        for prompt_id in dict.fromkeys(prompt_ids)
+        if prompt_id in prompts
+        for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{prompts[prompt_id]}")
     ]
     wanted = await calibrating(session, batch, wanted[: await room_in(session, batch)])
     await open_tasks(session, project_id, batch_id, wanted, kind=protocol.kind)

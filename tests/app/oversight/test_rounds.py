@@ -17,7 +17,7 @@ from app.oversight.counting import counted
 from app.oversight.piloting import Given, disputes, quarters, sampled
 from app.projects.batching import RoundForm, Selection
 from app.projects.protocols import protocol_of
-from app.projects.queries import default_batch
+from app.projects.queries import default_batch, progress_of, progress_shown
 from app.projects.tables import Batch, BatchState, Project
 from app.quality.gathering import gather
 from app.quality.reporting import quality_of
@@ -140,6 +140,8 @@ async def test_a_large_project_is_counted_by_a_job(session: AsyncSession, monkey
     found = await counted(session, there.project.id)
     assert found is not None
     assert (found.of(batch.id).done, found.at is not None) == (6, True)
+    ids, me = [there.project.id], there.me.person.id
+    assert await progress_shown(session, ids, me) == await progress_of(session, ids, me)
 
 
 def test_answers_are_apart_by_what_both_say() -> None:
@@ -204,7 +206,7 @@ async def test_a_pilots_page_says_what_its_report_says(client: httpx.AsyncClient
     await engineer(client, session, there.project, Role.viewer)
     page = (await client.get(f"/projects/{there.project.public_id}/rounds/{batch.public_id}")).text
     assert "I have read this report" not in page
-    assert page.count("/tasks/") == 0
+    assert "How do I fold" not in page, "who may not read answers sees no prompt"
 
 
 async def test_rounds_over_rest(client: httpx.AsyncClient, session: AsyncSession) -> None:
