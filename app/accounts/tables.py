@@ -107,7 +107,8 @@ class Membership(Base):
     the guidelines that they said they have read; empty: none yet.
 
     pseudonym: the only name that exports and engineers see; it does not join across projects. skills: what this person
-    can, languages among it, in the project's own words; audiences ask for them.
+    can, languages among it, in the project's own words; audiences ask for them. deactivated_at: they answer here no
+    more until somebody brings them back; paused as well, which is what the hand-out asks.
     care: categories of sensitive prompts that they opted into, a set as `projects.care` has them.
     """
 
@@ -130,6 +131,7 @@ class Membership(Base):
     care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()
     paused_at: Mapped[datetime | None]
+    deactivated_at: Mapped[datetime | None]
     consent_at: Mapped[datetime | None]
     consent_version: Mapped[int | None]
     guidelines_read: Mapped[int | None]
@@ -163,17 +165,27 @@ class Audience(Base):
 
 
 class Letter(StrEnum):
-    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project."""
+    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project; and what one person
+    writes to another."""
 
     returned = "returned"
     replied = "replied"
+    upheld = "upheld"
+    accepted = "accepted"
+    entered = "entered"
+    try_again = "try_again"
+    not_entered = "not_entered"
     changed = "changed"
     asked = "asked"
+    contested = "contested"
     guidelines = "guidelines"
+    message = "message"
 
 
 class InboxItem(Base):
-    """One letter to one person. subject: outside id of the answer it is about, or a version of the guidelines."""
+    """One letter to one person. subject: outside id of the answer it is about, a version of the guidelines, the number
+    of a try to be let in, or the name of a message that several people got. text, by: of a message, and who wrote
+    it."""
 
     __tablename__ = "inbox_items"
     __table_args__ = (
@@ -186,6 +198,8 @@ class InboxItem(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
     kind: Mapped[Letter] = mapped_column(word(Letter))
     subject: Mapped[str]
+    text: Mapped[str] = mapped_column(server_default="", default="")
+    by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     at: Mapped[datetime] = now()
     read_at: Mapped[datetime | None]
 

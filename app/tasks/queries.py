@@ -123,6 +123,12 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
 
 
+async def public_ids_of(session: AsyncSession, task_id: int) -> Sequence[UUID]:
+    """Outside ids of a task's completions, in the task's own order."""
+    asked = select(Completion.public_id).join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+    return (await session.scalars(asked.where(TaskCompletion.task_id == task_id).order_by(TaskCompletion.number))).all()
+
+
 async def answers_of(session: AsyncSession, task_id: int) -> Sequence[str]:
     """A task's completions as people are shown them, in the task's own order."""
     asked = select(Completion.html).join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
@@ -256,6 +262,13 @@ async def skips_by_prompt(session: AsyncSession, project_id: int, most: int = 10
         SkippedPrompt(prompts[row.prompt_id], row.skipped, row.not_known, row.reported, tuple((row.reasons or ())[:3]))
         for row in rows
     ]
+
+
+async def held_by(session: AsyncSession, project_id: int, person_id: int) -> list[tuple[UUID, UUID]]:
+    """(outside id of the task, key of its showing) of what somebody has in hand; at most one."""
+    asked = select(Task.public_id, Slot.shown_key).join(Slot, Slot.task_id == Task.id)
+    mine = (Slot.project_id == project_id) & (Slot.annotator_id == person_id) & (Slot.state == SlotState.leased)
+    return [(task, key) for task, key in await session.execute(asked.where(mine)) if key is not None]
 
 
 async def limited_projects(session: AsyncSession) -> Sequence[int]:

@@ -6,13 +6,13 @@ table with what the code declares and then asks every route as everybody.
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Permission, Role
-from app.accounts.tables import ApiToken, Audience, Link, LinkKind, SignIn, User
+from app.accounts.tables import ApiToken, Audience, InboxItem, Letter, Link, LinkKind, SignIn, User
 from app.annotations.tables import Annotation, Rework, ReworkState
 from app.completions.tables import Generation
 from app.datasets.tables import Dataset
@@ -22,6 +22,7 @@ from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
 from app.prompts.tables import Import
+from app.quality.tables import Contest
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
@@ -247,6 +248,17 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotations/{annotation}/return": P.annotation_review,
     "POST /projects/{project}/annotations/{annotation}/remarks": P.annotation_review,
     "GET /inbox": IN_PERSON,
+    "GET /inbox/{letter}": IN_PERSON,
+    "POST /inbox/{letter}/reply": IN_PERSON,
+    "GET /projects/{project}/annotators": P.member_list,
+    "GET /projects/{project}/annotators/change": P.member_manage,
+    "POST /projects/{project}/annotators/change": P.member_manage,
+    "GET /projects/{project}/annotators/{member}": P.member_list,
+    "GET /projects/{project}/annotators/{member}/signs/{sign}": P.annotation_read,
+    "GET /projects/{project}/signs": P.member_list,
+    "GET /api/v1/projects/{project}/annotators": P.member_list,
+    "POST /api/v1/projects/{project}/annotators/changes": P.member_manage,
+    "GET /api/v1/projects/{project}/annotators/{member}": P.member_list,
     "GET /me": IN_PERSON,
     "GET /projects/{project}/about-me": P.annotation_own,
     "POST /projects/{project}/about-me": P.annotation_own,
@@ -261,11 +273,37 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/log.jsonl": P.log_read,
     "GET /projects/{project}/quality": P.progress_read,
     "GET /api/v1/projects/{project}/quality": P.progress_read,
+    "GET /api/v1/projects/{project}/adjudications": P.annotation_read,
+    "PUT /api/v1/tasks/{task}/adjudication": P.annotation_review,
+    "DELETE /api/v1/tasks/{task}/adjudication": P.annotation_review,
+    "POST /api/v1/annotations/{annotation}/accept": P.annotation_review,
+    "GET /api/v1/projects/{project}/contests": P.annotation_review,
+    "POST /api/v1/projects/{project}/contests/{contest}": P.annotation_review,
+    "POST /api/v1/projects/{project}/known-answers": P.annotation_review,
+    "GET /api/v1/projects/{project}/entrance": P.annotation_review,
+    "PUT /api/v1/projects/{project}/entrance": P.project_edit,
+    "DELETE /api/v1/projects/{project}/entrance": P.project_edit,
+    "POST /api/v1/projects/{project}/entrance/let-in": P.member_manage,
+    "PUT /api/v1/projects/{project}/scores": P.completion_edit,
     "GET /projects/{project}/leaderboard": P.evaluation_read,
     "GET /api/v1/projects/{project}/leaderboard": P.evaluation_read,
+    "GET /projects/{project}/tasks": P.task_read,
     "GET /projects/{project}/tasks/{task}": P.task_read,
+    "POST /projects/{project}/tasks/{task}/settled": P.annotation_review,
+    "POST /projects/{project}/tasks/{task}/settled/open": P.annotation_review,
+    "POST /projects/{project}/annotations/{annotation}/accept": P.annotation_review,
+    "GET /projects/{project}/review": P.annotation_review,
+    "GET /projects/{project}/review/next": P.annotation_review,
+    "GET /projects/{project}/contests": P.annotation_review,
+    "GET /projects/{project}/gold": P.annotation_review,
+    "POST /projects/{project}/gold/many": P.annotation_review,
+    "POST /projects/{project}/entrance": P.project_edit,
+    "POST /projects/{project}/entrance/off": P.project_edit,
+    "POST /projects/{project}/entrance/let-in": P.member_manage,
+    "POST /projects/{project}/contests/{contest}": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued/drop": P.annotation_review,
+    "POST /projects/{project}/answers/{annotation}/contest": P.annotation_own,
     "POST /inbox/read": IN_PERSON,
     "POST /projects/{project}/guidelines/read": P.project_read,
     "GET /projects/{project}/consent": P.annotation_own,
@@ -331,10 +369,14 @@ MAY_BE_ABSENT: dict[str, str] = {
     "POST /people/invitations/{invitation}/withdraw": "the example is an invitation to a project, not to all",
     "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
     "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",
+    "GET /projects/{project}/annotators/{member}/signs/{sign}": "there are no figures yet",
+    "GET /projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
+    "GET /api/v1/projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
 }
 
 # GET routes that write on purpose.
 WRITES: dict[str, str] = {
+    "GET /inbox/{letter}": "a message is read by opening it",
     "GET /projects/{project}/annotate": "opening the page hands out a task",
     "GET /projects/{project}/annotate/next": "asks for the next task",
     "GET /projects/{project}/answers/{annotation}": "letters about an answer are read by opening it",
@@ -393,6 +435,21 @@ async def a_link(session: AsyncSession, project: Project, caller: User) -> str:
 async def an_invitation(session: AsyncSession, project: Project, caller: User) -> str:
     values = {"kind": LinkKind.invitation, "email": "somebody@example.org", "expires_at": func.now()}
     return await added(session, Link(token_hash=uuid4().bytes, project_id=project.id, **values))
+
+
+async def a_letter(session: AsyncSession, project: Project, caller: User) -> str:
+    about = {
+        "project_id": project.id,
+        "kind": Letter.message,
+        "subject": "example",
+        "text": "Hello.",
+        "by_id": caller.id,
+    }
+    return await added(session, InboxItem(user_id=caller.id, **about))
+
+
+async def a_sign(session: AsyncSession, project: Project, caller: User) -> str:
+    return "fast"
 
 
 async def a_prompt(session: AsyncSession, project: Project, caller: User) -> str:
@@ -466,6 +523,13 @@ async def an_annotation(session: AsyncSession, project: Project, caller: User) -
     return await added(session, Annotation(project_id=project.id, **values))
 
 
+async def a_contest(session: AsyncSession, project: Project, caller: User) -> str:
+    """About an answer of somebody else."""
+    said = UUID(await an_annotation(session, project, await make.user(session)))
+    about = await session.scalar(select(Annotation.id).where(Annotation.public_id == said))
+    return await added(session, Contest(project_id=project.id, annotation_id=about, words="example"))
+
+
 async def a_number(session: AsyncSession, project: Project, caller: User) -> str:
     return "1"
 
@@ -520,10 +584,13 @@ EXAMPLES: dict[str, Example] = {
     "task": a_task,
     "annotation": an_annotation,
     "report": a_report,
+    "contest": a_contest,
     "rework": a_rework,
     "number": a_number,
     "dataset": a_dataset,
     "run": a_run,
     "evaluation": an_evaluation,
     "schedule": a_schedule,
+    "letter": a_letter,
+    "sign": a_sign,
 }

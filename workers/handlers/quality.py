@@ -6,8 +6,10 @@ from time import monotonic
 from typing import Any
 
 from app.quality.actions import keep_figures
+from app.quality.entering import entrance_projects, judge_newcomers
 from app.quality.gathering import Gathered, gather, projects_to_measure
 from app.quality.mixing import doubt, mix_in, mixing_projects, without_twins
+from app.quality.persons import persons_of
 from app.quality.ranking import standings_of
 from app.quality.reporting import quality_of
 from workers.handlers.registry import Context, every
@@ -41,6 +43,19 @@ async def mix_argued_tasks_in(context: Context) -> None:
             log.exception("task %s could not be mixed in", task_id)
 
 
+@every(3)
+async def let_newcomers_in(context: Context) -> None:
+    """Each project in a transaction of its own."""
+    async with context.session() as session:
+        projects = await entrance_projects(session)
+    for project_id in projects:
+        try:
+            async with context.session() as session:
+                await judge_newcomers(session, project_id)
+        except Exception:
+            log.exception("the newcomers of project %s could not be judged", project_id)
+
+
 @every(300)
 async def doubt_argued_tasks(context: Context) -> None:
     async with context.session() as session:
@@ -61,4 +76,8 @@ async def measure(project_id: int, context: Context) -> None:
 
 
 def bodies_of(gathered: Gathered) -> dict[str, dict[str, Any]]:
-    return {"quality": quality_of(gathered), "standings": standings_of(gathered)}
+    return {
+        "quality": quality_of(gathered),
+        "standings": standings_of(gathered),
+        "people": persons_of(gathered),
+    }
