@@ -29,6 +29,7 @@ from app.datasets.tally import Tally
 from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.projects.protocols import ProtocolBody
+from app.tasks.actions import freeze_rounds
 from app.tasks.tables import Purpose
 from app.translation import _
 from app.version import code_version
@@ -262,6 +263,7 @@ async def conclude_freezing(session: AsyncSession, dataset_id: int, manifest: di
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
     dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], manifest["lines"], func.now()
     await session.flush()
+    await freeze_rounds(session, dataset.project_id, dataset.question.get("batches", ()), dataset.created_by_id)
     await enqueue(session, FreezingEnded(dataset_id=dataset.id))
     await events.record(
         session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256
