@@ -98,10 +98,11 @@ async def progress_shown(
         FIGURES.c.project_id.in_(project_ids), FIGURES.c.name == "rounds"
     )
     large = {project_id: whole for project_id, whole in await session.execute(kept) if whole}
-    own = select(ANSWERS.c.project_id, func.count()).where(
-        ANSWERS.c.project_id.in_(large), ANSWERS.c.annotator_id == person_id, ANSWERS.c.state == "live"
+    own = select(ANSWERS.c.project_id, func.count().label("answers")).where(
+        ANSWERS.c.project_id.in_(list(large)), ANSWERS.c.annotator_id == person_id, ANSWERS.c.state == "live"
     )
-    mine = dict((await session.execute(own.group_by(ANSWERS.c.project_id))).all()) if large else {}
+    rows = await session.execute(own.group_by(ANSWERS.c.project_id))
+    mine: dict[int, int] = {row.project_id: row.answers for row in rows}
     found = await progress_of(session, [one for one in project_ids if one not in large], person_id)
     return found | {
         project_id: Progress(whole["done"], whole["leased"], whole["free"] + whole["planned"], mine.get(project_id, 0))
