@@ -43,8 +43,9 @@ from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
 from app.oversight.api import people as people_figures_api
+from app.oversight.api import quotas as quotas_api
 from app.oversight.routes import people as annotators
-from app.oversight.routes import signs
+from app.oversight.routes import quotas, signs
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -98,8 +99,9 @@ PAGES: list[APIRouter] = [
     training.router,
     evaluation.router,
     loop.router,
-    annotators.router,
     signs.router,
+    quotas.router,
+    annotators.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -121,6 +123,7 @@ API: list[APIRouter] = [
     evaluation_api.router,
     loop_api.router,
     people_figures_api.router,
+    quotas_api.router,
 ]
 
 
