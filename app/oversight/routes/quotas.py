@@ -14,8 +14,8 @@ from app.errors import DomainError
 from app.events import Event
 from app.findings import reason_of
 from app.oversight.changing_quotas import QuotaEdit, effect_of, save_quotas
-from app.oversight.history import told_in
 from app.oversight.people import Only, page_of_people, people_of
+from app.oversight.quota_history import told_in
 from app.oversight.quotas import Cell, cells_of, grid_of, history_of
 from app.pages import redirect, respond
 from app.projects.queries import get_project
@@ -150,4 +150,4 @@ async def history(request: Request, access: Reader, session: Session, cursor: Cu
     changes = [
         (event, name if named else None, told_in(event.kind, event.body, money=money)) for event, name in page.rows
     ]
-    return respond(request, "oversight/history.html", "history", project=found, changes=changes, next=page.next)
+    return respond(request, "oversight/quota_history.html", "history", project=found, changes=changes, next=page.next)
