@@ -5,6 +5,7 @@ import { armSoon, isArmed } from "./annotate-arming.js";
 import { arrange, asks, connect, enter, isAsking, isOfBlock, redraw, turned } from "./annotate-asking.js";
 import { CARE_KEYS, cover, isCovered, isReporting, waits } from "./annotate-care.js";
 import { openDeciding } from "./annotate-deciding.js";
+import { markChanges } from "./annotate-differences.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { frame, FRAME_KEYS } from "./annotate-frame.js";
 import { PICTURE_KEYS } from "./annotate-pictures.js";
@@ -40,6 +41,7 @@ function arrive({ isFirst = false } = {}) {
   showing = now;
   begin(screenOf(now));
   frame();
+  markChanges(now);
   arrange(drafts.restore);
   const covered = cover(now);
   if (!isFirst) {

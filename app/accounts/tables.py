@@ -82,7 +82,10 @@ class Link(Base):
 
 
 class ApiToken(Base):
-    """A program's key: acts as its owner, in one project or all, with at most one role's permissions."""
+    """A program's key: acts as its owner, in one project or all, with at most one role's permissions.
+
+    skips_reading: it is handed tasks though its owner has not read the newest change of the rules.
+    """
 
     __tablename__ = "api_tokens"
     id: Mapped[int] = key()
@@ -94,6 +97,7 @@ class ApiToken(Base):
     name: Mapped[str]
     role: Mapped[Role | None] = mapped_column(word(Role))
     scopes: Mapped[list[str]] = mapped_column(server_default="{}", default=list)
+    skips_reading: Mapped[bool] = mapped_column(server_default="false", default=False)
     created_at: Mapped[datetime] = now()
     expires_at: Mapped[datetime | None]
     seen_at: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may, signed_in
@@ -12,7 +12,7 @@ from app.accounts.permissions import Permission, Role
 from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.database import Session
-from app.errors import Invalid
+from app.errors import Invalid, NotFound
 from app.projects.actions import (
     agree,
     change_consent,
@@ -21,14 +21,16 @@ from app.projects.actions import (
     create_project,
     edit_care,
     edit_project,
+    read_guidelines,
 )
 from app.projects.care import CareEdit, categories_of, members_of, offered
-from app.projects.forms import ConsentGiven, GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
+from app.projects.forms import ConsentGiven, GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit, VersionRead
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.queries import (
     Progress,
     default_batch,
     get_project,
+    guidelines_of,
     my_projects,
     newest_consent,
     newest_guidelines,
@@ -36,7 +38,7 @@ from app.projects.queries import (
     progress_of,
 )
 from app.projects.rules import Shares
-from app.projects.tables import Project, ProjectState
+from app.projects.tables import Change, Guidelines, Project, ProjectState
 from app.tasks.actions import chosen_of, opt, opted
 from app.translation import _
 
@@ -64,6 +66,15 @@ class ProtocolView(BaseModel):
 class GuidelinesView(BaseModel):
     version: int
     markdown: str
+
+
+class GuidelinesRead(GuidelinesView):
+    """change: what this version is beside the one before it. read: version that you said you have read. to_read:
+    version that has to be read before your next task; null: none has."""
+
+    change: Change
+    read: int | None
+    to_read: int | None
 
 
 class ConsentView(BaseModel):
@@ -231,10 +242,36 @@ async def care_view(session: Session, project: Project, access: Access) -> CareV
     )
 
 
+@router.get("/projects/{project}/guidelines")
+async def get_guidelines(
+    project: UUID, access: Reader, session: Session, version: Annotated[int | None, Query(ge=1, le=1_000_000)] = None
+) -> GuidelinesRead:
+    """The newest guidelines, or those of a version."""
+    project_id = access.of_project()
+    if version is None:
+        found: Guidelines | None = await newest_guidelines(session, project_id)
+    else:
+        found = await guidelines_of(session, project_id, version)
+    if found is None:
+        raise NotFound
+    wanted = (await get_project(session, project_id)).rules_version
+    to_read = wanted if wanted is not None and (access.guidelines_read or 0) < wanted else None
+    told = {"version": found.version, "markdown": found.markdown, "change": found.change}
+    return GuidelinesRead(**told, read=access.guidelines_read, to_read=to_read)
+
+
+@router.post("/projects/{project}/guidelines/read", status_code=204)
+async def confirm_guidelines(project: UUID, form: VersionRead, access: Annotator, session: Session) -> None:
+    """You have read the guidelines up to this version."""
+    await read_guidelines(session, access, form.version)
+
+
 @router.put("/projects/{project}/guidelines")
 async def put_guidelines(project: UUID, form: GuidelinesEdit, access: Editor, session: Session) -> GuidelinesView:
-    """A new version of the guidelines, in Markdown."""
-    changed = await change_guidelines(session, access.of_project(), form.markdown, access.person.id, form.version)
+    """A new version of the guidelines, in Markdown. change: `wording` tells nobody, `clarification` sends everybody a
+    letter, and a `rule` is to be read by everybody before their next task."""
+    told = (form.markdown, access.person.id, form.version, form.change)
+    changed = await change_guidelines(session, access.of_project(), *told)
     return GuidelinesView(version=changed.version, markdown=changed.markdown)
 
 

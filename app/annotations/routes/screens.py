@@ -25,14 +25,14 @@ from app.projects.care import categories_of, members_of, offered
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
 from app.quality.queries import lesson_of
 from app.shortcuts import helped, own_keys
-from app.tasks.actions import Showing, Waiting, claim
+from app.tasks.actions import Reason, Showing, Waiting, claim
 from app.tasks.queries import Narrowed, guidelines_html, protocol_asked
 from app.translation import _
 
 log = logging.getLogger("hone.annotate")
 NOTHING_SAID = (
     *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
-    *("remark", "talk", "care", "used_up", "source", "today"),
+    *("remark", "reading", "talk", "care", "used_up", "source", "today"),
 )
 
 
@@ -44,6 +44,10 @@ async def next_screen(
         text = await newest_consent(session, access.of_project())
         return {"mode": "waiting", "why": Why(Cause.consent), "consent": text, "given": 0, "most": 0}
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
+    if isinstance(shown, Waiting) and shown.reason is Reason.reading:
+        newest = await newest_guidelines(session, access.of_project())
+        reading = await guidelines_shown(session, access, newest.version, newest.html)
+        return {"mode": "waiting", "why": Why(Cause.reading), "reading": reading} | of_today(shown.used, shown.most)
     if isinstance(shown, Waiting):
         why = await why_nothing(session, access, shown)
         figures = of_today(shown.used, shown.most) if shown.most else {"most": 0}

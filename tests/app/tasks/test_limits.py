@@ -18,8 +18,7 @@ from app.annotations.actions import submit, withdraw
 from app.projects.batching import LimitsEdit
 from app.projects.queries import default_batch
 from app.projects.tables import Batch, BatchState, Project
-from app.tasks.actions import Waiting, claim, edit_limits, release, release_slots
-from app.tasks.actions import releasing
+from app.tasks.actions import Waiting, claim, edit_limits, release, release_slots, releasing
 from app.tasks.actions.claiming import Reason, lock_quota, tell_if_low
 from app.tasks.actions.releasing import make_room_for
 from app.tasks.jobs import RoomWanted
