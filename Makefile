@@ -15,7 +15,7 @@ TEST := .venv/.test
 
 export TORCH_INDEX
 .DEFAULT_GOAL := help
-.PHONY: help run loop test check bench bench-training words migrate clean
+.PHONY: help run loop test race check bench bench-training words migrate clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done
@@ -29,6 +29,9 @@ loop: $(TRAIN) ## the whole loop without a browser, with simulated annotators (S
 test: $(TEST) ## make what the tests need, Chromium included, and run them (ARGS="tests/app -k lease")
 	@sh .ci/chromium
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+race: $(TEST) ## 200 people at once over 5,000 tasks, three answers each, by the real hand-out; prints what there is then
+	@exec $(BIN)/python -m tests.app.tasks.race $(ARGS)
 
 check: $(TEST) ## ruff, types, architecture, translations
 	@$(BIN)/ruff check .

@@ -30,6 +30,7 @@ STORY = [
     "training",
     "evaluation",
     "loop",
+    "oversight",
 ]
 LEAVES = ("routes", "api")
 OPEN_TO_WORKERS = {

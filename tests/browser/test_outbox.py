@@ -290,3 +290,35 @@ async def test_what_is_typed_just_before_a_click_on_back_is_there_again(site: Si
     await page.locator("[data-forward]").click()
     await expect(page.locator("[data-draft]")).to_have_value("in a hurry")
     assert await draft() == "in a hurry"
+
+
+async def test_after_an_hour_asleep_the_words_are_there_and_are_sent(site: Site) -> None:
+    """The computer was closed: nothing in the page ran, its lease is over, and its place is free for others again."""
+    page = await site.open()
+    old = await key_of(page)
+    await type_reason(page, "Typed before noon")
+    sleep = await site.context.new_cdp_session(page)
+    await sleep.send("Page.setWebLifecycleState", {"state": "frozen"})
+    async with database.transaction() as session:
+        await let_leases_run_out(session)
+        assert await sweep_all(session) == 1
+    await sleep.send("Page.setWebLifecycleState", {"state": "active"})
+    await expect(page.locator("[data-draft]")).to_have_value("Typed before noon")
+    await type_reason(page, ", and after")
+    await page.keyboard.press("Escape")
+    await press(page, "1")
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+    (said,) = await all_stored(page, 1)
+    assert (said.state.value, said.body["justification"]) == ("live", "Typed before noon, and after")
+
+
+async def test_a_task_is_skipped_by_key_with_a_reason(site: Site) -> None:
+    page = await site.open()
+    old = await key_of(page)
+    await type_reason(page, "Both are about another town")
+    await page.keyboard.press("Escape")
+    await press(page, "s")
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+    async with database.transaction() as session:
+        told = list(await session.scalars(text("SELECT reason FROM skips")))
+    assert told == ["Both are about another town"]

@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
@@ -17,9 +16,10 @@ from app.annotations.tables import Annotation
 from app.projects.queries import default_batch
 from app.prompts.tables import Prompt
 from app.tasks.actions import Waiting, claim, make_tasks, making, release, run_out, skip, sweep
-from app.tasks.tables import Slot, Task
 from tests import make
 from tests.app.scene import Scene, broken, claimed, prefers, scene
+from tests.app.tasks.race import EXACTLY, NAIVELY, holds, run, sums
+from tests.app.tasks.race import set_up as set_up_race
 
 pytestmark = pytest.mark.committed
 
@@ -69,18 +69,38 @@ async def sweep_often(stop: asyncio.Event) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_32_people_give_each_task_exactly_three_answers(committed: str) -> None:
-    there = await set_up(people=32, tasks=40, k=3)
-    acknowledged: list[int] = []
-    chance = random.Random(1)
-    await asyncio.gather(*[work(one, acknowledged, chance, ill_behaved=False) for one in there.people])
+async def test_200_people_give_each_task_exactly_three_answers(committed: str) -> None:
+    """`make race` runs the same with 5,000 tasks and several processes."""
+    race = await set_up_race(people=200, tasks=250)
+    tally = await run(race, EXACTLY)
+    found = await sums()
+    assert found == {
+        "answers": 750,
+        "surplus": 0,
+        "tasks without exactly k answers": 0,
+        "tasks not answered by k people": 0,
+        "most answers of a task": 3,
+        "people over their quota": 0,
+        "slots stranded": 0,
+        "broken": {},
+    }
+    assert len(tally.kept) == 750
+    assert tally.left
+    assert tally.at_quota
+
+
+async def test_counting_before_inserting_breaks_what_the_race_holds(committed: str) -> None:
+    """The negative control: the same people with the usual count-then-insert, and our sums find what it does."""
+    race = await set_up_race(people=200, tasks=40)
     async with database.transaction() as session:
-        assert await broken(session) == {}
-        assert sorted(await session.scalars(select(Annotation.id))) == sorted(acknowledged)
-        per_task = Counter(await session.scalars(select(Annotation.task_id)))
-        assert set(per_task.values()) == {3}
-        assert len(per_task) == 40
-        assert set(await session.scalars(select(Task.state))) == {"done"}
+        await session.execute(text("DROP INDEX uq_annotations_one_live"))
+    await run(race, NAIVELY)
+    found = await sums()
+    assert found["most answers of a task"] > 3
+    assert found["tasks without exactly k answers"] > 0
+    assert found["tasks not answered by k people"] > 0
+    assert found["broken"]["I5 more than k live"] > 0
+    assert not holds(found, tasks=40)
 
 
 async def test_skips_double_clicks_and_late_answers_of_32_people_lose_and_double_nothing(committed: str) -> None:
@@ -182,29 +202,3 @@ async def test_makers_who_do_not_lock_the_batch_pass_its_target(
 
     monkeypatch.setattr(database, "sessions", lambda: lambda: WithoutLock(database.engine(), expire_on_commit=False))
     assert await made_at_once(monkeypatch) > 2
-
-
-async def test_counting_before_inserting_gives_tasks_too_many_answers(committed: str) -> None:
-    """The negative control: the same people with the usual count-then-insert, and our checks find what it does."""
-    there = await set_up(people=32, tasks=10, k=3)
-
-    async def work_naively(access: Access) -> None:
-        for task_id in there.tasks:
-            async with database.transaction() as session:
-                given = await session.scalars(select(Annotation.id).where(Annotation.task_id == task_id))
-                if len(given.all()) >= 3:
-                    continue
-                slot = (await session.scalars(select(Slot).where(Slot.task_id == task_id).limit(1))).one()
-                protocol = await session.scalar(text("SELECT id FROM protocols"))
-                row = {"project_id": there.project.id, "task_id": task_id, "slot_id": slot.id, "kind": "comparison"}
-                row |= {"annotator_id": access.person.id, "body": {}, "body_hash": b"", "sides": [0, 1]}
-                row |= {"idempotency_key": slot.id * 1000 + access.person.id, "protocol_id": protocol}
-                row["idempotency_key"] = f"{row['idempotency_key']:032x}"
-                await session.execute(text("SELECT pg_sleep(0.001)"))
-                await session.execute(insert(Annotation).values(row))
-
-    async with database.transaction() as session:
-        await session.execute(text("DROP INDEX uq_annotations_one_live"))
-    await asyncio.gather(*[work_naively(one) for one in there.people])
-    async with database.transaction() as session:
-        assert "I5 more than k live" in await broken(session)

@@ -4,11 +4,13 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import uvicorn
 from sqlalchemy import func, select, text
 
 from app import database
@@ -28,6 +30,7 @@ from workers.handlers.conversations import answer_turn
 from workers.handlers.registry import Context
 from workers.running import build_queue, give_back_stalled
 from workers.sampling.answers import Sampling
+from workers.sampling.door import make_door
 from workers.sampling.engine import Engine
 
 
@@ -44,13 +47,13 @@ async def until(is_so: Callable[[], object], seconds: float = 20) -> None:
             await asyncio.sleep(0.1)
 
 
-async def a_turn(place: Place, location: str) -> int:
+async def a_turn(place: Place, location: str, **more: Any) -> int:
     """Somebody has sent a message to a project that this checkpoint answers for."""
     async with database.transaction() as session:
         there = await scene(
             session, tasks=0, protocol=protocol_of({"kind": "conversation", "sampling": {"max_tokens": 32}}).as_json()
         )
-        values = {"place": place, "location": location, "revision": "m" if place is Place.endpoint else None}
+        values = {"place": place, "location": location, "revision": "m" if place is Place.endpoint else None} | more
         there.project.checkpoint_id = (await make.checkpoint(session, **values)).id
         await ask_about_prompts(session, there.project.id)
         shown = await claimed(session, there.me)
@@ -131,6 +134,43 @@ async def test_a_checkpoint_of_ones_own_answers_before_others_and_the_same_again
         ]
     finally:
         await engine.close()
+
+
+@asynccontextmanager
+async def door(engine: Engine, folder: Path) -> AsyncIterator[str]:
+    """The sampler's own HTTP door over one checkpoint, named m."""
+
+    async def resolve(name: str) -> Path | None:
+        return folder if name == "m" else None
+
+    async def names() -> list[str]:
+        return ["m"]
+
+    made = make_door(engine, resolve, names, "secret")
+    server = uvicorn.Server(uvicorn.Config(made, port=0, log_level="error", lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    server.should_exit = True
+    await serving
+
+
+@pytest.mark.committed
+async def test_the_samplers_http_door_answers_as_any_server_does(
+    committed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOOR_TOKEN", "secret")
+    folder = await asyncio.to_thread(make_checkpoint, tmp_path / "tiny")
+    engine = Engine(device="cpu", token_budget=4000, threads=1)
+    async with door(engine, folder) as address:
+        turn_id = await a_turn(Place.endpoint, address, api_key_variable="DOOR_TOKEN")
+        await answer_turn(TurnAsked(turn_id=turn_id), Context(get_settings()))
+    async with database.transaction() as session:
+        kept = list(await session.scalars(select(TurnAnswer).order_by(TurnAnswer.sample)))
+    said = [{"role": "user", "content": "Hold on tight"}]
+    (again,) = await engine.complete(folder, [said], Sampling(**kept[0].sampling), 2, [kept[0].seed])
+    await engine.close()
+    assert [one.parts for one in kept] == [[{"type": "text", "text": storable(one.text)}] for one in again]
 
 
 async def answered() -> bool:
