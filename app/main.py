@@ -42,6 +42,9 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.api import questions as questions_api
+from app.oversight.api import today as today_api
+from app.oversight.routes import questions, today
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -95,6 +98,8 @@ PAGES: list[APIRouter] = [
     training.router,
     evaluation.router,
     loop.router,
+    questions.router,
+    today.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -115,6 +120,8 @@ API: list[APIRouter] = [
     training_api.router,
     evaluation_api.router,
     loop_api.router,
+    questions_api.router,
+    today_api.router,
 ]
 
 

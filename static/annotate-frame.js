@@ -128,6 +128,7 @@ function toggleGuidelines() {
   const isOpen = guidelines.hidden;
   keep("guidelines", isOpen ? "open" : "closed");
   showGuidelines(isOpen);
+  if (isOpen) document.body.dispatchEvent(new Event("guidelines-opened"));
   if (isOpen && !TWO_COLUMNS.matches) guidelines.scrollIntoView();
 }
 

@@ -1,5 +1,6 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without these
 // modules: every choice is an ordinary button of an ordinary form.
+import { isAsking as isAskingAbout, QUESTION_KEYS } from "./annotate-question.js";
 import { begin, wasHere } from "./annotate-active.js";
 import { armSoon, isArmed } from "./annotate-arming.js";
 import { arrange, asks, connect, enter, isAsking, isOfBlock, redraw, turned } from "./annotate-asking.js";
@@ -140,10 +141,11 @@ const KEYS = {
   ...FRAME_KEYS,
   ...CARE_KEYS,
   ...PICTURE_KEYS,
+  ...QUESTION_KEYS,
 };
 
 openKeys({
-  isOff: () => isSignedOut() || isReporting(),
+  isOff: () => isSignedOut() || isReporting() || isAskingAbout(),
   isOurs: isOfBlock,
   submit: () => isAsking() && !isCovered() && (enter(), true),
   press: (event) => {

@@ -50,7 +50,7 @@ class Access:
     Ask `may`, never `person.is_admin`: a token may carry less than its owner. only_project: the one project (inside
     id) that the caller's token opens, for lists over several projects; None: all of the person's. consent_wanted:
     version of the project's consent text; None: it asks for none. guidelines_read: version they said they have read.
-    skips_reading: the caller's token need not read rule changes.
+    skips_reading: the caller's token need not read rule changes. has_withdrawn: they took their consent back.
     """
 
     person: Person
@@ -67,6 +67,7 @@ class Access:
     consent_wanted: int | None = None
     consent_given: int | None = None
     guidelines_read: int | None = None
+    has_withdrawn: bool = False
     token_id: int | None = None
     sign_in_id: int | None = None
     only_project: int | None = None
@@ -160,6 +161,7 @@ def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
         consent_wanted=row.consent_wanted,
         consent_given=row.consent_version,
         guidelines_read=row.guidelines_read,
+        has_withdrawn=row.withdrawn_at is not None,
         **came_by,
     )
 

@@ -142,7 +142,7 @@ def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
         return asked
     project = find_project(leads_by)
     names = ["role", "cohort", "lanes", "daily_limit", "total_limit"]
-    names += ["paused_at", "consent_version", "guidelines_read"]
+    names += ["paused_at", "consent_version", "guidelines_read", "withdrawn_at"]
     place = [
         MEMBERSHIPS.c.id.label("membership_id"),
         *(MEMBERSHIPS.c[name] for name in names),

@@ -108,7 +108,8 @@ class Membership(Base):
     """A person's place in a project. lanes: classes of slots they may take (0 = everyone's), few by design.
 
     consent_version: of the project's consent text that they agreed to last, at consent_at. guidelines_read: version of
-    the guidelines that they said they have read; empty: none yet.
+    the guidelines that they said they have read; empty: none yet. withdrawn_at: they took their consent back, and are
+    asked nothing.
 
     pseudonym: the only name that exports and engineers see; it does not join across projects. skills: what this person
     can, languages among it, in the project's own words; audiences ask for them.
@@ -137,6 +138,7 @@ class Membership(Base):
     consent_at: Mapped[datetime | None]
     consent_version: Mapped[int | None]
     guidelines_read: Mapped[int | None]
+    withdrawn_at: Mapped[datetime | None]
 
 
 class Audience(Base):
@@ -167,13 +169,15 @@ class Audience(Base):
 
 
 class Letter(StrEnum):
-    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project."""
+    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project. answered: a question of
+    theirs."""
 
     returned = "returned"
     replied = "replied"
     changed = "changed"
     asked = "asked"
     guidelines = "guidelines"
+    answered = "answered"
 
 
 class InboxItem(Base):

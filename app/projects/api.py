@@ -68,15 +68,6 @@ class GuidelinesView(BaseModel):
     markdown: str
 
 
-class GuidelinesRead(GuidelinesView):
-    """change: what this version is beside the one before it. read: version that you said you have read. to_read:
-    version that has to be read before your next task; null: none has."""
-
-    change: Change
-    read: int | None
-    to_read: int | None
-
-
 class ConsentView(BaseModel):
     """The text to agree to before the next task. version and markdown empty: none is asked for. given: the version that
     you agreed to last."""
@@ -240,39 +231,6 @@ async def care_view(session: Session, project: Project, access: Access) -> CareV
         mine=[one.key for one in mine],
         help=project.help,
     )
-
-
-@router.get("/projects/{project}/guidelines")
-async def get_guidelines(
-    project: UUID, access: Reader, session: Session, version: Annotated[int | None, Query(ge=1, le=1_000_000)] = None
-) -> GuidelinesRead:
-    """The newest guidelines, or those of a version."""
-    project_id = access.of_project()
-    if version is None:
-        found: Guidelines | None = await newest_guidelines(session, project_id)
-    else:
-        found = await guidelines_of(session, project_id, version)
-    if found is None:
-        raise NotFound
-    wanted = (await get_project(session, project_id)).rules_version
-    to_read = wanted if wanted is not None and (access.guidelines_read or 0) < wanted else None
-    told = {"version": found.version, "markdown": found.markdown, "change": found.change}
-    return GuidelinesRead(**told, read=access.guidelines_read, to_read=to_read)
-
-
-@router.post("/projects/{project}/guidelines/read", status_code=204)
-async def confirm_guidelines(project: UUID, form: VersionRead, access: Annotator, session: Session) -> None:
-    """You have read the guidelines up to this version."""
-    await read_guidelines(session, access, form.version)
-
-
-@router.put("/projects/{project}/guidelines")
-async def put_guidelines(project: UUID, form: GuidelinesEdit, access: Editor, session: Session) -> GuidelinesView:
-    """A new version of the guidelines, in Markdown. change: `wording` tells nobody, `clarification` sends everybody a
-    letter, and a `rule` is to be read by everybody before their next task."""
-    told = (form.markdown, access.person.id, form.version, form.change)
-    changed = await change_guidelines(session, access.of_project(), *told)
-    return GuidelinesView(version=changed.version, markdown=changed.markdown)
 
 
 @router.put("/projects/{project}/consent")

@@ -15,19 +15,8 @@ from app.database import Session
 from app.keys import key_for
 from app.projects.forms import without_nul
 from app.projects.protocols import CombinedProtocol, ComparisonProtocol, ProtocolBody, RewriteProtocol
-from app.tasks.actions import (
-    ReadingNeeded,
-    Reason,
-    Showing,
-    Waiting,
-    cancel_tasks,
-    change_k,
-    claim,
-    close_report,
-    release,
-    report,
-    skip,
-)
+from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, close_report, release, report, skip
+from app.tasks.actions.claiming import ReadingNeeded, Reason
 from app.tasks.queries import counted_tasks, guidelines_html, names_of, protocol_body, report_of, reports, task_id_of
 from app.tasks.rules import handle_of
 from app.tasks.tables import PassedBy, Purpose, Report, Task, TaskState, Verdict

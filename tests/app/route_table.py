@@ -22,6 +22,7 @@ from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
 from app.prompts.tables import Import
+from app.quality.tables import Inquiry, Ruling
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
@@ -32,6 +33,23 @@ ANYBODY, SIGNED_IN, IN_PERSON = "anybody", "signed in", "in person"
 # "METHOD /path": the permission it demands, or one of the three words above.
 ROUTES: dict[str, P | str] = {
     "GET /health": ANYBODY,
+    # oversight: questions and rulings, today
+    "POST /projects/{project}/annotate/{task}/question": P.annotate,
+    "GET /projects/{project}/questions/mine": P.annotation_own,
+    "GET /projects/{project}/questions": P.member_list,
+    "POST /projects/{project}/questions/{inquiry}": P.member_list,
+    "POST /projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
+    "GET /projects/{project}/rulings": P.project_read,
+    "POST /projects/{project}/rulings/{ruling}/retire": P.annotation_review,
+    "POST /api/v1/tasks/{task}/question": P.annotate,
+    "GET /api/v1/projects/{project}/questions": P.member_list,
+    "POST /api/v1/projects/{project}/questions/{inquiry}/answer": P.member_list,
+    "POST /api/v1/projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
+    "GET /api/v1/projects/{project}/rulings": P.project_read,
+    "DELETE /api/v1/projects/{project}/rulings/{ruling}": P.annotation_review,
+    "GET /today": IN_PERSON,
+    "GET /projects/{project}/today": P.progress_read,
+    "GET /api/v1/projects/{project}/today": P.progress_read,
     # accounts
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
@@ -443,6 +461,23 @@ async def a_rework(session: AsyncSession, project: Project, caller: User) -> str
     return await added(session, Rework(project_id=project.id, state=ReworkState.done, **values))
 
 
+async def an_inquiry(session: AsyncSession, project: Project, caller: User) -> str:
+    task = await make.task(session, project, await default_of(session, Batch, project))
+    values = {"answer": "So.", "answered_at": func.now()}
+    asker = await make.user(session)
+    return await added(
+        session, Inquiry(project_id=project.id, task_id=task.id, asker_id=asker.id, words="How?", **values)
+    )
+
+
+async def a_ruling(session: AsyncSession, project: Project, caller: User) -> str:
+    asked = await session.scalar(
+        select(Inquiry.id).where(Inquiry.public_id == await an_inquiry(session, project, caller))
+    )
+    values = {"question": "How?", "markdown": "So.", "html": "<p>So.</p>", "by_id": caller.id}
+    return await added(session, Ruling(project_id=project.id, inquiry_id=asked, **values))
+
+
 async def a_report(session: AsyncSession, project: Project, caller: User) -> str:
     task = await make.task(session, project, await default_of(session, Batch, project))
     return await added(session, Report(project_id=project.id, task_id=task.id, annotator_id=caller.id))
@@ -524,6 +559,8 @@ EXAMPLES: dict[str, Example] = {
     "annotation": an_annotation,
     "report": a_report,
     "rework": a_rework,
+    "inquiry": an_inquiry,
+    "ruling": a_ruling,
     "number": a_number,
     "dataset": a_dataset,
     "run": a_run,

@@ -24,6 +24,7 @@ SENTENCES = {
     Letter.changed: _("An answer that you returned was changed."),
     Letter.asked: _("Somebody said something about their answer."),
     Letter.guidelines: _("There are new guidelines: version {version}."),
+    Letter.answered: _("A question of yours is answered."),
 }
 LEADS_TO = {
     Letter.returned: "answers/{subject}",
@@ -31,6 +32,7 @@ LEADS_TO = {
     Letter.changed: "annotations/{subject}",
     Letter.asked: "annotations/{subject}",
     Letter.guidelines: "guidelines",
+    Letter.answered: "questions/mine",
 }
 
 

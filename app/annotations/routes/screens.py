@@ -40,6 +40,8 @@ async def next_screen(
     session: AsyncSession, access: Access, *, may_ask_for_more: bool = True, said: dict[str, list[str]] | None = None
 ) -> Screen:
     """The task this person holds, or the next one, or why there is none. said: instead of what their draft says."""
+    if access.has_withdrawn:
+        return {"mode": "waiting", "why": Why(Cause.withdrawn), "given": 0, "most": 0}
     if access.lacks_consent:
         text = await newest_consent(session, access.of_project())
         return {"mode": "waiting", "why": Why(Cause.consent), "consent": text, "given": 0, "most": 0}

@@ -13,6 +13,7 @@ from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.checkpoints.tables import Checkpoint
 from app.completions.queries import count_completions
 from app.database import Session
+from app.oversight.today import has_a_say
 from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile, edit_project
 from app.projects.forms import ProjectEdit, filled
@@ -42,6 +43,8 @@ TEXTS = ("description", "guidelines")
 async def start(request: Request, access: Annotated[Access | None, anybody()], session: Session) -> Response:
     if access is None:
         return redirect(request, "/sign-in")
+    if await has_a_say(session, access):
+        return redirect(request, "/today")
     return await index(request, access, session)
 
 

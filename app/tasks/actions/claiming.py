@@ -115,6 +115,13 @@ class ConsentNeeded(Conflict):
     )
 
 
+class ConsentTakenBack(Conflict):
+    code = "consent-taken-back"
+    sentence = _(
+        "You took your consent back, so you are asked nothing here. Your page of the project says how to return."
+    )
+
+
 class ReadingNeeded(Conflict):
     code = "reading-needed"
     sentence = _(
@@ -150,7 +157,10 @@ async def claim(
     they have not opted into. A rule change that is still to be read keeps nobody from the task they hold.
 
     :raises ConsentNeeded: this person has not agreed to the newest version of the project's consent text.
+    :raises ConsentTakenBack: they took it back.
     """
+    if access.has_withdrawn:
+        raise ConsentTakenBack
     if access.lacks_consent:
         raise ConsentNeeded(version=access.consent_wanted, project=access.project)
     project_id, me = access.of_project(), access.person.id

@@ -10,7 +10,7 @@ from app.annotations.actions import submit
 from app.annotations.tables import Annotation
 from app.projects.actions import change_guidelines
 from app.projects.tables import Change, Guidelines, Project
-from app.tasks.actions import Waiting, claim
+from app.tasks.actions import Waiting, claim, claiming
 from app.tasks.actions.claiming import Reason
 from tests import make
 from tests.app.scene import Scene, access_of, claimed, prefers, scene
@@ -90,7 +90,6 @@ async def test_a_rule_that_comes_between_the_lock_and_the_claim_is_not_shown_unr
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = await scene(session, tasks=1)
-    from app.tasks.actions import claiming
 
     locked = claiming.lock_quota
 
