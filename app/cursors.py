@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -89,6 +90,21 @@ def bound(column: Place, value: Any) -> BindParameter[Any]:
     """A cursor's value in the type of its column (instants travel as text)."""
     wants_instant = getattr(column.type, "python_type", None) is datetime
     return bindparam(None, datetime.fromisoformat(value) if wants_instant else value, column.type, unique=True)
+
+
+def page_of_list(rows: Sequence[Any], names: Sequence[str], *, cursor: str | None, limit: int = 50) -> Page:
+    """One page of a list that is at hand and in order. names: of the rows, each once; a cursor holds the last one's,
+    and where it stood, should it be there no more.
+
+    :raises ForgedCursor:
+    """
+    begin = 0
+    if cursor:
+        name, place = unseal("list", cursor)
+        begin = names.index(name) + 1 if name in names else place
+    end = begin + limit
+    more = seal("list", [names[end - 1], end]) if end < len(rows) else None
+    return Page(list(rows[begin:end]), more)
 
 
 async def page_of(

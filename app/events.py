@@ -3,19 +3,24 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, insert
+from sqlalchemy import Index, insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now
 from app.lines import storable
 
+QUOTAS = ("quota.changed", "limits.changed")  # what the history of the quotas shows
+
 
 class Event(Base):
     """actor and project are plain numbers: an event outlives what it speaks of."""
 
     __tablename__ = "events"
-    __table_args__ = (Index(None, "project_id", "id"),)
+    __table_args__ = (
+        Index(None, "project_id", "id"),
+        Index("ix_events_quotas", "project_id", "id", postgresql_where=text(f"kind IN {QUOTAS}")),
+    )
     id: Mapped[int] = key()
     at: Mapped[datetime] = now()
     actor_id: Mapped[int | None]

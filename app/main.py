@@ -42,10 +42,13 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.api import people as people_figures_api
 from app.oversight.api import questions as questions_api
 from app.oversight.api import today as today_api
-from app.oversight.routes import questions, today
+from app.oversight.routes import people as annotators
+from app.oversight.routes import questions, signs, today, withdrawal
 from app.projects import api as projects_api
+from app.projects import guidelines_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
@@ -100,11 +103,15 @@ PAGES: list[APIRouter] = [
     loop.router,
     questions.router,
     today.router,
+    withdrawal.router,
+    annotators.router,
+    signs.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
     audiences_api.router,
     projects_api.router,
+    guidelines_api.router,
     media_api.router,
     prompts_api.router,
     checkpoints_api.router,
@@ -122,6 +129,7 @@ API: list[APIRouter] = [
     loop_api.router,
     questions_api.router,
     today_api.router,
+    people_figures_api.router,
 ]
 
 

@@ -53,7 +53,8 @@ def catalogue_with(language: str, all_sentences: Catalog) -> bytes:
     written = BytesIO()
     # no numbers of lines and no dates: a change elsewhere is no change here
     write_po(written, there, width=120, include_lineno=False, ignore_obsolete=True)
-    return HEADER.sub(lambda line: line[0] if line[1].startswith(NEEDED) else b"", written.getvalue())
+    head, gap, rest = written.getvalue().partition(b"\n\n")  # sentences may begin like a field of the head
+    return HEADER.sub(lambda line: line[0] if line[1].startswith(NEEDED) else b"", head) + gap + rest
 
 
 def main() -> None:

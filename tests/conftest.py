@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 from alembic import command
@@ -21,6 +22,10 @@ from tests import make
 
 ROOT = Path(__file__).parent.parent
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start would compile all of Hone each time
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("hone", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("hone")
 
 LONG = {"test_newcomer.py", "test_supervision.py", "test_interleavings.py", "test_training.py", "test_axe.py"}
 

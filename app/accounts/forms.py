@@ -7,9 +7,10 @@ from unicodedata import category
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.accounts.permissions import Permission, Role
+from app.lines import storable
 from app.translation import LANGUAGES, _
 from app.wording import SIGNS
 
@@ -178,6 +179,17 @@ class MemberForm(Strict):
     skills: Skills = []
     daily_limit: Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(empty_is_none)] = None
     total_limit: Annotated[Annotated[int, Field(ge=0, le=10_000_000)] | None, BeforeValidator(empty_is_none)] = None
+
+
+Message = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(storable)
+]
+
+
+class MessageForm(Strict):
+    """What one person writes to another."""
+
+    text: Message
 
 
 class AudienceForm(Strict):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, Text, any_, cast, column, func, or_, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -11,6 +12,7 @@ from app.accounts.access import Access
 from app.accounts.forms import LogSearch
 from app.accounts.permissions import Permission
 from app.accounts.tables import ApiToken, Audience, InboxItem, Link, LinkKind, Membership, SignIn, User
+from app.errors import NotFound
 from app.events import Event
 from app.sealing import line_of
 
@@ -100,6 +102,19 @@ def members(access: Access) -> Select[Any]:
     if access.may(Permission.member_read) or not access.may(Permission.cohort_read):
         return found
     return found.where((Membership.cohort == access.cohort) | (Membership.id == access.membership_id))
+
+
+async def letter_to(session: AsyncSession, person_id: int, public_id: UUID) -> Any:
+    """(letter, its project's outside id and name, the pseudonym and role of who wrote it, if they have a place there).
+
+    :raises NotFound: no such letter to this person.
+    """
+    by = (Membership.project_id == InboxItem.project_id) & (Membership.user_id == InboxItem.by_id)
+    found = letters_to(person_id).add_columns(Membership.pseudonym, Membership.role).outerjoin(Membership, by)
+    row = (await session.execute(found.where(InboxItem.public_id == public_id))).one_or_none()
+    if row is None:
+        raise NotFound
+    return row
 
 
 @dataclass(frozen=True)

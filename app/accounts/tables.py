@@ -112,7 +112,8 @@ class Membership(Base):
     asked nothing.
 
     pseudonym: the only name that exports and engineers see; it does not join across projects. skills: what this person
-    can, languages among it, in the project's own words; audiences ask for them.
+    can, languages among it, in the project's own words; audiences ask for them. deactivated_at: they answer here no
+    more until somebody brings them back; paused as well, which is what the hand-out asks.
     care: categories of sensitive prompts that they opted into, a set as `projects.care` has them.
     """
 
@@ -135,6 +136,7 @@ class Membership(Base):
     care: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = now()
     paused_at: Mapped[datetime | None]
+    deactivated_at: Mapped[datetime | None]
     consent_at: Mapped[datetime | None]
     consent_version: Mapped[int | None]
     guidelines_read: Mapped[int | None]
@@ -169,19 +171,21 @@ class Audience(Base):
 
 
 class Letter(StrEnum):
-    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project. answered: a question of
-    theirs."""
+    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project; what one person writes
+    to another; and that a question is answered."""
 
     returned = "returned"
     replied = "replied"
     changed = "changed"
     asked = "asked"
     guidelines = "guidelines"
+    message = "message"
     answered = "answered"
 
 
 class InboxItem(Base):
-    """One letter to one person. subject: outside id of the answer it is about, or a version of the guidelines."""
+    """One letter to one person. subject: outside id of the answer it is about, or a version of the guidelines, or the
+    name of a message that several people got. text, by: of a message, and who wrote it."""
 
     __tablename__ = "inbox_items"
     __table_args__ = (
@@ -194,6 +198,8 @@ class InboxItem(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE", use_alter=True))
     kind: Mapped[Letter] = mapped_column(word(Letter))
     subject: Mapped[str]
+    text: Mapped[str] = mapped_column(server_default="", default="")
+    by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     at: Mapped[datetime] = now()
     read_at: Mapped[datetime | None]
 

@@ -14,6 +14,7 @@ class PromptWritten(Job):
 class ReworkAsked(Job):
     """Many answers are to be set aside, given back, or brought back."""
 
+    is_given_up: ClassVar[bool] = False  # half done it could neither be ended nor undone
     rework_id: int
 
 

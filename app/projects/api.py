@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may, signed_in
@@ -12,25 +12,22 @@ from app.accounts.permissions import Permission, Role
 from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.database import Session
-from app.errors import Invalid, NotFound
+from app.errors import Invalid
 from app.projects.actions import (
     agree,
     change_consent,
-    change_guidelines,
     change_protocol,
     create_project,
     edit_care,
     edit_project,
-    read_guidelines,
 )
 from app.projects.care import CareEdit, categories_of, members_of, offered
-from app.projects.forms import ConsentGiven, GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit, VersionRead
+from app.projects.forms import ConsentGiven, GuidelinesEdit, NewProject, ProjectEdit, ProtocolEdit
 from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.queries import (
     Progress,
     default_batch,
     get_project,
-    guidelines_of,
     my_projects,
     newest_consent,
     newest_guidelines,
@@ -38,7 +35,7 @@ from app.projects.queries import (
     progress_of,
 )
 from app.projects.rules import Shares
-from app.projects.tables import Change, Guidelines, Project, ProjectState
+from app.projects.tables import Project, ProjectState
 from app.tasks.actions import chosen_of, opt, opted
 from app.translation import _
 

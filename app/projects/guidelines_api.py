@@ -66,5 +66,3 @@ async def put_guidelines(project: UUID, form: GuidelinesEdit, access: Editor, se
     told = (form.markdown, access.person.id, form.version, form.change)
     changed = await change_guidelines(session, access.of_project(), *told)
     return GuidelinesKept(version=changed.version, markdown=changed.markdown)
-
-

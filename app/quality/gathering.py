@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, func, select, text
@@ -13,7 +14,7 @@ from app.events import Event
 from app.projects.tables import Project, Protocol
 from app.prompts.tables import Prompt
 from app.quality.reading import preferred_of_two
-from app.quality.tables import Figures
+from app.quality.tables import ArguedAnswer, Figures
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 
 MOST = 200_000  # the newest answers, so that memory and time have a bound
@@ -38,7 +39,7 @@ WRITTEN = text("""
 class Fact:
     """One live answer. number: of its slot. completions: inside ids, in the task's own order. version: of the protocol.
 
-    seconds: that the person was at it, None where nobody measured.
+    seconds: that the person was at it, None where nobody measured. shown: None of what a file or a program brought.
     """
 
     id: int
@@ -56,6 +57,8 @@ class Fact:
     first_k: int | None
     number: int
     completions: list[int]
+    shown: datetime | None
+    came: datetime
 
     @property
     def counts(self) -> bool:
@@ -85,13 +88,24 @@ class Written:
     marks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Argued:
+    """What is accepted as the answer to a task, and since when: an answer that came before may be what was argued."""
+
+    bodies: list[dict[str, Any]]
+    since: datetime
+
+
 @dataclass(frozen=True)
 class Gathered:
-    """facts: the oldest first. is_cut: there are more than MOST. through: the newest event of the project before."""
+    """facts: the oldest first. argued: by task, without what is doubted. zone: of the project's days. is_cut: there
+    are more than MOST. through: the newest event of the project before."""
 
     facts: list[Fact]
     written: dict[int, Written]
     protocols: dict[int, dict[str, Any]]
+    argued: dict[int, Argued]
+    zone: str
     is_cut: bool
     through: int
 
@@ -124,7 +138,15 @@ async def gather(session: AsyncSession, project_id: int, most: int = MOST) -> Ga
     wanted = sorted({one for fact in facts for one in fact.completions})
     protocols = await session.execute(select(Protocol.id, Protocol.body).where(Protocol.project_id == project_id))
     bodies = {row.id: row.body for row in protocols}
-    return Gathered(facts[::-1], await _written(session, project_id, wanted), bodies, is_cut, through or 0)
+    written, argued = await _written(session, project_id, wanted), await _argued(session, project_id)
+    zone = (await session.scalars(select(Project.zone).where(Project.id == project_id))).one()
+    return Gathered(facts[::-1], written, bodies, argued, zone, is_cut, through or 0)
+
+
+async def _argued(session: AsyncSession, project_id: int) -> dict[int, Argued]:
+    asked = select(ArguedAnswer.task_id, ArguedAnswer.bodies, ArguedAnswer.at)
+    asked = asked.where(ArguedAnswer.project_id == project_id, ArguedAnswer.doubted_at.is_(None))
+    return {row.task_id: Argued(row.bodies, row.at) for row in await session.execute(asked)}
 
 
 async def _piece(session: AsyncSession, project_id: int, before: int | None, most: int) -> list[Fact]:
@@ -151,6 +173,8 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
             Task.first_k,
             Slot.number,
             shown,
+            Annotation.shown_at,
+            Annotation.submitted_at,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)

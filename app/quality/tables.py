@@ -97,7 +97,8 @@ class Ruling(Base):
 
 
 class Figures(Base):
-    """What a job has computed about a project's answers. name: `quality` or `standings`. body: see `quality.reporting`.
+    """What a job has computed about a project's answers. name: `quality`, `standings` or `people`. body: see
+    `quality.reporting`, `.ranking` and `.persons`.
 
     through: the newest event of the project by then; when there is a newer one, they are computed anew. seconds: that
     it took, which says how often that is done.

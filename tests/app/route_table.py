@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Permission, Role
-from app.accounts.tables import ApiToken, Audience, Link, LinkKind, SignIn, User
+from app.accounts.tables import ApiToken, Audience, InboxItem, Letter, Link, LinkKind, SignIn, User
 from app.annotations.tables import Annotation, Rework, ReworkState
 from app.completions.tables import Generation
 from app.datasets.tables import Dataset
@@ -47,6 +47,11 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
     "GET /api/v1/projects/{project}/rulings": P.project_read,
     "DELETE /api/v1/projects/{project}/rulings/{ruling}": P.annotation_review,
+    "GET /projects/{project}/consent/withdraw": P.annotation_own,
+    "POST /projects/{project}/consent/withdraw": P.annotation_own,
+    "POST /projects/{project}/consent/again": P.annotation_own,
+    "GET /projects/{project}/members/{member}/withdraw": P.member_manage,
+    "POST /projects/{project}/members/{member}/withdraw": P.member_manage,
     "GET /today": IN_PERSON,
     "GET /projects/{project}/today": P.progress_read,
     "GET /api/v1/projects/{project}/today": P.progress_read,
@@ -267,6 +272,17 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotations/{annotation}/return": P.annotation_review,
     "POST /projects/{project}/annotations/{annotation}/remarks": P.annotation_review,
     "GET /inbox": IN_PERSON,
+    "GET /inbox/{letter}": IN_PERSON,
+    "POST /inbox/{letter}/reply": IN_PERSON,
+    "GET /projects/{project}/annotators": P.member_list,
+    "GET /projects/{project}/annotators/change": P.member_manage,
+    "POST /projects/{project}/annotators/change": P.member_manage,
+    "GET /projects/{project}/annotators/{member}": P.member_list,
+    "GET /projects/{project}/annotators/{member}/signs/{sign}": P.annotation_read,
+    "GET /projects/{project}/signs": P.member_list,
+    "GET /api/v1/projects/{project}/annotators": P.member_list,
+    "POST /api/v1/projects/{project}/annotators/changes": P.member_manage,
+    "GET /api/v1/projects/{project}/annotators/{member}": P.member_list,
     "GET /me": IN_PERSON,
     "GET /projects/{project}/about-me": P.annotation_own,
     "POST /projects/{project}/about-me": P.annotation_own,
@@ -352,10 +368,14 @@ MAY_BE_ABSENT: dict[str, str] = {
     "POST /people/invitations/{invitation}/withdraw": "the example is an invitation to a project, not to all",
     "GET /projects/{project}/annotate/{task}/turns": "the example is no conversation",
     "GET /api/v1/tasks/{task}/conversation": "the example is no conversation",
+    "GET /projects/{project}/annotators/{member}/signs/{sign}": "there are no figures yet",
+    "GET /projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
+    "GET /api/v1/projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
 }
 
 # GET routes that write on purpose.
 WRITES: dict[str, str] = {
+    "GET /inbox/{letter}": "a message is read by opening it",
     "GET /projects/{project}/annotate": "opening the page hands out a task",
     "GET /projects/{project}/annotate/next": "asks for the next task",
     "GET /projects/{project}/answers/{annotation}": "letters about an answer are read by opening it",
@@ -414,6 +434,21 @@ async def a_link(session: AsyncSession, project: Project, caller: User) -> str:
 async def an_invitation(session: AsyncSession, project: Project, caller: User) -> str:
     values = {"kind": LinkKind.invitation, "email": "somebody@example.org", "expires_at": func.now()}
     return await added(session, Link(token_hash=uuid4().bytes, project_id=project.id, **values))
+
+
+async def a_letter(session: AsyncSession, project: Project, caller: User) -> str:
+    about = {
+        "project_id": project.id,
+        "kind": Letter.message,
+        "subject": "example",
+        "text": "Hello.",
+        "by_id": caller.id,
+    }
+    return await added(session, InboxItem(user_id=caller.id, **about))
+
+
+async def a_sign(session: AsyncSession, project: Project, caller: User) -> str:
+    return "fast"
 
 
 async def a_prompt(session: AsyncSession, project: Project, caller: User) -> str:
@@ -566,4 +601,6 @@ EXAMPLES: dict[str, Example] = {
     "run": a_run,
     "evaluation": an_evaluation,
     "schedule": a_schedule,
+    "letter": a_letter,
+    "sign": a_sign,
 }

@@ -48,7 +48,7 @@ def test_a_language_has_several_names(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["html", "diff", *sorted(LANGUAGES)])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=40))
 def test_no_character_is_lost_in_any_language(language: str, pieces: list[str]) -> None:
     code = "".join(pieces)

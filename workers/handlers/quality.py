@@ -8,6 +8,7 @@ from typing import Any
 from app.quality.actions import keep_figures
 from app.quality.gathering import Gathered, gather, projects_to_measure
 from app.quality.mixing import doubt, mix_in, mixing_projects, without_twins
+from app.quality.persons import persons_of
 from app.quality.ranking import standings_of
 from app.quality.reporting import quality_of
 from workers.handlers.registry import Context, every
@@ -61,4 +62,8 @@ async def measure(project_id: int, context: Context) -> None:
 
 
 def bodies_of(gathered: Gathered) -> dict[str, dict[str, Any]]:
-    return {"quality": quality_of(gathered), "standings": standings_of(gathered)}
+    return {
+        "quality": quality_of(gathered),
+        "standings": standings_of(gathered),
+        "people": persons_of(gathered),
+    }

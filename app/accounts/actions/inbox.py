@@ -9,12 +9,20 @@ from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import InboxItem, Letter, Membership
 
 
-async def tell(session: AsyncSession, people: Iterable[int], project_id: int, kind: Letter, subject: object) -> None:
-    """A letter to each of these people (inside ids); an unread one about the same is not written twice."""
+async def tell(
+    session: AsyncSession,
+    people: Iterable[int],
+    project_id: int,
+    kind: Letter,
+    subject: object,
+    **said: str | int,
+) -> None:
+    """A letter to each of these people (inside ids); an unread one about the same is not written twice. said: text and
+    by_id of a message."""
     about = {"project_id": project_id, "kind": kind, "subject": str(subject)}
     unread = select(InboxItem.user_id).filter_by(**about).where(InboxItem.read_at.is_(None))
     told = set(await session.scalars(unread))
-    letters = [about | {"user_id": person} for person in sorted(set(people) - told)]
+    letters = [about | said | {"user_id": person} for person in sorted(set(people) - told)]
     if letters:
         await session.execute(insert(InboxItem), letters)
 

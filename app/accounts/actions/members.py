@@ -1,5 +1,6 @@
 """People's places in projects."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -57,6 +58,7 @@ async def change_member(session: AsyncSession, access: Access, pseudonym: str, f
     """
     await share_hand_out(session, access.of_project())
     member = await member_to_change(session, access, pseudonym)
+    was = quota_of(member)
     if form.role is not Role.manager:
         await keep_a_manager(session, member)
     member.role, member.cohort, member.daily_limit = form.role, form.cohort, form.daily_limit
@@ -66,7 +68,29 @@ async def change_member(session: AsyncSession, access: Access, pseudonym: str, f
     told: dict[str, Any] = {"project_id": access.project_id, "role": form.role, "cohort": form.cohort}
     told["skills"] = form.skills
     await record(session, "member.changed", actor_id=access.person.id, subject=member.pseudonym, **told)
+    await note_quotas(session, access, {member.pseudonym: (was, quota_of(member))})
     return member
+
+
+Bounds = dict[str, int | None]
+
+
+def quota_of(member: Membership) -> Bounds:
+    """A member's own limits."""
+    return {"daily_limit": member.daily_limit, "total_limit": member.total_limit}
+
+
+async def note_quotas(session: AsyncSession, access: Access, changed: Mapping[str, tuple[Bounds, Bounds]]) -> None:
+    """Members' own limits that are others now, in one event. changed: what was and what is, by pseudonym."""
+    told = [
+        {"who": who, "was": {name: was[name] for name in new}, "is": new}
+        for who, (was, now) in changed.items()
+        if (new := {name: value for name, value in now.items() if value != was[name]})
+    ]
+    if told:
+        subject = told[0]["who"] if len(told) == 1 else None
+        about = {"actor_id": access.person.id, "project_id": access.project_id, "subject": subject}
+        await record(session, "quota.changed", **about, people=told)  # type: ignore[arg-type]
 
 
 async def pause_member(session: AsyncSession, access: Access, pseudonym: str, *, paused: bool) -> Membership:
@@ -78,6 +102,7 @@ async def pause_member(session: AsyncSession, access: Access, pseudonym: str, *,
     if paused:
         await keep_a_manager(session, member)
     member.paused_at = func.now() if paused else None
+    member.deactivated_at = member.deactivated_at if paused else None
     kind = "member.paused" if paused else "member.resumed"
     await record(session, kind, actor_id=access.person.id, project_id=access.project_id, subject=member.pseudonym)
     await session.flush()

@@ -12,6 +12,7 @@ from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.ending import SETTLE, pass_by
 from app.tasks.actions.hot import ME, PROJECT
+from app.tasks.actions.releasing import make_up_for_late
 from app.translation import _
 
 SHOWN_AT = bindparam("shown_at", type_=DateTime(timezone=True))
@@ -40,18 +41,23 @@ LAPSED = text("""
     WHERE l.shown_key = :key AND l.annotator_id = :me AND s.task_id = :task_id
 """).bindparams(ME, bindparam("key", type_=Uuid), bindparam("task_id", type_=BigInteger))
 
+# Work on a task that one has in hand again: a place was kept for it, and money.
+WAS_IN_HAND = text("""
+    UPDATE lapses SET ran_out = true, at = now() WHERE shown_key = :key AND annotator_id = :me
+""").bindparams(ME, bindparam("key", type_=Uuid))
+
 COUNT_LATE = text("""
     UPDATE quota_days q SET used = q.used + :more FROM projects p
     WHERE p.id = :project AND q.project_id = p.id AND q.annotator_id = :me
       AND q.day = CAST(:shown_at AT TIME ZONE p.zone AS date)
 """).bindparams(PROJECT, ME, SHOWN_AT, bindparam("more", type_=BigInteger))
 
-# The lease I hold on this task again, else the slot it was shown for, else another free one of the same lane.
+# The lease I hold on this task again, else the slot it was shown for, else another of the same lane that nobody has.
 TAKE_LATE = text("""
     WITH found AS MATERIALIZED (  -- once: a plan that ran it again for each slot would take more than one
         SELECT o.id, o.state, o.shown_at FROM slots o
         WHERE o.task_id = :task_id
-          AND (o.state = 0 AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
+          AND (o.state IN (-1, 0) AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
                OR o.state = 1 AND o.annotator_id = :me)
         ORDER BY o.state DESC, o.id = :slot DESC, o.number
         LIMIT 1
@@ -63,7 +69,7 @@ TAKE_LATE = text("""
         tags = :tags
     FROM found
     WHERE s.id = found.id
-    RETURNING s.id, found.state AS before, found.shown_at AS counted_at
+    RETURNING s.id, found.state AS before, found.shown_at AS counted_at, s.lane >= 0 AND s.lane & 32 = 32 AS is_mixed_in
 """).bindparams(ME, SHOWN_AT, *SHOWN)
 
 KEEP_LATE = text("""
@@ -126,6 +132,9 @@ async def submit_late(session: AsyncSession, project_id: int, person_id: int, fo
     slot = (await session.execute(TAKE_LATE, answer)).one_or_none()
     if slot is not None and slot.before == 1:  # this person's lease on the same task: it was counted already
         await session.execute(COUNT_LATE, answer | {"more": -1, "shown_at": slot.counted_at})
+        await session.execute(WAS_IN_HAND, {"key": came.key, "me": person_id})
+    elif slot is None or slot.before == -1 or slot.is_mixed_in:  # work that no slot was released for
+        await make_up_for_late(session, project_id)
     state = AnnotationState.live if slot else AnnotationState.surplus
     place = {"slot": slot.id if slot else shown.slot_id, "state": state.value}
     said = (await session.execute(KEEP_LATE, answer | place)).one()

@@ -21,7 +21,6 @@ from app.annotations.kinds import BodyForm
 from app.annotations.tables import AnnotationState
 from app.errors import NotFound
 from app.tasks.actions.hot import ME, PROJECT, hot
-from app.tasks.actions.releasing import make_up_for_late
 
 LOOK = hot(
     """
@@ -120,8 +119,6 @@ async def submit(
         return repeated(found, body)
     late = await submit_late(session, project_id, person_id, found, came)
     await follow_up(session, project_id, found, late.id)
-    if late.state is AnnotationState.surplus:  # work that no slot was released for
-        await make_up_for_late(session, project_id)
     return late
 
 

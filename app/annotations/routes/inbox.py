@@ -1,17 +1,21 @@
 """The inbox: what others want a person to see, what was returned to them, and where work waits."""
 
 from typing import Annotated
+from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 
 from app.accounts.access import Access, in_person
-from app.accounts.actions.inbox import mark_read
-from app.accounts.queries import letters_to
+from app.accounts.actions.inbox import mark_read, tell
+from app.accounts.forms import MessageForm
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission
+from app.accounts.queries import letter_to, letters_to
 from app.accounts.tables import InboxItem, Letter
 from app.annotations.emptiness import open_work
 from app.annotations.history import my_talks
 from app.cursors import Cursor, page_of
 from app.database import Session
+from app.errors import NotFound
 from app.pages import redirect, respond
 from app.translation import _
 
@@ -25,6 +29,7 @@ SENTENCES = {
     Letter.asked: _("Somebody said something about their answer."),
     Letter.guidelines: _("There are new guidelines: version {version}."),
     Letter.answered: _("A question of yours is answered."),
+    Letter.message: _("A message: {text}"),
 }
 LEADS_TO = {
     Letter.returned: "answers/{subject}",
@@ -34,6 +39,7 @@ LEADS_TO = {
     Letter.guidelines: "guidelines",
     Letter.answered: "questions/mine",
 }
+BEGINNING = 140  # signs of a message that the list shows
 
 
 @router.get("/inbox")
@@ -42,8 +48,10 @@ async def show_inbox(request: Request, me: Me, session: Session, cursor: Cursor 
     page = await page_of(session, letters_to(me.person.id), InboxItem.id, cursor=cursor, limit=ROWS)
     letters = [
         {
-            "sentence": _(SENTENCES[item.kind]).format(version=item.subject),
-            "address": f"/projects/{project}/" + LEADS_TO[item.kind].format(subject=item.subject),
+            "sentence": _(SENTENCES[item.kind]).format(version=item.subject, text=_beginning(item.text)),
+            "address": f"/inbox/{item.public_id}"
+            if item.kind is Letter.message
+            else f"/projects/{project}/" + LEADS_TO[item.kind].format(subject=item.subject),
             "project": name,
             "at": item.at,
             "is_read": item.read_at is not None,
@@ -60,6 +68,36 @@ async def show_inbox(request: Request, me: Me, session: Session, cursor: Cursor 
         returned=[talk for talk in talks if talk.returned_at is not None],
         work=await open_work(session, me.person.id),
     )
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= BEGINNING else line[: BEGINNING - 1] + "…"
+
+
+@router.get("/inbox/{letter}")
+async def show_letter(request: Request, letter: UUID, me: Me, session: Session) -> Response:
+    """A message, which is read by that; whoever wrote it may be answered."""
+    item, project, name, by, role = await letter_to(session, me.person.id, letter)
+    if item.kind is not Letter.message:
+        raise NotFound
+    await mark_read(session, me.person.id, public_id=item.public_id)
+    runs = role is None or Permission.member_manage in ROLE_PERMISSIONS[role]
+    page = {"letter": item, "of": project, "name": name, "by": None if runs else by}
+    return respond(request, "annotations/letter.html", None, **page)
+
+
+@router.post("/inbox/{letter}/reply")
+async def reply(
+    request: Request, letter: UUID, form: Annotated[MessageForm, Form()], me: Me, session: Session
+) -> Response:
+    """An answer to whoever wrote a message; it comes to their inbox."""
+    item, *_about = await letter_to(session, me.person.id, letter)
+    if item.by_id is None:
+        raise NotFound
+    by = me.person.id
+    await tell(session, [item.by_id], item.project_id, Letter.message, uuid4(), text=form.text, by_id=by)
+    return redirect(request, "/inbox", _("Sent."))
 
 
 @router.post("/inbox/read")

@@ -30,10 +30,4 @@ class DecisionView(BaseModel):
 async def list_decisions(project: UUID, access: Counter, session: Session) -> list[DecisionView]:
     """What waits for a decision that you may take, the most urgent first."""
     found = await today_of(session, access, await get_project(session, access.of_project()))
-    base = f"/projects/{project}"
-    return [
-        DecisionView(
-            kind=one.kind, title=one.title, evidence=one.evidence, action=one.action, address=base + one.address
-        )
-        for one in found.decisions
-    ]
+    return [DecisionView.model_validate(one, from_attributes=True) for one in found.decisions]

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Interval, Row, Text, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Boolean, Interval, Row, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.tasks.actions.hot import ME, PROJECT, lease_time
@@ -32,6 +32,7 @@ QUOTA_OF_SLOT_EXISTS = text(QUOTA_OF_SLOT.replace("FOR NO KEY UPDATE OF q", "").
 )
 
 # key: of the showing that ends, whatever the same person was shown in this slot meanwhile; none: one that has run out.
+# ran_out: not given back by the person; their answer may still come.
 END = text("""
     WITH ended AS (
         SELECT s.id, s.project_id, s.task_id, s.annotator_id, s.shown_key, s.shown_at, s.sides, s.protocol_id,
@@ -50,7 +51,7 @@ END = text("""
     ), kept AS (
         INSERT INTO lapses (shown_key, annotator_id, project_id, slot_id, sides, protocol_id, guidelines_id, tags,
                             shown_at, ran_out)
-        SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, tags, shown_at, :key IS NULL
+        SELECT shown_key, annotator_id, project_id, id, sides, protocol_id, guidelines_id, tags, shown_at, :ran_out
         FROM ended
         ON CONFLICT DO NOTHING
     ), uncounted AS (
@@ -68,6 +69,7 @@ END = text("""
     bindparam("slot", type_=BigInteger),
     bindparam("key", type_=Uuid),
     bindparam("kind", type_=Text),
+    bindparam("ran_out", type_=Boolean),
 )
 
 PASS_BY = text("""
@@ -174,7 +176,7 @@ async def sweep(session: AsyncSession, slot_id: int, task_id: int, person_id: in
         QUOTA_OF_SLOT_EXISTS, {"slot": slot_id}
     ):
         return False  # busy; where a change of the project's zone left no such day, there is nothing to lock
-    values = {"slot": slot_id, "me": person_id, "key": None, "kind": "task.lease_ran_out"}
+    values = {"slot": slot_id, "me": person_id, "key": None, "kind": "task.lease_ran_out", "ran_out": True}
     ended = (await session.execute(END, values)).one_or_none()
     if ended is not None and ended.unwanted:
         await session.execute(SETTLE, {"task": task_id})
@@ -188,7 +190,7 @@ async def drop(session: AsyncSession, slot_id: int, task_id: int, person_id: int
     """
     if await session.scalar(TRY_TASK, {"task": task_id}) is None:
         return False
-    values = {"slot": slot_id, "me": person_id, "key": key, "kind": "task.released"}
+    values = {"slot": slot_id, "me": person_id, "key": key, "kind": "task.released", "ran_out": True}
     ended = (await session.execute(END, values)).one_or_none()
     if ended is not None and ended.unwanted:
         await session.execute(SETTLE, {"task": task_id})
@@ -209,7 +211,7 @@ async def _end(session: AsyncSession, found: Row[Any], person_id: int, kind: str
     """End the showing that `_find` saw, unless it is over by the time the locks are given."""
     await session.execute(LOCK_TASK, {"task": found.task_id})
     await session.execute(LOCK_QUOTA_OF_SLOT, {"slot": found.slot_id})
-    values = {"slot": found.slot_id, "me": person_id, "key": found.shown_key, "kind": kind}
+    values = {"slot": found.slot_id, "me": person_id, "key": found.shown_key, "kind": kind, "ran_out": False}
     ended = (await session.execute(END, values)).one_or_none()
     if ended is not None and ended.unwanted:
         await session.execute(SETTLE, {"task": found.task_id})

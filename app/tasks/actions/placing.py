@@ -16,8 +16,12 @@ UNANSWERED = (SlotState.planned, SlotState.free, SlotState.leased)
 
 # Also those in somebody's hands: their place counts again if they come back.
 PUT = text("""
+    WITH held AS MATERIALIZED (
+        SELECT id FROM slots WHERE id = ANY(CAST(:slots AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    )
     UPDATE slots s SET lane = new.lane, rank = new.rank
     FROM unnest(CAST(:slots AS bigint[]), CAST(:lanes AS smallint[]), CAST(:ranks AS bigint[])) new (id, lane, rank)
+    JOIN held ON held.id = new.id
     WHERE s.id = new.id AND s.state IN (-1, 0, 1) AND (s.lane, s.rank) IS DISTINCT FROM (new.lane, new.rank)
 """)
 

@@ -45,7 +45,11 @@ PLANNED = text(f"""
     bindparam("full", type_=ARRAY(Words)),
 )
 
-RELEASE = text("UPDATE slots SET state = 0 WHERE id = ANY(:ids) AND state = -1")
+# In the order of their ids, as those who put slots in place lock them.
+RELEASE = text("""
+    UPDATE slots SET state = 0 WHERE id = ANY(ARRAY(
+        SELECT id FROM slots WHERE id = ANY(:ids) AND state = -1 ORDER BY id FOR NO KEY UPDATE))
+""")
 
 # What nobody is asked now first, then the last ones in the queue; as many as nobody is taking at this moment.
 TAKE_BACK = text("""

@@ -20,6 +20,8 @@ from app.annotations.tables import LedgerLine
 from app.errors import Invalid
 from app.projects.tables import Project, Rate
 from app.tasks.actions import Waiting, claim, release, release_slots
+from app.tasks.actions.ending import drop
+from app.tasks.tables import Slot
 from tests.app.scene import (
     Scene,
     broken,
@@ -274,3 +276,26 @@ async def test_the_page_sets_rates_and_adds_lines(client: httpx.AsyncClient, ses
     mine = (await client.get(f"/projects/{there.project.public_id}/me")).text
     assert ("2.65 EUR" in mine, "2.65 in all" in mine) == (True, True)
     assert (await client.get(base)).status_code == 403
+
+
+async def test_what_one_has_in_hand_again_is_paid_under_whichever_key(session: AsyncSession) -> None:
+    """Given back, handed out again, and sent from the first of two tabs: a place and money were kept for it."""
+    there = await scene(session)
+    await rate(session, there, an_answer=9)
+    first = await claimed(session, there.me)
+    await release(session, there.project.id, there.me.person.id, first.task, first.key)
+    second = await claimed(session, there.me)
+    assert (second.task, second.key != first.key) == (first.task, True)
+    await submit(session, there.project.id, there.me.person.id, first.task, first.key, prefers(first))
+    assert await amounts(session) == [9]
+    assert await broken(session) == {}
+
+
+async def test_work_that_was_taken_off_somebodys_hands_is_paid_when_it_comes(session: AsyncSession) -> None:
+    there = await scene(session, people=2)
+    await rate(session, there, an_answer=9)
+    late = await claimed(session, there.me)
+    slot = (await session.scalars(select(Slot))).one()
+    assert await drop(session, slot.id, slot.task_id, there.me.person.id, late.key)
+    await submit(session, there.project.id, there.me.person.id, late.task, late.key, prefers(late))
+    assert await amounts(session) == [9]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -85,7 +85,6 @@ def kept_or_open(protocol: QuestionsProtocol, answers: dict[str, Any]) -> dict[s
         return str(refusal.fields["field"]).removeprefix("task.")
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(protocols_and_answers())
 def test_what_is_not_asked_is_never_required_and_never_kept(made: tuple[QuestionsProtocol, dict[str, Any]]) -> None:
     protocol, answers = made
@@ -101,7 +100,6 @@ def test_what_is_not_asked_is_never_required_and_never_kept(made: tuple[Question
     assert {key for key in asked if by_key[key].required} <= set(found)
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(protocols_and_answers(whole=True), st.data())
 def test_answers_to_hidden_questions_change_nothing(
     made: tuple[QuestionsProtocol, dict[str, Any]], data: st.DataObject
@@ -116,7 +114,6 @@ def test_answers_to_hidden_questions_change_nothing(
     assert kept_or_open(protocol, without) == found
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(protocols_and_answers(whole=True))
 def test_what_is_kept_asks_the_same_questions_again(made: tuple[QuestionsProtocol, dict[str, Any]]) -> None:
     protocol, answers = made
@@ -128,7 +125,6 @@ def test_what_is_kept_asks_the_same_questions_again(made: tuple[QuestionsProtoco
     assert from_fields("questions", again).kept(protocol, {}).model_dump()["task"] == found
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(protocols_and_answers(whole=True), st.integers(0, len(KEYS)))
 def test_a_later_answer_never_decides_on_an_earlier_question(
     made: tuple[QuestionsProtocol, dict[str, Any]], place: int
@@ -140,7 +136,6 @@ def test_a_later_answer_never_decides_on_an_earlier_question(
     assert keys(shown(early, part)) == [key for key in keys(shown(protocol.questions, answers)) if key in first]
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(protocols())
 def test_without_a_word_only_questions_without_conditions_are_asked(protocol: QuestionsProtocol) -> None:
     assert keys(shown(protocol.questions, {})) == [one.key for one in protocol.questions if not one.only_if]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -43,7 +43,6 @@ def kept(text: str, found: list[Span]) -> dict[str, Any]:
     return to_keep(form, protocol(), {"x": 0}, [text])
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(st.lists(spans(), max_size=8))
 def test_spans_are_kept_in_order_each_once_and_come_back_as_they_were(found: list[Span]) -> None:
     body = kept(TEXT, found)
@@ -59,7 +58,6 @@ def test_spans_are_kept_in_order_each_once_and_come_back_as_they_were(found: lis
     assert to_keep(from_fields("rating", crlf), protocol(), {"x": 0}, [TEXT]) == body, "a browser sends CR LF"
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(st.text(min_size=1, max_size=40), st.data())
 def test_pieces_are_the_text_again_and_each_lies_wholly_in_its_spans(text: str, data: st.DataObject) -> None:
     found = data.draw(st.lists(spans(len(text)), max_size=5))

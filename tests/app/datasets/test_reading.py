@@ -150,7 +150,7 @@ def read_back(lines: list[dict[str, Any]], order: list[int]) -> TaskRead:
     return task_of([read_line(row.number, row.value) for row in rows if isinstance(row, Row)])
 
 
-@settings(deadline=None, max_examples=150)  # as long as the machine is busy
+@settings(max_examples=150)
 @given(anything(), st.data())
 def test_what_a_form_accepts_comes_back_from_its_lines(
     said: tuple[int, ProtocolBody, list[dict[str, Any]]], data: st.DataObject

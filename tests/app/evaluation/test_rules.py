@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.evaluation.rules import Verdict, win_rate
@@ -48,7 +48,6 @@ def test_the_interval_is_over_prompts_not_over_answers() -> None:
     assert repeated.low == pytest.approx(single.low)
 
 
-@settings(deadline=None)  # two thousand resamples take as long as the machine is busy
 @given(st.lists(st.lists(st.sampled_from([W, T, L]), min_size=1, max_size=4), min_size=2, max_size=12))
 def test_the_rate_lies_in_its_interval_and_mirrors(verdicts: list[list[Verdict]]) -> None:
     told = win_rate(verdicts)

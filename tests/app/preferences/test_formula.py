@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.preferences.formula import (
@@ -138,7 +138,6 @@ def larger(smaller: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
     )
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(st.recursive(numbers | names, larger, max_leaves=8))
 def test_a_formula_comes_to_what_arithmetic_says(written: Written) -> None:
     text, value = written
@@ -149,7 +148,6 @@ def test_a_formula_comes_to_what_arithmetic_says(written: Written) -> None:
         assert value_of(parsed(text), VALUES) == value
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(st.lists(st.tuples(st.sampled_from("+-*/"), st.integers(1, 9)), max_size=8), st.integers(1, 9))
 def test_signs_bind_as_they_do_at_school(rest: list[tuple[str, int]], first: int) -> None:
     text = str(first) + "".join(f" {sign} {number}" for sign, number in rest)
@@ -162,7 +160,6 @@ def test_signs_bind_as_they_do_at_school(rest: list[tuple[str, int]], first: int
     assert value_of(parsed(text), {}) == pytest.approx(total + product)
 
 
-@settings(deadline=None)  # as long as the machine is busy
 @given(st.text(alphabet="0123456789.+-*/(), abmin\neE_§", max_size=60))
 def test_any_text_is_a_formula_or_points_at_one_of_its_characters(text: str) -> None:
     try:

@@ -319,3 +319,16 @@ async def test_one_that_fails_keeps_no_other_from_being_mixed_in(
     monkeypatch.setattr(handlers, "mix_in", fails_for_the_first)
     await mix_argued_tasks_in(here(session))
     assert len(await twins(session)) == 1
+
+
+async def test_a_late_answer_to_a_known_task_uses_room_as_any(session: AsyncSession) -> None:
+    there = await mixing(session, 1.0, people=2, tasks=5)
+    await limit(session, there, answers_in_all=3)
+    late = await claimed(session, there.me)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    await release_slots(session, there.project.id)
+    await submit(session, there.project.id, there.me.person.id, late.task, late.key, prefers(late))
+    usual = Counter(await session.scalars(select(Slot.state).where(Slot.task_id.in_(there.tasks[1:]))))
+    assert usual == {0: 2, -1: 2}
+    assert await broken(session) == {}

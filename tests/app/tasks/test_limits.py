@@ -363,3 +363,17 @@ async def test_what_stayed_planned_when_the_limits_went_is_found(session: AsyncS
     await release_slots(session, there.project.id)
     assert await states(session) == {0: 2}
     assert list(await limited_projects(session)) == []
+
+
+async def test_a_late_answer_takes_its_own_place_that_went_back_to_the_planned_ones(session: AsyncSession) -> None:
+    """Nobody else is asked for it then; a free place goes back instead."""
+    there = await scene(session, people=2, tasks=3)
+    await limit(session, there, answers_in_all=2)
+    late = await claimed(session, there.me)
+    await let_leases_run_out(session)
+    await sweep_all(session)
+    await session.execute(text("UPDATE slots SET state = -state - 1 WHERE state <= 0"))  # what was free is planned
+    said = await submit(session, there.project.id, there.me.person.id, late.task, late.key, prefers(late))
+    assert said.state.value == "live"
+    assert await states(session) == {-1: 2, 2: 1}
+    assert await broken(session) == {}

@@ -160,7 +160,7 @@ def test_what_is_none_of_ours_is_refused_with_a_reason(tmp_path: Path, name: str
 WHOLE = [files.picture(), files.moving(), *(content for content, _type in (SOUND | FILMS).values())]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(content=st.sampled_from(WHOLE), cut=st.integers(0, 600), at=st.integers(0, 600), put=st.binary(max_size=8))
 def test_damaged_files_are_refused_or_cleaned_and_nothing_else(
     tmp_path: Path, content: bytes, cut: int, at: int, put: bytes

@@ -3,13 +3,13 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
 NOW = sa.text("now()")
-LETTERS = ("returned", "replied", "changed", "asked", "guidelines")
+LETTERS = ("returned", "replied", "changed", "asked", "guidelines", "message")
 
 
 def upgrade() -> None:

@@ -1,0 +1,196 @@
+"""Everybody who answers, as each role sees them; one person's page; and changes to several at once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.accounts.permissions import Role
+from app.accounts.tables import InboxItem, Membership, User
+from app.events import Event
+from app.projects.queries import default_batch
+from app.projects.tables import Project
+from app.quality.gathering import gather
+from app.quality.persons import persons_of
+from app.quality.tables import ArguedAnswer, Use
+from app.tasks.tables import Purpose, QuotaDay, Slot
+from tests import make
+from tests.app.evaluation.scene import here
+from tests.app.scene import broken, claimed, engineer, scene
+from tests.conftest import sign_in
+from workers.handlers.quality import measure_again
+
+MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+async def place_of(session: AsyncSession, project: Project, person: User) -> Membership:
+    asked = select(Membership).filter_by(project_id=project.id, user_id=person.id)
+    return (await session.scalars(asked.execution_options(populate_existing=True))).one()
+
+
+async def answered(session: AsyncSession, gold: int = 20) -> tuple[Project, User, User]:
+    """Two people of two cohorts and known answers: one meets all, the other those of the first weeks alone, five a
+    week; the other's answers come like clockwork and copy the first's reasons."""
+    project = await make.project(session)
+    batch = await default_batch(session, project.id)
+    people = [await make.user(session, name) for name in ("Careful One", "Tired One")]
+    for person, cohort in zip(people, ("north", "south"), strict=True):
+        await make.member(session, project, person, cohort=cohort)
+        session.add(QuotaDay(project_id=project.id, annotator_id=person.id, day=MONDAY.date(), used=gold))
+    for number in range(gold):
+        task = await make.task(session, project, batch, k=2, purpose=Purpose.gold, chance=None)
+        argued = ArguedAnswer(task_id=task.id, project_id=project.id, protocol_id=1, bodies=[], use=Use.gold)
+        argued.markdown, argued.html, argued.by_id, argued.at = "x", "x", people[0].id, MONDAY - timedelta(days=1)
+        week = timedelta(weeks=number // 5, minutes=number % 5 * 7 + number)
+        for who, person in enumerate(people):
+            said = 1 if who and number >= gold // 2 else 0
+            made = await make.annotation(
+                session,
+                task,
+                person,
+                said,
+                submitted_at=MONDAY + week + timedelta(hours=who),
+                shown_at=MONDAY + week + timedelta(hours=who, seconds=-30),
+                active_seconds=20.0,
+                sides=[number % 2, 1 - number % 2],
+            )
+            made.body = made.body | {"justification": f"The answer number {number} names where it has it from."}
+            argued.protocol_id = made.protocol_id
+            argued.bodies = argued.bodies or [{name: one for name, one in made.body.items() if name != "justification"}]
+        session.add(argued)
+    await session.flush()
+    await measure_again(here(session))
+    return project, people[0], people[1]
+
+
+async def test_figures_of_people_by_hand(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """20 known answers, five a week: the tired one meets 10 of 10 before and 0 of 10 after; C(20,10) = 184756 ways."""
+    project, careful, tired = await answered(session)
+    await engineer(client, session, project, Role.reviewer)
+    address = f"/api/v1/projects/{project.public_id}/annotators"
+    rows = {row["rater"]: row for row in (await client.get(address)).json()["rows"]}
+    one = rows[(await place_of(session, project, careful)).pseudonym]
+    other = rows[(await place_of(session, project, tired)).pseudonym]
+    assert (one["gold"]["value"], other["gold"]["value"], other["gold"]["n"]) == (1.0, 0.5, 20)
+    assert [week["hits"] for week in other["weeks"]] == [5, 5, 0, 0]
+    assert other["drift"] == other["drift"] | {"before": [10, 10], "after": [0, 10], "fell": True}
+    assert round(other["drift"]["p"] * 184756, 6) == 1.0
+    assert not one["drift"]["fell"]
+    assert (other["answers"], other["active"], other["seconds"], other["in_all"]) == (20, 400.0, 20.0, 20)
+    assert other["signs"]["copied"] == {"value": 1.0, "n": 20, "limit": 0.1, "raised": True}
+    assert not one["signs"]["copied"]["raised"]
+    assert {name for name, sign in other["signs"].items() if sign["raised"]} == {"copied", "gold"}  # half is chance
+    fell = await client.get(address, params={"fell": True})
+    assert [row["rater"] for row in fell.json()["rows"]] == [other["rater"]]
+    by_gold = (await client.get(address, params={"by": "Known answers", "down": True})).json()["rows"]
+    assert [row["rater"] for row in by_gold][:2] == [one["rater"], other["rater"]]
+    page = (await client.get(f"/projects/{project.public_id}/annotators/{other['rater']}")).text
+    assert "Their known answers fell" in page
+    assert tired.name not in page  # a reviewer knows pseudonyms
+    evidence = (await client.get(f"/projects/{project.public_id}/annotators/{other['rater']}/signs/copied")).text
+    assert evidence.count("names where it has it from") == 20
+
+
+async def test_what_was_argued_from_an_answer_is_not_met_by_it(session: AsyncSession) -> None:
+    project, careful, _tired = await answered(session, gold=4)
+    await session.execute(text("UPDATE argued_answers SET at = now()"))
+    found = persons_of(await gather(session, project.id))
+    assert found["people"][str(careful.id)]["gold"]["n"] == 0
+
+
+async def test_each_sees_whom_they_may(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project, careful, tired = await answered(session, gold=1)
+    address = f"/projects/{project.public_id}/annotators"
+    mine, theirs = await place_of(session, project, careful), await place_of(session, project, tired)
+    lead = await make.user(session)
+    await make.member(session, project, lead, Role.lead, cohort="north")
+    await sign_in(client, session, lead)
+    page = (await client.get(address)).text
+    assert careful.name in page
+    assert tired.name not in page
+    assert (await client.get(f"{address}/{theirs.pseudonym}")).status_code == 404
+    assert (await client.get(f"/api/v1{address}/{theirs.pseudonym}")).status_code == 404
+    assert (await client.get(f"{address}/{mine.pseudonym}")).status_code == 200
+    await engineer(client, session, project)
+    page = (await client.get(address)).text
+    assert mine.pseudonym in page
+    assert careful.name not in page
+    await sign_in(client, session, careful)
+    assert (await client.get(address)).status_code == 403
+    (await place_of(session, project, careful)).role = Role.reviewer  # who answers: nothing about them beside others
+    await session.flush()
+    assert (await client.get(f"{address}/{mine.pseudonym}")).headers["location"].endswith("/me")
+    own = (await client.get(f"/api/v1{address}/{mine.pseudonym}")).json()
+    assert (own["gold"], own["signs"], own["in_all"]) == (None, {}, 1)
+
+
+async def change(client: httpx.AsyncClient, project: Project, **form: Any) -> httpx.Response:
+    return await client.post(f"/api/v1/projects/{project.public_id}/annotators/changes", json=form)
+
+
+async def test_several_at_once(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session, people=3, tasks=3)
+    people = [await session.get_one(User, one.person.id) for one in there.people]
+    places = [await place_of(session, there.project, person) for person in people]
+    who = [place.pseudonym for place in places[:2]]
+    await engineer(client, session, there.project, Role.manager)
+    assert (await change(client, there.project, who=who, does="cohort", cohort="east")).json() == {"people": 2}
+    await change(client, there.project, who=who, does="add_skills", skills=["German"])
+    await change(client, there.project, who=who, does="daily_limit", daily_limit=7)
+    found = [await place_of(session, there.project, person) for person in people]
+    assert [(one.cohort, one.skills, one.daily_limit) for one in found] == [("east", ["German"], 7)] * 2 + [
+        (None, [], None)
+    ]
+    quotas = (await session.scalars(select(Event.body).where(Event.kind == "quota.changed"))).all()
+    expected = [{"who": one, "was": {"daily_limit": None}, "is": {"daily_limit": 7}} for one in sorted(who)]
+    assert [sorted(body["people"], key=lambda one: one["who"]) for body in quotas] == [expected]
+    refused = await change(client, there.project, who=[who[0], "nobody"], does="pause")
+    assert refused.status_code == 422
+    assert (await place_of(session, there.project, people[0])).paused_at is None
+    page = await client.get(
+        f"/projects/{there.project.public_id}/annotators/change", params={"who": who, "does": "pause"}
+    )
+    assert "2 people" in page.text
+
+
+async def test_deactivating_frees_what_is_in_hand(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session, tasks=2)
+    await claimed(session, there.me)
+    person = await session.get_one(User, there.me.person.id)
+    place = await place_of(session, there.project, person)
+    await engineer(client, session, there.project, Role.manager)
+    await change(client, there.project, who=[place.pseudonym], does="deactivate")
+    leased = await session.scalar(select(func.count()).where(Slot.state == 1))
+    place = await place_of(session, there.project, person)
+    assert (leased, place.paused_at is None, place.deactivated_at is None) == (0, False, False)
+    assert await broken(session) == {}
+    listed = await client.get(f"/projects/{there.project.public_id}/annotators")
+    assert place.pseudonym not in listed.text
+    await change(client, there.project, who=[place.pseudonym], does="reactivate")
+    place = await place_of(session, there.project, person)
+    assert (place.paused_at, place.deactivated_at) == (None, None)
+    kinds = await session.scalars(select(Event.kind).where(Event.kind.startswith("member.")).order_by(Event.id))
+    assert list(kinds) == ["member.deactivated", "member.reactivated"]
+
+
+async def test_a_message_is_read_and_answered(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session)
+    person = await session.get_one(User, there.me.person.id)
+    place = await place_of(session, there.project, person)
+    manager = await engineer(client, session, there.project, Role.manager)
+    await change(client, there.project, who=[place.pseudonym], does="message", text="How do you\nchoose so fast?")
+    await sign_in(client, session, person)
+    assert "How do you choose so fast?" in (await client.get("/inbox")).text
+    letter = (await session.scalars(select(InboxItem).filter_by(user_id=person.id))).one()
+    page = (await client.get(f"/inbox/{letter.public_id}")).text
+    assert "From those who run" in page
+    assert await session.scalar(select(InboxItem.read_at).filter_by(user_id=person.id)) is not None
+    await client.post(f"/inbox/{letter.public_id}/reply", data={"text": "I know these."})
+    answer = (await session.scalars(select(InboxItem).filter_by(user_id=manager.id))).one()
+    assert (await client.get(f"/inbox/{answer.public_id}")).status_code == 404  # of somebody else
+    await sign_in(client, session, manager)
+    page = (await client.get(f"/inbox/{answer.public_id}")).text
+    assert "I know these." in page
+    assert place.pseudonym in page
