@@ -45,8 +45,8 @@ from app.media import routes as media
 from app.oversight.api import people as people_figures_api
 from app.oversight.api import questions as questions_api
 from app.oversight.api import today as today_api
+from app.oversight.routes import guidelines, questions, signs, today, withdrawal
 from app.oversight.routes import people as annotators
-from app.oversight.routes import questions, signs, today, withdrawal
 from app.projects import api as projects_api
 from app.projects import guidelines_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
@@ -104,6 +104,7 @@ PAGES: list[APIRouter] = [
     questions.router,
     today.router,
     withdrawal.router,
+    guidelines.router,
     annotators.router,
     signs.router,
 ]

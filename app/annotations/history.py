@@ -16,7 +16,7 @@ from app.annotations.forms import Search
 from app.annotations.tables import Annotation, Remark, RemarkKind
 from app.completions.tables import Completion
 from app.projects.rules import day_begins
-from app.projects.tables import Project, Protocol
+from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.tables import TaskCompletion
 
@@ -131,12 +131,17 @@ async def my_talks(session: AsyncSession, person_id: int, project_id: int | None
     ]
 
 
-def narrowed(answers: Select[Any], *, rater: str | None, protocol: int | None, tag: str | None) -> Select[Any]:
-    """Of `everybodys`, those of one pseudonym, protocol version or tag of the prompt when it was shown."""
+def narrowed(
+    answers: Select[Any], *, rater: str | None, protocol: int | None, guidelines: int | None, tag: str | None
+) -> Select[Any]:
+    """Of `everybodys`, those of one pseudonym, version of the protocol or the guidelines, or tag of the prompt when it
+    was shown."""
     if rater is not None:
         answers = answers.where(Membership.pseudonym == rater)
     if protocol is not None:
         answers = answers.where(Protocol.version == protocol)
+    if guidelines is not None:
+        answers = answers.where(Guidelines.version == guidelines)
     if tag is not None:
         answers = answers.where(func.coalesce(Annotation.tags, Prompt.tags).contains([tag]))
     return answers

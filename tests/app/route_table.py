@@ -52,6 +52,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/consent/again": P.annotation_own,
     "GET /projects/{project}/members/{member}/withdraw": P.member_manage,
     "POST /projects/{project}/members/{member}/withdraw": P.member_manage,
+    "GET /projects/{project}/guidelines/versions": P.progress_read,
     "GET /today": IN_PERSON,
     "GET /projects/{project}/today": P.progress_read,
     "GET /api/v1/projects/{project}/today": P.progress_read,

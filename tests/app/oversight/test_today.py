@@ -102,8 +102,7 @@ async def test_each_matter_stands_there_with_its_evidence_and_one_action_that_le
     page = (await client.get(f"/projects/{there.project.public_id}/today")).text
     for one in found:
         assert f'href="{one["address"]}"' in page
-        if one["kind"] != "pilot_done":
-            assert (await client.get(one["address"])).status_code == 200, one
+        assert (await client.get(one["address"])).status_code == 200, one
 
 
 async def in_need(session: AsyncSession, there: Scene, person: Any) -> None:

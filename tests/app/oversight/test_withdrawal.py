@@ -1,5 +1,6 @@
 """A person takes their consent back: labels are marked, datasets that hold them too, and what was trained is named."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -10,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.permissions import Role
 from app.annotations.actions.reworking import go_on
 from app.annotations.actions.withdrawing import take_consent_back
-from app.annotations.jobs import ConsentWithdrawn
 from app.annotations.tables import Annotation, Rework
 from app.datasets.actions import NothingToFreeze
 from app.datasets.tables import DatasetWithdrawal
@@ -52,9 +52,10 @@ async def test_labels_go_into_no_new_dataset_and_old_ones_are_marked_and_stay_as
     batch = await default_batch(session, project.id)
     one, two = await people(session, project, 2)
     shared, alone = [await make.task(session, project, batch, k=2, state="done") for _n in range(2)]
-    await make.annotation(session, shared, one, 0)
-    await make.annotation(session, shared, two, 1)
-    await make.annotation(session, alone, two, 1)
+    then = {"submitted_at": datetime.now(UTC) - timedelta(hours=1)}
+    await make.annotation(session, shared, one, 0, **then)
+    await make.annotation(session, shared, two, 1, **then)
+    await make.annotation(session, alone, two, 1, **then)
     old, lines = await frozen(session, project, tmp_path)
     base, trained = await make.checkpoint(session), await make.checkpoint(session, name="taught by them")
     await make.run(session, project, base, method=Method.reward, dataset_id=old.id, result_id=trained.id)
@@ -140,6 +141,6 @@ async def test_a_dataset_that_was_being_frozen_is_looked_at_when_it_is_done(
     for person in (one, two):
         await make.annotation(session, await make.task(session, project, batch), person, 0)
     await take_consent_back(session, project.id, one.id, one.id)
-    before = len(await waiting(session, ConsentWithdrawn))
+    before = len(await waiting(session, "ConsentWithdrawn"))
     await frozen(session, project, tmp_path)
-    assert len(await waiting(session, ConsentWithdrawn)) == before + 1
+    assert len(await waiting(session, "ConsentWithdrawn")) == before + 1
