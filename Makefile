@@ -15,7 +15,7 @@ TEST := .venv/.test
 
 export TORCH_INDEX
 .DEFAULT_GOAL := help
-.PHONY: help run loop test race check bench bench-training words migrate clean
+.PHONY: help run loop test race chaos check bench bench-training words migrate clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done
@@ -32,6 +32,9 @@ test: $(TEST) ## make what the tests need, Chromium included, and run them (ARGS
 
 race: $(TEST) ## 200 people at once over 5,000 tasks, three answers each, by the real hand-out; prints what there is then
 	@exec $(BIN)/python -m tests.app.tasks.race $(ARGS)
+
+chaos: $(TEST) ## people work while everything is killed, frozen, cut and filled up; into var/chaos.json (ARGS="--scale 0.1")
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(TEST) ## ruff, types, architecture, translations
 	@$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from app.translation import _
 
 TOKEN = "HONE_UP"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart
+NOTED_AGAIN = 1.0  # seconds until a note is tried again that could not be written
 HEALTHY = 60.0  # a child that lived so many seconds starts with the first pause again
 
 
@@ -79,8 +80,9 @@ async def keep(crew: Crew, part: Part) -> None:
         began = time.monotonic()
         child = await spawn(crew, part.name, part.words)
         crew.alive[part.name] = (part, child)
-        note(crew)
+        noting = asyncio.create_task(note_at_last(crew))
         code = await child.wait()
+        noting.cancel()
         if crew.stopping.is_set():
             return
         _end_session(child)  # web's processes outlive a killed parent and would keep its port
@@ -125,6 +127,15 @@ def note(crew: Crew) -> None:
     new = crew.pid_file.with_suffix(".new")
     new.write_text(json.dumps({"token": crew.token, "children": entries}))
     new.rename(crew.pid_file)
+
+
+async def note_at_last(crew: Crew) -> None:
+    """Note it as soon as it can be written: a full disk must not end the care for a part."""
+    while True:
+        with suppress(OSError):
+            note(crew)
+            return
+        await asyncio.sleep(NOTED_AGAIN)
 
 
 def end_leftovers(pid_file: Path) -> list[str]:

@@ -45,14 +45,18 @@ from app.media import routes as media
 from app.oversight.api import people as people_figures_api
 from app.oversight.api import questions as questions_api
 from app.oversight.api import today as today_api
+from app.oversight.routes import gold as oversight_gold
 from app.oversight.routes import guidelines, questions, signs, today, withdrawal
 from app.oversight.routes import people as annotators
+from app.oversight.routes import review as oversight_review
+from app.oversight.routes import tasks as oversight_tasks
 from app.projects import api as projects_api
 from app.projects import guidelines_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.quality import api as quality_api
+from app.quality import review_api
 from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
@@ -105,6 +109,9 @@ PAGES: list[APIRouter] = [
     today.router,
     withdrawal.router,
     guidelines.router,
+    oversight_tasks.router,
+    oversight_review.router,
+    oversight_gold.router,
     annotators.router,
     signs.router,
 ]
@@ -124,6 +131,7 @@ API: list[APIRouter] = [
     pay_api.router,
     rework_api.router,
     quality_api.router,
+    review_api.router,
     datasets_api.router,
     training_api.router,
     evaluation_api.router,

@@ -120,7 +120,8 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            for line, agreed in lines_or_none(row, named, protocols, question, written, around):
+            settled = [row.settled] if row.settled and row.settled["rater"] is not None else []
+            for line, agreed in lines_or_none(row, [*named, *settled], protocols, question, written, around):
                 if agreed < question.minimum_agreement:
                     written.left_out += 1
                     continue
@@ -158,7 +159,7 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
         "name": name,
         "question": question.model_dump(mode="json"),
         "aggregation": {
-            "votes": "every live vote of a member is kept",
+            "votes": "every live vote of a member is kept; where a reviewer settled the task, theirs alone has weight",
             "prompts": "what was said about prompts that were retired by then is left out",
             "conclusion": "more weight of votes, then strength",
             "weights": "1 a line",

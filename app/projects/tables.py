@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
@@ -51,6 +51,9 @@ class Project(Base):
     what people are paid. is_limited: one of these, or a tag, has a bound, so slots wait until they are released
     (`tasks.actions.releasing`). pays: there are rates, so every answer gets a line in the ledger. gold_share: of the
     newest protocol, at hand for the hand-out.
+
+    entrance: what newcomers answer first (`quality.entering.EntranceForm`); empty: nothing. argument_template: what is
+    given as the argument where many tasks are argued at once.
     """
 
     __tablename__ = "projects"
@@ -87,6 +90,8 @@ class Project(Base):
     is_limited: Mapped[bool] = mapped_column(server_default="false", default=False)
     pays: Mapped[bool] = mapped_column(server_default="false", default=False)
     gold_share: Mapped[float] = mapped_column(server_default="0", default=0.0)
+    entrance: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    argument_template: Mapped[str] = mapped_column(server_default="", default="")
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()

@@ -1,6 +1,7 @@
 """`hone up` with real programs: started together, restarted when killed, stopped in order, found after a kill."""
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -99,6 +100,29 @@ async def test_the_pause_grows_while_a_part_keeps_ending(
     crew.stopping.set()
     await keeping
     assert [re.findall(r"in ([\d.]+) s", line)[0] for line in said[:3]] == ["0.1", "0.2", "0.4"]
+
+
+async def test_a_full_disk_does_not_end_the_care_for_a_part(
+    crew: Crew, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be noted is noted later; the part is started again all the same."""
+    monkeypatch.setattr(children, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(children, "NOTED_AGAIN", 0.01)
+    tries: list[int] = []
+    write = children.note
+
+    def full_at_first(crew: Crew) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(crew)
+
+    monkeypatch.setattr(children, "note", full_at_first)
+    keeping = asyncio.create_task(keep(crew, Part("tidy", ("sleep", "0.1"), 1)))
+    await until(lambda: crew.pid_file.exists() and len(said) >= 2)
+    crew.stopping.set()
+    await keeping
+    assert len(tries) >= 3
 
 
 async def test_a_part_that_is_killed_leaves_nothing_that_keeps_its_port(crew: Crew, said: list[str]) -> None:

@@ -99,11 +99,20 @@ async def one_of_all(request: Request, annotation: UUID, access: Reader, session
 
 @router.post("/projects/{project}/annotations/{annotation}/return")
 async def give_back(
-    request: Request, annotation: UUID, form: Annotated[RemarkForm, Form()], access: Reviewer, session: Session
+    request: Request,
+    annotation: UUID,
+    form: Annotated[RemarkForm, Form()],
+    access: Reviewer,
+    session: Session,
+    task: UUID | None = None,
+    queue: Annotated[str, Query(pattern="^[a-z]*$")] = "",
 ) -> Response:
-    """Return an answer with a remark."""
+    """Return an answer with a remark. task: whose page the reviewer is on; queue: that they go through."""
     await return_answer(session, access.of_project(), annotation, reviewer_id=access.person.id, text=form.text)
-    address = f"/projects/{access.project}/annotations/{annotation}"
+    base = f"/projects/{access.project}"
+    address = f"{base}/tasks/{task}" if task else f"{base}/annotations/{annotation}"
+    if task and queue:
+        address = f"{base}/review/next?queue={queue}&after={task}"
     return redirect(request, address, _("Returned. Its author finds it in their inbox."))
 
 

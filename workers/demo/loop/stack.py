@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+UP = (sys.executable, "-m", "app.supervision")
 READY = re.compile(r"(http://\S+?)/sign-in/(\S+)")
 PATIENCE = 60.0  # seconds for an orderly end
 
@@ -22,19 +23,21 @@ class DidNotStart(Exception):
 
 @dataclass
 class Installation:
-    """link: token of the one-time sign-in link. child: `hone up`, another one after a kill."""
+    """link: token of the one-time sign-in link. child: `hone up`, another one after a kill; words: how it is called."""
 
     address: str
     link: str
     home: Path
     environment: dict[str, str]
     child: subprocess.Popen[str]
+    words: Sequence[str] = UP
 
     def start_again(self) -> None:
         """`hone up` once more in the same home, at the same address. Call it from the main thread: the kernel ends the
         installation when the thread that started it ends."""
         self.child.wait()
-        self.child = launch(self.environment)
+        close(self.child)
+        self.child = launch(self.environment, self.words)
 
     def last_words(self) -> str:
         """What an installation said that has ended."""
@@ -48,13 +51,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Installation]:
-    """`hone up` in an empty home, ended by Ctrl-C's signal; the home stays, to be looked at."""
+def running(home: Path, words: Sequence[str] = UP, **settings: str) -> Iterator[Installation]:
+    """`hone up` in an empty home, ended by Ctrl-C's signal; the home stays, to be looked at. settings: HONE_… more."""
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)  # what something is mounted on cannot be removed
     places = {"HONE_HOME": str(home.resolve()), "HONE_PORT": str(free_port()), "HONE_SAMPLER_PORT": str(free_port())}
-    environment = {name: value for name, value in os.environ.items() if name != "HONE_DATABASE_URL"} | places
-    found = Installation("", "", home, environment, launch(environment))
+    environment = {name: value for name, value in os.environ.items() if name != "HONE_DATABASE_URL"}
+    environment |= places | settings
+    found = Installation("", "", home, environment, launch(environment, words), words)
     try:
         found.address, found.link = _wait_until_ready(found.child)
         yield found
@@ -62,11 +66,10 @@ def running(home: Path) -> Iterator[Installation]:
         end(found.child)
 
 
-def launch(environment: dict[str, str]) -> subprocess.Popen[str]:
+def launch(environment: dict[str, str], words: Sequence[str]) -> subprocess.Popen[str]:
     # however the loop ends, nothing of it stays behind
-    words = ("setpriv", "--pdeathsig", "INT", "--", sys.executable, "-m", "app.supervision")
     return subprocess.Popen(  # noqa: S603
-        words,
+        ["setpriv", "--pdeathsig", "INT", "--", *words],  # noqa: S607
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -82,6 +85,12 @@ def end(child: subprocess.Popen[str]) -> None:
         child.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         child.kill()
+    close(child)
+
+
+def close(child: subprocess.Popen[str]) -> None:
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def _wait_until_ready(child: subprocess.Popen[str]) -> tuple[str, str]:

@@ -3,13 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0029"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
 NOW = sa.text("now()")
 LETTERS = ("returned", "replied", "changed", "asked", "guidelines", "message")
+LETTERS += ("upheld", "accepted", "entered", "try_again", "not_entered", "contested")
 
 
 def upgrade() -> None:
