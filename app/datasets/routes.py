@@ -116,7 +116,7 @@ async def show(request: Request, dataset: UUID, access: Reader, session: Session
     shown = await get_project(session, access.of_project())
     marked = (await marks_of(session, [found])).get(found.id)
     runs = await trained_on(session, found) if marked and access.may(Permission.run_read) else []
-    page = {"project": shown, "dataset": found, "shapes": shapes(), "marked": marked, "runs": runs}
+    page: dict[str, Any] = {"project": shown, "dataset": found, "shapes": shapes(), "marked": marked, "runs": runs}
     return respond(request, "datasets/show.html", "dataset", **page)
 
 

@@ -60,8 +60,8 @@ async def mark(session: AsyncSession, dataset: Dataset, person_id: int, labels: 
     values = {"dataset_id": dataset.id, "user_id": person_id, "project_id": dataset.project_id, "labels": labels}
     made = insert(DatasetWithdrawal).values(values).on_conflict_do_nothing().returning(DatasetWithdrawal.dataset_id)
     if await session.scalar(made) is not None:
-        told = {"project_id": dataset.project_id, "subject": dataset.public_id, "labels": labels}
-        await events.record(session, "dataset.marked", **told)
+        about = {"subject": dataset.public_id, "labels": labels}
+        await events.record(session, "dataset.marked", project_id=dataset.project_id, **about)
 
 
 async def look_for_withdrawn(session: AsyncSession, dataset: Dataset) -> None:
@@ -76,7 +76,7 @@ async def marks_of(session: AsyncSession, datasets: Sequence[Any]) -> dict[int, 
     columns = (func.count(), func.coalesce(func.sum(DatasetWithdrawal.labels), 0), func.min(DatasetWithdrawal.at))
     asked = select(DatasetWithdrawal.dataset_id, *columns).group_by(DatasetWithdrawal.dataset_id)
     rows = await session.execute(asked.where(DatasetWithdrawal.dataset_id.in_([one.id for one in datasets])))
-    return {dataset: Marked(people, int(labels), since) for dataset, people, labels, since in rows}
+    return {dataset: Marked(people, int(labels or 0), since) for dataset, people, labels, since in rows}
 
 
 async def datasets_of_person(session: AsyncSession, project_id: int, person_id: int) -> list[tuple[str, UUID]]:

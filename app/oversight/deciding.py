@@ -162,7 +162,7 @@ async def gold_doubted(session: AsyncSession, access: Access, project: Project) 
         .where(ArguedAnswer.project_id == project.id, ArguedAnswer.doubted_at.is_not(None))
     )
     rows = (await session.execute(doubted.order_by(ArguedAnswer.doubted_at).limit(MOST))).all()
-    if not rows:
+    if not rows or rows[0][0] is None:
         return None
     title, action = _("Known answers are doubted"), _("Argue the first anew")
     return Decision("gold_doubted", title, waits(len(rows), rows[0][0]), action, below(project, f"/tasks/{rows[0][1]}"))
@@ -225,6 +225,7 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
     if row is None:
         return None
     batch, now = row
+    assert batch.due_at is not None, "asked for above"
     a_day = await most_a_day(session, project)
     wanted = select(Slot.id).join(Task, Task.id == Slot.task_id)
     wanted = wanted.where(Task.batch_id == batch.id, Task.state == TaskState.open, Slot.state.in_([-1, 0, 1]))
@@ -274,18 +275,18 @@ def instant(at: datetime | None) -> str:
 
 
 P = Permission
-PROVIDERS: Sequence[tuple[tuple[Permission, ...], Provider]] = (
-    ((P.run_edit,), runs_failed),
-    ((P.prompt_edit,), imports_failed),
-    ((P.dataset_edit,), freezes_failed),
-    ((P.prompt_edit,), queue_short),
-    ((P.annotation_review,), reports_open),
-    ((P.annotation_review, P.cohort_read), questions_open),
-    ((P.project_edit,), pilots_done),
-    ((P.member_manage,), due_date_fails),
-    ((P.pay_edit,), budget_nearly_spent),
-    ((P.member_read,), people_drift),
-    ((P.annotation_review,), gold_doubted),
-    ((P.annotation_review,), returned_unanswered),
-    ((P.annotation_review,), prompts_to_check),
+PROVIDERS: Sequence[tuple[Permission, Provider]] = (
+    (P.run_edit, runs_failed),
+    (P.prompt_edit, imports_failed),
+    (P.dataset_edit, freezes_failed),
+    (P.prompt_edit, queue_short),
+    (P.annotation_review, reports_open),
+    (P.question_answer, questions_open),
+    (P.project_edit, pilots_done),
+    (P.member_manage, due_date_fails),
+    (P.pay_edit, budget_nearly_spent),
+    (P.member_read, people_drift),
+    (P.annotation_review, gold_doubted),
+    (P.annotation_review, returned_unanswered),
+    (P.annotation_review, prompts_to_check),
 )

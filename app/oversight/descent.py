@@ -1,6 +1,7 @@
 """What was trained from datasets that hold labels of people who took their consent back."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -24,9 +25,9 @@ class Trained:
     checkpoint_id: UUID | None
 
 
-def _trained() -> Select[tuple[str, UUID, str, str, UUID]]:
+def _trained() -> Select[Any]:
     columns = (Run.name, Run.public_id, Dataset.name, Checkpoint.name, Checkpoint.public_id)
-    asked = select(*columns).join(Dataset, Dataset.id == Run.dataset_id)
+    asked: Select[Any] = select(*columns).join(Dataset, Dataset.id == Run.dataset_id)
     return asked.outerjoin(Checkpoint, Checkpoint.id == Run.result_id).order_by(Run.id.desc()).limit(MOST)
 
 

@@ -26,7 +26,7 @@ class Today:
 
 async def today_of(session: AsyncSession, access: Access, project: Project) -> Today:
     """access: in this project."""
-    found = [await ask(session, access, project) for allowed, ask in PROVIDERS if any(map(access.may, allowed))]
+    found = [await ask(session, access, project) for needed, ask in PROVIDERS if access.may(needed)]
     return Today(project, [one for one in found if one is not None])
 
 
@@ -41,7 +41,7 @@ async def today_over_all(session: AsyncSession, access: Access) -> list[Today]:
 
 def led_by(access: Access) -> Select[Any]:
     member = (Membership.project_id == Project.id) & (Membership.user_id == access.person.id)
-    asked: Select[Any] = select(Project, Membership.role, Membership.id, Membership.cohort).outerjoin(
+    asked: Select[Any] | Any = select(Project, Membership.role, Membership.id, Membership.cohort).outerjoin(
         Membership, member
     )
     if not access.person.is_admin:
@@ -52,8 +52,15 @@ def led_by(access: Access) -> Select[Any]:
 def within(access: Access, project: Project, role: Role | None, member_id: int | None, cohort: str | None) -> Access:
     """The same person inside one of their projects."""
     may = access.permissions if access.person.is_admin else ROLE_PERMISSIONS[role] if role else frozenset()
-    place = {"role": role, "membership_id": member_id, "cohort": cohort}
-    return replace(access, permissions=may, project_id=project.id, project=project.public_id, **place)
+    return replace(
+        access,
+        permissions=may,
+        project_id=project.id,
+        project=project.public_id,
+        role=role,
+        membership_id=member_id,
+        cohort=cohort,
+    )
 
 
 async def has_a_say(session: AsyncSession, access: Access) -> bool:

@@ -30,7 +30,8 @@ def versions_in(project_id: int) -> Select[Guidelines]:
 async def versions_told(session: AsyncSession, project_id: int, rows: list[Guidelines]) -> tuple[list[Version], int]:
     """Versions with what is known of them, and how many people answer here."""
     answering = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
-    known = select(func.coalesce(Membership.guidelines_read, 0), func.count()).group_by(1)
+    read = func.coalesce(Membership.guidelines_read, 0)
+    known = select(read, func.count()).group_by(read)
     people = known.where(Membership.project_id == project_id, Membership.role.in_(answering))
     counts: dict[int, int] = dict((await session.execute(people)).tuples().all())
     figures = await figures_of(session, project_id, "quality")

@@ -127,7 +127,7 @@ def visible_to(access: Access, *columns: Any) -> Select[Any]:
 def listed(access: Access, *, is_open: bool) -> Select[Any]:
     """(question, task, pseudonym and name of who asked, ruling or None), for `cursors.page_of`."""
     place = (Membership.project_id == Inquiry.project_id) & (Membership.user_id == Inquiry.asker_id)
-    asked = (
+    asked: Select[Any] = (
         select(Inquiry, Task.public_id, Membership.pseudonym, User.name, Ruling)
         .join(Task, Task.id == Inquiry.task_id)
         .join(User, User.id == Inquiry.asker_id)

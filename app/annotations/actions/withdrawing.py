@@ -83,8 +83,8 @@ async def take_consent_back(session: AsyncSession, project_id: int, person_id: i
     )
     session.add(made)
     await session.flush()
-    told = {"actor_id": actor_id, "project_id": project_id, "subject": place.pseudonym}
-    await events.record(session, "consent.taken_back", **told, by_themselves=actor_id == person_id)
+    told = {"subject": place.pseudonym, "by_themselves": actor_id == person_id}
+    await events.record(session, "consent.taken_back", actor_id=actor_id, project_id=project_id, **told)
     await enqueue(session, ReworkAsked(rework_id=made.id))
     await enqueue(session, ConsentWithdrawn(project_id=project_id, person_id=person_id))
 
@@ -96,8 +96,8 @@ async def take_part_again(session: AsyncSession, project_id: int, person_id: int
         return
     place.withdrawn_at = None
     await session.flush()
-    told = {"actor_id": person_id, "project_id": project_id, "subject": place.pseudonym}
-    await events.record(session, "consent.returned", **told)
+    about = {"actor_id": person_id, "project_id": project_id}
+    await events.record(session, "consent.returned", **about, subject=place.pseudonym)
 
 
 async def _let_go(session: AsyncSession, project_id: int, person_id: int) -> None:
@@ -105,4 +105,5 @@ async def _let_go(session: AsyncSession, project_id: int, person_id: int) -> Non
     held = select(Task.public_id, Slot.shown_key).join(Slot, Slot.task_id == Task.id)
     held = held.where(Slot.project_id == project_id, Slot.annotator_id == person_id, Slot.state == SlotState.leased)
     for task, key in (await session.execute(held)).all():
+        assert key is not None, "whoever holds a task was shown it"
         await release(session, project_id, person_id, task, key)

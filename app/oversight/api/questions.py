@@ -11,7 +11,6 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
-from app.errors import Forbidden
 from app.quality.forms import AnswerForm, QuestionForm, RulingForm
 from app.quality.inquiries import answer, ask, listed, publish, retire, rulings_of
 from app.quality.tables import Inquiry, Ruling
@@ -20,7 +19,7 @@ router = APIRouter(tags=["questions"])
 Annotator = Annotated[Access, may(Permission.annotate)]
 Reader = Annotated[Access, may(Permission.project_read)]
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
-Lister = Annotated[Access, may(Permission.member_list)]
+Answerer = Annotated[Access, may(Permission.question_answer)]
 
 
 class QuestionView(BaseModel):
@@ -57,11 +56,6 @@ class RulingView(BaseModel):
     at: datetime
 
 
-def must_answer(access: Access) -> None:
-    if not (access.may(Permission.annotation_review) or access.may(Permission.cohort_read)):
-        raise Forbidden
-
-
 def view(row: tuple[Inquiry, UUID, str | None, str, Ruling | None]) -> QuestionView:
     asked, task, rater, _name, ruling = row
     return QuestionView(
@@ -85,7 +79,7 @@ async def ask_about(task: UUID, form: QuestionForm, access: Annotator, session: 
 @router.get("/projects/{project}/questions")
 async def list_questions(
     project: UUID,
-    access: Lister,
+    access: Answerer,
     session: Session,
     *,
     answered: Annotated[bool, Query(description="those that are answered, in place of those that wait")] = False,
@@ -93,15 +87,13 @@ async def list_questions(
     limit: Limit = 50,
 ) -> QuestionPage:
     """What people ask, newest first; leads see their own cohort."""
-    must_answer(access)
     page = await page_of(session, listed(access, is_open=not answered), Inquiry.id, cursor=cursor, limit=limit)
     return QuestionPage(questions=[view(tuple(row)) for row in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/questions/{inquiry}/answer")
-async def answer_question(project: UUID, inquiry: UUID, form: AnswerForm, access: Lister, session: Session) -> Kept:
+async def answer_question(project: UUID, inquiry: UUID, form: AnswerForm, access: Answerer, session: Session) -> Kept:
     """Answer a question; who asked finds it in their inbox."""
-    must_answer(access)
     return Kept(id=(await answer(session, access, inquiry, form.answer)).public_id)
 
 

@@ -1,6 +1,6 @@
 """Pages: the versions of the guidelines, with agreement before and after each."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -30,5 +30,5 @@ async def versions(request: Request, access: Counter, session: Session, cursor: 
     page = await page_of(session, versions_in(project.id), Guidelines.id, cursor=cursor, limit=ROWS)
     rows, people = await versions_told(session, project.id, page.rows)
     kinds = {one: _(words) for one, words in KINDS.items()}
-    told = {"project": project, "rows": rows, "people": people, "kinds": kinds, "next": page.next}
+    told: dict[str, Any] = {"project": project, "rows": rows, "people": people, "kinds": kinds, "next": page.next}
     return respond(request, "oversight/versions.html", "versions", **told)

@@ -11,7 +11,6 @@ from app.accounts.permissions import Permission
 from app.accounts.tables import Letter
 from app.cursors import Cursor, page_of
 from app.database import Session
-from app.errors import Forbidden
 from app.pages import redirect, respond
 from app.projects.queries import get_project
 from app.quality.forms import AnswerForm, QuestionForm, RulingForm
@@ -24,14 +23,8 @@ Annotator = Annotated[Access, may(Permission.annotate)]
 Own = Annotated[Access, may(Permission.annotation_own)]
 Reader = Annotated[Access, may(Permission.project_read)]
 Reviewer = Annotated[Access, may(Permission.annotation_review)]
-Lister = Annotated[Access, may(Permission.member_list)]
+Answerer = Annotated[Access, may(Permission.question_answer)]
 ROWS = 20
-
-
-def must_answer(access: Access) -> None:
-    """Reviewers answer all, leads those of their cohort; others who may list members answer none."""
-    if not (access.may(Permission.annotation_review) or access.may(Permission.cohort_read)):
-        raise Forbidden
 
 
 @router.post("/annotate/{task}/question")
@@ -56,10 +49,9 @@ async def my_questions(request: Request, access: Own, session: Session) -> Respo
 
 @router.get("/questions")
 async def questions(
-    request: Request, access: Lister, session: Session, answered: bool = False, cursor: Cursor = None
+    request: Request, access: Answerer, session: Session, answered: bool = False, cursor: Cursor = None
 ) -> Response:
     """What people ask: what waits for an answer, or what was answered; leads see their own cohort."""
-    must_answer(access)
     project = await get_project(session, access.of_project())
     page = await page_of(session, listed(access, is_open=not answered), Inquiry.id, cursor=cursor, limit=ROWS)
     names = access.may(Permission.member_read) or access.may(Permission.cohort_read)
@@ -75,9 +67,8 @@ async def questions(
 
 @router.post("/questions/{inquiry}")
 async def answer_question(
-    request: Request, inquiry: UUID, form: Annotated[AnswerForm, Form()], access: Lister, session: Session
+    request: Request, inquiry: UUID, form: Annotated[AnswerForm, Form()], access: Answerer, session: Session
 ) -> Response:
-    must_answer(access)
     await answer(session, access, inquiry, form.answer)
     address = f"/projects/{access.project}/questions"
     return redirect(request, address, _("Answered. Who asked finds it in their inbox."))

@@ -8,7 +8,6 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.withdrawing import (
     consequence_of,
-    own_place,
     place_of,
     take_consent_back,
     take_part_again,
@@ -23,25 +22,27 @@ from app.translation import _
 
 router = APIRouter(prefix="/projects/{project}")
 Own = Annotated[Access, may(Permission.annotation_own)]
+Annotator = Annotated[Access, may(Permission.annotate)]
 Manager = Annotated[Access, may(Permission.member_manage)]
 
 
 @router.get("/consent/withdraw")
 async def look(request: Request, access: Own, session: Session) -> Response:
     """What it would do to my answers."""
-    place = await own_place(session, access.of_project(), access.person.id)
-    page = await _page(session, access, place.user_id) | {"place": place, "address": "consent/withdraw", "is_own": True}
+    taken_back = access.has_withdrawn
+    page = await _page(session, access, access.person.id) | {"place": None, "taken_back": taken_back}
+    page |= {"address": "consent/withdraw", "is_own": True}
     return respond(request, "oversight/withdrawal.html", None, **page)
 
 
 @router.post("/consent/withdraw")
-async def withdraw(request: Request, access: Own, session: Session) -> Response:
+async def withdraw(request: Request, access: Annotator, session: Session) -> Response:
     await take_consent_back(session, access.of_project(), access.person.id, access.person.id)
     return redirect(request, f"/projects/{access.project}/consent/withdraw", _("Your consent is taken back."))
 
 
 @router.post("/consent/again")
-async def come_back(request: Request, access: Own, session: Session) -> Response:
+async def come_back(request: Request, access: Annotator, session: Session) -> Response:
     await take_part_again(session, access.of_project(), access.person.id)
     return redirect(request, f"/projects/{access.project}/annotate")
 
@@ -51,7 +52,8 @@ async def look_for(request: Request, member: str, access: Manager, session: Sess
     """What it would do to somebody's answers, and where these have gone."""
     place = await place_of(session, access.of_project(), member)
     address = f"members/{place.pseudonym}/withdraw"
-    page = await _page(session, access, place.user_id) | {"place": place, "address": address, "is_own": False}
+    page = await _page(session, access, place.user_id) | {"place": place, "taken_back": place.withdrawn_at is not None}
+    page |= {"address": address, "is_own": False}
     return respond(request, "oversight/withdrawal.html", None, **page)
 
 
