@@ -405,6 +405,7 @@ WRITES: dict[str, str] = {
     "GET /inbox/{letter}": "a message is read by opening it",
     "GET /projects/{project}/annotate": "opening the page hands out a task",
     "GET /projects/{project}/annotate/next": "asks for the next task",
+    "GET /projects/{project}/questions/mine": "letters about questions are read by opening them",
     "GET /projects/{project}/answers/{annotation}": "letters about an answer are read by opening it",
     "GET /projects/{project}/annotations/{annotation}": "letters about an answer are read by opening it",
     "GET /projects/{project}/annotate/back": "locks the answer that may be changed, or hands out a task",
