@@ -42,11 +42,13 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.api import overview as overview_api
 from app.oversight.api import people as people_figures_api
 from app.oversight.api import questions as questions_api
+from app.oversight.api import rounds as rounds_api
 from app.oversight.api import today as today_api
 from app.oversight.routes import gold as oversight_gold
-from app.oversight.routes import guidelines, questions, signs, today, withdrawal
+from app.oversight.routes import guidelines, overview, questions, rounds, signs, today, withdrawal
 from app.oversight.routes import people as annotators
 from app.oversight.routes import review as oversight_review
 from app.oversight.routes import tasks as oversight_tasks
@@ -109,6 +111,8 @@ PAGES: list[APIRouter] = [
     today.router,
     withdrawal.router,
     guidelines.router,
+    overview.router,
+    rounds.router,
     oversight_tasks.router,
     oversight_review.router,
     oversight_gold.router,
@@ -138,6 +142,8 @@ API: list[APIRouter] = [
     loop_api.router,
     questions_api.router,
     today_api.router,
+    overview_api.router,
+    rounds_api.router,
     people_figures_api.router,
 ]
 

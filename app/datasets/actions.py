@@ -30,6 +30,7 @@ from app.datasets.withdrawing import look_for_withdrawn
 from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.projects.protocols import ProtocolBody
+from app.tasks.actions import freeze_rounds
 from app.tasks.tables import Purpose
 from app.translation import _
 from app.version import code_version
@@ -263,6 +264,7 @@ async def conclude_freezing(session: AsyncSession, dataset_id: int, manifest: di
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
     dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], manifest["lines"], func.now()
     await session.flush()
+    await freeze_rounds(session, dataset.project_id, dataset.question.get("batches", ()), dataset.created_by_id)
     await enqueue(session, FreezingEnded(dataset_id=dataset.id))
     await look_for_withdrawn(session, dataset)
     await events.record(

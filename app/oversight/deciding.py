@@ -202,7 +202,9 @@ async def pilots_done(session: AsyncSession, access: Access, project: Project) -
         return None
     evidence = _("All tasks of “{name}” are answered").format(name=batch.name)
     title = _("A pilot waits for its report to be read")
-    return Decision("pilot_done", title, evidence, _("Look at its round"), below(project, "/settings/hand-out"))
+    return Decision(
+        "pilot_done", title, evidence, _("Read the pilot's report"), below(project, f"/rounds/{batch.public_id}")
+    )
 
 
 async def people_drift(session: AsyncSession, access: Access, project: Project) -> Decision | None:

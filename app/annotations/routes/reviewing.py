@@ -37,6 +37,7 @@ class Only(BaseModel):
     protocol: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
     guidelines: int | None = Field(default=None, ge=1, le=1_000_000)
     tag: str | None = Field(default=None, max_length=100)
+    batch: UUID | None = None
     cursor: Cursor = None
 
     @property
@@ -44,14 +45,15 @@ class Only(BaseModel):
         return self.model_dump(exclude={"cursor"}, exclude_none=True)
 
     def of(self, answers: Select[Any]) -> Select[Any]:
-        return narrowed(answers, rater=self.rater, protocol=self.protocol, guidelines=self.guidelines, tag=self.tag)
+        versions = {"protocol": self.protocol, "guidelines": self.guidelines}
+        return narrowed(answers, rater=self.rater, tag=self.tag, batch=self.batch, **versions)
 
 
 @router.get("/projects/{project}/annotations")
 async def everybodys_answers(
     request: Request, access: Reader, session: Session, only: Annotated[Only, Query()]
 ) -> Response:
-    """What everybody said, newest first, under pseudonyms; of one person, protocol version or tag where asked."""
+    """What everybody said, newest first, under pseudonyms; of a person, protocol version, tag or round where asked."""
     project = await get_project(session, access.of_project())
     page = await page_of(session, only.of(everybodys(project.id)), Annotation.id, cursor=only.cursor, limit=ROWS)
     categories = categories_of(project.care)
