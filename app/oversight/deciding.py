@@ -240,7 +240,7 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
         "“{name}” is due {when}. Answers that quotas allow on one day: {count}; wanted: more than {left}"
     ).format(name=batch.name, when=instant(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1))
     title, action = _("Quotas are too low for a due date"), _("Change the quotas")
-    return Decision("due_date_fails", title, evidence, action, below(project, "/quotas"))
+    return Decision("due_date_fails", title, evidence, action, below(project, "/annotators/quotas"))
 
 
 async def most_a_day(session: AsyncSession, project: Project) -> int:
