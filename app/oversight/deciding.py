@@ -20,6 +20,7 @@ from app.annotations.queries import count_to_check
 from app.annotations.tables import Annotation, LedgerLine
 from app.datasets.tables import Dataset, DatasetState
 from app.oversight.rules import enough_until, hours_of_work
+from app.oversight.waiting import open_contests
 from app.projects.tables import Batch, BatchState, Project, ProjectState
 from app.prompts.tables import Import
 from app.quality.inquiries import count_open
@@ -66,7 +67,7 @@ async def runs_failed(session: AsyncSession, access: Access, project: Project) -
     if run is None:
         return None
     evidence = _("“{name}” ended {when}: {reason}").format(
-        name=run.name, when=instant(run.finished_at), reason=run.reason or _("no reason is known")
+        name=run.name, when=wording.day(run.finished_at), reason=run.reason or _("no reason is known")
     )
     return Decision("run_failed", _("A training run failed"), evidence, _("Look at the run"), f"/runs/{run.public_id}")
 
@@ -168,6 +169,15 @@ async def gold_doubted(session: AsyncSession, access: Access, project: Project) 
     return Decision("gold_doubted", title, waits(len(rows), rows[0][0]), action, below(project, f"/tasks/{rows[0][1]}"))
 
 
+async def contests_wait(session: AsyncSession, access: Access, project: Project) -> Decision | None:
+    count = await open_contests(session, project.id)
+    if not count:
+        return None
+    evidence = _("{count} of them wait").format(count=wording.number(count))
+    title, action = _("People say that a known answer is wrong"), _("Decide")
+    return Decision("contests_open", title, evidence, action, below(project, "/contests"))
+
+
 async def prompts_to_check(session: AsyncSession, access: Access, project: Project) -> Decision | None:
     count = await count_to_check(session, project.id, access.person.id)
     if not count:
@@ -238,7 +248,9 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
         return None
     evidence = _(
         "“{name}” is due {when}. Answers that quotas allow on one day: {count}; wanted: more than {left}"
-    ).format(name=batch.name, when=instant(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1))
+    ).format(
+        name=batch.name, when=wording.day(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1)
+    )
     title, action = _("Quotas are too low for a due date"), _("Change the quotas")
     return Decision("due_date_fails", title, evidence, action, below(project, "/annotators/quotas"))
 
@@ -269,11 +281,7 @@ async def few_of(session: AsyncSession, asked: Select[Any]) -> tuple[int, dateti
 
 def waits(count: int, since: datetime) -> str:
     many = _("{count} and more").format(count=wording.number(MOST)) if count >= MOST else wording.number(count)
-    return _("Waiting: {count}, the oldest since {when}").format(count=many, when=instant(since))
-
-
-def instant(at: datetime | None) -> str:
-    return wording.day(at) if at is not None else ""
+    return _("Waiting: {count}, the oldest since {when}").format(count=many, when=wording.day(since))
 
 
 P = Permission
@@ -289,6 +297,7 @@ PROVIDERS: Sequence[tuple[Permission, Provider]] = (
     (P.pay_edit, budget_nearly_spent),
     (P.member_read, people_drift),
     (P.annotation_review, gold_doubted),
+    (P.annotation_review, contests_wait),
     (P.annotation_review, returned_unanswered),
     (P.annotation_review, prompts_to_check),
 )
