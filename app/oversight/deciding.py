@@ -1,7 +1,5 @@
 """What may need a decision. A provider asks one question, reads an index and stops early: none counts all answers.
-
-It is asked only for those who may do what it proposes.
-"""
+It is asked only for those who may do what it proposes."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -56,12 +54,8 @@ Provider = Callable[[AsyncSession, Access, Project], Awaitable[Decision | None]]
 async def runs_failed(session: AsyncSession, access: Access, project: Project) -> Decision | None:
     """One of the last days after which none of the same method succeeded."""
     later = aliased(Run)
-    better = select(later.id).where(
-        later.project_id == Run.project_id,
-        later.method == Run.method,
-        later.state == RunState.succeeded,
-        later.id > Run.id,
-    )
+    better = select(later.id).where(later.project_id == Run.project_id, later.method == Run.method, later.id > Run.id)
+    better = better.where(later.state == RunState.succeeded)
     failed = select(Run).where(Run.project_id == project.id, Run.state == RunState.failed, ~better.exists())
     run = await session.scalar(failed.where(Run.finished_at > func.now() - RECENT).order_by(Run.id.desc()).limit(1))
     if run is None:
@@ -73,7 +67,7 @@ async def runs_failed(session: AsyncSession, access: Access, project: Project) -
 
 
 async def imports_failed(session: AsyncSession, access: Access, project: Project) -> Decision | None:
-    """The newest import, where lines of it were refused or disagree with what is there; or a freeze that failed."""
+    """The newest import, where lines of it were refused or disagree with what is there."""
     asked = select(Import).where(Import.project_id == project.id, Import.created_at > func.now() - RECENT)
     found = await session.scalar(asked.order_by(Import.id.desc()).limit(1))
     bad = 0 if found is None else found.report.get("refused", 0) + found.report.get("conflicting", 0)
@@ -89,9 +83,9 @@ async def freezes_failed(session: AsyncSession, access: Access, project: Project
     found = await session.scalar(failed.order_by(Dataset.id.desc()).limit(1))
     if found is None or found.state is not DatasetState.failed:
         return None
+    title, action = _("A dataset could not be frozen"), _("Look at the dataset")
     evidence = f"“{found.name}”: {found.reason or ''}"
-    address = f"/datasets/{found.public_id}"
-    return Decision("freeze_failed", _("A dataset could not be frozen"), evidence, _("Look at the dataset"), address)
+    return Decision("freeze_failed", title, evidence, action, f"/datasets/{found.public_id}")
 
 
 async def queue_short(session: AsyncSession, access: Access, project: Project) -> Decision | None:
@@ -237,7 +231,7 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
     if row is None:
         return None
     batch, now = row
-    assert batch.due_at is not None, "asked for above"
+    assert batch.due_at is not None
     a_day = await most_a_day(session, project)
     wanted = select(Slot.id).join(Task, Task.id == Slot.task_id)
     wanted = wanted.where(Task.batch_id == batch.id, Task.state == TaskState.open, Slot.state.in_([-1, 0, 1]))
