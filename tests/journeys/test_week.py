@@ -27,7 +27,7 @@ from app.jobs.queue import Queue
 from app.main import app
 from app.projects.actions import read_guidelines
 from app.projects.queries import newest_guidelines
-from app.projects.tables import Project
+from app.projects.tables import Batch, Project
 from app.settings import get_settings
 from app.tasks.actions import Showing, Waiting, claim
 from app.tasks.actions.claiming import Reason
@@ -198,6 +198,11 @@ async def step(week: Week, *ways: str) -> Desk:
     return week.desk
 
 
+async def round_named(week: Week, name: str) -> str:
+    async with database.transaction() as session:
+        return f"/rounds/{await session.scalar(select(Batch.public_id).where(Batch.name == name))}$"
+
+
 async def count(state: AnnotationState) -> int:
     async with database.transaction() as session:
         return await session.scalar(select(func.count()).where(Annotation.state == state)) or 0
@@ -205,6 +210,7 @@ async def count(state: AnnotationState) -> int:
 
 async def test_a_week(committed: str) -> None:
     async with a_week() as week:
+        await sunday(week)
         await monday(week)
         await tuesday(week)
         await wednesday(week)
@@ -213,13 +219,21 @@ async def test_a_week(committed: str) -> None:
         await saturday(week)
 
 
-async def monday(week: Week) -> None:
-    """A rate, a round, its pilot."""
-    await bring_in(week)
+async def sunday(week: Week) -> None:
+    """A rate, and a round instead of the one that every project has."""
     desk = await step(week, "/pay$")
     await desk.send("/pay/rates$", an_answer="0.07")
-    desk = await step(week, "/rounds$", "/rounds/new$")
+    desk = await step(week, "/settings$", "/settings/hand-out$", "/rounds/new$")
     await desk.send("/rounds$", name="Autumn", k="2", pilot=str(PILOT), due="2999-01-01")
+    desk = await step(week, "/rounds$", await round_named(week, "Default"))
+    await desk.send("/state$", state="closed")
+    await bring_in(week)
+    await evening(week)
+
+
+async def monday(week: Week) -> None:
+    """The pilot."""
+    desk = await step(week, "/rounds$", await round_named(week, "Autumn"))
     await desk.send("/state$", state="pilot")
     await workers()
     assert await everybody(week, 2) == 2 * PILOT
@@ -228,7 +242,7 @@ async def monday(week: Week) -> None:
 
 async def tuesday(week: Week) -> None:
     """The pilot's report is read, and the round opens for everybody."""
-    desk = await step(week, "/rounds$", r"/rounds/[-0-9a-f]{36}$")
+    desk = await step(week, "/rounds$", await round_named(week, "Autumn"))
     await desk.send("/state$", state="open", read="true")
     await workers()
     assert await everybody(week, 12) == 38 * 12
@@ -240,7 +254,7 @@ async def tuesday(week: Week) -> None:
 async def wednesday(week: Week) -> None:
     """A rule changes: it is read before the next task."""
     desk = await step(week, "/settings$", "/settings/guidelines$")
-    await desk.send("/settings/guidelines$", text="Prefer what names the amber.", change="rule")
+    await desk.send("/settings/guidelines$", markdown="Prefer what names the amber.", change="rule")
     await read_the_rules(week)
     assert await everybody(week, 12) == 38 * 12
     assert await give(week, CARELESS, 300, careless) == 300
@@ -250,17 +264,19 @@ async def wednesday(week: Week) -> None:
 
 async def thursday(week: Week) -> None:
     """The careless person is found and their answers are asked anew; the bot is seen, looked at and paused."""
-    name = await pseudonym(week, CARELESS)
-    desk = await step(week, f"/annotators/{name}", "/rework")
+    name, machine = await pseudonym(week, CARELESS), await pseudonym(week, BOT)
+    told = await week.desk.client.get(f"/api/v1{week.base}/annotators")
+    people = [one for one in told.json()["rows"] if one["role"] == "annotator"]
+    surely_low = {one["rater"] for one in people if one["reliability"] and float(one["reliability"]["high"]) < 0.7}
+    assert {name} <= surely_low <= {name, machine}
+    assert {one["rater"] for one in people if one["signs"]["fast"]["raised"]} == {machine}
+    desk = await step(week, "/annotators$", f"/annotators/{name}$", "/rework")
     assert "600" in desk.html
     await desk.send("/rework$", does="reopen", reason="Given without reading.")
     await workers()
     assert await count(AnnotationState.set_aside) == 600
-    machine = await pseudonym(week, BOT)
-    desk = await step(week, "/signs$")
-    assert machine in desk.html
-    desk = await step(week, "/annotators$", f"/annotators/change.*who={machine}")
-    await desk.send("/annotators/change$", does="pause")
+    desk = await step(week, "/annotators$", "/signs$", f"/annotators/change.*who={machine}.*does=pause")
+    await desk.send("/annotators/change$")
     assert await give(week, BOT, 1, bot) == 0
     assert await everybody(week, 12) == 38 * 12
     await evening(week)
