@@ -45,10 +45,11 @@ from app.media import routes as media
 from app.oversight.api import overview as overview_api
 from app.oversight.api import people as people_figures_api
 from app.oversight.api import questions as questions_api
+from app.oversight.api import quotas as quotas_api
 from app.oversight.api import rounds as rounds_api
 from app.oversight.api import today as today_api
 from app.oversight.routes import gold as oversight_gold
-from app.oversight.routes import guidelines, overview, questions, rounds, signs, today, withdrawal
+from app.oversight.routes import guidelines, overview, questions, quotas, rounds, signs, today, withdrawal
 from app.oversight.routes import people as annotators
 from app.oversight.routes import review as oversight_review
 from app.oversight.routes import tasks as oversight_tasks
@@ -116,8 +117,9 @@ PAGES: list[APIRouter] = [
     oversight_tasks.router,
     oversight_review.router,
     oversight_gold.router,
-    annotators.router,
     signs.router,
+    quotas.router,
+    annotators.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -145,6 +147,7 @@ API: list[APIRouter] = [
     overview_api.router,
     rounds_api.router,
     people_figures_api.router,
+    quotas_api.router,
 ]
 
 

@@ -1,5 +1,5 @@
 // A question about the task on the screen, in a dialog of the page: the task and what was typed there stay as they are.
-import { speak, task, tell } from "./annotate-page.js";
+import { task } from "./annotate-page.js";
 
 const dialog = document.getElementById("ask");
 const form = dialog?.querySelector("form");
@@ -10,6 +10,12 @@ export const isAsking = () => Boolean(dialog?.matches(":popover-open"));
 export const QUESTION_KEYS = { Q: () => opener() && dialog?.showPopover() };
 
 const opener = () => task().querySelector("[data-question]");
+const turn = ({ isAsked }) => {
+  const asked = dialog.querySelector("[data-asked]");
+  form.hidden = isAsked;
+  asked.hidden = !isAsked;
+  if (isAsked) asked.querySelector("button").focus();
+};
 const refused = (words) => {
   const place = form.querySelector("[data-refused]");
   place.hidden = !words;
@@ -23,6 +29,7 @@ dialog?.addEventListener("beforetoggle", ({ newState }) => {
   if (form.getAttribute("action") !== address) form.reset();
   form.setAttribute("action", address);
   refused("");
+  turn({ isAsked: false });
 });
 
 form?.addEventListener("submit", async (event) => {
@@ -35,9 +42,7 @@ form?.addEventListener("submit", async (event) => {
     const response = await fetch(form.action, { method: "POST", headers, body: new URLSearchParams(new FormData(form)) });
     if (!response.ok) throw new Error();
     form.reset();
-    dialog.hidePopover();
-    tell(form.dataset.saysAsked);
-    speak(form.dataset.saysAsked);
+    turn({ isAsked: true });
   } catch {
     refused(document.body.dataset.unreachable);
   } finally {

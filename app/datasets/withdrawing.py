@@ -60,8 +60,8 @@ async def mark(session: AsyncSession, dataset: Dataset, person_id: int, labels: 
     values = {"dataset_id": dataset.id, "user_id": person_id, "project_id": dataset.project_id, "labels": labels}
     made = insert(DatasetWithdrawal).values(values).on_conflict_do_nothing().returning(DatasetWithdrawal.dataset_id)
     if await session.scalar(made) is not None:
-        about = {"subject": dataset.public_id, "labels": labels}
-        await events.record(session, "dataset.marked", project_id=dataset.project_id, **about)
+        about = {"project_id": dataset.project_id}
+        await events.record(session, "dataset.marked", **about, subject=dataset.public_id, labels=labels)
 
 
 async def look_for_withdrawn(session: AsyncSession, dataset: Dataset) -> None:

@@ -236,11 +236,11 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
     left = await session.scalar(select(func.count()).select_from(bounded)) or 0
     if left <= enough_until(a_day, days):
         return None
-    evidence = _("“{name}” is due {when}; quotas allow {count} answers a day, and more than {left} are wanted").format(
-        name=batch.name, when=instant(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1)
-    )
+    evidence = _(
+        "“{name}” is due {when}. Answers that quotas allow on one day: {count}; wanted: more than {left}"
+    ).format(name=batch.name, when=instant(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1))
     title, action = _("Quotas are too low for a due date"), _("Change the quotas")
-    return Decision("due_date_fails", title, evidence, action, below(project, "/members"))
+    return Decision("due_date_fails", title, evidence, action, below(project, "/quotas"))
 
 
 async def most_a_day(session: AsyncSession, project: Project) -> int:

@@ -1,7 +1,6 @@
 """What was trained from datasets that hold labels of people who took their consent back."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -25,9 +24,9 @@ class Trained:
     checkpoint_id: UUID | None
 
 
-def _trained() -> Select[Any]:
+def _trained() -> Select[str, UUID, str, str, UUID]:
     columns = (Run.name, Run.public_id, Dataset.name, Checkpoint.name, Checkpoint.public_id)
-    asked: Select[Any] = select(*columns).join(Dataset, Dataset.id == Run.dataset_id)
+    asked = select(*columns).join(Dataset, Dataset.id == Run.dataset_id)
     return asked.outerjoin(Checkpoint, Checkpoint.id == Run.result_id).order_by(Run.id.desc()).limit(MOST)
 
 
@@ -37,10 +36,11 @@ async def trained_from(session: AsyncSession, project_id: int, person_id: int) -
         DatasetWithdrawal.project_id == project_id, DatasetWithdrawal.user_id == person_id
     )
     rows = await session.execute(_trained().where(Run.project_id == project_id, Run.dataset_id.in_(marked)))
-    return [Trained(*row) for row in rows]
+    return [Trained(run, run_id, of, made, made_id) for run, run_id, of, made, made_id in rows]
 
 
 async def trained_on(session: AsyncSession, dataset: Dataset) -> list[Trained]:
     """Runs on one dataset, the newest first."""
     asked = _trained().where(Run.project_id == dataset.project_id, Run.dataset_id == dataset.id)
-    return [Trained(*row) for row in await session.execute(asked)]
+    rows = await session.execute(asked)
+    return [Trained(run, run_id, of, made, made_id) for run, run_id, of, made, made_id in rows]

@@ -1,7 +1,6 @@
 """What needs somebody's decision today, over their projects or in one: each with its evidence and one action."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,11 +38,10 @@ async def today_over_all(session: AsyncSession, access: Access) -> list[Today]:
     ]
 
 
-def led_by(access: Access) -> Select[Any]:
+def led_by(access: Access) -> Select[Project, Role, int, str | None]:
+    """(project, role, id of the place, cohort), the newest first; of an admin also those they have no place in."""
     member = (Membership.project_id == Project.id) & (Membership.user_id == access.person.id)
-    asked: Select[Any] | Any = select(Project, Membership.role, Membership.id, Membership.cohort).outerjoin(
-        Membership, member
-    )
+    asked = select(Project, Membership.role, Membership.id, Membership.cohort).outerjoin(Membership, member)
     if not access.person.is_admin:
         asked = asked.where(Membership.role.in_(LEADING))
     return asked.where(Project.state != ProjectState.archived).order_by(Project.id.desc()).limit(PROJECTS)

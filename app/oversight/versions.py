@@ -33,7 +33,7 @@ async def versions_told(session: AsyncSession, project_id: int, rows: list[Guide
     read = func.coalesce(Membership.guidelines_read, 0)
     known = select(read, func.count()).group_by(read)
     people = known.where(Membership.project_id == project_id, Membership.role.in_(answering))
-    counts: dict[int, int] = dict((await session.execute(people)).tuples().all())
+    counts = {row[0]: row[1] for row in await session.execute(people)}
     figures = await figures_of(session, project_id, "quality")
     measures = figures.body["measures"] if figures else []
     groups = measures[0].get("by", {}).get("guidelines", []) if measures else []

@@ -124,10 +124,10 @@ def visible_to(access: Access, *columns: Any) -> Select[Any]:
     return asked.join(Membership, of_cohort).where(Membership.cohort == access.cohort)
 
 
-def listed(access: Access, *, is_open: bool) -> Select[Any]:
+def listed(access: Access, *, is_open: bool) -> Select[Inquiry, UUID, str, str, Ruling]:
     """(question, task, pseudonym and name of who asked, ruling or None), for `cursors.page_of`."""
     place = (Membership.project_id == Inquiry.project_id) & (Membership.user_id == Inquiry.asker_id)
-    asked: Select[Any] = (
+    asked = (
         select(Inquiry, Task.public_id, Membership.pseudonym, User.name, Ruling)
         .join(Task, Task.id == Inquiry.task_id)
         .join(User, User.id == Inquiry.asker_id)

@@ -88,7 +88,8 @@ async def rulings(request: Request, access: Reader, session: Session) -> Respons
     """What was answered for everybody; inside the annotate page beside the guidelines."""
     project = await get_project(session, access.of_project())
     found = await rulings_of(session, project.id)
-    return respond(request, "oversight/rulings.html", "rulings", project=project, rulings=found)
+    is_page = "HX-Request" not in request.headers
+    return respond(request, "oversight/rulings.html", "rulings", project=project, rulings=found, is_page=is_page)
 
 
 @router.post("/rulings/{ruling}/retire")
