@@ -13,6 +13,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.events import Event
 from app.projects.tables import Project, Protocol
 from app.prompts.tables import Prompt
+from app.quality.queries import edited_from
 from app.quality.reading import preferred_of_two
 from app.quality.tables import ArguedAnswer, Figures
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
@@ -38,7 +39,7 @@ WRITTEN = text("""
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One live answer. number: of its slot. completions: inside ids, in the task's own order. version: of the protocol.
-    batch: the task's round, by inside id.
+    batch: the task's round, by inside id. edited_from: the body that was handed in, None where `body` is that still.
 
     seconds: that the person was at it, None where nobody measured. shown: None of what a file or a program brought.
     """
@@ -61,6 +62,7 @@ class Fact:
     shown: datetime | None
     came: datetime
     batch: int = 0
+    edited_from: dict[str, Any] | None = None
 
     @property
     def counts(self) -> bool:
@@ -179,6 +181,7 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
             Annotation.shown_at,
             Annotation.submitted_at,
             Task.batch_id,
+            edited_from(),
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
