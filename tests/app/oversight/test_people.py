@@ -151,7 +151,7 @@ async def test_several_at_once(client: httpx.AsyncClient, session: AsyncSession)
     quotas = (await session.scalars(select(Event.body).where(Event.kind == "quota.changed"))).all()
     expected = [{"who": one, "was": {"daily_limit": None}, "is": {"daily_limit": 7}} for one in sorted(who)]
     assert [sorted(body["people"], key=lambda one: one["who"]) for body in quotas] == [expected]
-    places[2].lanes = [0, 9]
+    found[2].lanes = [0, 9]
     await session.flush()
     await change(client, there.project, who=who, does="cohort", cohort="west")
     assert (await place_of(session, there.project, people[2])).lanes == [0, 9]  # not theirs to lock, so not settled
