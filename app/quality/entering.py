@@ -113,7 +113,7 @@ async def judge_again(session: AsyncSession, project_id: int, person_id: int) ->
         return
     form, (member, entrance) = EntranceForm.model_validate(project.entrance), row
     answers = (await _answered(session, project_id, {person_id: 0}))[person_id]
-    last = [one for one in answers if one[0] <= entrance.after][-entrance.given :]
+    last = [one for one in answers if one[0] <= entrance.after][-(entrance.given or 0) :]
     entrance.hits = sum(right for _id, right in last)
     if entrance.hits >= form.right:
         member.paused_at = None if entrance.state is Entry.failed else member.paused_at
