@@ -16,8 +16,6 @@ from app.accounts.forms import Cohort, Message, Pseudonyms, Skills, Strict, empt
 from app.accounts.tables import Letter, Membership
 from app.errors import Invalid
 from app.events import record
-from app.tasks.actions import release
-from app.tasks.queries import held_by
 from app.translation import _
 
 DayLimit = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(empty_is_none)]
@@ -25,7 +23,8 @@ TotalLimit = Annotated[Annotated[int, Field(ge=0, le=10_000_000)] | None, Before
 
 
 class Does(StrEnum):
-    """What happens to those chosen. deactivate: they are asked nothing more, and the task in their hands is free."""
+    """What happens to those chosen. deactivate: they are asked nothing more, and within seconds the sweeper frees the
+    task in their hands (`tasks.actions.ending`), one person at a time and with nobody's rows locked here."""
 
     cohort = "cohort"
     add_skills = "add_skills"
@@ -69,19 +68,21 @@ class PeopleChange(Strict):
 
 
 async def change_people(session: AsyncSession, access: Access, form: PeopleChange) -> int:
-    """Do one thing to several people, all of them or nobody. Returns how many.
+    """Do one thing to several people, all of them or nobody, also where the caller goes on after a refusal. Returns how
+    many.
 
     :raises Invalid: a pseudonym is nobody's here. :raises LastManager: :raises TooManyAudiences:
     """
-    await share_hand_out(session, access.of_project())
-    people = await _chosen(session, access, form.who)
-    if form.does is Does.message:
-        await _write(session, access, people, form.text or "")
-    elif form.does in PLACE:
-        for member in people:
-            await _open_or_close(session, access, member, form.does)
-    else:
-        await _change(session, access, people, form)
+    async with session.begin_nested():
+        await share_hand_out(session, access.of_project())
+        people = await _chosen(session, access, form.who)
+        if form.does is Does.message:
+            await _write(session, access, people, form.text or "")
+        elif form.does in PLACE:
+            for member in people:
+                await _open_or_close(session, access, member, form.does)
+        else:
+            await _change(session, access, people, form)
     return len(people)
 
 
@@ -104,16 +105,22 @@ async def _write(session: AsyncSession, access: Access, people: list[Membership]
 
 
 async def _open_or_close(session: AsyncSession, access: Access, member: Membership, does: Does) -> None:
+    if _is_so(member, does):
+        return
     closes = does in (Does.pause, Does.deactivate)
     if closes:
         await keep_a_manager(session, member)
-    if does is Does.deactivate:
-        for task, key in await held_by(session, member.project_id, member.user_id):
-            await release(session, member.project_id, member.user_id, task, key)
-    member.paused_at = func.now() if closes else None
+    member.paused_at = (member.paused_at or func.now()) if closes else None
     member.deactivated_at = func.now() if does is Does.deactivate else None
     await session.flush()
     await _note(session, access, PLACE[does], member)
+
+
+def _is_so(member: Membership, does: Does) -> bool:
+    """Whether nothing is to be done; whoever is deactivated is paused as well."""
+    if does is Does.deactivate:
+        return member.deactivated_at is not None
+    return (member.paused_at is not None) is (does is Does.pause)
 
 
 async def _change(session: AsyncSession, access: Access, people: list[Membership], form: PeopleChange) -> None:
@@ -138,7 +145,7 @@ async def _change(session: AsyncSession, access: Access, people: list[Membership
     await session.flush()
     await note_quotas(session, access, quotas)
     if form.does in (Does.cohort, Does.add_skills, Does.drop_skills):
-        await settle_lanes(session, access.of_project())
+        await settle_lanes(session, access.of_project(), *(member.id for member in people))
 
 
 async def _note(session: AsyncSession, access: Access, kind: str, member: Membership, **told: object) -> None:

@@ -40,14 +40,14 @@ class State(StrEnum):
 class Order(StrEnum):
     """What the list is ordered by; of figures the interval's lower end counts, so few answers prove little."""
 
-    pseudonym = _("Pseudonym")
-    cohort = _("Cohort")
-    today = _("Today")
-    in_all = _("In all")
-    active = _("Active time")
-    agrees = _("As others")
-    reliability = _("Reliability")
-    gold = _("Known answers")
+    pseudonym = "pseudonym"
+    cohort = "cohort"
+    today = "today"
+    in_all = "in_all"
+    active = "active"
+    agrees = "agrees"
+    reliability = "reliability"
+    gold = "gold"
 
 
 Word = Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", "").strip())]

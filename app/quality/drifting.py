@@ -4,7 +4,8 @@ The newest weeks that hold FEWEST known answers together stand against all weeks
 side: given how many were met in all, how likely is it that so few or fewer fall into the newest weeks. It needs no
 large numbers, so it is right for ten answers; with fewer on either side nothing is said. Many people are looked at each
 time, so those who are named are chosen by Benjamini and Hochberg (1995): at most FALSE of them, on average, for
-nothing. A fall of less than LEAST_FALL is named for nobody, however sure it is.
+nothing. A fall of less than LEAST_FALL is named for nobody, however sure it is; it counts as none at all (p = 1) before
+people are chosen, for whoever is left out only afterwards has already let others in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,9 +76,10 @@ def fall_of(weeks: Sequence[Week]) -> Fall | None:
 
 def fallen(falls: Mapping[str, Fall]) -> set[str]:
     """Who is named (Benjamini-Hochberg): the k with the smallest p, k the largest with p(k) <= FALSE · k / m."""
-    ordered = sorted(falls, key=lambda one: falls[one].p)
+    p = {one: fall.p if fall.by >= LEAST_FALL else 1.0 for one, fall in falls.items()}
+    ordered = sorted(p, key=lambda one: p[one])
     most = 0
     for rank, one in enumerate(ordered, 1):
-        if falls[one].p <= FALSE * rank / len(ordered):
+        if p[one] <= FALSE * rank / len(ordered):
             most = rank
-    return {one for one in ordered[:most] if falls[one].by >= LEAST_FALL}
+    return set(ordered[:most])

@@ -24,7 +24,7 @@ from app.errors import NotFound
 from app.projects.care import GOLD
 from app.projects.forms import Form
 from app.projects.tables import Project
-from app.quality.queries import STANDS
+from app.quality.queries import STANDS, edited_from
 from app.quality.rules import hits
 from app.quality.tables import ArguedAnswer, Entrance, Entry
 from app.tasks.tables import Slot, Task
@@ -143,7 +143,12 @@ async def _begin(session: AsyncSession, member: Membership) -> Entrance:
 async def _answered(session: AsyncSession, project_id: int, after: dict[int, int]) -> dict[int, list[tuple[int, bool]]]:
     """(inside id, whether it is right) of people's answers to argued tasks after one of theirs, the oldest first."""
     asked = (
-        select(Annotation.id, Annotation.annotator_id, Annotation.body, ArguedAnswer.bodies)
+        select(
+            Annotation.id,
+            Annotation.annotator_id,
+            func.coalesce(edited_from(), Annotation.body),
+            ArguedAnswer.bodies,
+        )
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
         .where(Annotation.project_id == project_id, Annotation.annotator_id.in_(after), Annotation.state.in_(STANDS))
         .where(ArguedAnswer.doubted_at.is_(None))

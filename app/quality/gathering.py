@@ -13,6 +13,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.events import Event
 from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
+from app.quality.queries import edited_from
 from app.quality.reading import preferred_of_two
 from app.quality.tables import ArguedAnswer, Figures
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
@@ -38,7 +39,8 @@ WRITTEN = text("""
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One live answer. number: of its slot. completions: inside ids, in the task's own order. version: of the protocol.
-    guidelines: version that it was given under. batch: the task's round, by inside id.
+    guidelines: version that it was given under. batch: the task's round, by inside id. edited_from: the body that was
+    handed in, None where `body` is that still.
 
     seconds: that the person was at it, None where nobody measured. shown: None of what a file or a program brought.
     """
@@ -62,6 +64,7 @@ class Fact:
     came: datetime
     batch: int = 0
     guidelines: int | None = None
+    edited_from: dict[str, Any] | None = None
 
     @property
     def counts(self) -> bool:
@@ -181,6 +184,7 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
             Annotation.submitted_at,
             Task.batch_id,
             Guidelines.version,
+            edited_from(),
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)

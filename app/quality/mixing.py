@@ -18,6 +18,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.projects.care import CLASSES, GOLD
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
+from app.quality.queries import edited_from
 from app.quality.rules import doubtful, hits
 from app.quality.tables import ArguedAnswer
 from app.tasks.actions import NewTask, Wish, cancel_tasks, open_tasks
@@ -120,7 +121,12 @@ async def mix_in(session: AsyncSession, task_id: int) -> int | None:
 async def doubt(session: AsyncSession, project_id: int) -> list[int]:
     """Mix in no more what people who are usually right say otherwise. Returns the twins (inside ids) that went."""
     asked = (
-        select(Annotation.task_id, Annotation.annotator_id, Annotation.body, ArguedAnswer.bodies)
+        select(
+            Annotation.task_id,
+            Annotation.annotator_id,
+            func.coalesce(edited_from(), Annotation.body),
+            ArguedAnswer.bodies,
+        )
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
         .where(Annotation.project_id == project_id, Annotation.state == AnnotationState.live)
         .order_by(Annotation.id.desc())

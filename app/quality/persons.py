@@ -40,7 +40,7 @@ def persons_of(gathered: Gathered) -> Figure:
     falls: dict[str, Fall] = {}
     for person, own in by_person.items():
         known = [fact for fact in own if _is_known(fact, gathered.argued)]
-        met = [decided(fact.body) in accepted_by(gathered.argued[fact.task]) for fact in known]
+        met = [decided(said_unaided(fact)) in accepted_by(gathered.argued[fact.task]) for fact in known]
         days = [local_day(fact.came, gathered.zone) for fact in known]
         weeks = weekly(list(zip(days, met, strict=True)))
         fall = fall_of(weeks)
@@ -89,6 +89,11 @@ def pace_of(fact: Fact, written: dict[int, Written]) -> float | None:
 def _is_known(fact: Fact, argued: dict[int, Argued]) -> bool:
     """Whether its answer was known when it came: before, it may be one of those that the argument rests on."""
     return fact.task in argued and fact.came > argued[fact.task].since
+
+
+def said_unaided(fact: Fact) -> Any:
+    """The body before its author was told what is accepted, which is with the answer, or after it."""
+    return fact.edited_from or fact.body
 
 
 def decided(body: Any) -> str:
@@ -143,7 +148,8 @@ def signs_of(
     chosen = [fact for fact in own if fact.points in (0.0, 1.0)]
     texts = [fact for fact in own if fact.id in copies]
     came = [fact.came for fact in timed]
-    chance = signals.chance_of([decided(fact.body) for fact in known], [accepted_by(argued[one.task]) for one in known])
+    said = [decided(said_unaided(fact)) for fact in known]
+    chance = signals.chance_of(said, [accepted_by(argued[one.task]) for one in known])
     return {
         "fast": (signals.too_fast([fact.fast for fact in timed]), timed),
         "clockwork": (signals.like_clockwork(came), timed),

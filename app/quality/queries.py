@@ -7,14 +7,15 @@ a rank or another's speed tells nobody how to judge better.
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Date, case, cast, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import Membership, User
 from app.annotations.kinds import in_words
-from app.annotations.tables import Annotation, AnnotationState
+from app.annotations.tables import Annotation, AnnotationState, AnnotationVersion
 from app.checkpoints.tables import Checkpoint
 from app.projects.rules import day_begins, last_days
 from app.projects.tables import Project
@@ -30,6 +31,17 @@ STANDS = (AnnotationState.live, AnnotationState.surplus)
 def is_argued() -> ColumnElement[bool]:
     """A condition on `Task`: its answer is argued."""
     return exists().where(ArguedAnswer.task_id == Task.id)
+
+
+def edited_from() -> ColumnElement[dict[str, Any] | None]:
+    """Of an `Annotation`: what its author said first, where it was changed since; else null.
+
+    Known answers are judged by it: whoever has answered is told what is accepted, and may still edit.
+    """
+    first = select(AnnotationVersion.body).where(
+        AnnotationVersion.annotation_id == Annotation.id, AnnotationVersion.version == 1
+    )
+    return case((Annotation.version > 1, first.correlate(Annotation).scalar_subquery()))
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,9 @@ async def my_quotas(session: AsyncSession, person_id: int, project_id: int | Non
 
 @dataclass(frozen=True)
 class Lesson:
-    """One answer of one's own to a task whose answer is argued. said, accepted: in words; html: the argument."""
+    """One answer of one's own to a task whose answer is argued. said, accepted: in words; html: the argument.
+
+    It is judged by what was said first, whatever it was changed to since."""
 
     project: UUID
     annotation: UUID
@@ -119,7 +133,7 @@ class Lesson:
 async def my_lessons(session: AsyncSession, person_id: int, project_id: int | None, *, most: int = 50) -> list[Lesson]:
     """How somebody did where an answer is argued, the latest first."""
     asked = (
-        select(Annotation, ArguedAnswer, Project.public_id)
+        select(Annotation, ArguedAnswer, Project.public_id, edited_from())
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
         .join(Project, Project.id == Annotation.project_id)
         .where(Annotation.annotator_id == person_id, Annotation.state.in_(STANDS))
@@ -131,14 +145,17 @@ async def my_lessons(session: AsyncSession, person_id: int, project_id: int | No
     return [await _lesson(session, *row) for row in (await session.execute(asked)).all()]
 
 
-async def _lesson(session: AsyncSession, said: Annotation, argued: ArguedAnswer, project: UUID) -> Lesson:
+async def _lesson(
+    session: AsyncSession, said: Annotation, argued: ArguedAnswer, project: UUID, first: dict[str, Any] | None
+) -> Lesson:
+    body = first or said.body
     own, theirs = await protocol_body(session, said.protocol_id), await protocol_body(session, argued.protocol_id)
     return Lesson(
         project=project,
         annotation=said.public_id,
         use=argued.use,
-        is_hit=hits(said.body, argued.bodies),
-        said=in_words(said.body, said.sides, own),
+        is_hit=hits(body, argued.bodies),
+        said=in_words(body, said.sides, own),
         accepted=[in_words(body, said.sides, theirs) for body in argued.bodies],
         html=argued.html,
         at=said.submitted_at,
@@ -147,16 +164,17 @@ async def _lesson(session: AsyncSession, said: Annotation, argued: ArguedAnswer,
 
 async def lesson_of(session: AsyncSession, annotation_id: int, project: UUID) -> Lesson | None:
     """What somebody is told who has just answered a training task."""
-    asked = select(Annotation, ArguedAnswer).join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
+    asked = select(Annotation, ArguedAnswer, edited_from())
+    asked = asked.join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
     row = (await session.execute(asked.where(Annotation.id == annotation_id))).one_or_none()
-    return None if row is None else await _lesson(session, row[0], row[1], project)
+    return None if row is None else await _lesson(session, row[0], row[1], project, row[2])
 
 
 async def attention_misses(session: AsyncSession, project_id: int, person_id: int) -> tuple[list[UUID], int]:
     """Outside ids of somebody's answers to attention checks that are not what the prompt says, the newest first; and
     how many checks they answered."""
     asked = (
-        select(Annotation.public_id, Annotation.body, ArguedAnswer.bodies)
+        select(Annotation.public_id, func.coalesce(edited_from(), Annotation.body).label("body"), ArguedAnswer.bodies)
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
         .where(ArguedAnswer.project_id == project_id, ArguedAnswer.use == Use.attention)
         .where(Annotation.annotator_id == person_id, Annotation.state.in_(STANDS))

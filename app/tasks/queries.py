@@ -264,13 +264,6 @@ async def skips_by_prompt(session: AsyncSession, project_id: int, most: int = 10
     ]
 
 
-async def held_by(session: AsyncSession, project_id: int, person_id: int) -> list[tuple[UUID, UUID]]:
-    """(outside id of the task, key of its showing) of what somebody has in hand; at most one."""
-    asked = select(Task.public_id, Slot.shown_key).join(Slot, Slot.task_id == Task.id)
-    mine = (Slot.project_id == project_id) & (Slot.annotator_id == person_id) & (Slot.state == SlotState.leased)
-    return [(task, key) for task, key in await session.execute(asked.where(mine)) if key is not None]
-
-
 async def limited_projects(session: AsyncSession) -> Sequence[int]:
     """Inside ids of projects whose slots are released by limits, or were, and some are left."""
     planned = select(Slot.id).where(Slot.project_id == Project.id, Slot.state == literal_column("-1")).exists()

@@ -1,6 +1,7 @@
 """Which audiences people are in, worked out into the lanes that the hand-out compares."""
 
 from sqlalchemy import BigInteger, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,12 +31,12 @@ SETTLE = text("""
                        AND (a.cohorts = '{}' OR p.cohort = ANY(a.cohorts)) AND p.skills @> a.skills))
             ORDER BY a.number
         ) END AS lanes
-        FROM memberships p WHERE p.project_id = :project AND (CAST(:member AS bigint) IS NULL OR p.id = :member)
+        FROM memberships p WHERE p.project_id = :project AND (:members = CAST('{}' AS bigint[]) OR p.id = ANY(:members))
         ORDER BY p.id
         FOR NO KEY UPDATE OF p
     ) said
     WHERE m.id = said.id AND m.lanes IS DISTINCT FROM CAST(said.lanes AS smallint[])
-""").bindparams(bindparam("project", type_=BigInteger), bindparam("member", type_=BigInteger))
+""").bindparams(bindparam("project", type_=BigInteger), bindparam("members", type_=ARRAY(BigInteger)))
 
 
 SHARE = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('hone.hand-out', :project))").bindparams(
@@ -46,14 +47,16 @@ HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('hone.hand-out', :pro
 )
 
 
-async def settle_lanes(session: AsyncSession, project_id: int, member_id: int | None = None) -> None:
-    """Work out which audiences people are in: one member, or all of the project.
+async def settle_lanes(session: AsyncSession, project_id: int, *members: int) -> None:
+    """Work out which audiences people are in: these members (inside ids), or all of the project.
+
+    All are locked, in the order of their ids: whoever has locked some already names exactly those.
 
     :raises TooManyAudiences: somebody would be in more than their lanes have room for.
     """
     try:
         async with session.begin_nested():
-            await session.execute(SETTLE, {"project": project_id, "member": member_id})
+            await session.execute(SETTLE, {"project": project_id, "members": list(members)})
     except IntegrityError as error:
         if "ck_memberships_lanes" in str(error.orig):
             raise TooManyAudiences from None

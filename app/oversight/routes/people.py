@@ -38,6 +38,16 @@ DOES = {
     Does.deactivate: _("Deactivate in this project"),
     Does.reactivate: _("Bring back"),
 }
+ORDERS = {
+    Order.pseudonym: _("Pseudonym"),
+    Order.cohort: _("Cohort"),
+    Order.today: _("Today"),
+    Order.in_all: _("In all"),
+    Order.active: _("Active time"),
+    Order.agrees: _("As others"),
+    Order.reliability: _("Reliability"),
+    Order.gold: _("Known answers"),
+}
 
 
 @router.get("")
@@ -58,7 +68,7 @@ async def index(
         "only": only,
         "count": len(rows),
         "found": page_of_people(everybody.rows, only, cursor),
-        "orders": [(one, _(one)) for one in Order],
+        "orders": [(one.value, _(said)) for one, said in ORDERS.items()],
         "states": [("", _("all but deactivated")), *((one.name, _(one)) for one in State)],
         "cohorts": _named({row.member.cohort for row in everybody.rows if row.member.cohort}),
         "skills": _named({skill for row in everybody.rows for skill in row.member.skills}),

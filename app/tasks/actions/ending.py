@@ -31,9 +31,14 @@ QUOTA_OF_SLOT_EXISTS = text(QUOTA_OF_SLOT.replace("FOR NO KEY UPDATE OF q", "").
     bindparam("slot", type_=BigInteger)
 )
 
-# key: of the showing that ends, whatever the same person was shown in this slot meanwhile; none: one that has run out.
-# ran_out: not given back by the person; their answer may still come.
-END = text("""
+# Of a slot `s`: whoever holds it answers here no more.
+HOLDER_IS_GONE = """EXISTS (
+    SELECT FROM memberships m
+    WHERE m.project_id = s.project_id AND m.user_id = s.annotator_id AND m.deactivated_at IS NOT NULL)"""
+
+# key: of the showing that ends, whatever the same person was shown in this slot meanwhile; none: one that has run out,
+# or whose holder is gone. ran_out: not given back by the person; their answer may still come.
+END = text(f"""
     WITH ended AS (
         SELECT s.id, s.project_id, s.task_id, s.annotator_id, s.shown_key, s.shown_at, s.sides, s.protocol_id,
                s.guidelines_id, s.tags, t.public_id AS task,
@@ -41,7 +46,7 @@ END = text("""
                    OR (SELECT count(*) FROM slots o WHERE o.task_id = t.id AND o.state <> 3) > t.k AS unwanted
         FROM slots s JOIN tasks t ON t.id = s.task_id
         WHERE s.id = :slot AND s.annotator_id = :me AND s.state = 1
-          AND CASE WHEN :key IS NULL THEN s.lease_until < now() ELSE s.shown_key = :key END
+          AND CASE WHEN :key IS NULL THEN s.lease_until < now() OR {HOLDER_IS_GONE} ELSE s.shown_key = :key END
         FOR NO KEY UPDATE OF s
     ), freed AS (
         UPDATE slots s
@@ -64,7 +69,7 @@ END = text("""
         SELECT annotator_id, project_id, :kind, task, jsonb_build_object('shown_at', shown_at, 'slot', id) FROM ended
     )
     SELECT id, task_id, unwanted FROM ended
-""").bindparams(
+""").bindparams(  # noqa: S608  (our own words)
     ME,
     bindparam("slot", type_=BigInteger),
     bindparam("key", type_=Uuid),
@@ -106,9 +111,15 @@ RENEW = text("""
     bindparam("lease", type_=Interval),
 )
 
+# Those of people who were deactivated are looked for by person: they hold one task at most, also one that a claim took
+# while they were being deactivated.
 RUN_OUT = text("""
     SELECT s.id, s.task_id, s.annotator_id FROM slots s WHERE s.state = 1 AND s.lease_until < now()
-    ORDER BY s.annotator_id, s.id LIMIT 500
+    UNION
+    SELECT s.id, s.task_id, s.annotator_id FROM memberships m
+    JOIN slots s ON s.project_id = m.project_id AND s.annotator_id = m.user_id AND s.state = 1
+    WHERE m.deactivated_at IS NOT NULL
+    ORDER BY annotator_id, id LIMIT 500
 """)
 
 
@@ -161,7 +172,8 @@ async def renew(session: AsyncSession, project_id: int, person_id: int, task: UU
 
 
 async def run_out(session: AsyncSession) -> list[tuple[int, int, int]]:
-    """Leases whose time is over, as (slot, task, person) in the order of persons: for `sweep`, one at a time."""
+    """Leases whose time is over or whose holder is gone, as (slot, task, person) in the order of persons: for `sweep`,
+    one at a time."""
     return [(row.id, row.task_id, row.annotator_id) for row in await session.execute(RUN_OUT)]
 
 

@@ -1,6 +1,8 @@
 """Everybody who answers, as each role sees them; one person's page; and changes to several at once."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import httpx
@@ -9,16 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
 from app.accounts.tables import InboxItem, Membership, User
+from app.annotations.tables import Annotation, AnnotationVersion
 from app.events import Event
 from app.projects.queries import default_batch
 from app.projects.tables import Project
 from app.quality.gathering import gather
 from app.quality.persons import persons_of
+from app.quality.queries import my_lessons
 from app.quality.tables import ArguedAnswer, Use
-from app.tasks.tables import Purpose, QuotaDay, Slot
+from app.tasks.actions import claim
+from app.tasks.tables import Lapse, Purpose, QuotaDay, Slot
 from tests import make
 from tests.app.evaluation.scene import here
-from tests.app.scene import broken, claimed, engineer, scene
+from tests.app.scene import broken, claimed, engineer, scene, sweep_all
 from tests.conftest import sign_in
 from workers.handlers.quality import measure_again
 
@@ -84,7 +89,7 @@ async def test_figures_of_people_by_hand(client: httpx.AsyncClient, session: Asy
     assert {name for name, sign in other["signs"].items() if sign["raised"]} == {"copied", "gold"}  # half is chance
     fell = await client.get(address, params={"fell": True})
     assert [row["rater"] for row in fell.json()["rows"]] == [other["rater"]]
-    by_gold = (await client.get(address, params={"by": "Known answers", "down": True})).json()["rows"]
+    by_gold = (await client.get(address, params={"by": "gold", "down": True})).json()["rows"]
     assert [row["rater"] for row in by_gold][:2] == [one["rater"], other["rater"]]
     page = (await client.get(f"/projects/{project.public_id}/annotators/{other['rater']}")).text
     assert "Their known answers fell" in page
@@ -146,28 +151,89 @@ async def test_several_at_once(client: httpx.AsyncClient, session: AsyncSession)
     quotas = (await session.scalars(select(Event.body).where(Event.kind == "quota.changed"))).all()
     expected = [{"who": one, "was": {"daily_limit": None}, "is": {"daily_limit": 7}} for one in sorted(who)]
     assert [sorted(body["people"], key=lambda one: one["who"]) for body in quotas] == [expected]
+    found[2].lanes = [0, 9]
+    await session.flush()
+    await change(client, there.project, who=who, does="cohort", cohort="west")
+    assert (await place_of(session, there.project, people[2])).lanes == [0, 9]  # not theirs to lock, so not settled
     refused = await change(client, there.project, who=[who[0], "nobody"], does="pause")
     assert refused.status_code == 422
-    assert (await place_of(session, there.project, people[0])).paused_at is None
     page = await client.get(
         f"/projects/{there.project.public_id}/annotators/change", params={"who": who, "does": "pause"}
     )
     assert "2 people" in page.text
 
 
+async def test_every_order_and_the_filter_are_followed(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session, people=2)
+    await engineer(client, session, there.project, Role.manager)
+    address = f"/projects/{there.project.public_id}/annotators"
+    page = (await client.get(address)).text
+    links = [
+        unescape(one) for head in re.findall("<th.*?</th>", page, re.S) for one in re.findall('href="(.*?)"', head)
+    ]
+    field = re.search('<select[^>]* name="by".*?</select>', page, re.S)
+    assert field is not None
+    orders = re.findall('<option value="(.*?)"', field[0])
+    assert sorted(dict(httpx.URL(one).params).get("by", "pseudonym") for one in links) == sorted(orders)
+    form = page[page.index('role="search"') :].split("</form>")[0]
+    sent = dict.fromkeys(re.findall('<(?:input|select)(?![^>]*checkbox)[^>]* name="(.*?)"', form), "")
+    assert sent.keys() >= {"q", "state", "sign", "by"}
+    links += [str(httpx.URL(address, params=sent | {"by": one, "down": "true"})) for one in orders]
+    assert [(await client.get(one)).status_code for one in links] == [200] * 16
+
+
+async def test_a_refused_change_changes_nobody(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """Both managers and an annotator are chosen on the page: the second manager cannot go, so nobody does."""
+    there = await scene(session)
+    person = await session.get_one(User, there.me.person.id)
+    other = await make.user(session)
+    await make.member(session, there.project, other, Role.manager)
+    me = await engineer(client, session, there.project, Role.manager)
+    places = [await place_of(session, there.project, one) for one in (person, other, me)]
+    sent = {"does": "deactivate", "who": [one.pseudonym for one in places]}
+    answer = await client.post(f"/projects/{there.project.public_id}/annotators/change", data=sent)
+    assert answer.status_code == 409
+    assert "needs a manager" in answer.text
+    places = [await place_of(session, there.project, one) for one in (person, other, me)]
+    assert [(one.paused_at, one.deactivated_at) for one in places] == [(None, None)] * 3
+    assert await session.scalar(select(func.count()).where(Event.kind == "member.deactivated")) == 0
+
+
+async def test_an_edit_after_the_lesson_does_not_count(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """The tired one missed the last two of four, was told, and set one of them right: what was said first counts."""
+    project, _careful, tired = await answered(session, gold=4)
+    asked = select(Annotation).filter_by(annotator_id=tired.id).order_by(Annotation.id.desc())
+    last = (await session.scalars(asked.limit(1))).one()
+    old = AnnotationVersion(annotation_id=last.id, version=1, project_id=project.id, body=last.body, by_id=tired.id)
+    session.add(old)
+    last.version, last.body = 2, last.body | {"preferred": 0}
+    await session.flush()
+    gathered = await gather(session, project.id)
+    assert persons_of(gathered)["people"][str(tired.id)]["gold"]["hits"] == 2
+    lessons = await my_lessons(session, tired.id, project.id)
+    assert [one.is_hit for one in lessons] == [False, False, True, True]
+    assert gathered.facts[-1].body["preferred"] == 0  # the edited answer is the answer everywhere else
+
+
 async def test_deactivating_frees_what_is_in_hand(client: httpx.AsyncClient, session: AsyncSession) -> None:
     there = await scene(session, tasks=2)
-    await claimed(session, there.me)
+    shown = await claimed(session, there.me)
     person = await session.get_one(User, there.me.person.id)
     place = await place_of(session, there.project, person)
     await engineer(client, session, there.project, Role.manager)
     await change(client, there.project, who=[place.pseudonym], does="deactivate")
+    await claim(session, there.me)  # looked before they were deactivated, and holds the task for longer
+    assert await sweep_all(session) == 1
+    lapse = await session.get_one(Lapse, shown.key)
+    assert lapse.ran_out  # it was not given back: the answer is paid should it come
     leased = await session.scalar(select(func.count()).where(Slot.state == 1))
     place = await place_of(session, there.project, person)
     assert (leased, place.paused_at is None, place.deactivated_at is None) == (0, False, False)
     assert await broken(session) == {}
     listed = await client.get(f"/projects/{there.project.public_id}/annotators")
     assert place.pseudonym not in listed.text
+    await change(client, there.project, who=[place.pseudonym], does="pause")  # they stay deactivated
+    assert (await place_of(session, there.project, person)).deactivated_at is not None
     await change(client, there.project, who=[place.pseudonym], does="reactivate")
     place = await place_of(session, there.project, person)
     assert (place.paused_at, place.deactivated_at) == (None, None)
