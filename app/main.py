@@ -45,6 +45,7 @@ from app.media import routes as media
 from app.oversight.api import overview as overview_api
 from app.oversight.api import people as people_figures_api
 from app.oversight.api import rounds as rounds_api
+from app.oversight.api import tasks as task_history_api
 from app.oversight.routes import gold as oversight_gold
 from app.oversight.routes import overview, rounds, signs
 from app.oversight.routes import people as annotators
@@ -135,6 +136,7 @@ API: list[APIRouter] = [
     overview_api.router,
     rounds_api.router,
     people_figures_api.router,
+    task_history_api.router,
 ]
 
 

@@ -46,7 +46,7 @@ LEADS_TO = {
     Letter.not_entered: "me",
     Letter.changed: "annotations/{subject}",
     Letter.asked: "annotations/{subject}",
-    Letter.contested: "contests",
+    Letter.contested: "review/contests",
     Letter.guidelines: "guidelines",
 }
 BEGINNING = 140  # signs of a message that the list shows
