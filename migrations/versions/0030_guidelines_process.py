@@ -9,8 +9,7 @@ branch_labels = None
 depends_on = None
 
 NOW = sa.text("now()")
-OF_REVIEW = ("upheld", "accepted", "entered", "try_again", "not_entered", "contested")
-LETTERS = ("returned", "replied", "changed", "asked", "guidelines", "message", *OF_REVIEW)
+LETTERS = ("returned", "replied", "changed", "asked", "guidelines", "message")
 LETTERS += ("upheld", "accepted", "entered", "try_again", "not_entered", "contested")
 
 
