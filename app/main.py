@@ -47,6 +47,7 @@ from app.oversight.api import people as people_figures_api
 from app.oversight.api import questions as questions_api
 from app.oversight.api import quotas as quotas_api
 from app.oversight.api import rounds as rounds_api
+from app.oversight.api import tasks as task_history_api
 from app.oversight.api import today as today_api
 from app.oversight.routes import gold as oversight_gold
 from app.oversight.routes import guidelines, overview, questions, quotas, rounds, signs, today, withdrawal
@@ -147,6 +148,7 @@ API: list[APIRouter] = [
     overview_api.router,
     rounds_api.router,
     people_figures_api.router,
+    task_history_api.router,
     quotas_api.router,
 ]
 

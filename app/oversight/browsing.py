@@ -123,6 +123,13 @@ async def next_in(session: AsyncSession, project_id: int, only: TaskFilter, afte
     return (await session.scalars(select(Task.public_id).where(Task.id == found.ids[0]))).one()
 
 
+async def public_ids(session: AsyncSession, ids: Sequence[int]) -> list[UUID]:
+    """Outside ids of tasks, in the order given."""
+    rows = await session.execute(select(Task.id, Task.public_id).where(Task.id.in_(ids)))
+    found = {row.id: row.public_id for row in rows}
+    return [found[one] for one in ids]
+
+
 async def _by_index(session: AsyncSession, project_id: int, only: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if only.state is not None:

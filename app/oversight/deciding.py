@@ -169,7 +169,7 @@ async def contests_wait(session: AsyncSession, access: Access, project: Project)
         return None
     evidence = _("{count} of them wait").format(count=wording.number(count))
     title, action = _("People say that a known answer is wrong"), _("Decide")
-    return Decision("contests_open", title, evidence, action, below(project, "/contests"))
+    return Decision("contests_open", title, evidence, action, below(project, "/review/contests"))
 
 
 async def prompts_to_check(session: AsyncSession, access: Access, project: Project) -> Decision | None:

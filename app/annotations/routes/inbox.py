@@ -47,7 +47,7 @@ LEADS_TO = {
     Letter.not_entered: "me",
     Letter.changed: "annotations/{subject}",
     Letter.asked: "annotations/{subject}",
-    Letter.contested: "contests",
+    Letter.contested: "review/contests",
     Letter.guidelines: "guidelines",
     Letter.answered: "questions/mine",
 }

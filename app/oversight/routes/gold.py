@@ -29,7 +29,7 @@ Least = Annotated[int, Query(ge=2, le=50)]
 SHOWN = 5  # of those that would be argued
 
 
-@router.get("/gold")
+@router.get("/review/gold")
 async def index(
     request: Request,
     access: Reviewer,
@@ -44,7 +44,7 @@ async def index(
     return await _page(request, access, session, asked=asked, cursor=cursor)
 
 
-@router.post("/gold/many")
+@router.post("/review/gold/many")
 async def argue_all(request: Request, access: Reviewer, session: Session) -> Response:
     """Argue what was shown, and what is like it by now."""
     sent = {name: str(value) for name, value in (await request.form()).items()}
@@ -55,32 +55,34 @@ async def argue_all(request: Request, access: Reviewer, session: Session) -> Res
     project = await get_project(session, access.of_project())
     made = await argue_many(session, project, form, access.person.id)
     told = ngettext("{count} task has a known answer now.", "{count} tasks have a known answer now.", made)
-    return redirect(request, f"/projects/{access.project}/gold", told.format(count=made))
+    return redirect(request, f"/projects/{access.project}/review/gold", told.format(count=made))
 
 
-@router.post("/entrance")
+@router.post("/review/entrance")
 async def ask_newcomers(request: Request, access: Editor, session: Session) -> Response:
     """What newcomers answer first."""
     form, errors = filled(EntranceForm, {name: str(value) for name, value in (await request.form()).items()})
     if form is None:
         return await _page(request, access, session, errors=errors, status=422)
     await set_entrance(session, await get_project(session, access.of_project()), form, access.person.id)
-    return redirect(request, f"/projects/{access.project}/gold", _("Whoever joins from now on answers these first."))
+    return redirect(
+        request, f"/projects/{access.project}/review/gold", _("Whoever joins from now on answers these first.")
+    )
 
 
-@router.post("/entrance/off")
+@router.post("/review/entrance/off")
 async def ask_no_newcomers(request: Request, access: Editor, session: Session) -> Response:
     await set_entrance(session, await get_project(session, access.of_project()), None, access.person.id)
-    return redirect(request, f"/projects/{access.project}/gold", _("Newcomers get the usual tasks at once."))
+    return redirect(request, f"/projects/{access.project}/review/gold", _("Newcomers get the usual tasks at once."))
 
 
-@router.post("/entrance/let-in")
+@router.post("/review/entrance/let-in")
 async def let_them_in(
     request: Request, access: Manager, session: Session, rater: Annotated[str, Form(max_length=100)]
 ) -> Response:
     """Somebody gets the usual tasks, whatever they answered."""
     await let_in(session, access.of_project(), rater, access.person.id)
-    return redirect(request, f"/projects/{access.project}/gold", _("{rater} is let in.").format(rater=rater))
+    return redirect(request, f"/projects/{access.project}/review/gold", _("{rater} is let in.").format(rater=rater))
 
 
 async def _page(

@@ -51,7 +51,7 @@ async def index(
     return respond(request, "oversight/review.html", "waiting", **page)
 
 
-@router.get("/contests")
+@router.get("/review/contests")
 async def list_contests(
     request: Request,
     access: Reviewer,
@@ -70,7 +70,7 @@ async def list_contests(
     return respond(request, "oversight/contests.html", "contests", contested=contested, **page)
 
 
-@router.post("/contests/{contest}")
+@router.post("/review/contests/{contest}")
 async def decide(
     request: Request, contest: UUID, access: Reviewer, session: Session, form: Annotated[Decision, Form()]
 ) -> Response:
@@ -78,4 +78,4 @@ async def decide(
     me = access.person.id
     await close_contest(session, access.of_project(), contest, me, accepts=form.accepts, reply=form.reply)
     told = _("Accepted as well; its author is told.") if form.accepts else _("Upheld; its author is told.")
-    return redirect(request, f"/projects/{access.project}/contests", told)
+    return redirect(request, f"/projects/{access.project}/review/contests", told)

@@ -67,20 +67,20 @@ async def test_the_page_shows_what_it_would_do_and_does_it(client: httpx.AsyncCl
     one.state = "done"
     await engineer(client, session, project, Role.manager)
     base = f"/projects/{project.public_id}"
-    shown = (await client.get(f"{base}/gold?source=unanimous&least=2")).text
+    shown = (await client.get(f"{base}/review/gold?source=unanimous&least=2")).text
     assert "1 task would get a known answer." in shown
     sent = {"source": "unanimous", "least": "2", "most": "50", "use": "gold", "argument": ""}
-    assert (await client.post(f"{base}/gold/many", data=sent)).status_code == 422
+    assert (await client.post(f"{base}/review/gold/many", data=sent)).status_code == 422
     sent["argument"] = "Everybody said so."
-    assert (await client.post(f"{base}/gold/many", data=sent)).status_code == 303
-    assert "in words for many" in (await client.get(f"{base}/gold")).text
+    assert (await client.post(f"{base}/review/gold/many", data=sent)).status_code == 303
+    assert "in words for many" in (await client.get(f"{base}/review/gold")).text
     wrong = {"tasks": "2", "right": "3", "tries": "1"}
-    assert (await client.post(f"{base}/entrance", data=wrong)).status_code == 422
-    assert (await client.post(f"{base}/entrance", data=wrong | {"right": "2"})).status_code == 303
+    assert (await client.post(f"{base}/review/entrance", data=wrong)).status_code == 422
+    assert (await client.post(f"{base}/review/entrance", data=wrong | {"right": "2"})).status_code == 303
     found = (await session.scalars(select(Project), execution_options={"populate_existing": True})).one()
     assert found.entrance == {"tasks": 2, "right": 2, "tries": 1}
-    assert "Only 0 known tasks are left" in (await client.get(f"{base}/gold")).text
-    assert (await client.post(f"{base}/entrance/off")).status_code == 303
+    assert "Only 0 known tasks are left" in (await client.get(f"{base}/review/gold")).text
+    assert (await client.post(f"{base}/review/entrance/off")).status_code == 303
 
 
 async def test_in_a_dataset_what_a_reviewer_settled_counts_alone_and_is_marked(

@@ -112,7 +112,7 @@ async def test_a_reviewer_goes_through_a_queue(client: httpx.AsyncClient, sessio
     own = {"kind": "comparison", "choice": "x", "argument": "No."}
     assert (await client.post(f"{base}/tasks/{one.public_id}/settled", data=own)).status_code == 422
     for state in ("open", "closed"):
-        assert (await client.get(f"{base}/contests?state={state}")).status_code == 200
+        assert (await client.get(f"{base}/review/contests?state={state}")).status_code == 200
     for filters in ("words=bread&state=open", "queue=reward", "rater=nobody&tag=x&argued=true&prompt="):
         assert (await client.get(f"{base}/tasks?{filters}")).status_code == 200, filters
     assert three.id
@@ -131,3 +131,13 @@ async def test_a_tasks_history_tells_everything(client: httpx.AsyncClient, sessi
     page = (await client.get(f"/projects/{there.project.public_id}/tasks/{task.public_id}")).text
     for words in ("Made", "Shown", "Its time ran out", "Answered", "Settled by a reviewer", "Because of this."):
         assert words in page, words
+
+
+async def test_a_script_finds_tasks_and_reads_what_happened(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project, (_one, two, _three), members = await some_tasks(session)
+    await engineer(client, session, project)
+    sent = await client.get(f"/api/v1/projects/{project.public_id}/tasks/found?queue=disagreements")
+    assert sent.json() == {"tasks": [str(two.public_id)], "looked": 3, "next": None}
+    lines = (await client.get(f"/api/v1/tasks/{two.public_id}/history")).json()
+    said = sorted((line["what"], line["by"]) for line in lines if line["by"])
+    assert said == sorted(("Answered", member.pseudonym) for member in members)
