@@ -28,6 +28,7 @@ ORDERS = {
     Ordering.random: _("at random"),
     Ordering.oldest: _("oldest first"),
     Ordering.fewest: _("fewest answers first"),
+    Ordering.informative: _("most informative first"),
 }
 BANDS = ((0, _("first of all")), (2, _("early")), (4, _("with the rest")), (6, _("late")), (8, _("last of all")))
 
