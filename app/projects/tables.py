@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
@@ -43,13 +43,17 @@ class Project(Base):
     low_water: when fewer tasks than this are free, more completions are asked for.
     generation_limit: completions that may be asked for automatically, in all. split: `rules.Shares` of new prompts.
     consent_version: of the consent text that people agree to before their first task; empty: none is asked for.
+    rules_version: of the newest guidelines that changed a rule, which people read before their next task; empty: none.
     care: categories of sensitive prompts (`care.Category`), a category's place is its bit; care_sets: the sets of them
     that its prompts carry. help: where people find help, in Markdown; help_html is rendered once, when stored.
 
     answers_a_day, answers_in_all, budget: how much is handed out at most; the budget in hundredths of `currency`, for
     what people are paid. is_limited: one of these, or a tag, has a bound, so slots wait until they are released
-    (`tasks.actions.releasing`). pays: there are rates, so every answer gets a line in the ledger. gold_share: of the
-    newest protocol, at hand for the hand-out.
+    (`tasks.actions.releasing`). has_rounds: somebody made a round beside the default one. pays: there are rates, so
+    every answer gets a line in the ledger. gold_share: of the newest protocol, at hand for the hand-out.
+
+    entrance: what newcomers answer first (`quality.entering.EntranceForm`); empty: nothing. argument_template: what is
+    given as the argument where many tasks are argued at once.
     """
 
     __tablename__ = "projects"
@@ -74,6 +78,7 @@ class Project(Base):
         server_default=DEFAULT_SPLIT, default=lambda: json.loads(DEFAULT_SPLIT)
     )
     consent_version: Mapped[int | None]
+    rules_version: Mapped[int | None]
     care: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
     care_sets: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}", default=list)
     help: Mapped[str] = mapped_column(server_default="", default="")
@@ -83,8 +88,11 @@ class Project(Base):
     budget: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(server_default="EUR", default="EUR")
     is_limited: Mapped[bool] = mapped_column(server_default="false", default=False)
+    has_rounds: Mapped[bool] = mapped_column(server_default="false", default=False)
     pays: Mapped[bool] = mapped_column(server_default="false", default=False)
     gold_share: Mapped[float] = mapped_column(server_default="0", default=0.0)
+    entrance: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    argument_template: Mapped[str] = mapped_column(server_default="", default="")
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
@@ -108,8 +116,17 @@ class Protocol(Base):
     created_at: Mapped[datetime] = now()
 
 
+class Change(StrEnum):
+    """What new guidelines are to those who judge by them: the same in better words, of which nobody is told; the same
+    made clearer, of which everybody is told; or another rule, which everybody reads before their next task."""
+
+    wording = "wording"
+    clarification = "clarification"
+    rule = "rule"
+
+
 class Guidelines(Base):
-    """How to judge, in Markdown; html is rendered and sanitised once, when stored."""
+    """How to judge, in Markdown; html is rendered and sanitised once, when stored. change: from the version before."""
 
     __tablename__ = "guidelines"
     __table_args__ = (UniqueConstraint("project_id", "version"), UniqueConstraint("project_id", "id"))
@@ -118,6 +135,7 @@ class Guidelines(Base):
     version: Mapped[int]
     markdown: Mapped[str]
     html: Mapped[str]
+    change: Mapped[Change] = mapped_column(word(Change), server_default="clarification", default=Change.clarification)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
 
@@ -184,7 +202,8 @@ class Batch(Base):
     selection: which prompts (`batching.Selection`). recipe: which answers face which (`rules.Recipe`).
     k: answers wanted a task. most_k: where it is more, one answer more is asked for as long as a task's answers
     disagree. calibration: the share of tasks that everybody of the audience answers. audience empty: everybody's.
-    target: tasks wanted, empty for no bound.
+    target: tasks wanted, empty for no bound. pilot: of these, while it is a pilot. steps: the states it came to, each
+    {state, at, by (inside id), report}; report: figures as they stood and were read then (`oversight.rounds`).
     """
 
     __tablename__ = "batches"
@@ -197,6 +216,7 @@ class Batch(Base):
         CheckConstraint("k BETWEEN 1 AND 50", name="k"),
         CheckConstraint("most_k BETWEEN 1 AND 50", name="most_k"),
         CheckConstraint("calibration BETWEEN 0 AND 1", name="calibration"),
+        CheckConstraint("pilot >= 1", name="pilot"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -214,8 +234,17 @@ class Batch(Base):
     ordering: Mapped[Ordering] = mapped_column(word(Ordering), server_default="random", default=Ordering.random)
     audience_id: Mapped[int | None]
     target: Mapped[int | None]
+    pilot: Mapped[int] = mapped_column(server_default="50", default=50)
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
     due_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = now()
+
+    @property
+    def most_tasks(self) -> int | None:
+        """How many tasks it makes in its state; None: as many as there are."""
+        if self.state is BatchState.pilot:
+            return self.pilot if self.target is None else min(self.pilot, self.target)
+        return self.target
 
 
 class TagRule(Base):

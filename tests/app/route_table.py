@@ -6,7 +6,7 @@ table with what the code declares and then asks every route as everybody.
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +22,7 @@ from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
 from app.prompts.tables import Import
+from app.quality.tables import Contest, Inquiry, Ruling
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
@@ -32,6 +33,29 @@ ANYBODY, SIGNED_IN, IN_PERSON = "anybody", "signed in", "in person"
 # "METHOD /path": the permission it demands, or one of the three words above.
 ROUTES: dict[str, P | str] = {
     "GET /health": ANYBODY,
+    # oversight: questions and rulings, today
+    "POST /projects/{project}/annotate/{task}/question": P.annotate,
+    "GET /projects/{project}/questions/mine": P.annotation_own,
+    "GET /projects/{project}/questions": P.question_answer,
+    "POST /projects/{project}/questions/{inquiry}": P.question_answer,
+    "POST /projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
+    "GET /projects/{project}/rulings": P.project_read,
+    "POST /projects/{project}/rulings/{ruling}/retire": P.annotation_review,
+    "POST /api/v1/tasks/{task}/question": P.annotate,
+    "GET /api/v1/projects/{project}/questions": P.question_answer,
+    "POST /api/v1/projects/{project}/questions/{inquiry}/answer": P.question_answer,
+    "POST /api/v1/projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
+    "GET /api/v1/projects/{project}/rulings": P.project_read,
+    "DELETE /api/v1/projects/{project}/rulings/{ruling}": P.annotation_review,
+    "GET /projects/{project}/consent/withdraw": P.annotation_own,
+    "POST /projects/{project}/consent/withdraw": P.annotate,
+    "POST /projects/{project}/consent/again": P.annotate,
+    "GET /projects/{project}/members/{member}/withdraw": P.member_manage,
+    "POST /projects/{project}/members/{member}/withdraw": P.member_manage,
+    "GET /projects/{project}/guidelines/versions": P.progress_read,
+    "GET /today": IN_PERSON,
+    "GET /projects/{project}/today": P.progress_read,
+    "GET /api/v1/projects/{project}/today": P.progress_read,
     # accounts
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
@@ -140,6 +164,19 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/try": P.project_edit,
     "POST /projects/{project}/try": P.project_edit,
     "GET /projects/{project}": P.project_read,
+    "GET /api/v1/projects/{project}/overview": P.progress_read,
+    "GET /projects/{project}/rounds": P.progress_read,
+    "POST /projects/{project}/rounds": P.project_edit,
+    "GET /projects/{project}/rounds/new": P.project_edit,
+    "GET /projects/{project}/rounds/{batch}": P.progress_read,
+    "POST /projects/{project}/rounds/{batch}": P.project_edit,
+    "GET /projects/{project}/rounds/{batch}/edit": P.project_edit,
+    "POST /projects/{project}/rounds/{batch}/state": P.project_edit,
+    "GET /api/v1/projects/{project}/batches": P.progress_read,
+    "POST /api/v1/projects/{project}/batches": P.project_edit,
+    "GET /api/v1/projects/{project}/batches/{batch}": P.progress_read,
+    "PUT /api/v1/projects/{project}/batches/{batch}": P.project_edit,
+    "POST /api/v1/projects/{project}/batches/{batch}/state": P.project_edit,
     "GET /projects/{project}/settings": P.project_edit,
     "POST /projects/{project}/settings": P.project_edit,
     "GET /projects/{project}/guidelines": P.project_read,
@@ -195,6 +232,8 @@ ROUTES: dict[str, P | str] = {
     "GET /api/v1/projects/{project}": P.project_read,
     "PATCH /api/v1/projects/{project}": P.project_edit,
     "PUT /api/v1/projects/{project}/protocol": P.project_edit,
+    "GET /api/v1/projects/{project}/guidelines": P.project_read,
+    "POST /api/v1/projects/{project}/guidelines/read": P.annotate,
     "PUT /api/v1/projects/{project}/guidelines": P.project_edit,
     "GET /api/v1/projects/{project}/prompts": P.prompt_read,
     "POST /api/v1/projects/{project}/prompts": P.prompt_edit,
@@ -254,7 +293,13 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotators/change": P.member_manage,
     "GET /projects/{project}/annotators/{member}": P.member_list,
     "GET /projects/{project}/annotators/{member}/signs/{sign}": P.annotation_read,
-    "GET /projects/{project}/signs": P.member_list,
+    "GET /projects/{project}/annotators/signs": P.member_list,
+    "GET /projects/{project}/annotators/quotas": P.member_list,
+    "POST /projects/{project}/annotators/quotas": P.project_edit,
+    "GET /projects/{project}/annotators/quotas/history": P.member_list,
+    "GET /api/v1/projects/{project}/quotas": P.member_list,
+    "PUT /api/v1/projects/{project}/quotas": P.project_edit,
+    "POST /api/v1/projects/{project}/quotas/effect": P.project_edit,
     "GET /api/v1/projects/{project}/annotators": P.member_list,
     "POST /api/v1/projects/{project}/annotators/changes": P.member_manage,
     "GET /api/v1/projects/{project}/annotators/{member}": P.member_list,
@@ -272,13 +317,40 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/log.jsonl": P.log_read,
     "GET /projects/{project}/quality": P.progress_read,
     "GET /api/v1/projects/{project}/quality": P.progress_read,
+    "GET /api/v1/projects/{project}/adjudications": P.annotation_read,
+    "PUT /api/v1/tasks/{task}/adjudication": P.annotation_review,
+    "DELETE /api/v1/tasks/{task}/adjudication": P.annotation_review,
+    "POST /api/v1/annotations/{annotation}/accept": P.annotation_review,
+    "GET /api/v1/projects/{project}/contests": P.annotation_review,
+    "POST /api/v1/projects/{project}/contests/{contest}": P.annotation_review,
+    "POST /api/v1/projects/{project}/known-answers": P.annotation_review,
+    "GET /api/v1/projects/{project}/entrance": P.annotation_review,
+    "PUT /api/v1/projects/{project}/entrance": P.project_edit,
+    "DELETE /api/v1/projects/{project}/entrance": P.project_edit,
+    "POST /api/v1/projects/{project}/entrance/let-in": P.member_manage,
+    "PUT /api/v1/projects/{project}/scores": P.completion_edit,
     "GET /projects/{project}/leaderboard": P.evaluation_read,
     "GET /api/v1/projects/{project}/leaderboard": P.evaluation_read,
+    "GET /projects/{project}/tasks": P.task_read,
     "GET /projects/{project}/tasks/{task}": P.task_read,
+    "POST /projects/{project}/tasks/{task}/settled": P.annotation_review,
+    "POST /projects/{project}/tasks/{task}/settled/open": P.annotation_review,
+    "POST /projects/{project}/annotations/{annotation}/accept": P.annotation_review,
+    "GET /projects/{project}/review": P.annotation_review,
+    "GET /projects/{project}/review/next": P.annotation_review,
+    "GET /projects/{project}/contests": P.annotation_review,
+    "GET /projects/{project}/gold": P.annotation_review,
+    "POST /projects/{project}/gold/many": P.annotation_review,
+    "POST /projects/{project}/entrance": P.project_edit,
+    "POST /projects/{project}/entrance/off": P.project_edit,
+    "POST /projects/{project}/entrance/let-in": P.member_manage,
+    "POST /projects/{project}/contests/{contest}": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued/drop": P.annotation_review,
+    "POST /projects/{project}/answers/{annotation}/contest": P.annotation_own,
     "POST /inbox/read": IN_PERSON,
     "POST /projects/{project}/guidelines/read": P.project_read,
+    "POST /projects/{project}/guidelines/onward": P.annotate,
     "GET /projects/{project}/consent": P.annotation_own,
     "POST /projects/{project}/consent": P.annotate,
     "POST /projects/{project}/consent/decline": P.annotate,
@@ -352,6 +424,7 @@ WRITES: dict[str, str] = {
     "GET /inbox/{letter}": "a message is read by opening it",
     "GET /projects/{project}/annotate": "opening the page hands out a task",
     "GET /projects/{project}/annotate/next": "asks for the next task",
+    "GET /projects/{project}/questions/mine": "letters about questions are read by opening them",
     "GET /projects/{project}/answers/{annotation}": "letters about an answer are read by opening it",
     "GET /projects/{project}/annotations/{annotation}": "letters about an answer are read by opening it",
     "GET /projects/{project}/annotate/back": "locks the answer that may be changed, or hands out a task",
@@ -470,6 +543,23 @@ async def a_rework(session: AsyncSession, project: Project, caller: User) -> str
     return await added(session, Rework(project_id=project.id, state=ReworkState.done, **values))
 
 
+async def an_inquiry(session: AsyncSession, project: Project, caller: User) -> str:
+    task = await make.task(session, project, await default_of(session, Batch, project))
+    values = {"answer": "So.", "answered_at": func.now()}
+    asker = await make.user(session)
+    return await added(
+        session, Inquiry(project_id=project.id, task_id=task.id, asker_id=asker.id, words="How?", **values)
+    )
+
+
+async def a_ruling(session: AsyncSession, project: Project, caller: User) -> str:
+    asked = await session.scalar(
+        select(Inquiry.id).where(Inquiry.public_id == await an_inquiry(session, project, caller))
+    )
+    values = {"question": "How?", "markdown": "So.", "html": "<p>So.</p>", "by_id": caller.id}
+    return await added(session, Ruling(project_id=project.id, inquiry_id=asked, **values))
+
+
 async def a_report(session: AsyncSession, project: Project, caller: User) -> str:
     task = await make.task(session, project, await default_of(session, Batch, project))
     return await added(session, Report(project_id=project.id, task_id=task.id, annotator_id=caller.id))
@@ -494,6 +584,13 @@ async def an_annotation(session: AsyncSession, project: Project, caller: User) -
         "guidelines_id": guidelines.id,
     }
     return await added(session, Annotation(project_id=project.id, **values))
+
+
+async def a_contest(session: AsyncSession, project: Project, caller: User) -> str:
+    """About an answer of somebody else."""
+    said = UUID(await an_annotation(session, project, await make.user(session)))
+    about = await session.scalar(select(Annotation.id).where(Annotation.public_id == said))
+    return await added(session, Contest(project_id=project.id, annotation_id=about, words="example"))
 
 
 async def a_number(session: AsyncSession, project: Project, caller: User) -> str:
@@ -550,7 +647,10 @@ EXAMPLES: dict[str, Example] = {
     "task": a_task,
     "annotation": an_annotation,
     "report": a_report,
+    "contest": a_contest,
     "rework": a_rework,
+    "inquiry": an_inquiry,
+    "ruling": a_ruling,
     "number": a_number,
     "dataset": a_dataset,
     "run": a_run,

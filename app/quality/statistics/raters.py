@@ -102,7 +102,8 @@ def fit_at(votes: Votes, at: Floats) -> Fit:
     variance = information if are_alike else outer_products(votes, per_vote, by_spread, votes.weight**2)
     away = (at[-1] - math.log(USUAL)) / math.log(FACTOR) ** 2
     weighed = per_vote * votes.weight[votes.task]
-    gradient = np.append(np.bincount(votes.rater, weighed, votes.raters), votes.weight @ by_spread)
+    by_rater = np.bincount(votes.rater, weighed, votes.raters)
+    gradient = np.append(by_rater, votes.weight @ by_spread).astype(np.float64)
     gradient += np.append(HITS * (1 - eta) - MISSES * eta, -away)
     beforehand = np.append((HITS + MISSES) * turn, 1 / math.log(FACTOR) ** 2)
     information[np.diag_indices(len(at))] += beforehand
