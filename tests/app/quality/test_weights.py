@@ -18,7 +18,7 @@ from app.tasks.rules import DRAWN
 from app.tasks.tables import Purpose
 from tests import make
 
-TASKS, PEOPLE, RARE = 1200, 4, 0.15
+TASKS, PEOPLE, RARE = 2500, 4, 0.15
 
 
 def logistic(x: Floats) -> Floats:
