@@ -1,7 +1,5 @@
 """What may need a decision. A provider asks one question, reads an index and stops early: none counts all answers.
-
-It is asked only for those who may do what it proposes.
-"""
+It is asked only for those who may do what it proposes."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from app.annotations.queries import count_to_check
 from app.annotations.tables import Annotation, LedgerLine
 from app.datasets.tables import Dataset, DatasetState
 from app.oversight.rules import enough_until, hours_of_work
+from app.oversight.waiting import open_contests
 from app.projects.tables import Batch, BatchState, Project, ProjectState
 from app.prompts.tables import Import
 from app.quality.inquiries import count_open
@@ -55,24 +54,20 @@ Provider = Callable[[AsyncSession, Access, Project], Awaitable[Decision | None]]
 async def runs_failed(session: AsyncSession, access: Access, project: Project) -> Decision | None:
     """One of the last days after which none of the same method succeeded."""
     later = aliased(Run)
-    better = select(later.id).where(
-        later.project_id == Run.project_id,
-        later.method == Run.method,
-        later.state == RunState.succeeded,
-        later.id > Run.id,
-    )
+    better = select(later.id).where(later.project_id == Run.project_id, later.method == Run.method, later.id > Run.id)
+    better = better.where(later.state == RunState.succeeded)
     failed = select(Run).where(Run.project_id == project.id, Run.state == RunState.failed, ~better.exists())
     run = await session.scalar(failed.where(Run.finished_at > func.now() - RECENT).order_by(Run.id.desc()).limit(1))
     if run is None:
         return None
     evidence = _("“{name}” ended {when}: {reason}").format(
-        name=run.name, when=instant(run.finished_at), reason=run.reason or _("no reason is known")
+        name=run.name, when=wording.day(run.finished_at), reason=run.reason or _("no reason is known")
     )
     return Decision("run_failed", _("A training run failed"), evidence, _("Look at the run"), f"/runs/{run.public_id}")
 
 
 async def imports_failed(session: AsyncSession, access: Access, project: Project) -> Decision | None:
-    """The newest import, where lines of it were refused or disagree with what is there; or a freeze that failed."""
+    """The newest import, where lines of it were refused or disagree with what is there."""
     asked = select(Import).where(Import.project_id == project.id, Import.created_at > func.now() - RECENT)
     found = await session.scalar(asked.order_by(Import.id.desc()).limit(1))
     bad = 0 if found is None else found.report.get("refused", 0) + found.report.get("conflicting", 0)
@@ -88,9 +83,9 @@ async def freezes_failed(session: AsyncSession, access: Access, project: Project
     found = await session.scalar(failed.order_by(Dataset.id.desc()).limit(1))
     if found is None or found.state is not DatasetState.failed:
         return None
+    title, action = _("A dataset could not be frozen"), _("Look at the dataset")
     evidence = f"“{found.name}”: {found.reason or ''}"
-    address = f"/datasets/{found.public_id}"
-    return Decision("freeze_failed", _("A dataset could not be frozen"), evidence, _("Look at the dataset"), address)
+    return Decision("freeze_failed", title, evidence, action, f"/datasets/{found.public_id}")
 
 
 async def queue_short(session: AsyncSession, access: Access, project: Project) -> Decision | None:
@@ -168,6 +163,15 @@ async def gold_doubted(session: AsyncSession, access: Access, project: Project) 
     return Decision("gold_doubted", title, waits(len(rows), rows[0][0]), action, below(project, f"/tasks/{rows[0][1]}"))
 
 
+async def contests_wait(session: AsyncSession, access: Access, project: Project) -> Decision | None:
+    count = await open_contests(session, project.id)
+    if not count:
+        return None
+    evidence = _("{count} of them wait").format(count=wording.number(count))
+    title, action = _("People say that a known answer is wrong"), _("Decide")
+    return Decision("contests_open", title, evidence, action, below(project, "/contests"))
+
+
 async def prompts_to_check(session: AsyncSession, access: Access, project: Project) -> Decision | None:
     count = await count_to_check(session, project.id, access.person.id)
     if not count:
@@ -227,7 +231,7 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
     if row is None:
         return None
     batch, now = row
-    assert batch.due_at is not None, "asked for above"
+    assert batch.due_at is not None
     a_day = await most_a_day(session, project)
     wanted = select(Slot.id).join(Task, Task.id == Slot.task_id)
     wanted = wanted.where(Task.batch_id == batch.id, Task.state == TaskState.open, Slot.state.in_([-1, 0, 1]))
@@ -238,9 +242,11 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
         return None
     evidence = _(
         "“{name}” is due {when}. Answers that quotas allow on one day: {count}; wanted: more than {left}"
-    ).format(name=batch.name, when=instant(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1))
+    ).format(
+        name=batch.name, when=wording.day(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1)
+    )
     title, action = _("Quotas are too low for a due date"), _("Change the quotas")
-    return Decision("due_date_fails", title, evidence, action, below(project, "/quotas"))
+    return Decision("due_date_fails", title, evidence, action, below(project, "/annotators/quotas"))
 
 
 async def most_a_day(session: AsyncSession, project: Project) -> int:
@@ -269,11 +275,7 @@ async def few_of(session: AsyncSession, asked: Select[Any]) -> tuple[int, dateti
 
 def waits(count: int, since: datetime) -> str:
     many = _("{count} and more").format(count=wording.number(MOST)) if count >= MOST else wording.number(count)
-    return _("Waiting: {count}, the oldest since {when}").format(count=many, when=instant(since))
-
-
-def instant(at: datetime | None) -> str:
-    return wording.day(at) if at is not None else ""
+    return _("Waiting: {count}, the oldest since {when}").format(count=many, when=wording.day(since))
 
 
 P = Permission
@@ -289,6 +291,7 @@ PROVIDERS: Sequence[tuple[Permission, Provider]] = (
     (P.pay_edit, budget_nearly_spent),
     (P.member_read, people_drift),
     (P.annotation_review, gold_doubted),
+    (P.annotation_review, contests_wait),
     (P.annotation_review, returned_unanswered),
     (P.annotation_review, prompts_to_check),
 )
