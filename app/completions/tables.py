@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, Told, key, now, of_project, outside_id, word
@@ -97,7 +98,8 @@ class Completion(Base):
 
 
 class Score(Base):
-    """A reward model's number for a completion; uncertainty is the spread of its ensemble."""
+    """A reward model's number for a completion; uncertainty is the spread of its ensemble, members what each of it
+    says, in log-odds."""
 
     __tablename__ = "scores"
     __table_args__ = (of_project("completions", "completion_id"),)
@@ -106,4 +108,5 @@ class Score(Base):
     project_id: Mapped[int]
     value: Mapped[float]
     uncertainty: Mapped[float | None]
+    members: Mapped[list[float] | None] = mapped_column(ARRAY(Double))
     created_at: Mapped[datetime] = now()

@@ -20,6 +20,7 @@ ORDERS = {
     Ordering.random: _("at random"),
     Ordering.oldest: _("oldest first"),
     Ordering.fewest: _("fewest answers first"),
+    Ordering.informative: _("most informative first"),
 }
 
 

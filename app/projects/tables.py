@@ -187,11 +187,13 @@ class BatchState(StrEnum):
 
 class Ordering(StrEnum):
     """Which task of a priority band comes first. fewest: that with the fewest answers, so all have one before any has
-    two."""
+    two. informative: that whose answer would tell most about which answers people prefer (`quality.informing`); a fifth
+    is drawn at random all the same."""
 
     random = "random"
     oldest = "oldest"
     fewest = "fewest"
+    informative = "informative"
 
 
 class Batch(Base):

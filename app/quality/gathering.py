@@ -145,7 +145,7 @@ async def gather(session: AsyncSession, project_id: int, most: int = MOST) -> Ga
     wanted = sorted({one for fact in facts for one in fact.completions})
     protocols = await session.execute(select(Protocol.id, Protocol.body).where(Protocol.project_id == project_id))
     bodies = {row.id: row.body for row in protocols}
-    written, argued = await _written(session, project_id, wanted), await _argued(session, project_id)
+    written, argued = await written_of(session, project_id, wanted), await _argued(session, project_id)
     zone = (await session.scalars(select(Project.zone).where(Project.id == project_id))).one()
     return Gathered(facts[::-1], written, bodies, argued, zone, is_cut, through or 0)
 
@@ -206,7 +206,8 @@ def _fact(row: Sequence[Any]) -> Fact:
     return Fact(**named | {"tags": row[7] or [], "completions": row[14] or []})
 
 
-async def _written(session: AsyncSession, project_id: int, ids: Sequence[int]) -> dict[int, Written]:
+async def written_of(session: AsyncSession, project_id: int, ids: Sequence[int]) -> dict[int, Written]:
+    """How completions (inside ids) are written."""
     found: dict[int, Written] = {}
     for start in range(0, len(ids), PIECE):
         rows = await session.execute(WRITTEN, {"project": project_id, "ids": list(ids[start : start + PIECE])})

@@ -36,7 +36,9 @@ def biases_of(facts: Sequence[Fact], written: dict[int, Written]) -> Figure:
     return {
         "first": asdict(share_of(task, first, weight)),
         "longer": asdict(share_of(task[told], longer[told], weight[told])),
-        "length": asdict(length_bias(task[told], first[told], apart[told]) if told.any() else Estimate(None)),
+        "length": asdict(
+            length_bias(task[told], first[told], apart[told], weight[told]) if told.any() else Estimate(None)
+        ),
         "seconds": middle(fact.seconds for fact in facts),
         "fast": len([fact for fact in facts if fact.fast]) / len(facts) if facts else None,
     }
@@ -125,7 +127,8 @@ def reliabilities(facts: Sequence[Fact]) -> tuple[dict[int, Figure], float | Non
     place = {person: number for number, person in enumerate(people)}
     rater = np.array([place[fact.person] for fact in chosen], dtype=np.int64)
     first = np.array([fact.points for fact in chosen], dtype=np.float64)
-    found = crowd_bt(votes_of(numbered(fact.task for fact in chosen), rater, first))
+    weight = np.array([fact.weight for fact in chosen])
+    found = crowd_bt(votes_of(numbered(fact.task for fact in chosen), rater, first, weight))
     told = {
         person: {"eta": asdict(found.people[number]), "better": asdict(found.better[number])}
         for person, number in place.items()
@@ -146,7 +149,7 @@ def skills(facts: Sequence[Fact], protocols: dict[int, ProtocolBody]) -> dict[in
     answers, _values = answers_of(lines)
     if answers.categories < 2 or int(answers.rater.max()) < 2:
         return {}
-    found = dawid_skene(answers.task, answers.rater, answers.category, answers.categories)
+    found = dawid_skene(answers.task, answers.rater, answers.category, answers.categories, weight=answers.weight)
     named = {int(number): fact.person for number, (fact, _said) in zip(answers.rater, lines, strict=True)}
     return {named[number]: asdict(one) | {"measure": measure} for number, one in enumerate(found)}
 
@@ -158,9 +161,14 @@ def with_others(facts: Sequence[Fact]) -> dict[int, Figure]:
         by_task[fact.task].append(fact)
     task: dict[int, list[int]] = defaultdict(list)
     same: dict[int, list[float]] = defaultdict(list)
+    weight: dict[int, list[float]] = defaultdict(list)
     for number, answers in by_task.items():
         said = [decided(fact) for fact in answers]
         for place, fact in enumerate(answers):
             task[fact.person].append(number)
+            weight[fact.person].append(fact.weight)
             same[fact.person].append((said.count(said[place]) - 1) / (len(answers) - 1))
-    return {person: asdict(share_of(np.array(task[person]), np.array(same[person]))) for person in task}
+    return {
+        person: asdict(share_of(np.array(task[person]), np.array(same[person]), np.array(weight[person])))
+        for person in task
+    }

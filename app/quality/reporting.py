@@ -110,9 +110,9 @@ def ranked(facts: Sequence[Fact], written: dict[int, Written] | None) -> Figure:
 
     def of(part: Sequence[int]) -> Figure:
         chosen = [facts[row] for row in part]
-        return as_json(
-            {"kendall": kendall([fact.task for fact in chosen], [places_in(fact.body) or [] for fact in chosen])}
-        )
+        orders = [places_in(fact.body) or [] for fact in chosen]
+        found = kendall([fact.task for fact in chosen], orders, [fact.weight for fact in chosen])
+        return as_json({"kendall": found})
 
     whole: Figure = {"measure": RANKING, "answers": len(facts), "figures": of(range(len(facts)))}
     return whole if written is None else whole | {"by": broken_down(facts, written, of)}

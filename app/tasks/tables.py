@@ -47,6 +47,7 @@ class Task(Base):
     what was known of it, nobody can say how likely. first_k: answers that were wanted before anybody had answered,
     where more are wanted since; empty: k. Figures about quality count by these two (`quality.gathering`).
     most_k: one answer more is asked for, up to so many, as long as those that came disagree; empty: never.
+    place: in the order of its round where that asks the most informative first, 0 first … 1 last; empty: not known yet.
     has_own_place: somebody said who answers it and when, whatever its round and its tags want.
     """
 
@@ -61,6 +62,7 @@ class Task(Base):
         Index(None, "prompt_id"),
         CheckConstraint("k BETWEEN 1 AND 50", name="k"),
         CheckConstraint("chance > 0 AND chance <= 1", name="chance"),
+        CheckConstraint("place >= 0 AND place < 1", name="place"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -75,6 +77,7 @@ class Task(Base):
     most_k: Mapped[int | None] = mapped_column(SmallInteger)
     has_own_place: Mapped[bool] = mapped_column(server_default="false", default=False)
     chance: Mapped[float | None] = mapped_column(server_default="1", default=1.0)
+    place: Mapped[float | None]
     recipe_entry: Mapped[dict[str, Any]] = mapped_column(server_default="{}", default=dict)
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluations.id", use_alter=True))
     created_at: Mapped[datetime] = now()

@@ -17,7 +17,7 @@ from app.settings import get_settings
 from app.version import code_version
 
 FILE = Path("var/bench.json")
-PARTS = ("annotate", "claim", "export", "overview", "page", "rework", "sampling")
+PARTS = ("annotate", "claim", "export", "informative", "overview", "page", "rework", "sampling")
 
 # figure: (bar as words, test, what peers reach, where from)
 BARS: dict[str, tuple[str, Any, str]] = {
@@ -25,6 +25,7 @@ BARS: dict[str, tuple[str, Any, str]] = {
     "annotate.p99_ms": ("< 300", lambda value: value < 300, ""),
     "annotate.web_peak_rss_mb": ("< 150", lambda value: value < 150, ""),
     "claim.50000_ahead.p99_ms": ("< 5", lambda value: value < 5, ""),
+    "informative.share_of_random": ("< 1", lambda value: value < 1, ""),
     "page.key_to_next_p95_ms": ("≤ 150", lambda value: value <= 150, ""),
     "page.cls": ("0", lambda value: value == 0, ""),
     "page.keys_per_task": ("1, K+1, C+1", lambda value: value == {"comparison": 1, "ranking": 5, "rating": 6}, ""),

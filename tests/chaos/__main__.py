@@ -156,9 +156,9 @@ async def go(installation: Installation, size: Size, seed: int, disk: str | None
         for number, person in enumerate(people):
             naps = size.naps if number >= size.people else 0
             group.create_task(work(person, load, random.Random(f"{seed}/{number}"), naps))
+        await until(lambda: len(said.acknowledged) >= size.people)
         if size.full:
             group.create_task(freeze_datasets(engineer, load, every=20))
-        await until(lambda: len(said.acknowledged) >= size.people)
         if size.asleep is None:  # while the database is still left alone
             await until(lambda: said.slept == size.sleepers * size.naps)
         deadline = began + 60 * size.minutes

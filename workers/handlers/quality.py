@@ -8,13 +8,16 @@ from typing import Any
 from app.quality.actions import keep_figures
 from app.quality.entering import entrance_projects, judge_newcomers
 from app.quality.gathering import Gathered, gather, projects_to_measure
+from app.quality.informing import LEARNED_FROM, figures_name, known_of, order_of, rounds_to_arrange, waiting_in
 from app.quality.mixing import doubt, mix_in, mixing_projects, without_twins
 from app.quality.persons import persons_of
 from app.quality.ranking import standings_of
 from app.quality.reporting import quality_of
+from app.tasks.actions import arrange, look_from_the_beginning
 from workers.handlers.registry import Context, every
 
 log = logging.getLogger("hone.workers")
+AT_ONCE = 500  # tasks
 
 
 @every(30)
@@ -63,6 +66,37 @@ async def doubt_argued_tasks(context: Context) -> None:
     for project_id in projects:
         async with context.session() as session:
             await doubt(session, project_id)
+
+
+@every(30)
+async def put_the_most_informative_first(context: Context) -> None:
+    """Rounds that are asked in this order, one after the other; one that fails does not hold up the others."""
+    async with context.session() as session:
+        rounds = await rounds_to_arrange(session)
+    for project_id, batch_id in rounds:
+        try:
+            await put_in_order(project_id, batch_id, context)
+        except Exception:
+            log.exception("the tasks of round %s could not be put in order", batch_id)
+
+
+async def put_in_order(project_id: int, batch_id: int, context: Context) -> None:
+    """Gather, compute, move a few at a time, so that those who answer wait for few."""
+    begun = monotonic()
+    async with context.session() as session:
+        waiting = await waiting_in(session, batch_id)
+        gathered = await gather(session, project_id, LEARNED_FROM)
+        written, said = await known_of(session, project_id, waiting)
+    places = await asyncio.to_thread(order_of, waiting, gathered, written, said)
+    moved = sorted(places)
+    for start in range(0, len(moved), AT_ONCE):
+        async with context.session() as session:
+            await arrange(session, project_id, {task: places[task] for task in moved[start : start + AT_ONCE]})
+    async with context.session() as session:
+        await look_from_the_beginning(session, project_id)
+        told = {"tasks": len(places), "scored": len(said)}
+        kept = {figures_name(batch_id): told}
+        await keep_figures(session, project_id, kept, gathered.through, monotonic() - begun)
 
 
 async def measure(project_id: int, context: Context) -> None:

@@ -215,17 +215,20 @@ def tau_b(one: Sequence[int], other: Sequence[int]) -> float | None:
     return float((x * y).sum() / size) if size else None
 
 
-def kendall(task: Sequence[int], places: Sequence[Sequence[int]]) -> Estimate:
-    """Mean over tasks of the mean tau-b over pairs of people. places: of each answer, by judgement."""
+def kendall(task: Sequence[int], places: Sequence[Sequence[int]], weight: Sequence[float] | None = None) -> Estimate:
+    """Mean over tasks of the mean tau-b over pairs of people. places: of each answer, by judgement. weight: of each
+    answer's task."""
     by_task: dict[int, list[Sequence[int]]] = {}
     for number, order in zip(task, places, strict=True):
         by_task.setdefault(number, []).append(order)
-    means = []
-    for orders in by_task.values():
+    of_task = dict(zip(task, weight or [1.0] * len(task), strict=True))
+    means, weights = [], []
+    for number, orders in by_task.items():
         taus = [tau_b(a, b) for i, a in enumerate(orders) for b in orders[i + 1 :]]
         known = [tau for tau in taus if tau is not None]
         if known:
             means.append(sum(known) / len(known))
-    found = share_of(np.arange(len(means)), np.asarray(means))
+            weights.append(of_task[number])
+    found = share_of(np.arange(len(means)), np.asarray(means), np.asarray(weights))
     lacks = len(means) < 2 or max(means) - min(means) < 1e-12
     return Estimate(found.value, n=found.n) if lacks else found

@@ -42,31 +42,36 @@ def logistic(x: Floats) -> Floats:
 @dataclass(frozen=True)
 class Votes:
     """task, rater: (n,) numbers from 0 on, tasks in their order and none without a vote; first: whether the task's
-    first answer is preferred. starts: (tasks,) where each begins."""
+    first answer is preferred. starts: (tasks,) where each begins. weight: (tasks,) around 1, how many tasks each stands
+    for: the inverse of the probability that it was drawn with."""
 
     task: Ints
     rater: Ints
     first: Floats
     starts: Ints
     raters: int
+    weight: Floats
 
 
-def votes_of(task: Ints, rater: Ints, first: Floats) -> Votes:
-    """In any order; tasks come back in the order of their numbers."""
+def votes_of(task: Ints, rater: Ints, first: Floats, weight: Floats | None = None) -> Votes:
+    """In any order; tasks come back in the order of their numbers. weight: (n,) of each vote's task."""
     order = np.argsort(task, kind="stable")
     _ids, starts, place = np.unique(task[order], return_index=True, return_inverse=True)
-    return Votes(place, rater[order], first[order], starts, int(rater.max()) + 1)
+    of_task = np.ones(len(starts)) if weight is None else weight[order][starts]
+    return Votes(place, rater[order], first[order], starts, int(rater.max()) + 1, of_task / of_task.mean())
 
 
 @dataclass(frozen=True)
 class Fit:
     """At (log-odds of η by rater, log σ): the log posterior, its gradient, the information (outer products of the
-    tasks' scores: Berndt, Hall, Hall and Hausman 1974) and the tasks' posteriors over NODES."""
+    tasks' scores: Berndt, Hall, Hall and Hausman 1974), how much the gradient varies from sample to sample (the same
+    where all tasks weigh alike) and the tasks' posteriors over NODES."""
 
     at: Floats
     value: float
     gradient: Floats
     information: Floats
+    variance: Floats
     after: Floats
 
 
@@ -92,17 +97,24 @@ def fit_at(votes: Votes, at: Floats) -> Fit:
     here = after[votes.task]
     per_vote = np.einsum("vn,vn->v", here, slopes[0][cell])
     by_spread = np.add.reduceat(np.einsum("vn,vn->v", here, slopes[1][cell]), votes.starts)
-    information = outer_products(votes, per_vote, by_spread)
+    information = outer_products(votes, per_vote, by_spread, votes.weight)
+    are_alike = bool(np.ptp(votes.weight) < 1e-12)
+    variance = information if are_alike else outer_products(votes, per_vote, by_spread, votes.weight**2)
     away = (at[-1] - math.log(USUAL)) / math.log(FACTOR) ** 2
-    gradient = np.append(np.bincount(votes.rater, per_vote, votes.raters), by_spread.sum())
+    weighed = per_vote * votes.weight[votes.task]
+    by_rater = np.bincount(votes.rater, weighed, votes.raters)
+    gradient = np.append(by_rater, votes.weight @ by_spread).astype(np.float64)
     gradient += np.append(HITS * (1 - eta) - MISSES * eta, -away)
-    information[np.diag_indices(len(at))] += np.append((HITS + MISSES) * turn, 1 / math.log(FACTOR) ** 2)
-    value = float((np.log(whole) + most).sum() + (HITS * np.log(eta) + MISSES * np.log1p(-eta)).sum())
-    return Fit(at, value - away * (at[-1] - math.log(USUAL)) / 2, gradient, information, after)
+    beforehand = np.append((HITS + MISSES) * turn, 1 / math.log(FACTOR) ** 2)
+    information[np.diag_indices(len(at))] += beforehand
+    if not are_alike:
+        variance[np.diag_indices(len(at))] += beforehand
+    value = float(votes.weight @ (np.log(whole) + most)[:, 0] + (HITS * np.log(eta) + MISSES * np.log1p(-eta)).sum())
+    return Fit(at, value - away * (at[-1] - math.log(USUAL)) / 2, gradient, information, variance, after)
 
 
-def outer_products(votes: Votes, per_vote: Floats, by_spread: Floats) -> Floats:
-    """(raters + 1, raters + 1), a piece of the tasks at a time."""
+def outer_products(votes: Votes, per_vote: Floats, by_spread: Floats, weight: Floats) -> Floats:
+    """(raters + 1, raters + 1), a piece of the tasks at a time. weight: (tasks,)."""
     tasks = len(votes.starts)
     ends = np.append(votes.starts, len(votes.task))
     found = np.zeros((votes.raters + 1, votes.raters + 1))
@@ -112,7 +124,7 @@ def outer_products(votes: Votes, per_vote: Floats, by_spread: Floats) -> Floats:
         scores = np.zeros((end - begin, votes.raters + 1))
         np.add.at(scores, (votes.task[rows] - begin, votes.rater[rows]), per_vote[rows])
         scores[:, -1] = by_spread[begin:end]
-        found += scores.T @ scores
+        found += (scores * weight[begin:end, None]).T @ scores
     return found
 
 
@@ -137,9 +149,10 @@ def crowd_bt(votes: Votes) -> Reliability:
 
 
 def read_off(votes: Votes, fit: Fit) -> Reliability:
-    """Intervals on the scale of log-odds, turned back."""
+    """Intervals on the scale of log-odds, turned back; where tasks weigh differently by the sandwich (Huber 1967)."""
     answers = np.bincount(votes.rater, minlength=votes.raters)
-    covariance = np.linalg.inv(fit.information)
+    bread = np.linalg.inv(fit.information)
+    covariance = bread @ fit.variance @ bread
     eta, spread = logistic(fit.at[:-1]), math.exp(fit.at[-1])
     agreeing = float((SHARES * logistic(spread * np.abs(NODES))).sum())
     moved = float((SHARES * logistic(spread * 1.01 * np.abs(NODES))).sum())
@@ -160,11 +173,14 @@ def around(at: Floats, error: Floats, answers: Ints) -> list[Estimate]:
     return [Estimate(float(value), float(low), float(high), int(n)) for value, low, high, n in ends]
 
 
-def dawid_skene(task: Ints, rater: Ints, label: Ints, classes: int, *, seed: int = 0) -> list[Estimate]:
-    """Each annotator's probability of saying the true class, with its interval over tasks."""
+def dawid_skene(
+    task: Ints, rater: Ints, label: Ints, classes: int, *, weight: Floats | None = None, seed: int = 0
+) -> list[Estimate]:
+    """Each annotator's probability of saying the true class, with its interval over tasks. weight: (tasks,) how many
+    each stands for."""
     tasks, raters = int(task.max()) + 1, int(rater.max()) + 1
     votes = np.bincount(rater, minlength=raters)
-    weight = np.ones(tasks)
+    weight = np.ones(tasks) if weight is None else weight / weight.mean()
     said = np.bincount(task * classes + label, minlength=tasks * classes).reshape(tasks, classes)
     start = said / said.sum(axis=1, keepdims=True)
     skill, after = _em(task, rater, label, weight, start, raters, rounds=100)
@@ -172,7 +188,7 @@ def dawid_skene(task: Ints, rater: Ints, label: Ints, classes: int, *, seed: int
     resamples = int(np.clip(2_000_000_000 // (len(task) * classes * 200), 40, 100))
     drawn = []
     for _resample in range(resamples):
-        again = draws.multinomial(tasks, np.full(tasks, 1 / tasks)).astype(np.float64)
+        again = weight * draws.multinomial(tasks, np.full(tasks, 1 / tasks))
         drawn.append(_em(task, rater, label, again, after, raters, rounds=10)[0])
     each = np.array(drawn)
     return [within(float(skill[who]), each[:, who], int(votes[who])) for who in range(raters)]

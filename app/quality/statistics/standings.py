@@ -21,6 +21,7 @@ class Games:
     """One line an answer. task, one, other: (n,) numbers from 0 on; points: 1 where `one` was preferred, ½ tie, 0.
 
     style: (n, m) differences one minus other, each column in its standard deviations; m 0: not controlled.
+    weight: (n,) how many tasks each one's stands for, around 1; None: all alike.
     """
 
     task: Ints
@@ -28,6 +29,10 @@ class Games:
     other: Ints
     points: Floats
     style: Floats
+    weight: Floats | None = None
+
+    def weighed(self) -> Floats:
+        return np.ones(len(self.task)) if self.weight is None else self.weight / self.weight.mean()
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,17 @@ def fit(x: Floats, points: Floats, weight: Floats, beta: Floats, players: int, *
 
 def standings(games: Games, players: int, *, seed: int = 0) -> Standings:
     """Of checkpoints 0 … players - 1, all of one component; intervals over tasks."""
-    n = len(games.task)
+    n, weighed = len(games.task), games.weighed()
     x = np.zeros((n, players))
     x[np.arange(n), games.one], x[np.arange(n), games.other] = 1.0, -1.0
     x = np.concatenate([x, games.style], axis=1)
-    found = centred(fit(x, games.points, np.ones(n), np.zeros(x.shape[1] + 1), players), players)
+    found = centred(fit(x, games.points, weighed, np.zeros(x.shape[1] + 1), players), players)
     _ids, task = np.unique(games.task, return_inverse=True)
     tasks = int(task.max()) + 1
     draws = np.random.default_rng(seed)
     drawn = []
     for _resample in range(RESAMPLES):
-        weight = draws.multinomial(tasks, np.full(tasks, 1 / tasks))[task].astype(np.float64)
+        weight = weighed * draws.multinomial(tasks, np.full(tasks, 1 / tasks))[task]
         drawn.append(centred(fit(x, games.points, weight, found, players, rounds=2), players))
     each = np.array(drawn)
     estimates = [within(float(value), each[:, place], tasks) for place, value in enumerate(found[:-1])]
@@ -119,11 +124,13 @@ class Cell:
 
 def win_matrix(games: Games, players: int) -> list[list[Cell | None]]:
     """[row][column]: None where the two never met."""
-    points, met = np.zeros((players, players)), np.zeros((players, players))
+    points, met, stands_for = (np.zeros((players, players)) for _table in range(3))
+    weight = games.weighed()
     for a, b, p in ((games.one, games.other, games.points), (games.other, games.one, 1 - games.points)):
-        np.add.at(points, (a, b), p)
+        np.add.at(points, (a, b), weight * p)
+        np.add.at(stands_for, (a, b), weight)
         np.add.at(met, (a, b), 1)
     return [
-        [Cell(float(points[a, b] / met[a, b]), int(met[a, b])) if met[a, b] else None for b in range(players)]
+        [Cell(float(points[a, b] / stands_for[a, b]), int(met[a, b])) if met[a, b] else None for b in range(players)]
         for a in range(players)
     ]

@@ -4,6 +4,7 @@ Every path locks in one order: the task's row (only where its state may change),
 annotation. The claim takes slots with SKIP LOCKED and therefore waits for nobody; the sweep skips whoever is busy.
 """
 
+from app.tasks.actions.arranging import arrange, look_from_the_beginning
 from app.tasks.actions.caring import categorise, chosen_of, opt, opted, set_care
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
 from app.tasks.actions.claiming import ConsentNeeded, ReadingNeeded, Reason, Showing, ShownCompletion, Waiting, claim
@@ -45,6 +46,7 @@ __all__ = [
     "ShownCompletion",
     "Waiting",
     "Wish",
+    "arrange",
     "ask_about_prompts",
     "assign",
     "cancel_tasks",
@@ -60,6 +62,7 @@ __all__ = [
     "freeze_rounds",
     "grow_calibration",
     "has_room",
+    "look_from_the_beginning",
     "make_room_for",
     "make_round",
     "make_tasks",

@@ -14,7 +14,8 @@ from app.projects.actions import EditedMeanwhile, locked
 from app.projects.batching import HandOut, LimitsEdit
 from app.projects.care import GOLD
 from app.projects.queries import limits_of
-from app.projects.tables import Batch, Project, TagRule
+from app.projects.tables import Batch, Ordering, Project, TagRule
+from app.tasks.actions.arranging import not_drawn
 from app.tasks.actions.changing import change_k, lock_tasks
 from app.tasks.actions.placing import PLACED, put, put_in_place, wishes_now
 from app.tasks.actions.releasing import release_slots
@@ -115,6 +116,8 @@ async def settle_places(session: AsyncSession, project_id: int, after: int = 0) 
     tasks = [task for task in await lock_tasks(session, project_id, ids) if task.state is TaskState.open]
     wishes = await wishes_now(session, tasks)
     await put(session, tasks, wishes)
+    collected = [task for task in tasks if task.purpose is Purpose.collect]
+    await not_drawn(session, [task for task in collected if wishes[task.id].ordering is Ordering.informative])
     for task in tasks:
         task.most_k = wishes[task.id].most_k if task.purpose is Purpose.collect else None
     await session.flush()

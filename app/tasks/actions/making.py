@@ -17,11 +17,11 @@ from app.projects.batching import Selection
 from app.projects.care import CLASSES, GOLD
 from app.projects.queries import protocol_of_batch
 from app.projects.rules import Entry, Origin, Recipe
-from app.projects.tables import Batch
+from app.projects.tables import Batch, Ordering
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions.releasing import room_changed, state_of_new
 from app.tasks.actions.wishing import Wish, everybody, for_everybody, is_calibration, wishes_of
-from app.tasks.rules import Candidate, Group, Joins, group_up, rank_in, sides_of
+from app.tasks.rules import Candidate, Group, Joins, chance_of, group_up, rank_in, sides_of
 from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion
 
 GATHERS = (Purpose.collect, Purpose.calibration)  # purposes of the tasks that a round makes of its own
@@ -177,7 +177,7 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
         if prompt_id in prompts
         for group in _groups(recipe, waiting[prompt_id], size=size, seed=f"{batch.public_id}:{prompts[prompt_id]}")
     ]
-    wanted = await calibrating(session, batch, wanted[: await room_in(session, batch)])
+    wanted = chosen(await calibrating(session, batch, wanted[: await room_in(session, batch)]))
     await open_tasks(session, project_id, batch_id, wanted, kind=protocol.kind)
     if wanted:
         await events.record(session, "tasks.opened", project_id=project_id, subject=batch.public_id, tasks=len(wanted))
@@ -193,6 +193,16 @@ async def calibrating(session: AsyncSession, batch: Batch, wanted: Sequence[NewT
     }
     return [
         replace(new, wish=for_everybody(new.wish, sizes[new.wish.people])) if new.key in drawn else new
+        for new in wanted
+    ]
+
+
+def chosen(wanted: Sequence[NewTask]) -> list[NewTask]:
+    """New tasks of a round, of which those are not drawn that will be asked for what they tell."""
+    return [
+        replace(new, chance=chance_of(str(new.key)))
+        if new.wish.ordering is Ordering.informative and new.wish.purpose is Purpose.collect
+        else new
         for new in wanted
     ]
 

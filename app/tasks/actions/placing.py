@@ -66,5 +66,6 @@ def place_in(wish: Wish, task: Task, slot: Slot) -> tuple[int, int]:
     """Lane and rank of a slot under a wish; what its prompt is sensitive for stays above, and held back stays so."""
     before = ~slot.lane if slot.lane < 0 else slot.lane
     lane = before // CLASSES * CLASSES + (before & GOLD) + wish.people
-    rank = rank_in(wish.ordering, str(task.public_id), wish.band, task_id=task.id, number=slot.number)
+    key, number = str(task.public_id), slot.number
+    rank = rank_in(wish.ordering, key, wish.band, task_id=task.id, number=number, informative=task.place)
     return (~lane if slot.lane < 0 else lane), rank
