@@ -44,13 +44,17 @@ from app.media import api as media_api
 from app.media import routes as media
 from app.oversight.api import overview as overview_api
 from app.oversight.api import people as people_figures_api
+from app.oversight.api import questions as questions_api
+from app.oversight.api import quotas as quotas_api
 from app.oversight.api import rounds as rounds_api
+from app.oversight.api import today as today_api
 from app.oversight.routes import gold as oversight_gold
-from app.oversight.routes import overview, rounds, signs
+from app.oversight.routes import guidelines, overview, questions, quotas, rounds, signs, today, withdrawal
 from app.oversight.routes import people as annotators
 from app.oversight.routes import review as oversight_review
 from app.oversight.routes import tasks as oversight_tasks
 from app.projects import api as projects_api
+from app.projects import guidelines_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
@@ -104,18 +108,24 @@ PAGES: list[APIRouter] = [
     training.router,
     evaluation.router,
     loop.router,
+    questions.router,
+    today.router,
+    withdrawal.router,
+    guidelines.router,
     overview.router,
     rounds.router,
     oversight_tasks.router,
     oversight_review.router,
     oversight_gold.router,
-    annotators.router,
     signs.router,
+    quotas.router,
+    annotators.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
     audiences_api.router,
     projects_api.router,
+    guidelines_api.router,
     media_api.router,
     prompts_api.router,
     checkpoints_api.router,
@@ -132,9 +142,12 @@ API: list[APIRouter] = [
     training_api.router,
     evaluation_api.router,
     loop_api.router,
+    questions_api.router,
+    today_api.router,
     overview_api.router,
     rounds_api.router,
     people_figures_api.router,
+    quotas_api.router,
 ]
 
 
