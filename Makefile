@@ -15,7 +15,7 @@ TEST := .venv/.test
 
 export TORCH_INDEX
 .DEFAULT_GOAL := help
-.PHONY: help run loop test race chaos check bench bench-training words migrate clean
+.PHONY: help run loop test race chaos check bench bench-training bench-ways words migrate clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done
@@ -47,6 +47,9 @@ bench: $(TEST) ## measure, print, and write var/bench.json
 
 bench-training: $(TEST) ## our training beside TRL's in one run, into var/bench-training.json (ARGS="ppo --repeats 1")
 	@exec $(BIN)/python -m tests.bench.training $(ARGS)
+
+bench-ways: $(TEST) ## joint against modular reward models on the same votes, into var/bench-ways.json (ARGS="--seeds 1")
+	@exec $(BIN)/python -m tests.bench.ways $(ARGS)
 
 words: $(WEB) ## collect the sentences of the interface for the translators of locale/
 	@exec $(BIN)/python -m app.words

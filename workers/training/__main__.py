@@ -2,7 +2,8 @@
 
 On a terminal a bar with the time left, else a line of JSON per step on standard output; when something is wrong, one
 sentence as the last line of standard error. Exit codes: 0 done, 1 failed, 2 refused (words, run file, data or
-checkpoint), 3 cancelled with its state saved.
+checkpoint), 3 cancelled with its state saved. Under `torchrun` several processes train as one (`processes`), and the
+first one tells.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from types import FrameType
 from typing import Any
 
@@ -26,11 +28,13 @@ def main(arguments: list[str]) -> int:
         run, as_json = parse(arguments)
     except RunRefused as refusal:
         return say(refusal.sentence, 2)
-    from workers.training.checkpoints import CheckpointRefused  # torch takes seconds; a bad file is told at once
-    from workers.training.progress import RunCancelled, RunFailed
+    from workers.training import processes  # torch takes seconds; a bad file is told at once
+    from workers.training.checkpoints import CheckpointRefused
+    from workers.training.progress import RunCancelled, RunFailed, quiet
 
+    processes.join()
     try:
-        with shown(run.method, as_json=as_json) as show:
+        with shown(run.method, as_json=as_json) if processes.is_first() else nullcontext(quiet) as show:
             folder = train(run, show)
     except (RunRefused, CheckpointRefused) as refusal:
         return say(refusal.sentence, 2)
@@ -38,7 +42,9 @@ def main(arguments: list[str]) -> int:
         return say(cancelled.sentence, 3)
     except RunFailed as failure:
         return say(failure.sentence, 1)
-    print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
+    if processes.is_first():
+        print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
+    processes.leave()
     return 0
 
 

@@ -17,11 +17,13 @@ from app.datasets.records import Answer, DemonstrationRecord, PromptRecord, Text
 from app.training.configs import BestRun
 from workers.training.actors import Actors, open_actors
 from workers.training.checkpoints import CheckpointRefused
+from workers.training.drawn import Drawn
 from workers.training.lines import read_lines, turns
 from workers.training.ppo import begin
 from workers.training.practice import read_prompts, seeds_of
+from workers.training.processes import once
 from workers.training.progress import Progress, Report, never, quiet, replace_file
-from workers.training.rollouts import Drawn, Rollout, draw, judge
+from workers.training.rollouts import Rollout, draw, judge
 from workers.training.shaping import shape_scores
 
 
@@ -54,7 +56,7 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
         lines += [demonstration(run, actors, batch[row // n][0], rollout, row) for row in kept]
         progress.step(step, len(batches), figures_of(scores, kept, n))
         progress.stop_if_asked(step)
-    replace_file(run.output, "".join(line.model_dump_json() + "\n" for line in lines).encode())
+    once(lambda: replace_file(run.output, "".join(line.model_dump_json() + "\n" for line in lines).encode()))
     return run.output
 
 

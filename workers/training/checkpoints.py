@@ -8,6 +8,7 @@ Python (`auto_map`) are refused by name, and `trust_remote_code` is never passed
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,9 +161,13 @@ def open_checkpoint(
 
 
 def choose_device(device: str | torch.device) -> torch.device:
+    """auto: the GPU where there is one; of several processes on one machine each takes its own."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = torch.device(device)
+    if found.type == "cuda" and found.index is None and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return found
 
 
 def save_checkpoint(

@@ -21,6 +21,7 @@ from workers.training.learning import keep, learn
 from workers.training.lessons import Lesson, Student, open_student, parts_of
 from workers.training.opinions import Example, Liked, Preferred, read_liked, read_preferred
 from workers.training.packing import Text
+from workers.training.processes import spread
 from workers.training.progress import Progress, Report, RunFailed, done_before, fingerprint_of, never, quiet
 
 Row = TypeVar("Row", bound=Example)
@@ -84,9 +85,15 @@ class Referred(Lesson[Row]):
         texts = len(self.read(everyone[0]))
         lines = 1 + max(one.row for one in everyone)
         found = torch.zeros((lines, texts), dtype=torch.double, device=student.backbone.device)
-        for part in parts_of(student, everyone, self.read):
-            sums = student.answer_sums([text for one in part for text in self.read(one)]).double()
-            found[[one.row for one in part]] = sums.reshape(len(part), texts)
+
+        def sums(some: Sequence[Row]) -> list[list[float]]:
+            told: dict[int, list[float]] = {}
+            for part in parts_of(student, some, self.read):
+                read = student.answer_sums([text for one in part for text in self.read(one)]).double()
+                told |= dict(zip((one.row for one in part), read.reshape(len(part), texts).tolist(), strict=True))
+            return [told[one.row] for one in some]
+
+        found[[one.row for one in everyone]] = found.new_tensor(spread(sums, everyone))
         self.reference = found.to(next(student.backbone.network.parameters()).dtype)
 
     def kept(self) -> dict[str, Tensor]:
@@ -154,12 +161,15 @@ class Liking(Referred[Liked]):
 
     def meet(self, student: Student, batch: Sequence[Liked]) -> None:
         """The batch's divergence, by answers that belong to other prompts; never below 0, and without gradients."""
-        parts = parts_of(student, batch, lambda one: [one.other])
-        gaps = [
-            student.answer_sums([one.other for one in part]) - self.reference[[one.row for one in part], 1]
-            for part in parts
-        ]
-        self.divergence = torch.cat(gaps).mean().clamp(min=0)
+
+        def gaps(some: Sequence[Liked]) -> list[float]:
+            """In any order: they are for a mean."""
+            parts = parts_of(student, some, lambda one: [one.other])
+            told = (student.answer_sums([one.other for one in part]) - self.reference[[one.row for one in part], 1]
+                    for part in parts)  # fmt: skip
+            return [gap for part in told for gap in part.tolist()]
+
+        self.divergence = self.reference.new_tensor(spread(gaps, batch)).mean().clamp(min=0)
 
     def loss(self, part: Sequence[Liked], sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         liked = torch.tensor([one.liked for one in part], device=sums.device)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from app.training.configs import DPORun, SFTRun, TuningConfig
 from workers.training.checkpoints import CheckpointRecord, save_checkpoint
 from workers.training.lessons import Lesson, Student, measured
+from workers.training.processes import once, sum_gradients
 from workers.training.progress import (
     Progress,
     RunCancelled,
@@ -40,6 +41,7 @@ def descend(
     """One optimizer step."""
     optimizer.zero_grad(set_to_none=True)
     values = measured(student, lesson, batch, backward=True)
+    sum_gradients(student.weights().values())
     norm = grad_norm(student.weights().values(), student.config.max_grad_norm)
     if math.isfinite(norm):  # a broken step changes nothing, and the loss that broke it fails the run
         optimizer.step()
@@ -206,5 +208,6 @@ def keep(
         metrics=metrics,
         **inputs,
     )
-    save_checkpoint(run.output, student.backbone.network, student.opened.tokenizer, record, state_dict=student.state())
+    network, tokenizer = student.backbone.network, student.opened.tokenizer
+    once(lambda: save_checkpoint(run.output, network, tokenizer, record, state_dict=student.state()))
     return record

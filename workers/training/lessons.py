@@ -14,6 +14,7 @@ from app.training.configs import TuningConfig
 from workers.training.checkpoints import Opened
 from workers.training.networks import Backbone, arithmetic
 from workers.training.packing import Text, answer_logprobs, can_pack, pack, parts_within
+from workers.training.processes import share, summed
 
 ADAPTER = "tuned"
 Example = TypeVar("Example")
@@ -111,15 +112,17 @@ def sums_of(student: Student, lesson: Lesson[Example], part: Sequence[Example]) 
 def measured(
     student: Student, lesson: Lesson[Example], batch: Sequence[Example], *, backward: bool = False
 ) -> dict[str, float]:
-    """Means over a batch, however it is cut into parts; with `backward` their gradients are added to the weights'."""
+    """Means over a batch, however it is cut into parts and shares; with `backward` the gradients of this process's
+    share are added to the weights'."""
     with torch.no_grad():
         lesson.meet(student, batch)
     whole = sum(map(lesson.size, batch))
     totals: dict[str, Tensor] = {}
-    for part in parts_of(student, batch, lesson.texts):
+    own = share(batch, length=lambda one: sum(map(len, lesson.texts(one))))
+    for part in parts_of(student, own, lesson.texts):
         loss, figures = lesson.loss(part, sums_of(student, lesson, part))
         if backward:
             (loss / whole).backward()
         for name, value in {"loss": loss, **figures}.items():
             totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
-    return {name: float(value) / whole for name, value in totals.items()}
+    return summed({name: float(value) / whole for name, value in totals.items()})

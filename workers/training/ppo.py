@@ -24,6 +24,7 @@ from workers.training.judging import Judges
 from workers.training.networks import arithmetic
 from workers.training.practice import Prompts, draw_prompts, read_prompts, seeds_of
 from workers.training.pretraining import language_loss
+from workers.training.processes import share, sum_gradients, summed
 from workers.training.progress import (
     NotANumber,
     Progress,
@@ -182,13 +183,14 @@ def some_texts(lesson: Lesson, config: PPOConfig, chance: torch.Generator) -> li
 def descend(
     actors: Actors, lesson: Lesson, rows: list[int], texts: list[list[int]], optimizer: torch.optim.Adam
 ) -> Values:
-    """One optimizer step. The loss is a mean over the minibatch's tokens, however they are cut into passes."""
+    """One optimizer step. The loss is a mean over the minibatch's tokens, however it is cut into passes and shares."""
     config, rollout = actors.config, lesson.rollout
     optimizer.zero_grad(set_to_none=True)
     tokens = int(rollout.lengths[rows].sum())
+    own = share(rows, length=lambda row: len(rollout.answers[row]))
     warming = lesson.step <= config.critic_warmup
     total: dict[str, Tensor] = {}
-    for part in parts(rollout, rows, config.token_budget, actors.opened.pad_id):
+    for part in parts(rollout, own, config.token_budget, actors.opened.pad_id):
         with arithmetic(config.precision, part.ids.device):
             now = read(actors, part)
         loss, stats = ppo_loss(now, old_of(lesson, part, config), tokens, lesson.kl_coef, config, critic_only=warming)
@@ -196,10 +198,11 @@ def descend(
         total = {name: total.get(name, torch.zeros_like(stat)) + stat for name, stat in stats.items()}
     if texts and not warming:
         total["pretraining_loss"] = language_loss(actors, texts)
+    sum_gradients(actors.trained().values())
     norm = grad_norm(actors.trained().values(), config.max_grad_norm)
     if math.isfinite(norm):  # a broken step changes nothing, and the loss that broke it ends the run
         optimizer.step()
-    return {name: float(stat) for name, stat in total.items()} | {"grad_norm": norm}
+    return summed({name: float(stat) for name, stat in total.items()}) | {"grad_norm": norm}
 
 
 @dataclass(frozen=True)
@@ -279,8 +282,9 @@ def ppo_loss(
 def value_errors(values: Tensor, old: Old, limit: float | None) -> tuple[Tensor, Tensor]:
     """Squared errors (n,), each the worse of two: the value's, and that of the value held near the old one; and which
     were held."""
-    near = values if limit is None else old.values + (values - old.values).clamp(-limit, limit)
-    return torch.max((values - old.returns).square(), (near - old.returns).square()), near != values
+    gap, most = values - old.values, math.inf if limit is None else limit
+    near = torch.where(gap.abs() > most, old.values + gap.clamp(-most, most), values)
+    return torch.max((values - old.returns).square(), (near - old.returns).square()), gap.abs() > most
 
 
 def divergence(logprobs: Tensor, ref_logprobs: Tensor, form: str) -> Tensor:

@@ -8,15 +8,17 @@ from torch import Tensor
 from workers.training.actors import Actors
 from workers.training.batches import micro_batches
 from workers.training.networks import arithmetic
+from workers.training.processes import share
 from workers.training.rollouts import Part
 from workers.training.tensors import mask_of
 
 
 def language_loss(actors: Actors, texts: list[list[int]]) -> Tensor:
     """The policy's mean negative log-probability of the texts' tokens, each from those before it, in nats. Its gradient
-    times pretraining_coef is added to what the weights have; what is returned has none."""
+    times pretraining_coef is added to what the weights have; what is returned has none. Both are of a share."""
     config, total = actors.config, torch.zeros((), device=actors.policy.device)
     tokens = sum(len(text) - 1 for text in texts)
+    texts = share(texts, length=len)
     firsts, rests = [text[:1] for text in texts], [text[1:] for text in texts]
     for rows, ids in micro_batches(firsts, rests, config.token_budget, actors.opened.pad_id):
         ids = ids.to(total.device)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from app.training.configs import AnyRun
 from app.version import code_version as code_version
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, flush_to_disk, read_record
+from workers.training.processes import anyone, is_first, once
 
 METRICS = "metrics.jsonl"
 STATE = "state.safetensors"
@@ -75,11 +76,12 @@ class Progress:
 
     def step(self, step: int, total: int, values: Values) -> None:
         """Write one step down. Raises NotANumber when a loss is none."""
-        line = {"step": step, "total": total, "values": {name: tidy(value) for name, value in values.items()}}
-        with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-        draw_curves(self.folder / "tensorboard", step, values)
-        self.report(step, total, values)
+        if is_first():
+            line = {"step": step, "total": total, "values": {name: tidy(value) for name, value in values.items()}}
+            with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+            draw_curves(self.folder / "tensorboard", step, values)
+            self.report(step, total, values)
         broken = [name for name, value in values.items() if "loss" in name and not math.isfinite(value)]
         if broken:
             raise NotANumber(
@@ -88,15 +90,14 @@ class Progress:
 
     def stop_if_asked(self, step: int) -> None:
         """Raises RunCancelled. A mark that was obeyed is gone, so that the run can be taken up again."""
-        marked = (self.folder / CANCEL).exists()
-        if marked or self.should_stop():
+        if anyone((self.folder / CANCEL).exists() or self.should_stop()):
             (self.folder / CANCEL).unlink(missing_ok=True)
             raise RunCancelled(f"Cancelled after step {step}.")
 
     def rewind(self, step: int) -> None:
         """Forget lines after `step`, which a killed run wrote after its last saved state."""
         file = self.folder / METRICS
-        if file.exists():
+        if is_first() and file.exists():
             kept = [line for line in file.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
             replace_file(file, "".join(f"{line}\n" for line in kept).encode())
 
@@ -131,15 +132,19 @@ def replace_file(file: Path, content: bytes) -> None:
 
 def save_state(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
     """All that the next step depends on, in one file that is replaced whole."""
-    partial = folder / f".{STATE}.partial"
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        partial,
-        {"values": json.dumps(values)},
-    )
-    flush_to_disk(partial)
-    os.replace(partial, folder / STATE)
-    flush_to_disk(folder)
+
+    def write() -> None:
+        partial = folder / f".{STATE}.partial"
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            partial,
+            {"values": json.dumps(values)},
+        )
+        flush_to_disk(partial)
+        os.replace(partial, folder / STATE)
+        flush_to_disk(folder)
+
+    once(write)
 
 
 def load_state(folder: Path, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

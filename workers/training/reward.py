@@ -10,7 +10,7 @@ from votes it never saw, and still every vote teaches all members but one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from workers.training.groups import Item, read_groups
 from workers.training.learning import rate_at
 from workers.training.measures import Numbers, choices_of, require_votes, right
 from workers.training.networks import Backbone, arithmetic
+from workers.training.processes import once, share, spread, sum_gradients, summed
 from workers.training.progress import Progress, Report, Values, code_version, done_before, fingerprint_of, never, quiet
 from workers.training.scoring import RewardNetwork, save_reward
 from workers.training.stems import Stems, item_scores
@@ -84,7 +85,7 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     if len(heads) > 1:
         metrics["heads"] = dict(zip(names, heads, strict=True))
     record = record_of(run, opened, metrics)
-    save_reward(run.output, reward, record)
+    once(lambda: save_reward(run.output, reward, record))
     return RewardResult(run.output, record)
 
 
@@ -178,10 +179,14 @@ def look_at_folds(
     most = max(len(item.answers) for item in items)
     blind = torch.zeros(len(items), most, len(subjects.each), device=device)
     owner = torch.zeros(len(items), dtype=torch.long, device=device)
-    for rows in fold_parts(items, folds, reward.config.token_budget):
-        scores = item_scores(reward, [[items[row] for row in mine] for mine in rows], stems)
+
+    def scored(parts: Sequence[list[list[int]]]) -> list[Tensor]:
+        return [item_scores(reward, [[items[row] for row in mine] for mine in rows], stems).cpu() for rows in parts]
+
+    parts = list(fold_parts(items, folds, reward.config.token_budget))
+    for rows, scores in zip(parts, spread(scored, parts), strict=True):
         for member, mine in enumerate(rows):
-            blind[mine, : scores.shape[2]], owner[mine] = scores[member], member
+            blind[mine, : scores.shape[2]], owner[mine] = scores[member].to(device), member
     summed = torch.zeros(2, len(folds), device=device)
     for heard in subjects.losses(blind, items, owner):
         summed.index_add_(1, heard.member, torch.stack([heard.losses * heard.weight, heard.weight]))
@@ -195,7 +200,8 @@ def descend(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]], 
         parameter.grad = None
     whole = torch.tensor([subjects.weight_of(items) for items in batch], device=device)
     total = 0.0
-    for part in within_budget(batch, config.token_budget):
+    own = [share(items) for items in batch]
+    for part in within_budget(own, config.token_budget) if own[0] else ():
         with arithmetic(config.precision, device):
             scores = item_scores(reward, part, stems)  # (members, n, k, heads)
         member = torch.arange(len(part), device=device).repeat_interleave(len(part[0]))
@@ -206,8 +212,9 @@ def descend(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]], 
         sums = scores[:, :, :2].sum(2).square().mean(2).sum(1)
         (mean + config.centering * sums / len(batch[0])).sum().backward()
         total += float(mean.detach().mean())
+    sum_gradients([*reward.trained().values(), *subjects.parameters().values()])
     subjects.priors().sum().backward()
-    return total
+    return summed({"loss": total})["loss"]
 
 
 def record_of(run: RewardRun, opened: Opened, metrics: dict[str, Any]) -> CheckpointRecord:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from workers.sampling.decoding import Sampled, Sampling, sample
 from workers.training.actors import Actors
 from workers.training.batches import micro_batches
+from workers.training.drawn import Drawn
 from workers.training.judging import Judges, Ruled
 from workers.training.networks import Backbone, arithmetic, gather_answers
 from workers.training.practice import Prompts, draw_prompts, seeds_of
+from workers.training.processes import gathered, share, size, spread
 from workers.training.scoring import Scores
 from workers.training.tensors import fill_right, mask_of
 
@@ -83,38 +86,41 @@ def repeated_share(tokens: Sequence[int], run: int = 5) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """n answers to each of some prompts, as they were sampled; version: the step whose policy did."""
-
-    prompts: list[list[int]]
-    answers: list[Sampled]
-    version: int
-
-
-def tensors_of(drawn: Drawn) -> dict[str, Tensor]:
-    """As tensors that a state can hold."""
-    rows, answers = drawn.prompts, drawn.answers
-    return {
-        "prompts": torch.tensor([token for row in rows for token in row]),
-        "prompt_lengths": torch.tensor([len(row) for row in rows]),
-        "answers": torch.tensor([token for answer in answers for token in answer.tokens]),
-        "answer_lengths": torch.tensor([len(answer.tokens) for answer in answers]),
-        "logprobs": torch.tensor([one for answer in answers for one in answer.logprobs], dtype=torch.double),
-        "ended": torch.tensor([answer.finish_reason == "stop" for answer in answers]),
-        "version": torch.tensor(drawn.version),
-    }
+def moved(rollout: Rollout, device: torch.device | str) -> Rollout:
+    """The same on another device."""
+    tensors = {name: value.to(device) for name, value in vars(rollout).items() if isinstance(value, Tensor)}
+    heads = {name: said.to(device) for name, said in rollout.scores.heads.items()}
+    ruled = {title: (weight, said.to(device)) for title, (weight, said) in rollout.ruled.items()}
+    return replace(rollout, **tensors, scores=Scores(rollout.scores.members.to(device), heads), ruled=ruled)
 
 
-def drawn_of(saved: dict[str, Tensor]) -> Drawn:
-    """The reverse."""
-    lengths = saved["answer_lengths"].tolist()
-    answers = zip(
-        saved["answers"].split(lengths), saved["logprobs"].split(lengths), saved["ended"].tolist(), strict=True
+def merged(parts: Sequence[Rollout], device: torch.device) -> Rollout:
+    """Of n rollouts with every n-th row each the whole one, its rows in their order."""
+    count, width = sum(len(part.answers) for part in parts), max(part.mask.shape[1] for part in parts)
+    places = [row for first in range(len(parts)) for row in range(first, count, len(parts))]
+    order = torch.tensor(places).argsort()
+
+    def whole(tensors: Sequence[Tensor]) -> Tensor:
+        """(b, t) or (b,)"""
+        rows = [pad(one, (0, width - one.shape[1])) if one.dim() > 1 else one for one in tensors]
+        return torch.cat(rows)[order]
+
+    one = parts[0]
+    tensors = {name: whole([getattr(part, name) for part in parts]) for name, value in vars(one).items()
+               if isinstance(value, Tensor)}  # fmt: skip
+    members = torch.cat([part.scores.members for part in parts], 1)[:, order]
+    heads = {name: whole([part.scores.heads[name] for part in parts]) for name in one.scores.heads}
+    ruled = {name: (weight, whole([part.ruled[name][1] for part in parts])) for name, (weight, _) in one.ruled.items()}
+    prompts = [row for part in parts for row in part.prompts]
+    answers = [row for part in parts for row in part.answers]
+    found = Rollout(
+        prompts=[prompts[row] for row in order.tolist()],
+        answers=[answers[row] for row in order.tolist()],
+        scores=Scores(members, heads),
+        ruled=ruled,
+        **tensors,
     )
-    prompts = [row.tolist() for row in saved["prompts"].split(saved["prompt_lengths"].tolist())]
-    sampled = [Sampled(ids.tolist(), logs.tolist(), "stop" if ended else "length") for ids, logs, ended in answers]
-    return Drawn(prompts, sampled, int(saved["version"]))
+    return moved(found, device)
 
 
 def roll_out(
@@ -144,11 +150,19 @@ def draw_ahead(actors: Actors, prompts: Prompts, step: int, seed: int) -> list[D
 
 
 def judge(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, reference: bool = False) -> Rollout:
-    """Let reference, critic, reward network and rules read answers.
+    """Let reference, critic, reward network and rules read answers, in each process a share of them.
 
     Log-probabilities are the sampler's own, taken as each token was drawn; where training runs in bf16, or the answers
     are a past policy's, they are read anew by the pass that training uses, since both must agree (statement 3).
     """
+    if size() == 1 or len(drawn.answers) < size():
+        return read_all(actors, judges, drawn, step, reference=reference)
+    own = Drawn(share(drawn.prompts), share(drawn.answers), drawn.version)
+    rollout = read_all(actors, judges, own, step, reference=reference)
+    return merged(gathered(moved(rollout, "cpu")), rollout.mask.device)
+
+
+def read_all(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, reference: bool) -> Rollout:
     answers = [answer.tokens for answer in drawn.answers]
     mask = mask_of([len(answer) for answer in answers], max(map(len, answers))).to(actors.policy.device)
     logprobs = fill_right([answer.logprobs for answer in drawn.answers], mask.shape[1]).to(mask.device)
@@ -171,21 +185,27 @@ def judge(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, reference:
 
 
 def draw(actors: Actors, prompts: list[list[int]], seeds: list[int], n: int, *, reference: bool) -> list[Sampled]:
-    """n answers per prompt from the whole distribution (no top-k, no top-p: statement 2), never greedy."""
+    """n answers per prompt from the whole distribution (no top-k, no top-p: statement 2), never greedy. Each process
+    samples those to its share of the prompts."""
     backbone, adapter = (actors.reference, None) if reference else (actors.policy, actors.policy_adapter)
     config, opened = actors.config, actors.opened
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
-    with backbone.using(adapter), backbone.folded(adapter):
-        drawn = sample(
+
+    def drawn_to(rows: Sequence[int]) -> list[list[Sampled]]:
+        asked = [prompts[row] for row in rows]
+        return sample(
             backbone.network,
-            prompts,
+            asked,
             sampling,
             n=n,
-            seeds=seeds,
+            seeds=[seeds[row] for row in rows],
             stop_ids=set(opened.stop_ids),
             pad_id=opened.pad_id,
-            token_budget=max(CACHE_FACTOR * config.token_budget, max(map(len, prompts)) + config.max_tokens),
+            token_budget=max(CACHE_FACTOR * config.token_budget, max(map(len, asked)) + config.max_tokens),
         )
+
+    with backbone.using(adapter), backbone.folded(adapter):
+        drawn = spread(drawn_to, range(len(prompts)))
     return [answer for answers in drawn for answer in answers]
 
 

@@ -13,9 +13,11 @@ from app.training.configs import PPOConfig, PPORun
 from app.version import code_version
 from workers.training.actors import Actors
 from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha256, save_checkpoint
+from workers.training.drawn import Drawn, drawn_of, tensors_of
 from workers.training.figures import end_figures
 from workers.training.judging import Judges
 from workers.training.practice import Prompts
+from workers.training.processes import once
 from workers.training.progress import (
     copy_into,
     fingerprint_of,
@@ -24,7 +26,7 @@ from workers.training.progress import (
     restore_optimizer,
     save_state,
 )
-from workers.training.rollouts import Drawn, Rollout, drawn_of, tensors_of
+from workers.training.rollouts import Rollout
 
 
 @dataclass
@@ -158,6 +160,6 @@ def finish(run: PPORun, actors: Actors, judges: Judges, prompts: Prompts, standi
         seed=run.seed,
         metrics=metrics,
     )
-    network = actors.policy.network
-    save_checkpoint(run.output, network, actors.opened.tokenizer, record, state_dict=actors.policy_state())
+    network, tokenizer = actors.policy.network, actors.opened.tokenizer
+    once(lambda: save_checkpoint(run.output, network, tokenizer, record, state_dict=actors.policy_state()))
     return record

@@ -1,0 +1,174 @@
+"""Several processes train as one: the update of two is the update of one, and only the first writes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from app.training.configs import DPOConfig, DPORun, PPORun, RewardConfig, RewardRun, Run, SFTConfig, SFTRun
+from tests.training.conftest import WORDS
+from tests.training.make import make_comparisons, write
+from tests.training.rolling import changed
+from workers.training import figures, processes
+from workers.training.__main__ import main
+from workers.training.dpo import train_dpo
+from workers.training.ppo import train_ppo
+from workers.training.progress import RunCancelled
+from workers.training.reward import train_reward
+from workers.training.sft import train_sft
+
+FORKED = multiprocessing.get_context("fork")  # torch is there already
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a process that has met a GPU cannot be forked")
+
+
+@pytest.fixture(autouse=True)
+def few_to_look_at_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "END_LOOK", 8)
+
+
+def side_by_side(work: Callable[[], Any], count: int = 2) -> list[int]:
+    """`work` in as many processes as a launcher would start; their exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def enter(number: int) -> None:
+        place = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": count, "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        processes.join()
+        code = work()
+        processes.leave()
+        os._exit(code or 0)
+
+    started = [FORKED.Process(target=enter, args=(number,)) for number in range(count)]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join(60)
+        one.kill()  # of one that waits for another that is gone
+        one.join()
+    return [-1 if one.exitcode is None else one.exitcode for one in started]
+
+
+def beside(run: Any, folder: Path) -> Any:
+    return run.model_copy(update={"output": folder / "two"})
+
+
+def same_lines(one: Run, two: Run) -> None:
+    """But for DPO's accuracy, which at its first step asks for the sign of nothing."""
+    told = [[json.loads(line) for line in (run.work / "metrics.jsonl").read_text().splitlines()] for run in (one, two)]
+    assert [line["step"] for line in told[1]] == [line["step"] for line in told[0]], "one process writes"
+    for single, double in zip(*told, strict=True):
+        signed = {"accuracy": single["values"].get("accuracy")} if "accuracy" in single["values"] else {}
+        assert double["values"] | signed == pytest.approx(single["values"], rel=1e-3, abs=1e-4)
+
+
+def same_weights(one: Path, two: Path) -> None:
+    (file,) = one.glob("*.safetensors")
+    before, after = load_file(file), load_file(two / file.name)
+    assert before.keys() == after.keys()
+    gap = max(float((before[name] - after[name]).abs().max()) for name in before)
+    assert gap < 1e-5
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"minibatch": 2, "whiten_rewards": False, "save_every": 1},
+        {"tuning": "full", "critic": "own", "critic_warmup": 1, "sample_every": 2, "rules": [{"kind": "distinct"}]},
+        {"advantage": "grpo", "samples_per_prompt": 4, "kl_in": "loss_k3", "score_scale": "running"},
+    ],
+    ids=["lora, one answer each", "full, own critic", "grpo"],
+)
+def test_two_processes_make_the_update_of_one(run: PPORun, way: dict[str, Any], tmp_path: Path) -> None:
+    """Pretraining texts are shared out too."""
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": " ".join(WORDS[n : n + 3 + n])}) + "\n" for n in range(5)))
+    way = {"steps": 2, "pretraining_coef": 1.0, "pretraining_batch": 3, **way}
+    run = changed(run, **way).model_copy(update={"pretraining": texts})
+    train_ppo(run)
+    two = beside(run, tmp_path)
+    assert side_by_side(lambda: train_ppo(two) and 0) == [0, 0]
+    same_weights(run.output, two.output)
+    same_lines(run, two)
+
+
+def test_two_that_were_stopped_go_on_by_the_entry_point_which_tells_once(
+    run: PPORun, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The mark is seen by all at the same step; both leave when the state is there."""
+    run = changed(run, steps=2)
+    train_ppo(run)
+    two = beside(run, tmp_path)
+
+    def stopped() -> int:
+        try:
+            train_ppo(two, lambda step, *_: (two.work / "cancel").touch())
+        except RunCancelled:
+            return 3
+        return 0
+
+    assert side_by_side(stopped) == [3, 3]
+    file = tmp_path / "run.json"
+    file.write_text(two.model_dump_json(exclude_none=True))
+    assert side_by_side(lambda: main(["ppo", str(file)])) == [0, 0]
+    assert capfd.readouterr().out.count('"done"') == 1
+    same_weights(run.output, two.output)
+    same_lines(run, two)
+
+
+def learned(base: Path, tmp_path: Path) -> list[tuple[Any, Callable[[Any], Any]]]:
+    """Small runs of what else learns."""
+    pairs = write(tmp_path / "pairs.jsonl", [*make_comparisons(24), *make_comparisons(8, split="heldout")])
+    texts = tmp_path / "texts.jsonl"
+    lines = ({"prompt": f"the day {n}", "completion": " ".join(WORDS[n : n + 2 + n % 5])} for n in range(14))
+    texts.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = {"checkpoint": base, "device": "cpu"}
+    small = {"epochs": 1, "batch": 5, "token_budget": 128}
+    return [
+        (SFTRun(dataset=texts, output=tmp_path / "sft", config=SFTConfig(**small), **told), train_sft),
+        (DPORun(dataset=pairs, output=tmp_path / "dpo", config=DPOConfig(**small), **told), train_dpo),
+        (DPORun(dataset=pairs, output=tmp_path / "kto", config=DPOConfig(loss="kto", **small), **told), train_dpo),
+        (
+            RewardRun(
+                dataset=pairs, output=tmp_path / "reward", **told,
+                config=RewardConfig(members=2, epochs=2, batch=5, read="mean", token_budget=256),
+            ),
+            train_reward,
+        ),
+    ]  # fmt: skip
+
+
+def test_sft_dpo_kto_and_reward_models_learn_alike_in_two_processes(base_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    runs = learned(base_folder, tmp_path)
+    for run, train in runs:
+        train(run)
+    doubles = [(run.model_copy(update={"output": tmp_path / "two" / run.output.name}), train) for run, train in runs]
+    assert side_by_side(lambda: [train(run) for run, train in doubles] and 0) == [0, 0]
+    for (one, _), (two, _) in zip(runs, doubles, strict=True):
+        same_weights(one.output, two.output)
+        same_lines(one, two)
+
+
+def test_a_gradient_that_one_process_lacks_is_the_others_and_one_that_all_lack_stays_none(tmp_path: Path) -> None:
+    def work() -> int:
+        some, other, nobody = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+        some.grad = torch.ones(2) * (1 + processes.number())
+        other.grad = torch.ones(2) if processes.is_first() else None
+        processes.sum_gradients([some, other, nobody])
+        grads = [None if one.grad is None else one.grad.tolist() for one in (some, other, nobody)]
+        spread = processes.spread(lambda rows: [row * 10 for row in rows], range(5)) == [0, 10, 20, 30, 40]
+        return 0 if spread and grads == [[3, 3], [1, 1], None] else 1
+
+    assert side_by_side(work) == [0, 0]
