@@ -45,6 +45,8 @@ from app.media import routes as media
 from app.oversight.api import people as people_figures_api
 from app.oversight.routes import people as annotators
 from app.oversight.routes import signs
+from app.playground import api as playground_api
+from app.playground import routes as playground
 from app.projects import api as projects_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
@@ -97,6 +99,7 @@ PAGES: list[APIRouter] = [
     datasets.router,
     training.router,
     evaluation.router,
+    playground.router,
     loop.router,
     annotators.router,
     signs.router,
@@ -119,6 +122,7 @@ API: list[APIRouter] = [
     datasets_api.router,
     training_api.router,
     evaluation_api.router,
+    playground_api.router,
     loop_api.router,
     people_figures_api.router,
 ]
