@@ -7,6 +7,7 @@ given as shares in percent, which text and tick marks use to keep their shape.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -99,6 +100,33 @@ def histogram(counts: Sequence[int], first: float, last: float, height: float = 
     return Histogram(
         bars=bars,
         x_ticks=tuple(Tick(_round(100 * (x - first) / (last - first)), x, text) for x, text in _labelled(x_ticks)),
+        y_ticks=tuple(Tick(_round(height - height * y / y_ticks[-1]), y, text) for y, text in _labelled(y_ticks)),
+        height=height,
+    )
+
+
+@dataclass(frozen=True)
+class Days:
+    """bars: (percent from the left, percent wide, units high, count, day). x_ticks: (percent, day)."""
+
+    bars: tuple[tuple[float, float, float, int, date], ...]
+    x_ticks: tuple[tuple[float, date], ...]
+    y_ticks: tuple[Tick, ...]
+    height: float
+
+
+def day_bars(days: Sequence[date], counts: Sequence[int], height: float = 120) -> Days:
+    """Lay out a bar a day; the last day has a label, and three before it at equal distances."""
+    y_ticks = [tick for tick in nice_ticks(0, max(*counts, 1), most=3) if tick == int(tick)]
+    width = 100 / len(days)
+    bars = tuple(
+        (_round(number * width), _round(width), _round(height * count / y_ticks[-1]), count, day)
+        for number, (day, count) in enumerate(zip(days, counts, strict=True))
+    )
+    labelled = range(len(days) - 1, -1, -max(1, math.ceil(len(days) / 4)))
+    return Days(
+        bars=bars,
+        x_ticks=tuple((_round((number + 0.5) * width), days[number]) for number in sorted(labelled)),
         y_ticks=tuple(Tick(_round(height - height * y / y_ticks[-1]), y, text) for y, text in _labelled(y_ticks)),
         height=height,
     )

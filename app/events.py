@@ -19,6 +19,7 @@ class Event(Base):
     __tablename__ = "events"
     __table_args__ = (
         Index(None, "project_id", "id"),
+        Index("ix_events_subject", "subject", "id", postgresql_where=text("kind <> 'annotation.submitted'")),
         Index("ix_events_quotas", "project_id", "id", postgresql_where=text(f"kind IN {QUOTAS}")),
     )
     id: Mapped[int] = key()

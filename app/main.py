@@ -42,9 +42,15 @@ from app.loop import api as loop_api
 from app.loop import routes as loop
 from app.media import api as media_api
 from app.media import routes as media
+from app.oversight.api import overview as overview_api
 from app.oversight.api import people as people_figures_api
+from app.oversight.api import quotas as quotas_api
+from app.oversight.api import rounds as rounds_api
+from app.oversight.routes import gold as oversight_gold
+from app.oversight.routes import overview, quotas, rounds, signs
 from app.oversight.routes import people as annotators
-from app.oversight.routes import signs
+from app.oversight.routes import review as oversight_review
+from app.oversight.routes import tasks as oversight_tasks
 from app.playground import api as playground_api
 from app.playground import routes as playground
 from app.projects import api as projects_api
@@ -52,6 +58,7 @@ from app.projects.routes import care, consent, hand_out, projects, protocols, st
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
 from app.quality import api as quality_api
+from app.quality import review_api
 from app.quality import routes as quality
 from app.settings import get_settings
 from app.tasks import api as tasks_api
@@ -101,8 +108,14 @@ PAGES: list[APIRouter] = [
     evaluation.router,
     playground.router,
     loop.router,
-    annotators.router,
+    overview.router,
+    rounds.router,
+    oversight_tasks.router,
+    oversight_review.router,
+    oversight_gold.router,
     signs.router,
+    quotas.router,
+    annotators.router,
 ]
 API: list[APIRouter] = [
     accounts_api.router,
@@ -119,12 +132,16 @@ API: list[APIRouter] = [
     pay_api.router,
     rework_api.router,
     quality_api.router,
+    review_api.router,
     datasets_api.router,
     training_api.router,
     evaluation_api.router,
     playground_api.router,
     loop_api.router,
+    overview_api.router,
+    rounds_api.router,
     people_figures_api.router,
+    quotas_api.router,
 ]
 
 

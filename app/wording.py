@@ -87,13 +87,13 @@ def duration(value: float | timedelta | None) -> str:
     return ("\N{MINUS SIGN}" if seconds < 0 else "") + " ".join(part for part in parts[:2] if part)
 
 
-def day(value: date | datetime | None) -> str:
-    """21 Nov 2026, in the reader's zone when an instant is given."""
+def day(value: date | datetime | None, *, year: bool = True) -> str:
+    """21 Nov 2026, in the reader's zone when an instant is given. year: False leaves it out, where it is plain."""
     if value is None:
         return NOTHING
     local = _local(value) if isinstance(value, datetime) else value
     told = {"day": local.day, "month": _(MONTHS[local.month - 1]), "year": local.year}
-    return _("{day} {month} {year}").format(**told).replace(" ", "\N{NO-BREAK SPACE}")
+    return (_("{day} {month} {year}") if year else _("{day} {month}")).format(**told).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def instant(value: datetime | None) -> Markup:

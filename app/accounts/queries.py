@@ -16,7 +16,8 @@ from app.errors import NotFound
 from app.events import Event
 from app.sealing import line_of
 
-PROJECTS = table("projects", column("id"), column("public_id"), column("name"))  # a later chapter's: by name
+# a later chapter's: by name
+PROJECTS = table("projects", column("id"), column("public_id"), column("name"), column("has_rounds"))
 
 
 PLACE: tuple[Any, ...] = (Membership, User)

@@ -170,15 +170,22 @@ class Letter(StrEnum):
 
     returned = "returned"
     replied = "replied"
+    upheld = "upheld"
+    accepted = "accepted"
+    entered = "entered"
+    try_again = "try_again"
+    not_entered = "not_entered"
     changed = "changed"
     asked = "asked"
+    contested = "contested"
     guidelines = "guidelines"
     message = "message"
 
 
 class InboxItem(Base):
-    """One letter to one person. subject: outside id of the answer it is about, or a version of the guidelines, or the
-    name of a message that several people got. text, by: of a message, and who wrote it."""
+    """One letter to one person. subject: outside id of the answer it is about, a version of the guidelines, the number
+    of a try to be let in, or the name of a message that several people got. text, by: of a message, and who wrote
+    it."""
 
     __tablename__ = "inbox_items"
     __table_args__ = (

@@ -16,9 +16,9 @@ from app.annotations.forms import Search
 from app.annotations.tables import Annotation, Remark, RemarkKind
 from app.completions.tables import Completion
 from app.projects.rules import day_begins
-from app.projects.tables import Project, Protocol
+from app.projects.tables import Batch, Project, Protocol
 from app.prompts.tables import Prompt
-from app.tasks.tables import TaskCompletion
+from app.tasks.tables import Task, TaskCompletion
 
 MOST_WORDS = 8
 WRITTEN = ("justification", "text", "note", "said")  # of a body: what its author typed, wherever it stands
@@ -131,8 +131,13 @@ async def my_talks(session: AsyncSession, person_id: int, project_id: int | None
     ]
 
 
-def narrowed(answers: Select[Any], *, rater: str | None, protocol: int | None, tag: str | None) -> Select[Any]:
-    """Of `everybodys`, those of one pseudonym, protocol version or tag of the prompt when it was shown."""
+def narrowed(
+    answers: Select[Any], *, rater: str | None, protocol: int | None, tag: str | None, batch: UUID | None = None
+) -> Select[Any]:
+    """Of `everybodys`, those of one pseudonym, protocol version, tag of the prompt when it was shown, or round."""
+    if batch is not None:
+        of_round = select(Task.id).join(Batch, Batch.id == Task.batch_id).where(Batch.public_id == batch)
+        answers = answers.where(Annotation.task_id.in_(of_round))
     if rater is not None:
         answers = answers.where(Membership.pseudonym == rater)
     if protocol is not None:

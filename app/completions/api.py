@@ -11,7 +11,8 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
 from app.completions.actions import ask, cancel_generation, import_completions
-from app.completions.forms import GenerationForm
+from app.completions.actions.scoring import keep_scores
+from app.completions.forms import GenerationForm, SentScores
 from app.completions.queries import (
     completion_of,
     completions_of_project,
@@ -173,3 +174,15 @@ async def stop_generation(generation: UUID, access: Editor, session: Session) ->
     found = await generation_of(session, access.of_project(), generation)
     await cancel_generation(session, found, access.person.id)
     return await looked_up(session, found)
+
+
+class KeptScores(BaseModel):
+    kept: int
+
+
+@router.put("/projects/{project}/scores")
+async def put_scores(project: UUID, form: SentScores, access: Editor, session: Session) -> KeptScores:
+    """What a reward model of this project makes of its completions. Reviewers find the tasks there in which people
+    decide against it."""
+    who = (access.of_project(), form.checkpoint)
+    return KeptScores(kept=await keep_scores(session, *who, form.scores, access.person.id))

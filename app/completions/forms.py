@@ -1,6 +1,6 @@
 """What may come in about completions: requests for answers, and answers that others have made."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -67,3 +67,20 @@ def as_completion(value: dict[str, Any]) -> NewCompletion:
         raise ValueError(_("a line has either “text”, “completion” or “parts”"))
     author = short_text(value.get("model", value.get("author")), "model")
     return NewCompletion(prompt=prompt, parts=parts_of(value[given[0]], given[0]), author=author)
+
+
+class SentScore(BaseModel):
+    """A reward model's number for one completion. uncertainty: the spread of its ensemble, in the same units."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    completion: UUID
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    uncertainty: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class SentScores(BaseModel):
+    """checkpoint: the reward model. scores: at most 5,000 at once; those that are there are replaced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    checkpoint: UUID
+    scores: Annotated[list[SentScore], Field(min_length=1, max_length=5000)]

@@ -24,13 +24,15 @@ from app.database import Session, between_transactions
 from app.errors import Invalid
 from app.pages import redirect, respond
 from app.projects.forms import filled
-from app.projects.queries import get_project
+from app.projects.queries import batches_of, get_project
+from app.projects.tables import BatchState
 from app.prompts.queries import counts_by_use, imports_of, tags_of
 from app.translation import _
 
 router = APIRouter()
 Reader = Annotated[Access, may(Permission.completion_read)]
 Editor = Annotated[Access, may(Permission.completion_edit)]
+STILL_MADE = (BatchState.draft, BatchState.pilot, BatchState.open)  # of a round's tasks
 DEFAULTS = {
     "use": "label",
     "most": 50,
@@ -59,11 +61,16 @@ async def index(request: Request, project: UUID, access: Reader, session: Sessio
 
 @router.get("/projects/{project}/completions/new")
 async def new(
-    request: Request, project: UUID, access: Editor, session: Session, checkpoint: Annotated[str, Query()] = ""
+    request: Request,
+    project: UUID,
+    access: Editor,
+    session: Session,
+    checkpoint: Annotated[str, Query()] = "",
+    batch: Annotated[str, Query()] = "",
 ) -> Response:
     chosen = await serving(session, access.of_project())
     first = checkpoint or (str(chosen.public_id) if chosen else "")
-    return await _form(request, access, session, values=DEFAULTS | {"checkpoint": first})
+    return await _form(request, access, session, values=DEFAULTS | {"checkpoint": first, "batch": batch})
 
 
 @router.post("/projects/{project}/completions")
@@ -87,7 +94,8 @@ async def start(request: Request, project: UUID, access: Editor, session: Sessio
 
 async def _form(request: Request, access: Access, session: Session, status: int = 200, **more: Any) -> Response:
     writers = await writers_of(session, access.of_project())
-    shown: dict[str, Any] = {"errors": {}} | more
+    rounds = [one for one in await batches_of(session, access.of_project()) if one.state in STILL_MADE]
+    shown: dict[str, Any] = {"errors": {}, "rounds": [(str(one.public_id), one.name) for one in rounds]} | more
     return respond(
         request,
         "completions/new.html",

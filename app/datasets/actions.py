@@ -29,6 +29,7 @@ from app.datasets.tally import Tally
 from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.projects.protocols import ProtocolBody
+from app.tasks.actions import freeze_rounds
 from app.tasks.tables import Purpose
 from app.translation import _
 from app.version import code_version
@@ -119,7 +120,8 @@ async def write_lines(connection: AsyncConnection, project_id: int, question: Fr
             written.nameless += len(row.votes) - len(named)
             if len(named) < question.minimum_votes:
                 continue
-            for line, agreed in lines_or_none(row, named, protocols, question, written, around):
+            settled = [row.settled] if row.settled and row.settled["rater"] is not None else []
+            for line, agreed in lines_or_none(row, [*named, *settled], protocols, question, written, around):
                 if agreed < question.minimum_agreement:
                     written.left_out += 1
                     continue
@@ -157,7 +159,7 @@ def manifest_of(written: Written, question: FreezeForm, name: str) -> dict[str, 
         "name": name,
         "question": question.model_dump(mode="json"),
         "aggregation": {
-            "votes": "every live vote of a member is kept",
+            "votes": "every live vote of a member is kept; where a reviewer settled the task, theirs alone has weight",
             "prompts": "what was said about prompts that were retired by then is left out",
             "conclusion": "more weight of votes, then strength",
             "weights": "1 a line",
@@ -261,6 +263,7 @@ async def conclude_freezing(session: AsyncSession, dataset_id: int, manifest: di
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
     dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], manifest["lines"], func.now()
     await session.flush()
+    await freeze_rounds(session, dataset.project_id, dataset.question.get("batches", ()), dataset.created_by_id)
     await enqueue(session, FreezingEnded(dataset_id=dataset.id))
     await events.record(
         session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256

@@ -24,6 +24,7 @@ def start_of(line: Line, vote: Mapping[str, Any], answer: Mapping[str, Any] | No
         "line.split": line["split"],
         "vote.rater": vote["rater"],
         "vote.weight": vote["weight"],
+        "vote.adjudicated": vote.get("adjudicated", False),
         "answer.id": answer["id"] if answer else None,
         "answer.checkpoint": answer["checkpoint"] if answer else None,
     }

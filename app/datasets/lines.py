@@ -3,17 +3,16 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import Row
 
 from app.annotations.rules import messages_of
 from app.datasets.forms import FreezeForm
 from app.datasets.records import SCHEMA_VERSION
 from app.datasets.rules import Line, split_of
+from app.datasets.saying import Said, beside, heavy, is_adjudicated, parts_of, weighed, with_beside
 from app.datasets.scoring import Scorer
 from app.preferences.groups import (
     agreement_of_orders,
@@ -26,21 +25,8 @@ from app.preferences.groups import (
 )
 from app.preferences.rules import agreement, conclusion, vote_of
 from app.preferences.votes import Outcome, RankingVote, Vote
-from app.projects.protocols import CombinedProtocol, ProtocolBody, RatingProtocol, protocol_of
+from app.projects.protocols import ProtocolBody, RatingProtocol, protocol_of
 from app.prompts.tables import Use
-
-
-@dataclass(frozen=True)
-class Said:
-    """One rater's body of one kind, with the protocol it was given under. beside: what its vote carries besides.
-    version: of the protocol; later ones have the words that hold."""
-
-    body: Mapping[str, Any]
-    rater: str
-    sides: Sequence[int]
-    protocol: Any
-    beside: Line
-    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +42,6 @@ class TurnRow:
 
 
 Told = tuple[Line, float]  # a line and its agreement
-BESIDE = {"at", "comment", "overall", "flags"}  # fields of votes that `beside` tells, and only where they say something
 Asked = Row[Any] | TurnRow
 Roots = Mapping[str, tuple[Use, str, str]]  # use, and group and key of the component, by key
 
@@ -83,11 +68,14 @@ def lines_of_row(
     """The lines that a task yields. row: of `queries.chosen_answers`; votes: of it, those that have a rater;
     protocols: by version; scorer: of ratings."""
     by_kind: dict[str, list[Said]] = defaultdict(list)
-    for vote in sorted(votes, key=lambda vote: str(vote["rater"])):
+    votes = sorted(votes, key=lambda vote: (is_adjudicated(vote), str(vote["rater"])))
+    is_settled = any(map(is_adjudicated, votes))
+    for vote in votes:
         for body, protocol in parts_of(vote["body"], protocols[vote["protocol"]].of_prompt(vote["tags"])):
             overall = "" if body is vote["body"] else vote["body"].get("justification", "")
             told = beside(body, vote["at"], overall)
-            by_kind[body["kind"]].append(Said(body, vote["rater"], vote["sides"], protocol, told, vote["protocol"]))
+            of_vote = (vote["rater"], vote["sides"], protocol, told, vote["protocol"], is_adjudicated(vote), is_settled)
+            by_kind[body["kind"]].append(Said(body, *of_vote))
     is_combined = len(by_kind) > 1
     for kind, said in by_kind.items():
         name = f"{row.task}.{kind}" if is_combined else str(row.task)
@@ -100,26 +88,6 @@ def lines_of_row(
             mine = f"{name}.{one.rater}"
             for about in YIELDS_EACH[kind](row, one, mine):
                 yield start_of(row, mine, question) | about | {"weight": 1.0}, 1.0
-
-
-def parts_of(body: Mapping[str, Any], protocol: ProtocolBody) -> list[tuple[Mapping[str, Any], Any]]:
-    """A body, or the parts of a combined one, each with its protocol."""
-    if not isinstance(protocol, CombinedProtocol):
-        return [(body, protocol)]
-    return list(zip(body["parts"], protocol.parts, strict=True))
-
-
-def beside(body: Mapping[str, Any], at: str, overall: str) -> Line:
-    """What stands with every vote; texts and flags only where there are some. overall: what was said about the whole
-    that this body is a part of."""
-    said = {"comment": body.get("justification", ""), "overall": overall, "flags": body.get("flags", ())}
-    return {"at": datetime.fromisoformat(at).isoformat()} | {name: value for name, value in said.items() if value}
-
-
-def with_beside(votes: Sequence[BaseModel], said: Sequence[Said]) -> list[Line]:
-    """Votes as they stand in a line. said: in their order."""
-    told = (vote.model_dump(mode="json", exclude=BESIDE) for vote in votes)
-    return [vote | one.beside for vote, one in zip(told, said, strict=True)]
 
 
 def start_of(row: Asked, name: str, question: FreezeForm) -> Line:
@@ -175,15 +143,16 @@ def ordered(row: Asked, said: Sequence[Said]) -> Iterator[Told]:
     """Scores as an order: of two a comparison, of more a ranking."""
     orders = [(order_of_scores(rating_of(one.body, rater=one.rater, sides=one.sides)), one) for one in said]
     whole = [one for vote, one in orders if vote is not None]
-    rankings = [vote for vote, _one in orders if isinstance(vote, RankingVote)]
-    votes = [vote for vote, _one in orders if isinstance(vote, Vote)]
+    told_orders = weighed([vote for vote, _one in orders if vote is not None], whole)
+    rankings = [vote for vote in told_orders if isinstance(vote, RankingVote)]
+    votes = [vote for vote in told_orders if isinstance(vote, Vote)]
     if rankings:
         told = {"kind": "ranking", "answers": row.answers, "votes": with_beside(rankings, whole)}
-        yield told, agreement_of_orders([vote.tiers for vote in rankings])
+        yield told, agreement_of_orders(heavy([vote.tiers for vote in rankings], whole))
     if votes:
         a, b = row.answers
         told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value}
-        yield told | {"votes": with_beside(votes, whole)}, agreement(votes)
+        yield told | {"votes": with_beside(votes, whole)}, agreement(heavy(votes, whole))
 
 
 def answer_of_turn(reply: Mapping[str, Any], names: Mapping[str, str]) -> Line:
@@ -195,17 +164,19 @@ def compared(row: Asked, said: Sequence[Said]) -> Told:
     """A comparison of two; a choice where there are more."""
     if len(row.answers) > 2:
         return chosen(row, said)
-    votes = [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said]
+    votes = weighed(
+        [vote_of(one.body, rater=one.rater, sides=one.sides, levels=one.protocol.levels) for one in said], said
+    )
     a, b = row.answers
     told = {"kind": "comparison", "a": a, "b": b, "conclusion": conclusion(votes).value} | points_of_view(said)
-    return told | {"votes": with_beside(votes, said)}, agreement(votes)
+    return told | {"votes": with_beside(votes, said)}, agreement(heavy(votes, said))
 
 
 def chosen(row: Asked, said: Sequence[Said]) -> Told:
-    votes = [choice_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    votes = weighed([choice_of(one.body, rater=one.rater, sides=one.sides) for one in said], said)
     orders = [[] if vote.best is None else tiers_of_choice(vote.best, vote.worst, len(row.answers)) for vote in votes]
     told = {"kind": "choice", "answers": row.answers, "votes": with_beside(votes, said)} | points_of_view(said)
-    return told, agreement_of_orders(orders)
+    return told, agreement_of_orders(heavy(orders, said))
 
 
 def points_of_view(said: Sequence[Said]) -> Line:
@@ -215,15 +186,15 @@ def points_of_view(said: Sequence[Said]) -> Line:
 
 
 def ranked(row: Asked, said: Sequence[Said]) -> Told:
-    votes = [ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    votes = weighed([ranking_of(one.body, rater=one.rater, sides=one.sides) for one in said], said)
     told = {"kind": "ranking", "answers": row.answers, "votes": with_beside(votes, said)}
-    return told, agreement_of_orders([vote.tiers for vote in votes])
+    return told, agreement_of_orders(heavy([vote.tiers for vote in votes], said))
 
 
 def rated(row: Asked, said: Sequence[Said]) -> Told:
     """Agreement is not told of ratings: each criterion has its own. Columns are all criteria that these raters were
     asked, as they were asked last."""
-    votes = [rating_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    votes = weighed([rating_of(one.body, rater=one.rater, sides=one.sides) for one in said], said)
     asked = by_age(said)
     criteria = {one.key: one for protocol in asked for one in protocol.criteria}
     scales = [
@@ -252,7 +223,7 @@ def beside_criteria(protocols: Sequence[RatingProtocol]) -> Line:
 
 def answered(row: Asked, said: Sequence[Said]) -> Told:
     """Columns are all questions that these raters were asked, as they were asked last."""
-    votes = [questions_of(one.body, rater=one.rater, sides=one.sides) for one in said]
+    votes = weighed([questions_of(one.body, rater=one.rater, sides=one.sides) for one in said], said)
     questions = {question.key: question for protocol in by_age(said) for question in protocol.questions}
     asked = [
         {name: getattr(one, name) for name in ("key", "label", "type", "about", "low", "high")}

@@ -23,6 +23,7 @@ from app.projects.protocols import ProtocolBody, protocol_of
 from app.projects.tables import Batch, Guidelines, Protocol
 from app.prompts.tables import Prompt, Root
 from app.quality.queries import is_argued
+from app.quality.tables import Adjudication
 from app.tasks.tables import Task, TaskCompletion
 from app.translation import _
 
@@ -93,8 +94,9 @@ def check_lines(home: Path, dataset: Dataset) -> None:
 def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
     """One row a task, in the order the tasks were made: its prompt, its completions and all its live votes. A vote of
     somebody without a place in the project comes without `rater`. component, group: of all that is near to the prompt,
-    by its key and by the outside id of the root that names it. argued: the task's answer is (`quality`). is_turn:
-    it is a turn of a conversation that came in from a file."""
+    by its key and by the outside id of the root that names it. argued: the task's answer is (`quality`). settled: the
+    vote that a reviewer settled the task by, whatever votes the question asks for. is_turn: it is a turn of a
+    conversation that came in from a file."""
     named = aliased(Root)
     answer = func.jsonb_build_object(
         "id", Completion.public_id,
@@ -141,6 +143,7 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
             Prompt.use,
             (Prompt.retired_at.is_not(None) & ~Prompt.is_card).label("retired"),
             is_argued().label("argued"),
+            settled_vote(project_id).label("settled"),
             Task.recipe_entry.has_key("turn").label("is_turn"),
             what.c.answers,
             votes.c.votes,
@@ -154,6 +157,25 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
         .where(Task.project_id == project_id, *narrowed(question, what.c.checkpoints))
         .order_by(Task.id)
     )
+
+
+def settled_vote(project_id: int) -> Any:
+    """Of a task; in the task's own order, which is what a reviewer sees."""
+    count = select(func.count()).where(TaskCompletion.task_id == Task.id).correlate(Task).scalar_subquery()
+    vote = func.jsonb_build_object(
+        "body", Adjudication.body,
+        "sides", func.to_jsonb(func.array(select(func.generate_series(0, count - 1)).scalar_subquery())),
+        "rater", Membership.pseudonym,
+        "at", Adjudication.at,
+        "protocol", Protocol.version,
+        "tags", func.to_jsonb(Prompt.tags),
+        "guidelines", None,
+        "adjudicated", True,
+    )  # fmt: skip
+    by = and_(Membership.user_id == Adjudication.by_id, Membership.project_id == project_id)
+    asked = select(type_coerce(vote, JSONB)).select_from(Adjudication).outerjoin(Membership, by)
+    asked = asked.join(Protocol, Protocol.id == Adjudication.protocol_id)
+    return asked.where(Adjudication.task_id == Task.id).correlate(Task, Prompt).scalar_subquery()
 
 
 async def protocols_of(connection: AsyncConnection, project_id: int) -> dict[int, ProtocolBody]:

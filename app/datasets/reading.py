@@ -16,7 +16,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.annotations.kinds import Body, KeptCombined, to_keep
-from app.datasets.recalling import RECALLS, Recalled
+from app.datasets.recalling import RECALLS, Recalled, as_said
 from app.datasets.records import SCHEMA_VERSION, DatasetRecord
 from app.datasets.rules import Line, text_of
 from app.errors import Invalid
@@ -155,6 +155,7 @@ def read_line(number: int, value: Line) -> Read:
         record = RECORDS[kind].model_validate({"group": "", "split": "train"} | told)
     except ValidationError as wrong:
         raise ValueError(complaint(wrong)) from None
+    record = as_said(record)
     if {record.weight, *(vote.weight for vote in getattr(record, "votes", ()))} != {1.0}:
         raise ValueError(_("weight: every vote weighs 1 here; another weight cannot be kept"))
     return Read(number, value, record, prompt)

@@ -36,6 +36,17 @@ class Recalled:
     overall: str
 
 
+def as_said(record: Any) -> Any:
+    """A record without what a reviewer settled, which is settled anew where it comes in: what people said."""
+    votes = getattr(record, "votes", ())
+    if not any(vote.adjudicated for vote in votes):
+        return record
+    said = tuple(vote.model_copy(update={"weight": 1.0}) for vote in votes if not vote.adjudicated)
+    if not said:
+        raise ValueError(_("votes: a reviewer settled it, and nothing is told of what people said"))
+    return record.model_copy(update={"votes": said})
+
+
 def recalled(vote: Any, body: Body, protocol: Body, shown: Sequence[int] | None, answers: int) -> Recalled:
     """:raises ValueError: what was shown is not all of the answers."""
     if shown is not None and sorted(shown) != list(range(answers)):

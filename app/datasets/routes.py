@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.access import Access, may
@@ -57,14 +57,24 @@ class FreezeFields(BaseModel):
 
 
 @router.get("/projects/{project}/datasets")
-async def index(request: Request, project: UUID, access: Reader, session: Session) -> Response:
+async def index(
+    request: Request, project: UUID, access: Reader, session: Session, batch: Annotated[str, Query()] = ""
+) -> Response:
+    """batch: the round that the form for a new one begins with."""
     found = await datasets_of(session, access.of_project())
     shown = await get_project(session, access.of_project())
     rounds = [(str(one.public_id), one.name) for one in await rounds_of(session, access.of_project())]
     names = sorted({one.name for one in await formulas_of(session, access.of_project())})
     formulas = [("", _("none")), *((name, name) for name in names)] if names else []
     return respond(
-        request, "datasets/index.html", "datasets", project=shown, datasets=found, batches=rounds, formulas=formulas
+        request,
+        "datasets/index.html",
+        "datasets",
+        project=shown,
+        datasets=found,
+        batches=rounds,
+        batch=batch,
+        formulas=formulas,
     )
 
 

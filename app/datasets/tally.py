@@ -20,6 +20,7 @@ class Tally:
         self.groups: set[str] = set()
         self.agreement = 0.0
         self.shared = 0
+        self.settled = 0
 
     def add(self, line: Line, agreement: float) -> None:
         self.lines[line["split"]] += 1
@@ -33,12 +34,15 @@ class Tally:
         for vote in votes:
             self.outcomes.update([vote["outcome"]] if "outcome" in vote else [])
             self.raters[vote["rater"]] += 1
-        if len(votes) > 1 and line["kind"] in PAIRS:
+        is_settled = any(vote.get("adjudicated") for vote in votes)
+        self.settled += is_settled
+        if len(votes) > 1 and line["kind"] in PAIRS and not is_settled:
             self.agreement += agreement
             self.shared += 1
 
     def as_json(self) -> dict[str, Any]:
-        """media: lines that hold any, by kind. agreement: mean over lines with several votes, None where none is."""
+        """media: lines that hold any, by kind. agreement: mean over lines with several votes that no reviewer settled,
+        None where none is."""
         return {
             "lines": dict(self.lines),
             "kinds": dict(self.kinds),
@@ -50,4 +54,5 @@ class Tally:
             "prompt_groups": len(self.groups),
             "agreement": self.agreement / self.shared if self.shared else None,
             "lines_with_several_votes": self.shared,
+            "lines_settled_by_reviewers": self.settled,
         }

@@ -37,7 +37,8 @@ class Given(BaseModel):
     """What every vote may carry beside its judgement.
 
     at: when it was given. comment: why, in the rater's own words; overall: the same about a whole task, where several
-    kinds of judgement were asked in it.
+    kinds of judgement were asked in it. adjudicated: a reviewer settled the task by it; all other votes on it then have
+    the weight 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +46,7 @@ class Given(BaseModel):
     at: Instant | None = None
     comment: str = ""
     overall: str = ""
+    adjudicated: bool = Field(default=False, exclude_if=is_empty)
 
 
 class Vote(Given):

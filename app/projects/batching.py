@@ -1,5 +1,6 @@
 """What may come in about the hand-out of a project: its rounds, what tags ask for beside, limits, and what is paid."""
 
+from datetime import date
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 
 from app.projects.care import Tag
 from app.projects.forms import Form, Line, without_nul
+from app.projects.rules import Body, Recipe
 from app.projects.tables import Ordering
 from app.translation import _
 
@@ -14,6 +16,19 @@ K = Annotated[int, Field(ge=1, le=50)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Amount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]  # hundredths of the currency
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+ORDERS = {
+    Ordering.random: _("at random"),
+    Ordering.oldest: _("oldest first"),
+    Ordering.fewest: _("fewest answers first"),
+}
+
+
+def as_share(percent: str) -> str:
+    """A share as forms have it of per cent as pages have them; what is no number is left for the form to name."""
+    try:
+        return str(float(percent) / 100)
+    except ValueError:
+        return percent
 
 
 class HandOut(Form):
@@ -31,6 +46,26 @@ class HandOut(Form):
         if self.most_k is not None and self.most_k < self.k:
             raise ValueError(_("most_k: this must not be less than the answers that are wanted first"))
         return self
+
+
+class Selection(Body):
+    """Which prompts a round asks about. tags: those that carry one of them; none: all for labelling. again: answers
+    that stand in tasks of other rounds (or, where none are shown, prompts) are asked about once more."""
+
+    tags: tuple[Tag, ...] = Field(default=(), max_length=100)
+    again: bool = False
+
+
+class RoundForm(HandOut):
+    """A round of collection. target: tasks it makes at most; empty: as many as there are answers for. pilot: how many
+    of them it makes while it is a pilot, drawn at random. due: the local day at whose end it should be done."""
+
+    name: Line
+    selection: Selection = Selection()
+    recipe: Recipe = Recipe()
+    target: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    pilot: int = Field(default=50, ge=1, le=10_000)
+    due: date | None = None
 
 
 class TagWish(Form):

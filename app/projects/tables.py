@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, key, now, of_project, outside_id, word
@@ -48,8 +48,11 @@ class Project(Base):
 
     answers_a_day, answers_in_all, budget: how much is handed out at most; the budget in hundredths of `currency`, for
     what people are paid. is_limited: one of these, or a tag, has a bound, so slots wait until they are released
-    (`tasks.actions.releasing`). pays: there are rates, so every answer gets a line in the ledger. gold_share: of the
-    newest protocol, at hand for the hand-out.
+    (`tasks.actions.releasing`). has_rounds: somebody made a round beside the default one. pays: there are rates, so
+    every answer gets a line in the ledger. gold_share: of the newest protocol, at hand for the hand-out.
+
+    entrance: what newcomers answer first (`quality.entering.EntranceForm`); empty: nothing. argument_template: what is
+    given as the argument where many tasks are argued at once.
     """
 
     __tablename__ = "projects"
@@ -83,8 +86,11 @@ class Project(Base):
     budget: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(server_default="EUR", default="EUR")
     is_limited: Mapped[bool] = mapped_column(server_default="false", default=False)
+    has_rounds: Mapped[bool] = mapped_column(server_default="false", default=False)
     pays: Mapped[bool] = mapped_column(server_default="false", default=False)
     gold_share: Mapped[float] = mapped_column(server_default="0", default=0.0)
+    entrance: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    argument_template: Mapped[str] = mapped_column(server_default="", default="")
     version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
@@ -182,7 +188,8 @@ class Batch(Base):
     selection: which prompts (`batching.Selection`). recipe: which answers face which (`rules.Recipe`).
     k: answers wanted a task. most_k: where it is more, one answer more is asked for as long as a task's answers
     disagree. calibration: the share of tasks that everybody of the audience answers. audience empty: everybody's.
-    target: tasks wanted, empty for no bound.
+    target: tasks wanted, empty for no bound. pilot: of these, while it is a pilot. steps: the states it came to, each
+    {state, at, by (inside id), report}; report: figures as they stood and were read then (`oversight.rounds`).
     """
 
     __tablename__ = "batches"
@@ -195,6 +202,7 @@ class Batch(Base):
         CheckConstraint("k BETWEEN 1 AND 50", name="k"),
         CheckConstraint("most_k BETWEEN 1 AND 50", name="most_k"),
         CheckConstraint("calibration BETWEEN 0 AND 1", name="calibration"),
+        CheckConstraint("pilot >= 1", name="pilot"),
     )
     id: Mapped[int] = key()
     public_id: Mapped[UUID] = outside_id()
@@ -212,8 +220,17 @@ class Batch(Base):
     ordering: Mapped[Ordering] = mapped_column(word(Ordering), server_default="random", default=Ordering.random)
     audience_id: Mapped[int | None]
     target: Mapped[int | None]
+    pilot: Mapped[int] = mapped_column(server_default="50", default=50)
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
     due_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = now()
+
+    @property
+    def most_tasks(self) -> int | None:
+        """How many tasks it makes in its state; None: as many as there are."""
+        if self.state is BatchState.pilot:
+            return self.pilot if self.target is None else min(self.pilot, self.target)
+        return self.target
 
 
 class TagRule(Base):

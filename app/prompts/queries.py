@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, Text, case, cast, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -145,6 +145,14 @@ def prompts_like(project_id: int, wanted: Filter) -> Select[Prompt]:
     for word in wanted.words.split()[:10]:
         asked = asked.where(or_(_texts().icontains(word, autoescape=True), Prompt.external_id == word))
     return asked
+
+
+def worded(words: str) -> ColumnElement[bool]:
+    """A condition on `Prompt`, by index: all these words stand in it, as whole words; or they are its id elsewhere.
+    Those of very long prompts are not in the index (migration 0028)."""
+    short = func.octet_length(cast(Prompt.messages, Text)) < 200_000
+    indexed = case((short, func.jsonb_to_tsvector(text("'simple'"), Prompt.messages, text("'[\"string\"]'"))))
+    return or_(indexed.op("@@")(func.plainto_tsquery(text("'simple'"), words)), Prompt.external_id == words)
 
 
 def ids_like(project_id: int, wanted: Filter) -> Select[int]:

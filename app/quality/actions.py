@@ -32,9 +32,17 @@ class EnoughAccepted(Conflict):
 
 
 async def argue(
-    session: AsyncSession, task: Task, protocol_id: int, body: dict[str, Any], form: Argument, actor_id: int
+    session: AsyncSession,
+    task: Task,
+    protocol_id: int,
+    body: dict[str, Any],
+    form: Argument,
+    actor_id: int,
+    *,
+    is_templated: bool = False,
 ) -> ArguedAnswer:
     """Accept a kept body as the answer to a task, beside those that are accepted already, for this reason.
+    is_templated: the reason is the project's words for many tasks.
 
     Bodies are read under one protocol: where that has moved on, the earlier ones go.
 
@@ -54,6 +62,7 @@ async def argue(
         before = [*before, body]
     argued.protocol_id, argued.bodies, argued.use, argued.by_id = protocol_id, before, form.use, actor_id
     argued.markdown, argued.html, argued.doubted_at = form.argument, render_markdown(form.argument), None
+    argued.is_templated = is_templated
     await session.flush()
     await follow(session, argued)
     await _note(session, "task.argued", task, actor_id, use=form.use.value, accepted=len(before))

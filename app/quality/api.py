@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.database import Session
+from app.projects.queries import batches_of
 from app.quality.queries import checkpoints_by_id, figures_of, people_by_id
 
 router = APIRouter(tags=["quality"])
@@ -45,7 +46,8 @@ async def show(project: UUID, access: Counter, session: Session) -> QualityView:
         return QualityView()
     told = {name: figures.body[name] for name in QualityView.model_fields if name not in ("at", "measures", "people")}
     checkpoints = await checkpoints_by_id(session, access.of_project())
-    measures = [_outside(one, checkpoints) for one in figures.body["measures"]]
+    rounds = {one.id: one.public_id for one in await batches_of(session, access.of_project())}
+    measures = [_outside(one, checkpoints, rounds) for one in figures.body["measures"]]
     people = {}
     if access.may(Permission.annotation_read):
         named = await people_by_id(session, access.of_project())
@@ -53,11 +55,16 @@ async def show(project: UUID, access: Counter, session: Session) -> QualityView:
     return QualityView(at=figures.at, measures=measures, people=people, **told)
 
 
-def _outside(measure: dict[str, Any], checkpoints: dict[int, tuple[str, UUID]]) -> dict[str, Any]:
-    """Checkpoints by their outside ids."""
+def _outside(
+    measure: dict[str, Any], checkpoints: dict[int, tuple[str, UUID]], rounds: dict[int, UUID]
+) -> dict[str, Any]:
+    """Checkpoints and rounds by their outside ids."""
     pairs = [
         pair | {"key": [str(checkpoints[one][1]) for one in pair["key"]]}
         for pair in measure["by"]["pair"]
         if all(one in checkpoints for one in pair["key"])
     ]
-    return measure | {"by": measure["by"] | {"pair": pairs}}
+    of_round = [
+        one | {"key": str(rounds[one["key"]])} for one in measure["by"].get("round", ()) if one["key"] in rounds
+    ]
+    return measure | {"by": measure["by"] | {"pair": pairs, "round": of_round}}

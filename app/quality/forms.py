@@ -1,4 +1,4 @@
-"""What may come in about an argued answer."""
+"""What may come in about argued answers, and what is held against them; and about tasks that are settled."""
 
 from typing import Annotated
 
@@ -6,6 +6,11 @@ from pydantic import AfterValidator, StringConstraints
 
 from app.projects.forms import Form, without_nul
 from app.quality.tables import Use
+
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000), AfterValidator(without_nul)
+]
+MaybeWords = Annotated[str, StringConstraints(strip_whitespace=True, max_length=5000), AfterValidator(without_nul)]
 
 
 class Argument(Form):
@@ -15,3 +20,22 @@ class Argument(Form):
     argument: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000), AfterValidator(without_nul)
     ]
+
+
+class ContestForm(Form):
+    """Why somebody thinks that their answer is right and what is argued wrong, or not all."""
+
+    words: Words
+
+
+class Decision(Form):
+    """What becomes of a contested answer. reply: to its author."""
+
+    accepts: bool
+    reply: MaybeWords = ""
+
+
+class SettledBy(Form):
+    """remark: why the task is settled so."""
+
+    remark: MaybeWords = ""

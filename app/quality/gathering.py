@@ -38,6 +38,7 @@ WRITTEN = text("""
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One live answer. number: of its slot. completions: inside ids, in the task's own order. version: of the protocol.
+    batch: the task's round, by inside id.
 
     seconds: that the person was at it, None where nobody measured. shown: None of what a file or a program brought.
     """
@@ -59,6 +60,7 @@ class Fact:
     completions: list[int]
     shown: datetime | None
     came: datetime
+    batch: int = 0
 
     @property
     def counts(self) -> bool:
@@ -110,14 +112,15 @@ class Gathered:
     through: int
 
 
-async def projects_to_measure(session: AsyncSession) -> Sequence[int]:
-    """Those in which something has happened since they were measured, and which have rested long enough."""
+async def projects_to_measure(session: AsyncSession, name: str = "quality") -> Sequence[int]:
+    """Those in which something has happened since they were measured, and which have rested long enough. name: of the
+    figures."""
     newest = select(func.max(Event.id)).where(Event.project_id == Project.id).scalar_subquery()
     answered = select(Annotation.id).where(Annotation.project_id == Project.id).exists()
     rested = Figures.at + func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(60, REST * Figures.seconds)) < func.now()
     asked = (
         select(Project.id)
-        .outerjoin(Figures, (Figures.project_id == Project.id) & (Figures.name == "quality"))
+        .outerjoin(Figures, (Figures.project_id == Project.id) & (Figures.name == name))
         .where(answered, Figures.at.is_(None) | ((newest > Figures.through) & rested))
     )
     return (await session.scalars(asked.order_by(Project.id))).all()
@@ -175,6 +178,7 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
             shown,
             Annotation.shown_at,
             Annotation.submitted_at,
+            Task.batch_id,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)

@@ -8,7 +8,7 @@ asked no more, and its people have passed the second by.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, bindparam, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -28,7 +28,7 @@ from app.tasks.tables import Purpose, Report, Slot, Task, TaskState
 SHOWINGS = 50  # a twin is answered by so many people; then it has told what it can
 AT_ONCE = 50  # twins made in one transaction
 MOST_READ = 50_000  # the newest answers to argued tasks
-SHARED = ("protocol_id", "use", "bodies", "markdown", "html", "by_id")
+SHARED = ("protocol_id", "use", "bodies", "markdown", "html", "by_id", "is_templated")
 
 MET = text("""
     INSERT INTO skips (task_id, annotator_id, project_id, kind, reason)
@@ -84,7 +84,7 @@ async def without_twins(session: AsyncSession) -> Sequence[int]:
         .join(Project, Project.id == ArguedAnswer.project_id)
         .join(Task, Task.id == ArguedAnswer.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
-        .where(Project.gold_share > 0, ArguedAnswer.twin_of.is_(None))
+        .where(mixes_in(), ArguedAnswer.twin_of.is_(None))
         .where(~select(twin.task_id).where(twin.twin_of == ArguedAnswer.task_id).exists())
         .where(Prompt.retired_at.is_(None), ~open_report.exists())
     )
@@ -143,4 +143,9 @@ async def doubt(session: AsyncSession, project_id: int) -> list[int]:
 
 async def mixing_projects(session: AsyncSession) -> Sequence[int]:
     """Inside ids of projects that mix argued tasks in."""
-    return (await session.scalars(select(Project.id).where(Project.gold_share > 0).order_by(Project.id))).all()
+    return (await session.scalars(select(Project.id).where(mixes_in()).order_by(Project.id))).all()
+
+
+def mixes_in() -> ColumnElement[bool]:
+    """A condition on `Project`: argued tasks are put to people, among the usual ones or before them."""
+    return (Project.gold_share > 0) | Project.entrance.is_not(None)

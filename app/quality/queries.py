@@ -19,7 +19,7 @@ from app.checkpoints.tables import Checkpoint
 from app.projects.rules import day_begins, last_days
 from app.projects.tables import Project
 from app.quality.rules import hits
-from app.quality.tables import ArguedAnswer, Figures, Use
+from app.quality.tables import Adjudication, ArguedAnswer, Figures, Use
 from app.tasks.queries import protocol_body
 from app.tasks.tables import QuotaDay, Task
 
@@ -152,8 +152,26 @@ async def lesson_of(session: AsyncSession, annotation_id: int, project: UUID) ->
     return None if row is None else await _lesson(session, row[0], row[1], project)
 
 
+async def attention_misses(session: AsyncSession, project_id: int, person_id: int) -> tuple[list[UUID], int]:
+    """Outside ids of somebody's answers to attention checks that are not what the prompt says, the newest first; and
+    how many checks they answered."""
+    asked = (
+        select(Annotation.public_id, Annotation.body, ArguedAnswer.bodies)
+        .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
+        .where(ArguedAnswer.project_id == project_id, ArguedAnswer.use == Use.attention)
+        .where(Annotation.annotator_id == person_id, Annotation.state.in_(STANDS))
+        .order_by(Annotation.id.desc())
+    )
+    rows = (await session.execute(asked)).all()
+    return [row.public_id for row in rows if not hits(row.body, row.bodies)], len(rows)
+
+
 async def argued_answer(session: AsyncSession, task_id: int) -> ArguedAnswer | None:
     return await session.get(ArguedAnswer, task_id)
+
+
+async def settled_answer(session: AsyncSession, task_id: int) -> Adjudication | None:
+    return await session.get(Adjudication, task_id)
 
 
 async def figures_of(session: AsyncSession, project_id: int, name: str) -> Figures | None:

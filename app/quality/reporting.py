@@ -121,23 +121,26 @@ def ranked(facts: Sequence[Fact], written: dict[int, Written] | None) -> Figure:
 def broken_down(
     facts: Sequence[Fact], written: dict[int, Written], of: Callable[[Sequence[int]], Figure]
 ) -> dict[str, list[Figure]]:
-    """The same figures by protocol version, prompt tag and pair of checkpoints, for groups in which tasks are
-    shared."""
-    rows: dict[str, dict[Any, list[int]]] = {"protocol": {}, "tag": {}, "pair": {}}
+    """The same figures by protocol version, prompt tag, pair of checkpoints and round (inside id), for groups in which
+    tasks are shared; of rounds the newest."""
+    rows: dict[str, dict[Any, list[int]]] = {"protocol": {}, "tag": {}, "pair": {}, "round": {}}
     for row, fact in enumerate(facts):
         rows["protocol"].setdefault(fact.version, []).append(row)
+        rows["round"].setdefault(fact.batch, []).append(row)
         for tag in fact.tags:
             rows["tag"].setdefault(tag, []).append(row)
         pair = sorted({written[one].checkpoint or 0 for one in fact.completions if one in written})
         if 1 <= len(pair) <= 2 and pair[0]:
             rows["pair"].setdefault((pair[0], pair[-1]), []).append(row)
     return {
-        kind: [
-            {"key": key, "answers": len(part), "figures": of(part)}
-            for key, part in sorted(groups.items(), key=lambda group: -len(group[1]))[:GROUPS]
-        ]
+        kind: [{"key": key, "answers": len(part), "figures": of(part)} for key, part in first_of(kind, groups)]
         for kind, groups in rows.items()
     }
+
+
+def first_of(kind: str, groups: dict[Any, list[int]]) -> list[tuple[Any, list[int]]]:
+    """The largest groups; of rounds the newest."""
+    return sorted(groups.items(), key=lambda one: one[0] if kind == "round" else len(one[1]), reverse=True)[:GROUPS]
 
 
 def as_json(figures: dict[str, Estimate]) -> Figure:

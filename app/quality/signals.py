@@ -16,6 +16,7 @@ from app.quality.statistics.intervals import wilson
 
 FEWEST = 20  # answers, below which nothing is raised
 FEWEST_GOLD = 10
+HIGHEST_CHANCE = 0.8
 MOST_FAST = 0.1  # share of answers that came faster than their texts can be read
 LEAST_SPREAD = 1.5  # ninth tenth of the times between answers over the first
 MOST_ONE_SIDE = 0.75  # share of choices for one side, which the draw makes a half whatever is preferred
@@ -109,10 +110,11 @@ def near_chance(hits: Sequence[bool], chance: float) -> Sign:
     the whole interval lies nearer to chance than to knowing all of them."""
     n = len(hits)
     limit = (1 + chance) / 2
+    tells = chance <= HIGHEST_CHANCE  # where nearly all known answers are the same, giving that one tells nothing
     if not n:
         return Sign(None, 0, limit)
     share = sum(hits) / n
-    raised = n >= FEWEST_GOLD and wilson(share, n)[1] < limit
+    raised = tells and n >= FEWEST_GOLD and wilson(share, n)[1] < limit
     return Sign(share, n, limit, raised, [place for place, one in enumerate(hits) if not one])
 
 

@@ -1,20 +1,24 @@
-"""Tasks whose answer is argued: what was accepted, and why; and figures about quality, as they were computed."""
+"""Tasks whose answer is argued: what was accepted, and why, and what people hold against it; what reviewers settled;
+who was let in; and figures about quality, as they were computed."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, now, of_project, word
+from app.database import Base, key, now, of_project, outside_id, word
 
 
 class Use(StrEnum):
-    """training: whoever answers is told at once. gold: in silence; it stands on their own page."""
+    """training: whoever answers is told at once. gold: in silence; it stands on their own page. attention: as gold, of
+    a task whose prompt itself says what to answer, so that a miss says that somebody did not read."""
 
     training = "training"
     gold = "gold"
+    attention = "attention"
 
 
 class ArguedAnswer(Base):
@@ -42,6 +46,83 @@ class ArguedAnswer(Base):
     by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     twin_of: Mapped[int | None]
     doubted_at: Mapped[datetime | None]
+    is_templated: Mapped[bool] = mapped_column(server_default="false", default=False)
+    at: Mapped[datetime] = now()
+
+
+class Contest(Base):
+    """Somebody says that their answer to an argued task is right. Open until a reviewer looked at it: accepted, it
+    joins the accepted ones; upheld, the argued answer stays. reply: what the reviewer says to it."""
+
+    __tablename__ = "contests"
+    __table_args__ = (
+        of_project("annotations", "annotation_id", ondelete="CASCADE"),
+        UniqueConstraint("annotation_id"),
+        Index("ix_contests_open", "project_id", "id", postgresql_where=text("closed_at IS NULL")),
+        Index(None, "project_id", "id"),
+        CheckConstraint("(closed_at IS NULL) = (is_accepted IS NULL)", name="closed_with_a_verdict"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    annotation_id: Mapped[int]
+    words: Mapped[str]
+    at: Mapped[datetime] = now()
+    is_accepted: Mapped[bool | None]
+    reply: Mapped[str] = mapped_column(server_default="", default="")
+    closed_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    closed_at: Mapped[datetime | None]
+
+
+class Adjudication(Base):
+    """What a reviewer settled about a task; the answers that people gave stay as they are.
+
+    body: as its kind keeps it. annotation_id: the answer that was accepted as it stands; empty: it is the reviewer's
+    own. remark: why.
+    """
+
+    __tablename__ = "adjudications"
+    __table_args__ = (
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        of_project("protocols", "protocol_id"),
+        of_project("annotations", "annotation_id"),
+        Index(None, "project_id", "task_id"),
+    )
+    task_id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    protocol_id: Mapped[int]
+    annotation_id: Mapped[int | None]
+    body: Mapped[dict[str, Any]]
+    remark: Mapped[str] = mapped_column(server_default="", default="")
+    by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime] = now()
+
+
+class Entry(StrEnum):
+    """exempt: they were there before newcomers were asked, or somebody let them in. failed: with no try left."""
+
+    trying = "trying"
+    passed = "passed"
+    exempt = "exempt"
+    failed = "failed"
+
+
+class Entrance(Base):
+    """How somebody fares who answers tasks with a known answer before all others (`accounts.actions.lanes` keeps them
+    to those until they passed). Who has no row has not been looked at yet.
+
+    tries: that are over. after: the newest answer (inside id) of these; the next try is of later ones. hits, given: of
+    the last try that is over.
+    """
+
+    __tablename__ = "entrances"
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)
+    state: Mapped[Entry] = mapped_column(word(Entry), server_default="trying", default=Entry.trying)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
+    after: Mapped[int] = mapped_column(server_default="0", default=0)
+    hits: Mapped[int | None] = mapped_column(SmallInteger)
+    given: Mapped[int | None] = mapped_column(SmallInteger)
     at: Mapped[datetime] = now()
 
 

@@ -23,6 +23,12 @@ class RoomWanted(Job):
     lanes: list[int]
 
 
+class RoundChanged(Job):
+    """A round began to ask, or asks about more: answers that are there become its tasks."""
+
+    batch_id: int
+
+
 class PlacesChanged(Job):
     """A round or a tag asks other people, or in another order: slots that nobody has move."""
 

@@ -131,6 +131,12 @@ async def room_in(session: AsyncSession, project: Project) -> Room:
     return Room(min(rooms, default=None), await _room_by_tag(session, project.id))
 
 
+async def standing_of_tag(session: AsyncSession, project_id: int, tag: str) -> tuple[int, int]:
+    """Answers given and tasks being answered of prompts with a tag: in all, and of those shown today."""
+    now = (await session.execute(OF_TAG, {"project": project_id, "tag": tag})).one()
+    return int(now.used), int(now.used_today)
+
+
 async def _room_by_tag(session: AsyncSession, project_id: int) -> dict[str, int]:
     bounded = (TagRule.a_day.is_not(None)) | (TagRule.in_all.is_not(None))
     rooms = {}

@@ -123,6 +123,12 @@ async def completions_of(session: AsyncSession, task_id: int) -> Sequence[int]:
     return (await session.scalars(asked.order_by(TaskCompletion.number))).all()
 
 
+async def public_ids_of(session: AsyncSession, task_id: int) -> Sequence[UUID]:
+    """Outside ids of a task's completions, in the task's own order."""
+    asked = select(Completion.public_id).join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+    return (await session.scalars(asked.where(TaskCompletion.task_id == task_id).order_by(TaskCompletion.number))).all()
+
+
 async def answers_of(session: AsyncSession, task_id: int) -> Sequence[str]:
     """A task's completions as people are shown them, in the task's own order."""
     asked = select(Completion.html).join(TaskCompletion, TaskCompletion.completion_id == Completion.id)

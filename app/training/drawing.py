@@ -11,7 +11,7 @@ from app.translation import _
 
 Curve = list[tuple[float, float | None]]
 # what a form cannot ask: lists of many shapes, and what goes with a file that only a run file names
-HIDDEN = {"schema_version", "rules", "pretraining_coef", "pretraining_batch"}
+HIDDEN = {"schema_version", "rules", "head_weights", "formula", "pretraining_coef", "pretraining_batch"}
 
 
 @dataclass(frozen=True)

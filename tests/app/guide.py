@@ -1,7 +1,7 @@
 """A page with every part once, for tests to draw and for eyes to look at."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,6 +37,7 @@ def context(attacks: str = "") -> dict[str, object]:
     return {
         "curve": falling,
         "curve2": [(step * 100, 0.35 + 0.55 * math.exp(-step / 3)) for step in range(10)],
+        "days": [date(2026, 11, day) for day in range(17, 22)],
         "when": datetime(2026, 11, 21, 4, 12, tzinfo=UTC),
         "project": SimpleNamespace(name="Helpful assistant", public_id="x"),
         "rendered": render_markdown(TEXT) + attacks,

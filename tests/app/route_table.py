@@ -6,7 +6,7 @@ table with what the code declares and then asks every route as everybody.
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +24,7 @@ from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
 from app.prompts.rules import of_user
 from app.prompts.tables import Import
+from app.quality.tables import Contest
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
@@ -142,6 +143,19 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/try": P.project_edit,
     "POST /projects/{project}/try": P.project_edit,
     "GET /projects/{project}": P.project_read,
+    "GET /api/v1/projects/{project}/overview": P.progress_read,
+    "GET /projects/{project}/rounds": P.progress_read,
+    "POST /projects/{project}/rounds": P.project_edit,
+    "GET /projects/{project}/rounds/new": P.project_edit,
+    "GET /projects/{project}/rounds/{batch}": P.progress_read,
+    "POST /projects/{project}/rounds/{batch}": P.project_edit,
+    "GET /projects/{project}/rounds/{batch}/edit": P.project_edit,
+    "POST /projects/{project}/rounds/{batch}/state": P.project_edit,
+    "GET /api/v1/projects/{project}/batches": P.progress_read,
+    "POST /api/v1/projects/{project}/batches": P.project_edit,
+    "GET /api/v1/projects/{project}/batches/{batch}": P.progress_read,
+    "PUT /api/v1/projects/{project}/batches/{batch}": P.project_edit,
+    "POST /api/v1/projects/{project}/batches/{batch}/state": P.project_edit,
     "GET /projects/{project}/settings": P.project_edit,
     "POST /projects/{project}/settings": P.project_edit,
     "GET /projects/{project}/guidelines": P.project_read,
@@ -256,7 +270,13 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotators/change": P.member_manage,
     "GET /projects/{project}/annotators/{member}": P.member_list,
     "GET /projects/{project}/annotators/{member}/signs/{sign}": P.annotation_read,
-    "GET /projects/{project}/signs": P.member_list,
+    "GET /projects/{project}/annotators/signs": P.member_list,
+    "GET /projects/{project}/annotators/quotas": P.member_list,
+    "POST /projects/{project}/annotators/quotas": P.project_edit,
+    "GET /projects/{project}/annotators/quotas/history": P.member_list,
+    "GET /api/v1/projects/{project}/quotas": P.member_list,
+    "PUT /api/v1/projects/{project}/quotas": P.project_edit,
+    "POST /api/v1/projects/{project}/quotas/effect": P.project_edit,
     "GET /api/v1/projects/{project}/annotators": P.member_list,
     "POST /api/v1/projects/{project}/annotators/changes": P.member_manage,
     "GET /api/v1/projects/{project}/annotators/{member}": P.member_list,
@@ -274,6 +294,18 @@ ROUTES: dict[str, P | str] = {
     "GET /projects/{project}/log.jsonl": P.log_read,
     "GET /projects/{project}/quality": P.progress_read,
     "GET /api/v1/projects/{project}/quality": P.progress_read,
+    "GET /api/v1/projects/{project}/adjudications": P.annotation_read,
+    "PUT /api/v1/tasks/{task}/adjudication": P.annotation_review,
+    "DELETE /api/v1/tasks/{task}/adjudication": P.annotation_review,
+    "POST /api/v1/annotations/{annotation}/accept": P.annotation_review,
+    "GET /api/v1/projects/{project}/contests": P.annotation_review,
+    "POST /api/v1/projects/{project}/contests/{contest}": P.annotation_review,
+    "POST /api/v1/projects/{project}/known-answers": P.annotation_review,
+    "GET /api/v1/projects/{project}/entrance": P.annotation_review,
+    "PUT /api/v1/projects/{project}/entrance": P.project_edit,
+    "DELETE /api/v1/projects/{project}/entrance": P.project_edit,
+    "POST /api/v1/projects/{project}/entrance/let-in": P.member_manage,
+    "PUT /api/v1/projects/{project}/scores": P.completion_edit,
     "GET /projects/{project}/leaderboard": P.evaluation_read,
     "GET /api/v1/projects/{project}/leaderboard": P.evaluation_read,
     # playground
@@ -285,9 +317,23 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/projects/{project}/playground": P.completion_edit,
     "GET /api/v1/projects/{project}/playground/{play}": P.completion_edit,
     "POST /api/v1/projects/{project}/playground/{play}/tasks": P.task_edit,
+    "GET /projects/{project}/tasks": P.task_read,
     "GET /projects/{project}/tasks/{task}": P.task_read,
+    "POST /projects/{project}/tasks/{task}/settled": P.annotation_review,
+    "POST /projects/{project}/tasks/{task}/settled/open": P.annotation_review,
+    "POST /projects/{project}/annotations/{annotation}/accept": P.annotation_review,
+    "GET /projects/{project}/review": P.annotation_review,
+    "GET /projects/{project}/review/next": P.annotation_review,
+    "GET /projects/{project}/contests": P.annotation_review,
+    "GET /projects/{project}/gold": P.annotation_review,
+    "POST /projects/{project}/gold/many": P.annotation_review,
+    "POST /projects/{project}/entrance": P.project_edit,
+    "POST /projects/{project}/entrance/off": P.project_edit,
+    "POST /projects/{project}/entrance/let-in": P.member_manage,
+    "POST /projects/{project}/contests/{contest}": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued": P.annotation_review,
     "POST /projects/{project}/tasks/{task}/argued/drop": P.annotation_review,
+    "POST /projects/{project}/answers/{annotation}/contest": P.annotation_own,
     "POST /inbox/read": IN_PERSON,
     "POST /projects/{project}/guidelines/read": P.project_read,
     "GET /projects/{project}/consent": P.annotation_own,
@@ -507,6 +553,13 @@ async def an_annotation(session: AsyncSession, project: Project, caller: User) -
     return await added(session, Annotation(project_id=project.id, **values))
 
 
+async def a_contest(session: AsyncSession, project: Project, caller: User) -> str:
+    """About an answer of somebody else."""
+    said = UUID(await an_annotation(session, project, await make.user(session)))
+    about = await session.scalar(select(Annotation.id).where(Annotation.public_id == said))
+    return await added(session, Contest(project_id=project.id, annotation_id=about, words="example"))
+
+
 async def a_number(session: AsyncSession, project: Project, caller: User) -> str:
     return "1"
 
@@ -567,6 +620,7 @@ EXAMPLES: dict[str, Example] = {
     "task": a_task,
     "annotation": an_annotation,
     "report": a_report,
+    "contest": a_contest,
     "rework": a_rework,
     "number": a_number,
     "dataset": a_dataset,

@@ -121,7 +121,7 @@ def test_each_answer_is_read_once_whatever_stands_beside_it(opened: Opened, monk
     monkeypatch.setattr(reward, "block_scores", counted)
     found = item_scores(reward, [[three, two], [two, three]], Stems(reward, opened.pad_id))
     assert read == [10], "five answers a member"
-    assert found.shape == (2, 2, 3)
+    assert found.shape == (2, 2, 3, 1)
     assert found[0, 1, 2] == found[0, 1, 0], "an answer that is not there"
     alone = item_scores(reward, [[three], [three]], Stems(reward, opened.pad_id))
     assert torch.allclose(found[0, 0], alone[0, 0], atol=1e-5)

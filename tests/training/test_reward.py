@@ -316,7 +316,8 @@ def test_zero_and_unit_come_from_the_reference_answers(run: RewardRun, tmp_path:
     network = load_reward(run.output, Backbone(opened.network), opened.weights_sha256)
     prompt = opened.prompt_ids([("user", "the day")])
     scores = network.score([prompt] * 20, [opened.answer_ids(text) for text in texts], opened.pad_id).mean
-    normalised = (scores - network.moments[0]) / network.moments[1]
+    mean, deviation = network.constants[0].moments
+    normalised = (scores - mean) / deviation
     assert normalised.mean().item() == pytest.approx(0, abs=1e-4)
     assert normalised.std().item() == pytest.approx(1, abs=1e-4)
 
@@ -396,10 +397,12 @@ def test_members_agree_on_zero_so_that_their_doubt_is_about_answers(run: RewardR
     network = load_reward(run.output, Backbone(opened.network), opened.weights_sha256)
     pairs, _ = read_pairs(run.dataset, opened, run.config)
     prompts, answers = [pair.prompt for pair in pairs], [pair.a for pair in pairs]
-    raw = network.raw_scores(prompts, answers, opened.pad_id)
-    assert torch.allclose(raw.mean(1), network.offsets, atol=0.2 * float(raw.std()))
+    raw = network.raw_scores(prompts, answers, opened.pad_id)[..., 0]
+    (head,) = network.constants
+    offsets = torch.tensor(head.offsets)
+    assert torch.allclose(raw.mean(1), offsets, atol=0.2 * float(raw.std()))
     doubt = network.score(prompts, answers, opened.pad_id).sd
-    assert torch.allclose(doubt, ((raw - network.offsets.unsqueeze(1)) / network.temperature).std(0), atol=1e-5)
+    assert torch.allclose(doubt, ((raw - offsets.unsqueeze(1)) / head.temperature).std(0), atol=1e-5)
 
 
 def test_each_member_keeps_its_own_best_epoch() -> None:

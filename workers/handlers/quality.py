@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Any
 
 from app.quality.actions import keep_figures
+from app.quality.entering import entrance_projects, judge_newcomers
 from app.quality.gathering import Gathered, gather, projects_to_measure
 from app.quality.mixing import doubt, mix_in, mixing_projects, without_twins
 from app.quality.persons import persons_of
@@ -40,6 +41,19 @@ async def mix_argued_tasks_in(context: Context) -> None:
                 await mix_in(session, task_id)
         except Exception:
             log.exception("task %s could not be mixed in", task_id)
+
+
+@every(3)
+async def let_newcomers_in(context: Context) -> None:
+    """Each project in a transaction of its own."""
+    async with context.session() as session:
+        projects = await entrance_projects(session)
+    for project_id in projects:
+        try:
+            async with context.session() as session:
+                await judge_newcomers(session, project_id)
+        except Exception:
+            log.exception("the newcomers of project %s could not be judged", project_id)
 
 
 @every(300)

@@ -5,28 +5,53 @@ import logging
 from app.completions.jobs import CompletionsArrived
 from app.projects.queries import default_batch
 from app.tasks.actions import (
+    ask_about_prompts,
     forget_lapses,
     grow_calibration,
+    has_room,
     make_room_for,
     make_tasks,
+    prompts_of_round,
     release_slots,
+    rounds_beside,
     run_out,
     settle_places,
     sweep,
 )
-from app.tasks.jobs import PlacesChanged, RoomChanged, RoomWanted
+from app.tasks.jobs import PlacesChanged, RoomChanged, RoomWanted, RoundChanged
 from app.tasks.queries import calibrated_batches, limited_projects
 from workers.handlers.registry import Context, every, handles
 
 log = logging.getLogger("hone.workers")
 
+AT_ONCE = 64  # prompts whose answers become tasks in one transaction
+
 
 @handles(CompletionsArrived)
 async def pair_what_arrived(payload: CompletionsArrived, context: Context) -> None:
-    """Answers made for an evaluation are left alone: it asks its own questions."""
+    """Answers made for an evaluation are left alone: it asks its own questions. What was asked for without a round is
+    the default one's, and what that does not take, the others'."""
     async with context.session() as session:
         batch_id = payload.batch_id or (await default_batch(session, payload.project_id)).id
         await make_tasks(session, payload.project_id, batch_id, payload.prompt_ids)
+        if payload.batch_id is None:
+            for beside, prompts in await rounds_beside(session, payload.project_id, payload.prompt_ids):
+                await make_tasks(session, payload.project_id, beside, prompts)
+
+
+@handles(RoundChanged)
+async def fill_round(payload: RoundChanged, context: Context) -> None:
+    """Some prompts a transaction, until the round has what it wants. Safe to repeat."""
+    async with context.session() as session:
+        batch, protocol, prompts = await prompts_of_round(session, payload.batch_id)
+        if not protocol.completions and protocol.completions is not None:
+            await ask_about_prompts(session, batch.project_id)
+            return
+    for start in range(0, len(prompts), AT_ONCE):
+        async with context.session() as session:
+            if not await has_room(session, batch.id):
+                return
+            await make_tasks(session, batch.project_id, batch.id, prompts[start : start + AT_ONCE])
 
 
 @every(5)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from app.training.configs import PPOConfig, PPORun
 from workers.training.checkpoints import CheckpointRefused, Opened, file_sha256, open_checkpoint
+from workers.training.heads import mix_of
 from workers.training.judging import Judges, open_judges
 from workers.training.networks import Backbone, layer_of
 from workers.training.scoring import ADAPTER as REWARD
@@ -65,11 +66,13 @@ def weights_of(backbone: Backbone, adapter: str | None, role: str) -> dict[str, 
 
 
 def open_actors(run: PPORun) -> tuple[Actors, Judges]:
-    """Everything PPO needs in memory. Raises CheckpointRefused."""
+    """Everything PPO needs in memory. Raises CheckpointRefused, RunRefused."""
     opened = open_checkpoint(run.checkpoint, run.device)
     backbone = Backbone(opened.network)
     actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config)
     reward = open_reward(run, run.reward, opened, backbone) if run.reward else None
+    if reward is not None:
+        reward.mix = mix_of(run.config, [head.name for head in reward.constants])
     if run.config.critic == "own" and reward is not None:
         start_critic_from(reward, actors)
     if run.config.gradient_checkpointing:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,7 +22,8 @@ OUTCOMES = {Outcome.a: 0, Outcome.b: 1, Outcome.tie: 2, Outcome.both_bad: 2}
 
 @dataclass(frozen=True)
 class Pair:
-    """One comparison in tokens. Its votes are those that enter the loss (`countable`)."""
+    """One comparison in tokens. Its votes are those that enter the loss (`countable`). besides: by criterion, what they
+    said from that point of view."""
 
     id: str
     group: str
@@ -33,6 +34,7 @@ class Pair:
     votes: tuple[Vote, ...]
     weight: float
     makers: tuple[str, str] = ("", "")  # what answered, by id or name; empty where nobody knows
+    besides: Mapping[str, tuple[Vote, ...]] = field(default_factory=dict)
 
     @property
     def answers(self) -> tuple[list[int], list[int]]:
@@ -99,7 +101,7 @@ def read_pairs(file: Path, opened: Opened, config: RewardConfig) -> tuple[list[P
 
 
 def reason_to_leave(pair: Pair, longest: int) -> str | None:
-    if not pair.votes or pair.weight == 0:
+    if not (pair.votes or pair.besides) or pair.weight == 0:
         return "comparisons_without_votes"
     if pair.a == pair.b:
         return "comparisons_identical"
@@ -117,7 +119,26 @@ def encode_pair(record: ComparisonRecord, opened: Opened, config: RewardConfig) 
         votes=tuple(vote for vote in record.votes if countable(vote, config)),
         weight=record.weight,
         makers=(maker_of(record.a), maker_of(record.b)),
+        besides=besides_of(record.votes, config) if config.heads == "criteria" else {},
     )
+
+
+def besides_of(votes: Sequence[Vote], config: RewardConfig) -> dict[str, tuple[Vote, ...]]:
+    """By criterion, who is ahead there as votes of one strength. What one rater says besides weighs as one vote."""
+    found: dict[str, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        for key, ahead in vote.criteria.items():
+            outcome = Outcome.tie if ahead == "equal" else Outcome(ahead)
+            said: dict[str, Any] = {
+                "outcome": outcome,
+                "strength": None if ahead == "equal" else 1,
+                "levels": 1,
+                "criteria": {},
+            }
+            one = vote.model_copy(update={**said, "weight": vote.weight / len(vote.criteria)})
+            if vote.outcome is not Outcome.neither_valid and countable(one, config):
+                found[key].append(one)
+    return {key: tuple(told) for key, told in found.items()}
 
 
 def maker_of(answer: Answer) -> str:

@@ -22,7 +22,7 @@ END_LOOK = 128  # answers that the last figures are taken from
 
 def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standing, config: PPOConfig) -> Values:
     """A step in numbers. kl is what was paid for (k1); entropy is estimated by the tokens that were drawn; a rule's is
-    its mean before its weight."""
+    its mean before its weight, a head's in deviations of the reference's answers."""
     values = {
         "score": float(rollout.scores.mean.mean()),
         "score_shaped": float(scores.mean()),
@@ -36,6 +36,7 @@ def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standi
         "repetition": float(rollout.repetition.mean()),
         "ended": float(rollout.ended.float().mean()),
         "distinct_ratio": rollout.distinct / standing.reference_distinct,
+        **{f"reward_{name}": float(said.mean()) for name, said in rollout.scores.heads.items()},
         **{f"rule_{title}": float(said.mean()) for title, (_, said) in rollout.ruled.items()},
     }
     if config.asks_critic:

@@ -7,13 +7,22 @@ said of one prompt stands in one optimizer step.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from app.datasets.records import ChoiceRecord, Outcome, RankingRecord, RankingVote, RatingRecord, Vote
+from app.datasets.records import (
+    ChoiceRecord,
+    ChoiceVote,
+    Outcome,
+    QuestionsRecord,
+    RankingRecord,
+    RankingVote,
+    RatingRecord,
+    Vote,
+)
 from app.preferences.groups import pairs_of_tiers, tiers_of_choice
 from app.training.configs import RewardConfig
 from workers.training.batches import Pair, maker_of
@@ -21,18 +30,20 @@ from workers.training.checkpoints import Opened
 from workers.training.lines import read_records, turns
 
 MOST_LEVELS = 11  # a scale with more is read as a number
+OVERALL = "overall"  # the subject of what was said of answers as a whole
 
 
 @dataclass(frozen=True)
 class Order:
     """One rater's order. tiers: numbers of answers, best first. kind: of a choice only its best, or best and worst,
-    are known. shown: the numbers in the order of the rater's screen."""
+    are known. shown: the numbers in the order of the rater's screen. subject: the point of view."""
 
     rater: str
     tiers: tuple[tuple[int, ...], ...]
     kind: Literal["order", "best", "both"]
     shown: tuple[int, ...]
     weight: float
+    subject: str = OVERALL
 
     @property
     def flat(self) -> tuple[int, ...]:
@@ -52,7 +63,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class Group:
-    """A record in tokens. scales: levels by name, 0 for a number."""
+    """A record in tokens. scales: levels by name, 0 for a number; ranges: their least and most values."""
 
     id: str
     group: str
@@ -64,6 +75,7 @@ class Group:
     scales: dict[str, int]
     weight: float
     makers: tuple[str, ...]
+    ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     votes: tuple[Vote, ...] = ()
 
     @property
@@ -72,22 +84,24 @@ class Group:
 
 
 Item = Pair | Group
-Judged = RankingRecord | ChoiceRecord | RatingRecord
+Judged = RankingRecord | ChoiceRecord | RatingRecord | QuestionsRecord
 
 
 def read_groups(file: Path, opened: Opened, config: RewardConfig, left_out: Counter[str]) -> list[Group]:
-    """Rankings, choices and ratings that can teach or measure; the rest is counted in `left_out` by reason."""
+    """Rankings, choices and ratings that can teach or measure, and a project's own questions where each has a head; the
+    rest is counted in `left_out` by reason."""
     kinds: list[type[Judged]] = [RankingRecord, ChoiceRecord]
     kinds += [] if config.ratings == "ignore" else [RatingRecord]
+    kinds += [] if config.ratings == "ignore" or config.heads == "one" else [QuestionsRecord]
     longest = min(config.max_tokens, opened.context)
     found = []
     for record in read_records(file, kinds, Counter(), config.heldout_share):
         left_out[f"lines_{record.kind}"] -= 1  # counted as another kind by whoever read the pairs
         group = encode_group(record, opened, config)
         if not (group.orders or group.grades) or group.weight == 0:
-            left_out[f"{record.kind}s_without_votes"] += 1
+            left_out[f"{record.kind.removesuffix('s')}s_without_votes"] += 1
         elif group.longest > longest:
-            left_out[f"{record.kind}s_too_long"] += 1
+            left_out[f"{record.kind.removesuffix('s')}s_too_long"] += 1
         else:
             found.append(group)
     return found
@@ -96,9 +110,10 @@ def read_groups(file: Path, opened: Opened, config: RewardConfig, left_out: Coun
 def encode_group(record: Judged, opened: Opened, config: RewardConfig) -> Group:
     orders: Sequence[Order] = ()
     grades: Sequence[Grade] = ()
-    scales: dict[str, int] = {}
-    if isinstance(record, RatingRecord):
-        grades, scales = list(grades_of(record, config)), scales_of(record, config)
+    ranges: dict[str, tuple[int, int]] = {}
+    if isinstance(record, RatingRecord | QuestionsRecord):
+        ranges = ranges_of(record, config)
+        grades = list(grades_of(record, ranges, config))
     else:
         orders = list(orders_of(record, config))
     return Group(
@@ -109,9 +124,10 @@ def encode_group(record: Judged, opened: Opened, config: RewardConfig) -> Group:
         answers=tuple(opened.answer_ids(answer.text) for answer in record.answers),
         orders=tuple(orders),
         grades=tuple(grades),
-        scales=scales,
+        scales={name: levels_of(*ends, config) for name, ends in ranges.items()},
         weight=record.weight,
         makers=tuple(maker_of(answer) for answer in record.answers),
+        ranges=ranges,
     )
 
 
@@ -134,27 +150,63 @@ def orders_of(record: RankingRecord | ChoiceRecord, config: RewardConfig) -> Ite
         is_tied = kind == "order" and any(len(tier) > 1 for tier in tiers)
         if tiers and vote.weight > 0 and not (is_tied and config.ties == "ignore"):
             yield Order(vote.rater, tiers, kind, vote.shown, vote.weight)
+        if config.heads == "criteria" and not isinstance(vote, RankingVote):
+            yield from besides_of(vote, len(everyone), config)
 
 
-def scales_of(record: RatingRecord, config: RewardConfig) -> dict[str, int]:
-    levels = {one.key: one.most - one.least + 1 for one in record.criteria if one.most > one.least}
-    is_number = config.ratings == "regression"
-    return {key: 0 if is_number or most > MOST_LEVELS else most for key, most in levels.items()}
+def besides_of(vote: ChoiceVote, answers: int, config: RewardConfig) -> Iterator[Order]:
+    """What a choice says from each point of view; all of them weigh as one vote."""
+    for key, ahead in vote.criteria.items():
+        tiers = (
+            (tuple(range(answers)),) if ahead == "equal" else tuple(map(tuple, tiers_of_choice(ahead, None, answers)))
+        )
+        if vote.weight > 0 and not (ahead == "equal" and config.ties == "ignore"):
+            kind: Literal["order", "best"] = "order" if ahead == "equal" else "best"
+            yield Order(vote.rater, tiers, kind, vote.shown, vote.weight / len(vote.criteria), key)
 
 
-def grades_of(record: RatingRecord, config: RewardConfig) -> Iterator[Grade]:
+def ranges_of(record: RatingRecord | QuestionsRecord, config: RewardConfig) -> dict[str, tuple[int, int]]:
+    """Least and most of everything that answers were rated by; flags and yes-or-no questions, which are rules that hold
+    or not, only where each has a head: nobody knows whether they are good."""
+    if isinstance(record, QuestionsRecord):
+        asked = [one for one in record.questions if one.about == "answer" and one.type in ("yes_no", "scale")]
+        return {one.key: (0, 1) if one.type == "yes_no" else (1, one.points or 2) for one in asked}
+    rules = dict.fromkeys(record.flags, (0, 1)) if config.heads == "criteria" else {}
+    return {one.key: (one.least, one.most) for one in record.criteria if one.most > one.least} | rules
+
+
+def levels_of(least: int, most: int, config: RewardConfig) -> int:
+    """Of a scale; 0 where it is read as a number."""
+    count = most - least + 1
+    return 0 if config.ratings == "regression" or count > MOST_LEVELS else count
+
+
+def grades_of(
+    record: RatingRecord | QuestionsRecord, ranges: Mapping[str, tuple[int, int]], config: RewardConfig
+) -> Iterator[Grade]:
     """One rating of one answer weighs as one vote, however many criteria it has."""
-    scales = scales_of(record, config)
-    least = {one.key: one.least for one in record.criteria}
-    most = {one.key: one.most for one in record.criteria}
-    for vote in record.votes:
-        for rated in vote.ratings:
-            told = {key: value for key, value in rated.criteria.items() if key in scales}
-            for key, value in told.items():
-                above = value - least[key]
-                worth = float(above) if scales[key] else above / (most[key] - least[key])
-                if vote.weight > 0:
-                    yield Grade(vote.rater, rated.answer, key, worth, vote.weight / len(told))
+    for rater, answer, said, weight in ratings_in(record):
+        told = {key: value for key, value in said.items() if key in ranges}
+        for key, value in told.items():
+            least, most = ranges[key]
+            above = value - least
+            worth = float(above) if levels_of(least, most, config) else above / (most - least)
+            if weight > 0:
+                yield Grade(rater, answer, key, worth, weight / len(told))
+
+
+def ratings_in(record: RatingRecord | QuestionsRecord) -> Iterator[tuple[str, int, dict[str, int], float]]:
+    """(rater, number of an answer, values by key, weight)"""
+    if isinstance(record, QuestionsRecord):
+        for vote in record.votes:
+            for one in vote.answers:
+                values = {key: int(value) for key, value in one.said.items() if isinstance(value, bool | int)}
+                yield vote.rater, one.answer, values, vote.weight
+        return
+    for rating in record.votes:
+        for rated in rating.ratings:
+            flags = {key: int(key in rated.flags) for key in record.flags}
+            yield rating.rater, rated.answer, flags | rated.criteria, rating.weight
 
 
 def as_pairs(items: Sequence[Item]) -> tuple[list[Pair], list[tuple[int, int, int]]]:

@@ -1,12 +1,19 @@
-"""The reward network: adapters and scalar heads on a frozen base, an ensemble that answers in one forward pass."""
+"""The reward network: adapters and scalar heads on a frozen base, an ensemble that answers in one forward pass.
+
+Members are adapters, heads are rows of weights. Doubt must come from different readings of a text, so each member has
+its own way through the layers; what was asked (accuracy, tone, a rule) is told apart at the end of that way, where H
+heads cost H dot products. So members x heads scores are one forward pass of members x texts, and all that was said
+teaches one reading.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,6 +29,8 @@ from workers.training.checkpoints import (
     refuse_code,
     save_folder,
 )
+from workers.training.groups import OVERALL
+from workers.training.heads import Head, Mix
 from workers.training.networks import Backbone
 from workers.training.progress import copy_into
 
@@ -33,9 +42,11 @@ ADAPTER = "reward"
 @dataclass(frozen=True)
 class Scores:
     """What the members say, (members, n), two or more: log-odds units, sigmoid of a difference is the chance to be
-    preferred."""
+    preferred (unless several heads were weighed). heads: their mean of each head where there are several, (n,), in
+    deviations of the reference's answers."""
 
     members: Tensor
+    heads: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def mean(self) -> Tensor:
@@ -51,14 +62,20 @@ class Scores:
 
 
 class RewardNetwork(nn.Module):
-    """`members` adapters and heads on one backbone.
+    """`members` adapters on one backbone, each with a row of weights for every head.
 
-    offsets (m,): each member's mean over common answers, since Bradley-Terry leaves every member its own zero.
-    temperature: divides scores so that differences are log-odds. moments: mean and sd of reference answers' scores.
+    constants: what makes scores of each head's raw ones. mix: how several heads are one score.
     """
 
-    def __init__(self, backbone: Backbone, config: RewardConfig, base_sha256: str, reply: Sequence[int] = ()) -> None:
-        """reply: the tokens with which a user's reply opens, behind which `read: next` looks."""
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: RewardConfig,
+        base_sha256: str,
+        reply: Sequence[int] = (),
+        names: Sequence[str] = (OVERALL,),
+    ) -> None:
+        """reply: the tokens with which a user's reply opens, behind which `read: next` looks. names: of the heads."""
         super().__init__()
         self.backbone, self.config, self.base_sha256 = backbone, config, base_sha256
         self.tail = list(reply) if config.read == "next" else []
@@ -66,11 +83,10 @@ class RewardNetwork(nn.Module):
         self.above = min(backbone.depth - (config.depth > 0), round(backbone.depth * (1 - config.depth)))
         backbone.add(ADAPTER, config.rank, config.scale, config.members, self.above)
         # N(0, 1 / (width + 1)): scores of variance about 1 at the start (Stiennon et al. 2020)
-        heads = torch.randn(config.members, backbone.width) / math.sqrt(backbone.width + 1)
+        heads = torch.randn(config.members, len(names), backbone.width) / math.sqrt(backbone.width + 1)
         self.heads = nn.Parameter(heads.to(backbone.device))
-        self.offsets = torch.zeros(config.members, device=backbone.device)
-        self.temperature = 1.0
-        self.moments = (0.0, 1.0)
+        self.constants = [Head(name, [0.0] * config.members) for name in names]
+        self.mix = Mix()
 
     def trained(self) -> dict[str, nn.Parameter]:
         """What is fitted, each with the member as first dimension."""
@@ -90,7 +106,7 @@ class RewardNetwork(nn.Module):
         return states[torch.arange(len(states)), torch.tensor(ends) - 1].unsqueeze(1)
 
     def block_scores(self, stem: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
-        """stem of members x n rows, member m reads the m-th block of n → raw scores (members, n).
+        """stem of members x n rows, member m reads the m-th block of n → raw scores (members, n, heads).
 
         starts, ends: where each row's answer begins and stops (past its last token, the tail's if there is one).
         """
@@ -106,16 +122,16 @@ class RewardNetwork(nn.Module):
             first = torch.tensor(starts, device=hidden.device)
             mask = (places >= first.unsqueeze(1)) & (places <= last.unsqueeze(1))
             read = torch.where(mask.unsqueeze(-1), hidden, 0.0).sum(1) / mask.sum(1, keepdim=True)
-        return torch.einsum("mnd,md->mn", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
+        return torch.einsum("mnd,mhd->mnh", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
 
     @torch.no_grad()
     def raw_scores(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int, known: StemOf | None = None
     ) -> Tensor:
-        """What each member says, (members, n), before any constant. known: gives what is in common of texts, if they
-        were read before."""
+        """What each member says, (members, n, heads), before any constant. known: gives what is in common of texts, if
+        they were read before."""
         members = self.config.members
-        raw = torch.zeros(members, len(prompts), device=self.backbone.device)
+        raw = torch.zeros(members, len(prompts), len(self.constants), device=self.backbone.device)
         answers = [answer + self.tail for answer in answers]
         budget = self.config.token_budget // (1 if self.reads_one else members)
         for rows, ids in micro_batches(prompts, answers, max(1, budget), pad):
@@ -130,24 +146,23 @@ class RewardNetwork(nn.Module):
 
     def score(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Scores:
         """Scores of answers (token ids with their end) to prompts; each the same alone or in any company."""
-        return self.settled(self.raw_scores(prompts, answers, pad))
-
-    def settled(self, raw: Tensor) -> Scores:
-        """raw scores (members, n) as log-odds around a common zero."""
-        return Scores((raw - self.offsets.unsqueeze(1)) / self.temperature)
+        raw = self.raw_scores(prompts, answers, pad)
+        several = len(self.constants) > 1
+        heads = {one.name: one.normal(raw[..., number]).mean(0) for number, one in enumerate(self.constants)}
+        return Scores(self.mix.one(raw, self.constants), heads if several else {})
 
     def normalise(self, raw: Tensor) -> None:
-        """Set zero and unit by raw scores (members, n) of the reference policy's answers: their scores get mean 0 and
-        sd 1 (statement 17)."""
-        scores = self.settled(raw).mean
-        self.moments = (float(scores.mean()), float(scores.std().clamp(min=1e-6)))
+        """Set zero and unit of each head by raw scores (members, n, heads) of the reference policy's answers: their
+        scores get mean 0 and sd 1 (statement 17)."""
+        for number, head in enumerate(self.constants):
+            scores = head.settled(raw[..., number]).mean(0)
+            head.moments = (float(scores.mean()), float(scores.std().clamp(min=1e-6)))
 
 
 def save_reward(folder: Path, reward: RewardNetwork, record: CheckpointRecord) -> None:
-    constants: dict[str, object] = {"tail": reward.tail}
-    constants |= {"temperature": reward.temperature, "moments": reward.moments, "offsets": reward.offsets.tolist()}
+    constants = json.dumps({"tail": reward.tail, "heads": [asdict(head) for head in reward.constants]})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in reward.trained().items()}
-    save_folder(folder, record, lambda place: save_file(tensors, place / FILE, {"constants": json.dumps(constants)}))
+    save_folder(folder, record, lambda place: save_file(tensors, place / FILE, {"constants": constants}))
 
 
 def load_reward(folder: str | Path, backbone: Backbone, base_sha256: str) -> RewardNetwork:
@@ -160,17 +175,25 @@ def load_reward(folder: str | Path, backbone: Backbone, base_sha256: str) -> Rew
             f" and this one is {base_sha256[:12]}…: its scores would mean nothing."
         )
     constants = json.loads(check_safetensors_metadata(folder / FILE)["constants"])
-    reward = RewardNetwork(backbone, RewardConfig.model_validate(record.config), base_sha256, constants["tail"])
+    heads = heads_of(constants)
+    config, names = RewardConfig.model_validate(record.config), [head.name for head in heads]
+    reward = RewardNetwork(backbone, config, base_sha256, constants["tail"], names)
     tensors = load_file(folder / FILE)
     if tensors.keys() != reward.trained().keys():
         raise CheckpointRefused(f"{FILE} in {folder.name} does not fit the layers of its base.")
-    copy_into(reward.trained(), tensors)
-    reward.temperature = float(constants["temperature"])
-    reward.moments = (float(constants["moments"][0]), float(constants["moments"][1]))
-    reward.offsets = torch.tensor(constants["offsets"], device=backbone.device)
+    copy_into(reward.trained(), tensors | {"heads": tensors["heads"].reshape(reward.heads.shape)})
+    reward.constants = heads
     for tensor in reward.trained().values():  # not the whole module: the backbone carries others' adapters too
         tensor.requires_grad_(False)
     return reward
+
+
+def heads_of(constants: dict[str, Any]) -> list[Head]:
+    """What a file says of its heads; one that was written before there were several has a single one without a name."""
+    if "heads" in constants:
+        return [Head.of(told) for told in constants["heads"]]
+    mean, deviation = constants["moments"]
+    return [Head(OVERALL, constants["offsets"], float(constants["temperature"]), (float(mean), float(deviation)))]
 
 
 def read_reward_record(folder: Path) -> CheckpointRecord:

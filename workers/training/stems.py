@@ -45,7 +45,7 @@ class Stems:
 
 
 def item_scores(reward: RewardNetwork, part: list[list[Item]], stems: Stems) -> Tensor:
-    """part[m]: the n items that member m reads → raw scores (members, n, k) of their answers, k the most that one has.
+    """part[m]: the n items that member m reads → raw scores (members, n, k, heads) of their answers, k the most of one.
 
     Each answer is read once. Where an item has fewer, its first answer's score stands again.
     """
@@ -58,7 +58,7 @@ def item_scores(reward: RewardNetwork, part: list[list[Item]], stems: Stems) -> 
     counts = [[len(item.answers) for item in items] for items in part]
     most = max(map(max, counts))
     if all(count == most for mine in counts for count in mine):
-        return scores.reshape(len(part), -1, most)
+        return scores.reshape(len(part), -1, most, scores.shape[-1])
     places = []
     for mine in counts:
         firsts = [sum(mine[:row]) for row in range(len(mine))]
@@ -67,4 +67,6 @@ def item_scores(reward: RewardNetwork, part: list[list[Item]], stems: Stems) -> 
             for first, count in zip(firsts, mine, strict=True)
             for number in range(most)
         ])  # fmt: skip
-    return scores.gather(1, torch.tensor(places, device=scores.device)).reshape(len(part), -1, most)
+    member = torch.arange(len(part), device=scores.device).unsqueeze(1)
+    chosen = scores[member, torch.tensor(places, device=scores.device)]
+    return chosen.reshape(len(part), -1, most, scores.shape[-1])

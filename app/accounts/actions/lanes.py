@@ -13,17 +13,23 @@ class TooManyAudiences(Conflict):
     sentence = _("A project has at most 31 audiences.")
 
 
+# Newcomers who have not been let in yet (later chapters' `projects.entrance` and `entrances`) take nothing but tasks
+# with a known answer: class 32 is those that are mixed in among everybody's (`projects.care.GOLD`).
 SETTLE = text("""
     UPDATE memberships m SET lanes = said.lanes
     FROM (
-        SELECT p.id, ARRAY[0] || ARRAY(
+        SELECT p.id, CASE WHEN p.role = 'annotator'
+            AND EXISTS (SELECT FROM projects o WHERE o.id = p.project_id AND o.entrance IS NOT NULL)
+            AND NOT EXISTS (SELECT FROM entrances e WHERE e.project_id = p.project_id AND e.user_id = p.user_id
+                            AND e.state IN ('passed', 'exempt'))
+        THEN ARRAY[32] ELSE ARRAY[0] || ARRAY(
             SELECT CAST(a.number AS integer) FROM audiences a
             WHERE a.project_id = p.project_id AND a.retired_at IS NULL AND NOT p.user_id = ANY(a.without)
               AND (p.user_id = ANY(a.people)
                    OR ((a.people = '{}' OR a.cohorts <> '{}' OR a.skills <> '{}')
                        AND (a.cohorts = '{}' OR p.cohort = ANY(a.cohorts)) AND p.skills @> a.skills))
             ORDER BY a.number
-        ) AS lanes
+        ) END AS lanes
         FROM memberships p WHERE p.project_id = :project AND (CAST(:member AS bigint) IS NULL OR p.id = :member)
         ORDER BY p.id
         FOR NO KEY UPDATE OF p

@@ -23,6 +23,8 @@ from app.database import Session
 from app.pages import redirect, respond
 from app.projects.protocols import wording
 from app.projects.queries import get_project
+from app.quality.contesting import contest_about
+from app.quality.queries import lesson_of
 from app.translation import _
 
 router = APIRouter()
@@ -56,7 +58,10 @@ async def one_of_mine(request: Request, annotation: UUID, access: Own, session: 
     answer = await my_answer(session, project.id, access.person.id, annotation)
     await mark_read(session, access.person.id, annotation)
     page = await shown_whole(session, answer)
-    return respond(request, "annotations/one.html", None, project=project, **page)
+    said = answer.annotation
+    lesson = await lesson_of(session, said.id, project.public_id)
+    contest = await contest_about(session, said.id)
+    return respond(request, "annotations/one.html", None, project=project, lesson=lesson, contest=contest, **page)
 
 
 async def shown_whole(session: Session, answer: MyAnswer) -> dict[str, Any]:

@@ -25,16 +25,28 @@ ROWS = 25
 SENTENCES = {
     Letter.returned: _("An answer of yours was returned."),
     Letter.replied: _("A reviewer said something about an answer of yours."),
+    Letter.upheld: _("Your answer was looked at again; what is argued stays."),
+    Letter.accepted: _("Your answer was looked at again, and counts as right now."),
+    Letter.entered: _("You are let in: the usual tasks wait for you."),
+    Letter.try_again: _("Too few of the first tasks were right. You may try once more, with other tasks."),
+    Letter.not_entered: _("Too few of the first tasks were right, and you were not let in."),
     Letter.changed: _("An answer that you returned was changed."),
     Letter.asked: _("Somebody said something about their answer."),
+    Letter.contested: _("Somebody says that their answer to a task with a known answer is right."),
     Letter.guidelines: _("There are new guidelines: version {version}."),
     Letter.message: _("A message: {text}"),
 }
 LEADS_TO = {
     Letter.returned: "answers/{subject}",
     Letter.replied: "answers/{subject}",
+    Letter.upheld: "answers/{subject}",
+    Letter.accepted: "answers/{subject}",
+    Letter.entered: "annotate",
+    Letter.try_again: "me",
+    Letter.not_entered: "me",
     Letter.changed: "annotations/{subject}",
     Letter.asked: "annotations/{subject}",
+    Letter.contested: "contests",
     Letter.guidelines: "guidelines",
 }
 BEGINNING = 140  # signs of a message that the list shows

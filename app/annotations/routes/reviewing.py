@@ -36,6 +36,7 @@ class Only(BaseModel):
     rater: str | None = Field(default=None, max_length=100)
     protocol: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
     tag: str | None = Field(default=None, max_length=100)
+    batch: UUID | None = None
     cursor: Cursor = None
 
     @property
@@ -43,14 +44,14 @@ class Only(BaseModel):
         return self.model_dump(exclude={"cursor"}, exclude_none=True)
 
     def of(self, answers: Select[Any]) -> Select[Any]:
-        return narrowed(answers, rater=self.rater, protocol=self.protocol, tag=self.tag)
+        return narrowed(answers, rater=self.rater, protocol=self.protocol, tag=self.tag, batch=self.batch)
 
 
 @router.get("/projects/{project}/annotations")
 async def everybodys_answers(
     request: Request, access: Reader, session: Session, only: Annotated[Only, Query()]
 ) -> Response:
-    """What everybody said, newest first, under pseudonyms; of one person, protocol version or tag where asked."""
+    """What everybody said, newest first, under pseudonyms; of a person, protocol version, tag or round where asked."""
     project = await get_project(session, access.of_project())
     page = await page_of(session, only.of(everybodys(project.id)), Annotation.id, cursor=only.cursor, limit=ROWS)
     categories = categories_of(project.care)
@@ -98,11 +99,20 @@ async def one_of_all(request: Request, annotation: UUID, access: Reader, session
 
 @router.post("/projects/{project}/annotations/{annotation}/return")
 async def give_back(
-    request: Request, annotation: UUID, form: Annotated[RemarkForm, Form()], access: Reviewer, session: Session
+    request: Request,
+    annotation: UUID,
+    form: Annotated[RemarkForm, Form()],
+    access: Reviewer,
+    session: Session,
+    task: UUID | None = None,
+    queue: Annotated[str, Query(pattern="^[a-z]*$")] = "",
 ) -> Response:
-    """Return an answer with a remark."""
+    """Return an answer with a remark. task: whose page the reviewer is on; queue: that they go through."""
     await return_answer(session, access.of_project(), annotation, reviewer_id=access.person.id, text=form.text)
-    address = f"/projects/{access.project}/annotations/{annotation}"
+    base = f"/projects/{access.project}"
+    address = f"{base}/tasks/{task}" if task else f"{base}/annotations/{annotation}"
+    if task and queue:
+        address = f"{base}/review/next?queue={queue}&after={task}"
     return redirect(request, address, _("Returned. Its author finds it in their inbox."))
 
 

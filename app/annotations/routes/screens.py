@@ -23,16 +23,18 @@ from app.errors import DomainError
 from app.pages import part, respond, wants_part
 from app.projects.care import categories_of, members_of, offered
 from app.projects.queries import get_project, guidelines_shown, newest_consent, newest_guidelines
+from app.quality.entering import Standing, standing_of
 from app.quality.queries import lesson_of
 from app.shortcuts import helped, own_keys
 from app.tasks.actions import Showing, Waiting, claim
+from app.tasks.actions.claiming import is_newcomer
 from app.tasks.queries import Narrowed, guidelines_html, protocol_asked
 from app.translation import _
 
 log = logging.getLogger("hone.annotate")
 NOTHING_SAID = (
     *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
-    *("remark", "talk", "care", "used_up", "source", "today"),
+    *("remark", "talk", "care", "used_up", "source", "today", "entrance"),
 )
 
 
@@ -47,8 +49,20 @@ async def next_screen(
     if isinstance(shown, Waiting):
         why = await why_nothing(session, access, shown)
         figures = of_today(shown.used, shown.most) if shown.most else {"most": 0}
-        return {"mode": "waiting", "why": why, "used_up": shown.used_up} | figures
+        return {
+            "mode": "waiting",
+            "why": why,
+            "used_up": shown.used_up,
+            "entrance": await entrance(session, access),
+        } | figures
     return await task_screen(session, access, shown, fields_from(shown.draft) if said is None else said)
+
+
+async def entrance(session: AsyncSession, access: Access) -> Standing | None:
+    """How somebody stands who has not been let in yet."""
+    if not is_newcomer(access):
+        return None
+    return await standing_of(session, await get_project(session, access.of_project()), access.person.id)
 
 
 async def task_screen(session: AsyncSession, access: Access, shown: Showing, said: dict[str, list[str]]) -> Screen:
@@ -121,6 +135,7 @@ async def whole_page(request: Request, session: AsyncSession, access: Access, sc
     project = await get_project(session, access.of_project())
     guidelines = await guidelines_shown(session, access, *await _guidelines(session, access, screen))
     page = {"project": project, "guidelines": guidelines, "has_news": guidelines["is_new"]}
+    page["entrance"] = await entrance(session, access)
     page["categories"] = [(one.key, one.name) for one in offered(categories_of(project.care))]
     if "asked" in screen:
         screen = screen | in_full(access, screen["asked"], screen["answers"], {})

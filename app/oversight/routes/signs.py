@@ -17,7 +17,7 @@ from app.pages import respond
 from app.projects.queries import get_project
 from app.translation import _
 
-router = APIRouter(prefix="/projects/{project}/signs")
+router = APIRouter(prefix="/projects/{project}/annotators/signs")
 Reader = Annotated[Access, may(Permission.member_list)]
 
 

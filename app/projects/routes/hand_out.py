@@ -12,7 +12,7 @@ from app.database import Session
 from app.errors import DomainError
 from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile
-from app.projects.batching import HandOut, LimitsEdit
+from app.projects.batching import ORDERS, HandOut, LimitsEdit, as_share
 from app.projects.forms import filled
 from app.projects.queries import default_batch, get_project, hand_out_of, limits_of
 from app.projects.tables import Ordering
@@ -24,11 +24,6 @@ router = APIRouter(prefix="/projects/{project}/settings/hand-out")
 Editor = Annotated[Access, may(Permission.project_edit)]
 TAG_FIELDS = ("tag", "k", "audience", "band", "a_day", "in_all")
 BLANK_TAGS = 2
-ORDERS = {
-    Ordering.random: _("at random"),
-    Ordering.oldest: _("oldest first"),
-    Ordering.fewest: _("fewest answers first"),
-}
 BANDS = ((0, _("first of all")), (2, _("early")), (4, _("with the rest")), (6, _("late")), (8, _("last of all")))
 
 
@@ -40,7 +35,7 @@ async def show(request: Request, project: UUID, access: Editor, session: Session
 @router.post("")
 async def save_hand_out(request: Request, project: UUID, access: Editor, session: Session) -> Response:
     sent = {name: str(value) for name, value in (await request.form()).items()}
-    share = {"calibration": _share(sent["calibration"])} if sent.get("calibration") else {}
+    share = {"calibration": as_share(sent["calibration"])} if sent.get("calibration") else {}
     form, errors = filled(HandOut, sent | share)
     if form is None:
         return await _page(request, access, session, told=" ".join(errors.values()), status=422, hand_out=sent)
@@ -70,14 +65,6 @@ async def save_limits(request: Request, project: UUID, access: Editor, session: 
     except DomainError as refusal:
         return await _page(request, access, session, told=str(refusal), status=refusal.status, limits=shown)
     return redirect(request, f"/projects/{project}/settings/hand-out", _("Saved. It holds already."))
-
-
-def _share(percent: str) -> str:
-    """A share as the form has it of per cent as the page has them; what is no number is left for the form to name."""
-    try:
-        return str(float(percent) / 100)
-    except ValueError:
-        return percent
 
 
 def _hundredths(amount: str) -> str:

@@ -1,4 +1,4 @@
-"""Pages: my projects, one project at a glance, its settings."""
+"""Pages: my projects, and the settings of one."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,33 +7,25 @@ from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import Access, anybody, may, signed_in
 from app.accounts.permissions import Permission
-from app.annotations.queries import arriving
 from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.checkpoints.tables import Checkpoint
-from app.completions.queries import count_completions
 from app.database import Session
 from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile, edit_project
 from app.projects.forms import ProjectEdit, filled
 from app.projects.queries import (
-    Progress,
     default_batch,
     get_project,
     my_projects,
     newest_guidelines,
     newest_protocol,
-    progress_of,
 )
 from app.projects.rules import zones
 from app.projects.tables import Project, ProjectState
-from app.prompts.queries import counts_by_use
-from app.prompts.tables import Use
-from app.tasks.queries import open_reports, skips_by_prompt
 from app.translation import _
 
 router = APIRouter()
-Reader = Annotated[Access, may(Permission.project_read)]
 Editor = Annotated[Access, may(Permission.project_edit)]
 TEXTS = ("description", "guidelines")
 
@@ -48,24 +40,6 @@ async def start(request: Request, access: Annotated[Access | None, anybody()], s
 @router.get("/projects")
 async def index(request: Request, access: Annotated[Access, signed_in()], session: Session) -> Response:
     return respond(request, "projects/index.html", "projects", mine=await my_projects(session, access))
-
-
-@router.get("/projects/{project}")
-async def show(request: Request, project: UUID, access: Reader, session: Session) -> Response:
-    found = await get_project(session, access.of_project())
-    progress = await progress_of(session, [found.id], access.person.id)
-    more = await _numbers(session, found) if access.may(Permission.progress_read) else {}
-    return respond(
-        request,
-        "projects/show.html",
-        "overview",
-        project=found,
-        progress=progress.get(found.id, Progress()),
-        guidelines=await newest_guidelines(session, found.id),
-        skipped=await skips_by_prompt(session, found.id) if access.may(Permission.annotation_read) else [],
-        reports=await open_reports(session, found.id) if access.may(Permission.annotation_review) else 0,
-        numbers=more,
-    )
 
 
 @router.get("/projects/{project}/settings")
@@ -120,17 +94,3 @@ async def _settings(session: Session, project: Project) -> dict[str, Any]:
     more["guidelines"] = await newest_guidelines(session, project.id)  # type: ignore[assignment]
     choices = await _choices(session, project.id)
     return choices | more | {"project": project, "values": values, "errors": {}, "conflict": None}
-
-
-async def _numbers(session: Session, project: Project) -> dict[str, Any]:
-    """What the overview counts, and which step of the loop comes next."""
-    by_use = await counts_by_use(session, project.id)
-    completions = await count_completions(session, project.id)
-    return {
-        "uses": {use.value: count for use, count in by_use.items()},
-        "prompts": sum(by_use.values()),
-        "label": by_use[Use.label],
-        "completions": completions,
-        "serving": await serving(session, project.id),
-        "arriving": await arriving(session, project.id),
-    }

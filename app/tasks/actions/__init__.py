@@ -20,9 +20,21 @@ from app.tasks.actions.making import NewTask, make_tasks, open_tasks
 from app.tasks.actions.prompting import ask_about_prompts
 from app.tasks.actions.releasing import make_room_for, release_slots
 from app.tasks.actions.reporting import ReportClosed, close_report, report
+from app.tasks.actions.rounds import (
+    MOVES,
+    edit_round,
+    freeze_rounds,
+    has_room,
+    make_round,
+    move_round,
+    prompts_of_round,
+    round_of,
+    rounds_beside,
+)
 from app.tasks.actions.wishing import Wish
 
 __all__ = [
+    "MOVES",
     "ConsentNeeded",
     "NewTask",
     "Place",
@@ -41,19 +53,27 @@ __all__ = [
     "close_report",
     "edit_hand_out",
     "edit_limits",
+    "edit_round",
     "forget_lapses",
+    "freeze_rounds",
     "grow_calibration",
+    "has_room",
     "make_room_for",
+    "make_round",
     "make_tasks",
+    "move_round",
     "open_tasks",
     "opt",
     "opted",
+    "prompts_of_round",
     "release",
     "release_slots",
     "renew",
     "reopen_slot",
     "reorder",
     "report",
+    "round_of",
+    "rounds_beside",
     "run_out",
     "set_care",
     "settle_places",

@@ -160,11 +160,14 @@ async def claim(
         "day": quota.day,
     }
     found = None
-    if may_take and may_ask_for_more:
+    if may_take and quota.is_limited and is_newcomer(access):
+        found = await mixed_in(session, values, quota, always=True)
+        values["may_take"] = False  # beyond that there is no room; what they hold they keep
+    elif may_take and may_ask_for_more:
         found = await mixed_in(session, values, quota) or await CLAIM_AHEAD.first(session, values)
     if found is None:
         found = await CLAIM.first(session, values)
-    if found is None and may_take:  # nothing ahead of the watermark: look once from the beginning
+    if found is None and values["may_take"]:  # nothing ahead of the watermark: look once from the beginning
         found = await CLAIM.first(session, values | {"anew": True})
     if found is not None and found.care & ~found.opted:
         if may_drop and await drop(session, found.id, found.task_id, me, found.shown_key):
@@ -184,14 +187,20 @@ async def claim(
     return Waiting(reason, quota.used, quota.most, tuple(members_of(barred, categories_of(quota.categories))))
 
 
-async def mixed_in(session: AsyncSession, values: dict[str, Any], quota: Any) -> Any:
-    """By chance, a task whose answer is argued, in place of a usual one; None: not now, or none that they have not met.
+def is_newcomer(access: Access) -> bool:
+    """Whether somebody is shown nothing but tasks with a known answer (`accounts.actions.lanes`)."""
+    return any(lane & GOLD for lane in access.lanes)
+
+
+async def mixed_in(session: AsyncSession, values: dict[str, Any], quota: Any, *, always: bool = False) -> Any:
+    """By chance, or always, a task whose answer is argued, in place of a usual one; None: not now, or none that they
+    have not met.
 
     Where the project has limits it takes a usual slot's room, so that no more is handed out than these allow.
     """
-    if not quota.gold_share or random.random() >= quota.gold_share:  # noqa: S311  (how often, not a secret)
+    if not always and (not quota.gold_share or random.random() >= quota.gold_share):  # noqa: S311  (how often)
         return None
-    argued = values | {"lanes": [lane + GOLD for lane in values["lanes"]]}
+    argued = values | {"lanes": [lane | GOLD for lane in values["lanes"]]}
     lent = await session.scalar(LEND, argued) if quota.is_limited else None
     if quota.is_limited and lent is None:
         return None

@@ -13,6 +13,7 @@ from app.jobs.queue import enqueue
 from app.projects.actions import EditedMeanwhile, locked
 from app.projects.batching import HandOut, LimitsEdit
 from app.projects.care import GOLD
+from app.projects.queries import limits_of
 from app.projects.tables import Batch, Project, TagRule
 from app.tasks.actions.changing import change_k, lock_tasks
 from app.tasks.actions.placing import PLACED, put, put_in_place, wishes_now
@@ -58,6 +59,7 @@ async def edit_limits(session: AsyncSession, project_id: int, form: LimitsEdit, 
     if form.currency not in (None, project.currency) and await session.scalar(HAS_PAID, {"project": project_id}):
         reason = _("there are lines in the ledger already, in {currency}")
         raise Invalid(field="currency", reason=reason.format(currency=project.currency))
+    was = await limits_of(session, project)
     audiences = [await _audience(session, project_id, one.audience) for one in form.tags]
     project.answers_a_day, project.answers_in_all = form.answers_a_day, form.answers_in_all
     project.budget, project.currency = form.budget, form.currency or project.currency
@@ -71,7 +73,9 @@ async def edit_limits(session: AsyncSession, project_id: int, form: LimitsEdit, 
         session.add(TagRule(**values, audience_id=audience_id))
     await session.flush()
     await release_slots(session, project_id)
-    await _changed(session, project_id, "limits.changed", project.public_id, form, actor_id)
+    told = {name: was[name] for name in ("answers_a_day", "answers_in_all", "budget")}
+    told |= {"tags": [{name: one[name] for name in ("tag", "a_day", "in_all")} for one in was["tags"]]}
+    await _changed(session, project_id, "limits.changed", project.public_id, form, actor_id, was=told)
     return project
 
 
@@ -80,10 +84,16 @@ async def _audience(session: AsyncSession, project_id: int, audience: UUID | Non
 
 
 async def _changed(
-    session: AsyncSession, project_id: int, kind: str, subject: UUID, form: HandOut | LimitsEdit, actor_id: int | None
+    session: AsyncSession,
+    project_id: int,
+    kind: str,
+    subject: UUID,
+    form: HandOut | LimitsEdit,
+    actor_id: int | None,
+    **told: object,
 ) -> None:
-    told = form.model_dump(mode="json")
-    await events.record(session, kind, actor_id=actor_id, project_id=project_id, subject=subject, wanted=told)
+    told["wanted"] = form.model_dump(mode="json")
+    await events.record(session, kind, actor_id=actor_id, project_id=project_id, subject=subject, **told)
     await enqueue(session, PlacesChanged(project_id=project_id))
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Row, bindparam, exists, func, insert, select, text
+from sqlalchemy import BigInteger, ColumnElement, Row, bindparam, exists, func, insert, select, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.checkpoints.tables import Checkpoint
 from app.completions.tables import Completion, Generation
+from app.projects.batching import Selection
 from app.projects.care import CLASSES, GOLD
 from app.projects.queries import protocol_of_batch
 from app.projects.rules import Entry, Origin, Recipe
@@ -157,9 +158,9 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     """Group the answers to these prompts by the batch's recipe and open a task a group. Returns how many were made.
 
     The protocol says how many answers a group has; one that shows none gets no tasks here. Safe to repeat: the prompts
-    are locked, and an answer that already stands in a task of this batch is not shown in another one. Prompts that are
-    not for labelling, and answers made for an evaluation, are left alone. A batch that asks nobody gets no tasks, and
-    none gets more than its target.
+    are locked, and an answer that already stands in a task (of this batch, where it asks once more) is not shown in
+    another one. Prompts that are not for labelling, and answers made for an evaluation, are left alone. A batch that
+    asks nobody gets no tasks, and none gets more than its target, or its pilot.
     """
     batch = (await session.scalars(select(Batch).where(Batch.project_id == project_id, Batch.id == batch_id))).one()
     prompts = await _lock_prompts(session, project_id, prompt_ids)
@@ -167,7 +168,7 @@ async def make_tasks(session: AsyncSession, project_id: int, batch_id: int, prom
     size = 1 if protocol.completions is None else protocol.completions
     if not size:
         return 0
-    waiting = await _ungrouped(session, batch_id, list(prompts))
+    waiting = await _ungrouped(session, batch, list(prompts))
     recipe = Recipe.model_validate(batch.recipe or {})
     wishes = await wishes_of(session, batch, prompts)
     wanted = [
@@ -207,11 +208,11 @@ async def room_in(session: AsyncSession, batch: Batch) -> int | None:
     Where it has a target its makers count one after the other. The lock comes after the grouping, so that they wait for
     one another only while tasks are stored.
     """
-    if batch.target is not None:
+    if batch.most_tasks is not None:
         await session.refresh(batch, with_for_update={"key_share": True})
     if not batch.state.asks:
         return 0
-    return None if batch.target is None else max(0, batch.target - await tasks_in(session, batch.id))
+    return None if batch.most_tasks is None else max(0, batch.most_tasks - await tasks_in(session, batch.id))
 
 
 async def tasks_in(session: AsyncSession, batch_id: int) -> int:
@@ -231,13 +232,16 @@ async def _lock_prompts(session: AsyncSession, project_id: int, prompt_ids: Sequ
     return {row.id: row.public_id for row in await session.execute(asked)}
 
 
-async def _ungrouped(session: AsyncSession, batch_id: int, prompt_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
-    """Completions by prompt that stand in no task of this batch yet."""
+def is_taken(batch: Batch) -> ColumnElement[bool]:
+    """A condition on tasks: what they ask about is not asked by the batch, unless that asks what others asked."""
+    again = Selection.model_validate(batch.selection).again
+    return Task.purpose.in_(GATHERS) & (Task.batch_id == batch.id if again else true())
+
+
+async def _ungrouped(session: AsyncSession, batch: Batch, prompt_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    """Completions by prompt that stand in no task yet."""
     stands = exists().where(
-        TaskCompletion.completion_id == Completion.id,
-        TaskCompletion.task_id == Task.id,
-        Task.batch_id == batch_id,
-        Task.purpose.in_(GATHERS),
+        TaskCompletion.completion_id == Completion.id, TaskCompletion.task_id == Task.id, is_taken(batch)
     )
     asked = (
         select(Completion, Checkpoint.public_id.label("checkpoint"))

@@ -1,15 +1,16 @@
 """Tasks of prompts alone: where people write themselves, no answer has to be there first."""
 
-from sqlalchemy import exists, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.projects.batching import Selection
 from app.projects.protocols import CombinedProtocol, ConversationProtocol, PromptProtocol, ProtocolBody
 from app.projects.queries import protocol_of_batch
 from app.projects.tables import Batch, BatchState
 from app.prompts.actions import prompts_of_cards
 from app.prompts.tables import Prompt, Use
-from app.tasks.actions.making import GATHERS, NewTask, calibrating, open_tasks, room_in, tasks_in
+from app.tasks.actions.making import NewTask, calibrating, is_taken, open_tasks, room_in, tasks_in
 from app.tasks.actions.wishing import wishes_of
 from app.tasks.tables import Task
 
@@ -58,12 +59,16 @@ async def _drawn(session: AsyncSession, batch: Batch, asked: PromptProtocol | Co
 
 
 async def _unasked(session: AsyncSession, batch: Batch) -> list[int]:
-    """Prompts for labelling that no task of this round asks about."""
-    is_asked = exists().where(Task.prompt_id == Prompt.id, Task.batch_id == batch.id, Task.purpose.in_(GATHERS))
-    asked = (
-        select(Prompt.id)
-        .where(Prompt.project_id == batch.project_id, Prompt.use == Use.label, Prompt.retired_at.is_(None), ~is_asked)
-        .order_by(Prompt.id)
-        .limit(AT_A_TIME)
-    )
+    """Prompts for labelling that no task asks about yet."""
+    is_asked = exists().where(Task.prompt_id == Prompt.id, is_taken(batch))
+    asked = prompts_for(batch).where(~is_asked).order_by(Prompt.id).limit(AT_A_TIME)
     return list(await session.scalars(asked))
+
+
+def prompts_for(batch: Batch) -> Select[int]:
+    """Inside ids of the prompts that a round asks about."""
+    tags = Selection.model_validate(batch.selection).tags
+    here = select(Prompt.id).where(
+        Prompt.project_id == batch.project_id, Prompt.use == Use.label, Prompt.retired_at.is_(None)
+    )
+    return here.where(Prompt.tags.overlap(list(tags))) if tags else here

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.preferences.formula import LONGEST, parsed
 from app.training.configs.rules import OutsideRule, Rule
 from app.training.configs.shared import Config, Run
 from app.translation import _
@@ -121,6 +122,18 @@ class PPOConfig(Config):
     uncertainty: float = Field(
         default=0.5, ge=0, description="Deviations (or variances) of the ensemble taken off a score."
     )
+    # in deviations a weight means the same for a scale of 5 and one of 100, and for a preference, which has no scale
+    head_weights: dict[str, float] = Field(
+        default={},
+        description="Weight of each head of the reward model, by name, in deviations of the reference's scores; empty"
+        " takes the overall head, or all alike.",
+    )
+    # the project's own formula speaks of ratings, so it is given the rating that each head expects
+    formula: str = Field(
+        default="",
+        max_length=LONGEST,
+        description="One score of the heads by a formula over the ratings they expect, as 0.6*accuracy - harmful.",
+    )
     rules: tuple[Rule, ...] = Field(default=(), description="What else an answer is paid by.")
     # people come to see length instead of content; shorter answers pay less, for a mean grows by what it lacks below
     length_penalty: float = Field(
@@ -152,6 +165,10 @@ class PPOConfig(Config):
             self.refuse(_("advantage {advantage} compares answers to one prompt: samples_per_prompt must be above 1"))
         if self.advantage != "gae" and self.critic == "own":
             self.refuse(_("advantage {advantage} asks no critic, so critic own has nothing to learn"))
+        if self.head_weights and self.formula:
+            self.refuse(_("head_weights and formula both say how heads count; give one of them"))
+        if self.formula:
+            parsed(self.formula)
         titles = [rule.title for rule in self.rules]
         if len(set(titles)) < len(titles):
             self.refuse(_("two rules have one name; give each its own"))
@@ -194,6 +211,8 @@ class PPORun(Run):
         rules = [*self.config.rules, *self.functions]
         if self.reward is None and not rules:
             raise ValueError("reward is missing, and there is no rule that could judge instead")
+        if self.reward is None and (self.config.head_weights or self.config.formula):
+            raise ValueError("head_weights and formula speak of a reward model's heads, and reward is missing")
         if len({rule.title for rule in rules}) < len(rules):
             raise ValueError("two rules have one name; give each its own")
         if any(rule.kind in ("bleu", "chrf", "rouge") for rule in rules) and self.references is None:

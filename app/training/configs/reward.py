@@ -66,6 +66,12 @@ class RewardConfig(Config):
         default="ordinal",
         description="Ratings as levels of the score (proportional odds), as numbers on a line with it, or left out.",
     )
+    # one head believes that all criteria are the same thing; several leave what counts how much to PPO's head_weights
+    # or formula (Sparrow's rules and ArmoRM's attributes are heads on one trunk too). It costs one row of weights each
+    heads: Literal["one", "criteria"] = Field(
+        default="one",
+        description="One score of everything, or one for the preference and one for each criterion, flag and question.",
+    )
     heldout_share: float = Field(
         default=0.1, ge=0, lt=1, description="Share of prompts held out, where lines name no split of their own."
     )
@@ -89,6 +95,8 @@ class RewardConfig(Config):
                     " or raters are presumed to name the worse answer"
                 )
             )
+        if self.heads == "criteria" and self.way != "joint":
+            self.refuse(_("way {way} makes one strength of all that was said: heads criteria needs way joint"))
         if self.min_votes < self.members:
             self.refuse(_("min_votes {min_votes} is below members {members}: a fold would be empty"))
         return self

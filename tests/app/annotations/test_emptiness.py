@@ -12,7 +12,8 @@ from app.translation import LANGUAGES, reading
 
 def page_of(why: Why) -> str:
     consent = SimpleNamespace(html=Markup("<p>The text</p>"), version=2)
-    return draw("annotations/_waiting.html", None, {"why": why, "base": "/projects/1", "most": 5, "consent": consent})
+    beside = {"base": "/projects/1", "most": 5, "consent": consent, "entrance": None}
+    return draw("annotations/_waiting.html", None, {"why": why} | beside)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

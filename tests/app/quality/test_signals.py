@@ -76,6 +76,9 @@ def test_known_answers_near_chance() -> None:
     assert (low.limit, low.is_raised, low.shows) == (0.75, True, [4, 5, 6, 7, 8, 9])
     assert not signals.near_chance([True] * 5 + [False] * 5, 0.5).is_raised
     assert not signals.near_chance([False] * 9, 0.5).is_raised  # fewer than ten
+    assert not signals.near_chance([True] * 30, 1.0).is_raised  # all known answers are the same
+    assert signals.near_chance([True] * 4 + [False] * 26, 0.8).is_raised
+    assert not signals.near_chance([True] * 4 + [False] * 26, 0.81).is_raised
 
 
 def test_answers_around_the_clock() -> None:

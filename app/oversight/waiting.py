@@ -1,0 +1,47 @@
+"""What people contest, as reviewers are shown it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.annotations.kinds import in_words
+from app.quality.tables import Contest
+from app.tasks.queries import protocol_body
+
+
+@dataclass(frozen=True)
+class ContestShown:
+    """said, accepted: in words, with the letters of the task's own order; html: the argument."""
+
+    contest: Contest
+    annotation: UUID
+    task: UUID
+    rater: str | None
+    said: str
+    accepted: list[str]
+    html: str
+    is_mine: bool
+
+
+async def contests_shown(session: AsyncSession, rows: Iterable[Any], me: int) -> list[ContestShown]:
+    """Rows of `quality.contesting.contests`."""
+    shown = []
+    for held, said, argued, task, rater in rows:
+        own, order = await protocol_body(session, said.protocol_id), sorted(said.sides)
+        accepted = []
+        if argued is not None:
+            theirs = await protocol_body(session, argued.protocol_id)
+            accepted = [in_words(body, order, theirs) for body in argued.bodies]
+        words, html = in_words(said.body, order, own), argued.html if argued else ""
+        is_mine = said.annotator_id == me
+        shown.append(ContestShown(held, said.public_id, task, rater, words, accepted, html, is_mine))
+    return shown
+
+
+async def open_contests(session: AsyncSession, project_id: int) -> int:
+    is_open = (Contest.project_id == project_id, Contest.closed_at.is_(None))
+    return await session.scalar(select(func.count()).select_from(Contest).where(*is_open)) or 0

@@ -1,0 +1,164 @@
+"""Rounds of collection are made, changed, and go from state to state."""
+
+from collections.abc import Sequence
+from datetime import UTC, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import events
+from app.errors import Conflict, NotFound
+from app.jobs.queue import enqueue
+from app.projects.batching import HandOut, RoundForm
+from app.projects.protocols import ProtocolBody
+from app.projects.queries import batch_by_public_id, get_project, protocol_of_batch
+from app.projects.rules import day_begins
+from app.projects.tables import Batch, BatchState, Project
+from app.prompts.tables import Prompt
+from app.tasks.actions.limiting import edit_hand_out
+from app.tasks.actions.making import room_in
+from app.tasks.actions.prompting import prompts_for
+from app.tasks.actions.releasing import room_changed
+from app.tasks.jobs import RoundChanged
+from app.translation import _
+
+S = BatchState
+MOVES: dict[BatchState, tuple[BatchState, ...]] = {
+    S.draft: (S.pilot, S.open),
+    S.pilot: (S.open, S.closed),
+    S.open: (S.closed,),
+    S.closed: (S.open, S.accepted),
+    S.accepted: (S.frozen, S.closed),
+    S.frozen: (),
+}
+MOST_STEPS = 100  # that are remembered
+
+
+class NoSuchMove(Conflict):
+    code = "no-such-move"
+    sentence = _("This round is {now}; it cannot become {wanted} from there.")
+
+
+class ReportUnread(Conflict):
+    code = "report-unread"
+    sentence = _("A pilot is opened for everybody once its report was read. Look at it, and say so.")
+
+
+async def round_of(session: AsyncSession, project_id: int, public_id: UUID) -> Batch:
+    """:raises NotFound: no such round here."""
+    found = await batch_by_public_id(session, project_id, public_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def make_round(session: AsyncSession, project_id: int, form: RoundForm, actor_id: int | None) -> Batch:
+    """A draft: nobody is asked anything yet. :raises NotFound: there is no such audience."""
+    project = await get_project(session, project_id)
+    project.has_rounds = True
+    batch = Batch(project_id=project_id, name=form.name, state=BatchState.draft)
+    session.add(batch)
+    await session.flush()
+    return await _fill_in(session, project, batch, form, "batch.made", actor_id)
+
+
+async def edit_round(session: AsyncSession, batch: Batch, form: RoundForm, actor_id: int | None) -> Batch:
+    """k, the selection and the recipe hold for tasks that are made from now on; answers that are there may become more
+    tasks. :raises NotFound: there is no such audience."""
+    project = await get_project(session, batch.project_id)
+    return await _fill_in(session, project, batch, form, "batch.edited", actor_id)
+
+
+async def _fill_in(
+    session: AsyncSession, project: Project, batch: Batch, form: RoundForm, kind: str, actor_id: int | None
+) -> Batch:
+    await edit_hand_out(session, batch, HandOut(**{name: getattr(form, name) for name in HandOut.model_fields}), None)
+    batch.name, batch.target, batch.pilot = form.name, form.target, form.pilot
+    batch.selection, batch.recipe = form.selection.as_json(), form.recipe.as_json()
+    batch.due_at = None if form.due is None else day_begins(form.due + timedelta(days=1), project.zone)
+    await session.flush()
+    told = form.model_dump(mode="json")
+    await events.record(session, kind, actor_id=actor_id, project_id=project.id, subject=batch.public_id, wanted=told)
+    if batch.state.asks:
+        await enqueue(session, RoundChanged(batch_id=batch.id))
+    return batch
+
+
+async def move_round(
+    session: AsyncSession,
+    batch: Batch,
+    to: BatchState,
+    actor_id: int | None,
+    report: dict[str, Any] | None = None,
+    *,
+    is_read: bool = False,
+) -> Batch:
+    """Bring a round to its next state, or one back. report: its figures now, kept beside; is_read: they were read.
+
+    What somebody has in hand may be answered whatever its round came to.
+
+    :raises NoSuchMove: that state is none of the next ones. :raises ReportUnread: a pilot opens, and nobody read it.
+    """
+    await session.refresh(batch, with_for_update={"key_share": True})
+    if to not in MOVES[batch.state]:
+        raise NoSuchMove(now=_(batch.state.value), wanted=_(to.value))
+    before = batch.state
+    if before is BatchState.pilot and to is BatchState.open and not is_read:
+        raise ReportUnread
+    at = (await session.execute(select(func.now()))).scalar_one()
+    step = {"state": to.value, "at": at.astimezone(UTC).isoformat(), "by": actor_id, "read": is_read, "report": report}
+    batch.state, batch.steps = to, [*batch.steps, step][-MOST_STEPS:]
+    await session.flush()
+    await events.record(
+        session,
+        "batch.moved",
+        actor_id=actor_id,
+        project_id=batch.project_id,
+        subject=batch.public_id,
+        before=before.value,
+        after=to.value,
+        read=is_read,
+    )
+    if to.asks:
+        await enqueue(session, RoundChanged(batch_id=batch.id))
+    if before.asks or to.asks:
+        await room_changed(session, batch.project_id)
+    return batch
+
+
+async def freeze_rounds(session: AsyncSession, project_id: int, batches: Sequence[str], actor_id: int | None) -> None:
+    """A dataset holds these rounds (outside ids): those that were accepted are frozen with it."""
+    for public_id in batches:
+        batch = await batch_by_public_id(session, project_id, UUID(public_id))
+        if batch is not None and batch.state is BatchState.accepted:
+            await move_round(session, batch, BatchState.frozen, actor_id)
+
+
+async def prompts_of_round(session: AsyncSession, batch_id: int) -> tuple[Batch, ProtocolBody, Sequence[int]]:
+    """A round, what it asks, and the prompts it asks about in an order of its own, drawn for it: a pilot's tasks are a
+    random sample of those of the round."""
+    batch = await session.get_one(Batch, batch_id)
+    drawn = func.md5(func.concat(Prompt.public_id, str(batch.public_id)))
+    prompts = (await session.scalars(prompts_for(batch).order_by(drawn))).all()
+    return batch, await protocol_of_batch(session, batch), prompts
+
+
+async def rounds_beside(
+    session: AsyncSession, project_id: int, prompt_ids: Sequence[int]
+) -> list[tuple[int, list[int]]]:
+    """(round, which of these prompts it asks about) of each that asks beside the default one, oldest first."""
+    asks = Batch.state.in_([state for state in BatchState if state.asks])
+    asked = select(Batch).where(Batch.project_id == project_id, asks, ~Batch.is_default).order_by(Batch.id)
+    found = []
+    for batch in (await session.scalars(asked)).all():
+        mine = list(await session.scalars(prompts_for(batch).where(Prompt.id.in_(prompt_ids))))
+        if mine:
+            found.append((batch.id, mine))
+    return found
+
+
+async def has_room(session: AsyncSession, batch_id: int) -> bool:
+    """Whether a round takes more tasks."""
+    return await room_in(session, await session.get_one(Batch, batch_id)) != 0
