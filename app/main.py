@@ -44,16 +44,19 @@ from app.media import api as media_api
 from app.media import routes as media
 from app.oversight.api import overview as overview_api
 from app.oversight.api import people as people_figures_api
+from app.oversight.api import questions as questions_api
 from app.oversight.api import quotas as quotas_api
 from app.oversight.api import rounds as rounds_api
+from app.oversight.api import today as today_api
 from app.oversight.routes import gold as oversight_gold
-from app.oversight.routes import overview, quotas, rounds, signs
+from app.oversight.routes import guidelines, overview, questions, quotas, rounds, signs, today, withdrawal
 from app.oversight.routes import people as annotators
 from app.oversight.routes import review as oversight_review
 from app.oversight.routes import tasks as oversight_tasks
 from app.playground import api as playground_api
 from app.playground import routes as playground
 from app.projects import api as projects_api
+from app.projects import guidelines_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
 from app.prompts import api as prompts_api
 from app.prompts import routes as prompts
@@ -108,6 +111,10 @@ PAGES: list[APIRouter] = [
     evaluation.router,
     playground.router,
     loop.router,
+    questions.router,
+    today.router,
+    withdrawal.router,
+    guidelines.router,
     overview.router,
     rounds.router,
     oversight_tasks.router,
@@ -121,6 +128,7 @@ API: list[APIRouter] = [
     accounts_api.router,
     audiences_api.router,
     projects_api.router,
+    guidelines_api.router,
     media_api.router,
     prompts_api.router,
     checkpoints_api.router,
@@ -138,6 +146,8 @@ API: list[APIRouter] = [
     evaluation_api.router,
     playground_api.router,
     loop_api.router,
+    questions_api.router,
+    today_api.router,
     overview_api.router,
     rounds_api.router,
     people_figures_api.router,

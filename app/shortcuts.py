@@ -35,6 +35,7 @@ ACTIONS: dict[str, str] = {
     "H": _("where to find help"),
     "Z": _("back to my last answer; again: the one before it"),
     "R": _("add a reason"),
+    "Q": _("ask a question about this task"),
     "T": _("to the next answer, where they stand below each other; talking: ask for the answers again"),
     "B": _("talking: choose again among the last answers"),
     "U": _("fold and unfold the prompt"),
@@ -57,7 +58,7 @@ FIXED: tuple[tuple[tuple[str, ...], str], ...] = (
 
 # What the choices of one question are pressed by, in their order, as many as there can be: figures, letters that mean
 # nothing else on the page, letters that mean something only where another question is asked, signs.
-CHOICES = "1234567890AJQXNYPC-+;:/=*,.FBE"
+CHOICES = "1234567890AJXNYPC-+;:/=*,.FBE"
 SPARE = "!%&()_"  # in place of those that somebody has put to other use
 
 _chosen: ContextVar[Mapping[str, str] | None] = ContextVar("chosen_keys", default=None)

@@ -31,6 +31,22 @@ function show() {
   speak(words);
 }
 
+/** Of a text that changed block by block, the words that are gone and those that are new. */
+export function markChanges(element) {
+  for (const gone of element.querySelectorAll(".change.gone")) {
+    const fresh = gone.nextElementSibling;
+    if (!fresh?.matches("ins.change")) continue;
+    const [first, second] = [gone.querySelector("del"), fresh.querySelector(".prose")].map(wordsOf);
+    const shared = sharedWords(
+      first.map((one) => one.word),
+      second.map((one) => one.word),
+    );
+    const pairs = [pieces(first, new Set(shared.map(([n]) => n))), pieces(second, new Set(shared.map(([, n]) => n)))];
+    for (const piece of pairs[0]) markOne(piece, "del");
+    for (const piece of pairs[1]) markOne(piece, "ins");
+  }
+}
+
 function hide() {
   const gone = task().querySelectorAll("[data-only]");
   const parents = new Set([...gone].map((one) => one.parentNode));
@@ -72,15 +88,17 @@ function pieces(words, shared) {
 }
 
 function mark(work, here) {
-  for (const [{ node, start, end }, name] of work.splice(0, AT_ONCE)) {
-    const rest = node.splitText(start);
-    rest.splitText(end - start);
-    const element = document.createElement(name);
-    element.dataset.only = "";
-    rest.replaceWith(element);
-    element.append(rest);
-  }
+  for (const [piece, name] of work.splice(0, AT_ONCE)) markOne(piece, name);
   if (work.length) requestAnimationFrame(() => isOn(here) && mark(work, here));
+}
+
+function markOne({ node, start, end }, name) {
+  const rest = node.splitText(start);
+  rest.splitText(end - start);
+  const element = document.createElement(name);
+  element.dataset.only = "";
+  rest.replaceWith(element);
+  element.append(rest);
 }
 
 const isOn = (here) => here === task() && here.querySelector("[data-differences]").getAttribute("aria-pressed") === "true";

@@ -19,6 +19,7 @@ export function frame() {
   isByHand = false;
   fold(false);
   showGuidelines(guidelinesAreOpen());
+  if (guidelinesAreOpen()) loadRulings({ isByHand: false });
   scrollTogether(kept("together", "yes") === "yes");
   showCurrent();
 }
@@ -124,10 +125,19 @@ function showGuidelines(isOpen) {
   task().querySelector("[data-guidelines]")?.setAttribute("aria-expanded", isOpen);
 }
 
+// Rulings stand below the guidelines: fetched when these are first seen, and whenever they are opened by hand.
+function loadRulings({ isByHand }) {
+  const place = document.getElementById("rulings");
+  if (!place || (place.dataset.loaded && !isByHand)) return;
+  place.dataset.loaded = "yes";
+  window.htmx.ajax("GET", place.dataset.rulings, { target: place, swap: "innerHTML" });
+}
+
 function toggleGuidelines() {
   const isOpen = guidelines.hidden;
   keep("guidelines", isOpen ? "open" : "closed");
   showGuidelines(isOpen);
+  if (isOpen) loadRulings({ isByHand: true });
   if (isOpen && !TWO_COLUMNS.matches) guidelines.scrollIntoView();
 }
 

@@ -1,10 +1,12 @@
 // The annotate page. One key or click decides; the server's answer brings the next task. The page works without these
 // modules: every choice is an ordinary button of an ordinary form.
+import { isAsking as isAskingAbout, QUESTION_KEYS } from "./annotate-question.js";
 import { begin, wasHere } from "./annotate-active.js";
 import { armSoon, isArmed } from "./annotate-arming.js";
 import { arrange, asks, connect, enter, isAsking, isOfBlock, redraw, turned } from "./annotate-asking.js";
 import { CARE_KEYS, cover, isCovered, isReporting, waits } from "./annotate-care.js";
 import { openDeciding } from "./annotate-deciding.js";
+import { markChanges } from "./annotate-differences.js";
 import { openDrafts } from "./annotate-drafts.js";
 import { frame, FRAME_KEYS } from "./annotate-frame.js";
 import { PICTURE_KEYS } from "./annotate-pictures.js";
@@ -40,6 +42,7 @@ function arrive({ isFirst = false } = {}) {
   showing = now;
   begin(screenOf(now));
   frame();
+  markChanges(now);
   arrange(drafts.restore);
   const covered = cover(now);
   if (!isFirst) {
@@ -138,10 +141,11 @@ const KEYS = {
   ...FRAME_KEYS,
   ...CARE_KEYS,
   ...PICTURE_KEYS,
+  ...QUESTION_KEYS,
 };
 
 openKeys({
-  isOff: () => isSignedOut() || isReporting(),
+  isOff: () => isSignedOut() || isReporting() || isAskingAbout(),
   isOurs: isOfBlock,
   submit: () => isAsking() && !isCovered() && (enter(), true),
   press: (event) => {

@@ -50,6 +50,7 @@ class Access:
     Ask `may`, never `person.is_admin`: a token may carry less than its owner. only_project: the one project (inside
     id) that the caller's token opens, for lists over several projects; None: all of the person's. consent_wanted:
     version of the project's consent text; None: it asks for none. guidelines_read: version they said they have read.
+    skips_reading: the caller's token need not read rule changes. has_withdrawn: they took their consent back.
     """
 
     person: Person
@@ -66,9 +67,11 @@ class Access:
     consent_wanted: int | None = None
     consent_given: int | None = None
     guidelines_read: int | None = None
+    has_withdrawn: bool = False
     token_id: int | None = None
     sign_in_id: int | None = None
     only_project: int | None = None
+    skips_reading: bool = False
 
     def may(self, permission: Permission | str) -> bool:
         return Permission(permission) in self.permissions
@@ -134,6 +137,7 @@ def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
         "token_id": row.entry_id if entry is Entry.token else None,
         "sign_in_id": row.entry_id if entry is Entry.sign_in else None,
         "only_project": row.token_project,
+        "skips_reading": bool(row.skips_reading),
     }
     if not in_project:
         return Access(person, granted(row, None), **came_by)
@@ -157,6 +161,7 @@ def admit(row: Any, entry: Entry, *, in_project: bool) -> Access:
         consent_wanted=row.consent_wanted,
         consent_given=row.consent_version,
         guidelines_read=row.guidelines_read,
+        has_withdrawn=row.withdrawn_at is not None,
         **came_by,
     )
 

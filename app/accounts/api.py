@@ -55,6 +55,7 @@ class Token(BaseModel):
     role: Role | None
     project: UUID | None
     scopes: list[Permission]
+    skips_reading: bool
     created_at: datetime
     expires_at: datetime | None
     seen_at: datetime | None
@@ -71,7 +72,7 @@ class TokenList(BaseModel):
 
 
 def as_token(row: ApiToken, project: UUID | None) -> dict[str, Any]:
-    columns = ("name", "hint", "role", "scopes", "created_at", "expires_at", "seen_at")
+    columns = ("name", "hint", "role", "scopes", "skips_reading", "created_at", "expires_at", "seen_at")
     return {"id": row.public_id, "project": project} | {name: getattr(row, name) for name in columns}
 
 

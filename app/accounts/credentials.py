@@ -104,10 +104,11 @@ def entry_of(kind: Entry) -> tuple[Any, list[Any], ColumnElement[bool]]:
             TOKENS.c.project_id.label("token_project"),
             TOKENS.c.role.label("token_role"),
             TOKENS.c.scopes,
+            TOKENS.c.skips_reading,
         ]
         unexpired = func.coalesce(TOKENS.c.expires_at > func.now(), true())
         return TOKENS, brought, and_(TOKENS.c.revoked_at.is_(None), unexpired)
-    brought = [null().label("token_project"), null().label("token_role"), null().label("scopes")]
+    brought = [null().label(name) for name in ("token_project", "token_role", "scopes", "skips_reading")]
     return SIGN_INS, brought, and_(SIGN_INS.c.revoked_at.is_(None), SIGN_INS.c.expires_at > func.now())
 
 
@@ -141,7 +142,7 @@ def who_asks(kind: Entry, leads_by: str | None) -> Select[Any]:
         return asked
     project = find_project(leads_by)
     names = ["role", "cohort", "lanes", "daily_limit", "total_limit"]
-    names += ["paused_at", "consent_version", "guidelines_read"]
+    names += ["paused_at", "consent_version", "guidelines_read", "withdrawn_at"]
     place = [
         MEMBERSHIPS.c.id.label("membership_id"),
         *(MEMBERSHIPS.c[name] for name in names),

@@ -204,13 +204,15 @@ class AudienceForm(Strict):
 
 
 class TokenForm(Strict):
-    """project empty: every project of its owner. days empty: until it is revoked."""
+    """project empty: every project of its owner. days empty: until it is revoked. skips_reading: tasks are handed to it
+    though a change of the rules was not read."""
 
     name: Line
     role: Annotated[Role | None, BeforeValidator(empty_is_none)] = None
     project: Annotated[UUID | None, BeforeValidator(empty_is_none)] = None
     scopes: list[Permission] = Field(default=[], max_length=len(Permission))
     days: Annotated[Annotated[int, Field(ge=1, le=3650)] | None, BeforeValidator(empty_is_none)] = 90
+    skips_reading: bool = False
 
 
 class LogSearch(BaseModel):

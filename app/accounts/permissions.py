@@ -30,6 +30,7 @@ class Permission(StrEnum):
     annotation_own = "annotation.own"  # one's own history
     annotation_read = "annotation.read"  # everybody's, people as pseudonyms
     annotation_review = "annotation.review"
+    question_answer = "question.answer"  # what people ask about tasks; leads of their own cohort
     progress_read = "progress.read"  # counts, no people
     dataset_read = "dataset.read"
     dataset_edit = "dataset.edit"  # freeze
@@ -76,9 +77,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         _SEES_NUMBERS
         | _ANNOTATES
         | {P.prompt_read, P.completion_read, P.task_read, P.annotation_read}
-        | {P.annotation_review, P.evaluation_read, P.member_list}
+        | {P.annotation_review, P.question_answer, P.evaluation_read, P.member_list}
     ),
-    Role.lead: frozenset(_SEES_NUMBERS | _ANNOTATES | {P.cohort_read, P.member_list}),
+    Role.lead: frozenset(_SEES_NUMBERS | _ANNOTATES | {P.cohort_read, P.member_list, P.question_answer}),
     Role.annotator: frozenset({P.project_read} | _ANNOTATES),
     Role.viewer: frozenset(_SEES_NUMBERS | {P.evaluation_read}),
 }

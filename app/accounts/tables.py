@@ -82,7 +82,10 @@ class Link(Base):
 
 
 class ApiToken(Base):
-    """A program's key: acts as its owner, in one project or all, with at most one role's permissions."""
+    """A program's key: acts as its owner, in one project or all, with at most one role's permissions.
+
+    skips_reading: it is handed tasks though its owner has not read the newest change of the rules.
+    """
 
     __tablename__ = "api_tokens"
     id: Mapped[int] = key()
@@ -94,6 +97,7 @@ class ApiToken(Base):
     name: Mapped[str]
     role: Mapped[Role | None] = mapped_column(word(Role))
     scopes: Mapped[list[str]] = mapped_column(server_default="{}", default=list)
+    skips_reading: Mapped[bool] = mapped_column(server_default="false", default=False)
     created_at: Mapped[datetime] = now()
     expires_at: Mapped[datetime | None]
     seen_at: Mapped[datetime | None]
@@ -104,7 +108,8 @@ class Membership(Base):
     """A person's place in a project. lanes: classes of slots they may take (0 = everyone's), few by design.
 
     consent_version: of the project's consent text that they agreed to last, at consent_at. guidelines_read: version of
-    the guidelines that they said they have read; empty: none yet.
+    the guidelines that they said they have read; empty: none yet. withdrawn_at: they took their consent back, and are
+    asked nothing.
 
     pseudonym: the only name that exports and engineers see; it does not join across projects. skills: what this person
     can, languages among it, in the project's own words; audiences ask for them. deactivated_at: they answer here no
@@ -135,6 +140,7 @@ class Membership(Base):
     consent_at: Mapped[datetime | None]
     consent_version: Mapped[int | None]
     guidelines_read: Mapped[int | None]
+    withdrawn_at: Mapped[datetime | None]
 
 
 class Audience(Base):
@@ -165,8 +171,8 @@ class Audience(Base):
 
 
 class Letter(StrEnum):
-    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project; and what one person
-    writes to another."""
+    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project; what one person writes
+    to another; and that a question is answered."""
 
     returned = "returned"
     replied = "replied"
@@ -180,6 +186,7 @@ class Letter(StrEnum):
     contested = "contested"
     guidelines = "guidelines"
     message = "message"
+    answered = "answered"
 
 
 class InboxItem(Base):

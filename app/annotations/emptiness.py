@@ -26,12 +26,15 @@ RECENT = 10  # minutes over which completions are counted, to tell how fast they
 
 
 class Cause(StrEnum):
-    """consent: asked for before the next task. quota: of today; through: in all. project, me: paused, or archived;
-    rounds: none is open. coming: completions are being made. others: what is left is on others' screens, or for others.
-    room: what is left waits for room in a limit of the project. done: nothing is left. empty: there never was a task.
+    """consent: asked for before the next task; reading: the newest change of the rules is. withdrawn: consent was
+    taken back. quota: of today; through: in all. project, me: paused, or archived; rounds: none is open. coming:
+    completions are being made. others: what is left is on others' screens, or for others. room: what is left waits
+    for room in a limit of the project. done: nothing is left. empty: there never was a task.
     """
 
     consent = "consent"
+    reading = "reading"
+    withdrawn = "withdrawn"
     quota = "quota"
     through = "through"
     room = "room"

@@ -16,7 +16,7 @@ from app.annotations.forms import Search
 from app.annotations.tables import Annotation, Remark, RemarkKind
 from app.completions.tables import Completion
 from app.projects.rules import day_begins
-from app.projects.tables import Batch, Project, Protocol
+from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.tasks.tables import Task, TaskCompletion
 
@@ -132,9 +132,16 @@ async def my_talks(session: AsyncSession, person_id: int, project_id: int | None
 
 
 def narrowed(
-    answers: Select[Any], *, rater: str | None, protocol: int | None, tag: str | None, batch: UUID | None = None
+    answers: Select[Any],
+    *,
+    rater: str | None,
+    protocol: int | None,
+    tag: str | None,
+    guidelines: int | None = None,
+    batch: UUID | None = None,
 ) -> Select[Any]:
-    """Of `everybodys`, those of one pseudonym, protocol version, tag of the prompt when it was shown, or round."""
+    """Of `everybodys`, those of one pseudonym, version of the protocol or the guidelines, tag of the prompt when it was
+    shown, or round."""
     if batch is not None:
         of_round = select(Task.id).join(Batch, Batch.id == Task.batch_id).where(Batch.public_id == batch)
         answers = answers.where(Annotation.task_id.in_(of_round))
@@ -142,6 +149,8 @@ def narrowed(
         answers = answers.where(Membership.pseudonym == rater)
     if protocol is not None:
         answers = answers.where(Protocol.version == protocol)
+    if guidelines is not None:
+        answers = answers.where(Guidelines.version == guidelines)
     if tag is not None:
         answers = answers.where(func.coalesce(Annotation.tags, Prompt.tags).contains([tag]))
     return answers

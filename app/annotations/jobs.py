@@ -18,6 +18,14 @@ class ReworkAsked(Job):
     rework_id: int
 
 
+class ConsentWithdrawn(Job):
+    """Somebody took their consent back, or a dataset was frozen while they did: datasets that hold labels of theirs are
+    to be marked."""
+
+    project_id: int
+    person_id: int
+
+
 class TurnAsked(Job):
     """Somebody who leads a conversation waits for answers: the sampler takes these before anything else."""
 

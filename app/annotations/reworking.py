@@ -24,15 +24,18 @@ from app.tasks.tables import Task
 from app.translation import _
 
 TAKEN = (AnnotationState.live, AnnotationState.surplus)
+WITHDRAWN = (*TAKEN, AnnotationState.set_aside)  # what a person's withdrawal takes: nothing of it may come back
 
 
 class Does(StrEnum):
     """reopen: set aside, and others are asked instead. set_aside: set aside, and nobody is. give_back: to their authors
-    with a remark; they count as before until these change them."""
+    with a remark; they count as before until these change them. withdraw: their author took their consent back; only
+    that asks for it, and it cannot be undone."""
 
     reopen = "reopen"
     set_aside = "set_aside"
     give_back = "give_back"
+    withdraw = "withdraw"
 
 
 class Selection(Form):
@@ -70,6 +73,8 @@ class ReworkForm(Selection, Reason):
     def says_which(self) -> Self:
         if not Selection.model_validate(self.model_dump()).is_narrow:
             raise ValueError(_("say which answers: of whom, of which days, of which round, tag or version"))
+        if self.does is Does.withdraw:
+            raise ValueError(_("only who takes their consent back withdraws answers, on their own page"))
         return self
 
     @property
@@ -88,8 +93,10 @@ class Effect:
     first: datetime | None
 
 
-def chosen(project: Project, selection: Selection, *columns: Any) -> Select[Any]:
-    """The answers of a selection that have not been taken out yet."""
+def chosen(
+    project: Project, selection: Selection, *columns: Any, states: Sequence[AnnotationState] = TAKEN
+) -> Select[Any]:
+    """The answers of a selection that have not been taken out yet, or of other states."""
     asked: Select[Any] = (
         select(*columns)
         .select_from(Annotation)
@@ -99,7 +106,7 @@ def chosen(project: Project, selection: Selection, *columns: Any) -> Select[Any]
             Membership,
             (Membership.project_id == Annotation.project_id) & (Membership.user_id == Annotation.annotator_id),
         )
-        .where(Annotation.project_id == project.id, Annotation.state.in_(TAKEN))
+        .where(Annotation.project_id == project.id, Annotation.state.in_(states))
     )
     if selection.rater is not None:
         asked = asked.where(Membership.pseudonym == selection.rater)

@@ -26,6 +26,7 @@ from app.datasets.rules import sha256_of
 from app.datasets.scoring import Scorer
 from app.datasets.tables import Dataset, DatasetState
 from app.datasets.tally import Tally
+from app.datasets.withdrawing import look_for_withdrawn
 from app.errors import Invalid
 from app.jobs.queue import enqueue
 from app.projects.protocols import ProtocolBody
@@ -265,6 +266,7 @@ async def conclude_freezing(session: AsyncSession, dataset_id: int, manifest: di
     await session.flush()
     await freeze_rounds(session, dataset.project_id, dataset.question.get("batches", ()), dataset.created_by_id)
     await enqueue(session, FreezingEnded(dataset_id=dataset.id))
+    await look_for_withdrawn(session, dataset)
     await events.record(
         session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256
     )

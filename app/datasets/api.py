@@ -21,6 +21,7 @@ from app.datasets.queries import dataset_of, datasets_in, lines_of
 from app.datasets.rules import Form, left_out_of, rewritten
 from app.datasets.scoring import tried
 from app.datasets.tables import Dataset, DatasetState
+from app.datasets.withdrawing import Marked, marks_of
 from app.prompts.forms import Report
 from app.prompts.uploads import file_of, uploaded
 from app.settings import get_settings
@@ -46,8 +47,19 @@ LINE = {
 }
 
 
+class WithdrawnView(BaseModel):
+    """people: who have labels in the dataset and took their consent back. labels: of theirs, as far as counted. since:
+    when the first of them was found."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    people: int
+    labels: int
+    since: datetime
+
+
 class DatasetView(BaseModel):
-    """A dataset as REST shows it."""
+    """A dataset as REST shows it. withdrawn: people have taken their consent back since; the lines never change."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -61,6 +73,7 @@ class DatasetView(BaseModel):
     manifest: dict[str, Any]
     created_at: datetime
     frozen_at: datetime | None
+    withdrawn: WithdrawnView | None = None
 
 
 class DatasetPage(BaseModel):
@@ -70,8 +83,8 @@ class DatasetPage(BaseModel):
     next: str | None
 
 
-def view(dataset: Any) -> DatasetView:
-    return DatasetView.model_validate({**vars(dataset), "id": dataset.public_id})
+def view(dataset: Any, marked: Marked | None = None) -> DatasetView:
+    return DatasetView.model_validate({**vars(dataset), "id": dataset.public_id, "withdrawn": marked})
 
 
 @router.get("/projects/{project}/datasets")
@@ -80,7 +93,8 @@ async def list_datasets(
 ) -> DatasetPage:
     """The project's datasets, newest first."""
     page = await page_of(session, datasets_in(access.of_project()), Dataset.id, cursor=cursor, limit=limit)
-    return DatasetPage(rows=[view(dataset) for dataset in page.rows], next=page.next)
+    marks = await marks_of(session, page.rows)
+    return DatasetPage(rows=[view(dataset, marks.get(dataset.id)) for dataset in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/datasets", status_code=202)
@@ -107,7 +121,8 @@ async def bring_dataset(
 
 @router.get("/datasets/{dataset}")
 async def show_dataset(dataset: UUID, access: Reader, session: Session) -> DatasetView:
-    return view(await dataset_of(session, access.of_project(), dataset))
+    found = await dataset_of(session, access.of_project(), dataset)
+    return view(found, (await marks_of(session, [found])).get(found.id))
 
 
 @router.get("/datasets/{dataset}/records", response_class=StreamingResponse)

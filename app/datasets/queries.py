@@ -208,7 +208,7 @@ def narrowed(question: FreezeForm, checkpoints: Any) -> list[Any]:
 
 def narrowed_votes(question: FreezeForm) -> list[Any]:
     """The question's conditions on answers, one each."""
-    conditions: list[Any] = []
+    conditions: list[Any] = [Membership.withdrawn_at.is_(None)]  # whose labels are not all marked yet
     if question.protocol_versions:
         conditions.append(Protocol.version.in_(question.protocol_versions))
     if question.since:

@@ -16,7 +16,9 @@ from app.datasets.importing import import_dataset
 from app.datasets.queries import dataset_of, datasets_of, rounds_of
 from app.datasets.rules import Form as Shape
 from app.datasets.scoring import numbers_in, tried
+from app.datasets.withdrawing import marks_of
 from app.errors import Invalid
+from app.oversight.descent import trained_on
 from app.pages import redirect, respond
 from app.projects.forms import filled
 from app.projects.queries import get_project
@@ -122,7 +124,10 @@ async def import_page(request: Request, access: Access, session: Session, status
 async def show(request: Request, dataset: UUID, access: Reader, session: Session) -> Response:
     found = await dataset_of(session, access.of_project(), dataset)
     shown = await get_project(session, access.of_project())
-    return respond(request, "datasets/show.html", "dataset", project=shown, dataset=found, shapes=shapes())
+    marked = (await marks_of(session, [found])).get(found.id)
+    runs = await trained_on(session, found) if marked and access.may(Permission.run_read) else []
+    page: dict[str, Any] = {"project": shown, "dataset": found, "shapes": shapes(), "marked": marked, "runs": runs}
+    return respond(request, "datasets/show.html", "dataset", **page)
 
 
 @router.get("/projects/{project}/formulas")

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, Told, key, now, outside_id, word
+from app.database import Base, Told, key, now, of_project, outside_id, word
 
 
 class DatasetState(StrEnum):
@@ -40,6 +40,21 @@ class Dataset(Base):
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
     frozen_at: Mapped[datetime | None]
+
+
+class DatasetWithdrawal(Base):
+    """A person who took their consent back has labels in a frozen dataset, which stays as it is and is marked.
+
+    labels: of theirs in its lines; empty: not known, the lines are not on this machine.
+    """
+
+    __tablename__ = "dataset_withdrawals"
+    __table_args__ = (of_project("datasets", "dataset_id", ondelete="CASCADE"),)
+    dataset_id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    project_id: Mapped[int]
+    labels: Mapped[int | None]
+    at: Mapped[datetime] = now()
 
 
 class Formula(Base):

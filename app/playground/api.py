@@ -25,7 +25,8 @@ Sender = Annotated[Access, may(Permission.task_edit)]
 
 class PlayAnswerView(BaseModel):
     """What a checkpoint said. samples: all its answers, of which `best` is the place of the one with the highest mean
-    reward; each has `rewards`, a number for each member of the reward model, in log-odds.
+    reward; each has `rewards`, a number for each member of the reward model, in log-odds,
+    and `heads` where that has several.
 
     ratios: the best one in pieces, [text, log π − log π_ref in nats], and kl their sum: an estimate of the divergence
     where the sampling is temperature 1 and cuts nothing. no_reward, no_ratios, reason: why something is not there.

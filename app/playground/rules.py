@@ -10,7 +10,8 @@ STEPS = (0.1, 0.7, 2.0)  # nats at which a shade begins: ten per cent, twice, an
 
 
 class Sample(BaseModel):
-    """One answer. rewards: what each member of the reward model says, in log-odds. finish: `stop` or `length`."""
+    """One answer. rewards: what each member of the reward model says, in log-odds. heads: what each head of one that has
+    several says, in deviations of the reference's answers. finish: `stop` or `length`."""
 
     model_config = ConfigDict(frozen=True)
     text: str
@@ -18,6 +19,7 @@ class Sample(BaseModel):
     finish: str
     logprob: float | None = None
     rewards: tuple[float, ...] = ()
+    heads: dict[str, float] = {}
 
     @property
     def mean(self) -> float | None:

@@ -16,7 +16,6 @@ from app.errors import Invalid
 from app.projects.actions import (
     agree,
     change_consent,
-    change_guidelines,
     change_protocol,
     create_project,
     edit_care,
@@ -229,13 +228,6 @@ async def care_view(session: Session, project: Project, access: Access) -> CareV
         mine=[one.key for one in mine],
         help=project.help,
     )
-
-
-@router.put("/projects/{project}/guidelines")
-async def put_guidelines(project: UUID, form: GuidelinesEdit, access: Editor, session: Session) -> GuidelinesView:
-    """A new version of the guidelines, in Markdown."""
-    changed = await change_guidelines(session, access.of_project(), form.markdown, access.person.id, form.version)
-    return GuidelinesView(version=changed.version, markdown=changed.markdown)
 
 
 @router.put("/projects/{project}/consent")

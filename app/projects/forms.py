@@ -19,7 +19,7 @@ from app.findings import reason_of
 from app.projects.presets import PRESETS
 from app.projects.protocols import ComparisonProtocol, ProtocolBody
 from app.projects.rules import Shares, checked_zone
-from app.projects.tables import ProjectState
+from app.projects.tables import Change, ProjectState
 from app.translation import _
 from app.unions import steps_to
 
@@ -138,11 +138,23 @@ def reason(found: Any) -> str:
     return said[:1].upper() + said[1:]
 
 
-class GuidelinesEdit(Form):
-    """version: of the guidelines that the editor saw."""
+class TextEdit(Form):
+    """version: of the text that the editor saw."""
 
     version: int
     markdown: Markdown
+
+
+class GuidelinesEdit(TextEdit):
+    """change: what the new version is to those who judge by it."""
+
+    change: Change = Change.clarification
+
+
+class VersionRead(Form):
+    """version: of the guidelines that were read."""
+
+    version: int
 
 
 class ConsentGiven(Form):

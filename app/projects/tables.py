@@ -43,6 +43,7 @@ class Project(Base):
     low_water: when fewer tasks than this are free, more completions are asked for.
     generation_limit: completions that may be asked for automatically, in all. split: `rules.Shares` of new prompts.
     consent_version: of the consent text that people agree to before their first task; empty: none is asked for.
+    rules_version: of the newest guidelines that changed a rule, which people read before their next task; empty: none.
     care: categories of sensitive prompts (`care.Category`), a category's place is its bit; care_sets: the sets of them
     that its prompts carry. help: where people find help, in Markdown; help_html is rendered once, when stored.
 
@@ -77,6 +78,7 @@ class Project(Base):
         server_default=DEFAULT_SPLIT, default=lambda: json.loads(DEFAULT_SPLIT)
     )
     consent_version: Mapped[int | None]
+    rules_version: Mapped[int | None]
     care: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
     care_sets: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}", default=list)
     help: Mapped[str] = mapped_column(server_default="", default="")
@@ -114,8 +116,17 @@ class Protocol(Base):
     created_at: Mapped[datetime] = now()
 
 
+class Change(StrEnum):
+    """What new guidelines are to those who judge by them: the same in better words, of which nobody is told; the same
+    made clearer, of which everybody is told; or another rule, which everybody reads before their next task."""
+
+    wording = "wording"
+    clarification = "clarification"
+    rule = "rule"
+
+
 class Guidelines(Base):
-    """How to judge, in Markdown; html is rendered and sanitised once, when stored."""
+    """How to judge, in Markdown; html is rendered and sanitised once, when stored. change: from the version before."""
 
     __tablename__ = "guidelines"
     __table_args__ = (UniqueConstraint("project_id", "version"), UniqueConstraint("project_id", "id"))
@@ -124,6 +135,7 @@ class Guidelines(Base):
     version: Mapped[int]
     markdown: Mapped[str]
     html: Mapped[str]
+    change: Mapped[Change] = mapped_column(word(Change), server_default="clarification", default=Change.clarification)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = now()
 

@@ -11,6 +11,28 @@ Words = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000), AfterValidator(without_nul)
 ]
 MaybeWords = Annotated[str, StringConstraints(strip_whitespace=True, max_length=5000), AfterValidator(without_nul)]
+Question = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(without_nul)
+]
+
+
+class QuestionForm(Form):
+    """What somebody asks about a task."""
+
+    words: Question
+
+
+class AnswerForm(Form):
+    """What somebody answers, in plain words."""
+
+    answer: Question
+
+
+class RulingForm(Form):
+    """An answer as it is published. question: what it answers; answer: in Markdown."""
+
+    question: Question
+    answer: Question
 
 
 class Argument(Form):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
 from app.events import Event
-from app.projects.tables import Project, Protocol
+from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.quality.reading import preferred_of_two
 from app.quality.tables import ArguedAnswer, Figures
@@ -38,7 +38,7 @@ WRITTEN = text("""
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One live answer. number: of its slot. completions: inside ids, in the task's own order. version: of the protocol.
-    batch: the task's round, by inside id.
+    guidelines: version that it was given under. batch: the task's round, by inside id.
 
     seconds: that the person was at it, None where nobody measured. shown: None of what a file or a program brought.
     """
@@ -61,6 +61,7 @@ class Fact:
     shown: datetime | None
     came: datetime
     batch: int = 0
+    guidelines: int | None = None
 
     @property
     def counts(self) -> bool:
@@ -179,11 +180,13 @@ async def _piece(session: AsyncSession, project_id: int, before: int | None, mos
             Annotation.shown_at,
             Annotation.submitted_at,
             Task.batch_id,
+            Guidelines.version,
         )
         .join(Task, Task.id == Annotation.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
         .join(Slot, Slot.id == Annotation.slot_id)
         .join(Protocol, Protocol.id == Annotation.protocol_id)
+        .outerjoin(Guidelines, Guidelines.id == Annotation.guidelines_id)
         .where(Annotation.project_id == project_id, Annotation.state == AnnotationState.live)
         .order_by(Annotation.id.desc())
         .limit(most)

@@ -121,12 +121,14 @@ def ranked(facts: Sequence[Fact], written: dict[int, Written] | None) -> Figure:
 def broken_down(
     facts: Sequence[Fact], written: dict[int, Written], of: Callable[[Sequence[int]], Figure]
 ) -> dict[str, list[Figure]]:
-    """The same figures by protocol version, prompt tag, pair of checkpoints and round (inside id), for groups in which
-    tasks are shared; of rounds the newest."""
-    rows: dict[str, dict[Any, list[int]]] = {"protocol": {}, "tag": {}, "pair": {}, "round": {}}
+    """The same figures by version of the protocol and of the guidelines, prompt tag, pair of checkpoints and round
+    (inside id), for groups in which tasks are shared; of rounds the newest."""
+    rows: dict[str, dict[Any, list[int]]] = {"protocol": {}, "guidelines": {}, "tag": {}, "pair": {}, "round": {}}
     for row, fact in enumerate(facts):
         rows["protocol"].setdefault(fact.version, []).append(row)
         rows["round"].setdefault(fact.batch, []).append(row)
+        if fact.guidelines is not None:
+            rows["guidelines"].setdefault(fact.guidelines, []).append(row)
         for tag in fact.tags:
             rows["tag"].setdefault(tag, []).append(row)
         pair = sorted({written[one].checkpoint or 0 for one in fact.completions if one in written})

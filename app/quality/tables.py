@@ -1,5 +1,6 @@
 """Tasks whose answer is argued: what was accepted, and why, and what people hold against it; what reviewers settled;
-who was let in; and figures about quality, as they were computed."""
+who was let in; questions about tasks, and answers that hold for everybody; and figures about quality, as they were
+computed."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -124,6 +125,55 @@ class Entrance(Base):
     hits: Mapped[int | None] = mapped_column(SmallInteger)
     given: Mapped[int | None] = mapped_column(SmallInteger)
     at: Mapped[datetime] = now()
+
+
+class Inquiry(Base):
+    """A question that somebody asked about a task, in their own words, and what a lead or reviewer answered.
+
+    guidelines_id: what the task was shown with.
+    """
+
+    __tablename__ = "inquiries"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        of_project("tasks", "task_id", ondelete="CASCADE"),
+        Index("ix_inquiries_open", "project_id", "id", postgresql_where=text("answered_at IS NULL")),
+        Index(None, "project_id", "id"),
+        Index(None, "asker_id", "id"),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    task_id: Mapped[int]
+    asker_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    words: Mapped[str]
+    at: Mapped[datetime] = now()
+    answer: Mapped[str | None]
+    answered_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    answered_at: Mapped[datetime | None]
+
+
+class Ruling(Base):
+    """An answer that stands beside the guidelines for everybody, with its task as the example. question, markdown: as
+    they are published; html is rendered once, when stored. retired_at: it is shown no more."""
+
+    __tablename__ = "rulings"
+    __table_args__ = (
+        UniqueConstraint("project_id", "id"),
+        of_project("inquiries", "inquiry_id"),
+        UniqueConstraint("inquiry_id"),
+        Index("ix_rulings_shown", "project_id", "id", postgresql_where=text("retired_at IS NULL")),
+    )
+    id: Mapped[int] = key()
+    public_id: Mapped[UUID] = outside_id()
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    inquiry_id: Mapped[int]
+    question: Mapped[str]
+    markdown: Mapped[str]
+    html: Mapped[str]
+    by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime] = now()
+    retired_at: Mapped[datetime | None]
 
 
 class Figures(Base):

@@ -16,7 +16,7 @@ from app.keys import key_for
 from app.projects.forms import without_nul
 from app.projects.protocols import CombinedProtocol, ComparisonProtocol, ProtocolBody, RewriteProtocol
 from app.tasks.actions import Showing, Waiting, cancel_tasks, change_k, claim, close_report, release, report, skip
-from app.tasks.actions.claiming import Reason
+from app.tasks.actions.claiming import ReadingNeeded, Reason
 from app.tasks.queries import counted_tasks, guidelines_html, names_of, protocol_body, report_of, reports, task_id_of
 from app.tasks.rules import handle_of
 from app.tasks.tables import PassedBy, Purpose, Report, Task, TaskState, Verdict
@@ -165,9 +165,12 @@ class WantedAnswers(BaseModel):
 @router.post("/projects/{project}/tasks/next")
 async def next_task(project: UUID, access: Annotator, session: Session) -> NextTask | NothingWaits:
     """The task you hold, or else the next one for you. Asking again before answering gives the same task. A
-    conversation's protocol does not say who answers, nor how they are asked."""
+    conversation's protocol does not say who answers, nor how they are asked. Where a change of the rules is to be read
+    first it is refused with 409 `reading-needed`, unless the token was made with `skips_reading`."""
     shown = await claim(session, access, with_texts=True)
     if isinstance(shown, Waiting):
+        if shown.reason is Reason.reading:
+            raise ReadingNeeded(version=shown.rules, project=project)
         quota = Quota(used=shown.used, most=shown.most)
         return NothingWaits(reason=shown.reason, sentence=shown.reason.sentence, quota=quota)
     return await handed_out(session, shown)

@@ -24,7 +24,7 @@ from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
 from app.prompts.rules import of_user
 from app.prompts.tables import Import
-from app.quality.tables import Contest
+from app.quality.tables import Contest, Inquiry, Ruling
 from app.tasks.tables import Report, Slot
 from app.training.tables import Method, Run
 from tests import make
@@ -35,6 +35,29 @@ ANYBODY, SIGNED_IN, IN_PERSON = "anybody", "signed in", "in person"
 # "METHOD /path": the permission it demands, or one of the three words above.
 ROUTES: dict[str, P | str] = {
     "GET /health": ANYBODY,
+    # oversight: questions and rulings, today
+    "POST /projects/{project}/annotate/{task}/question": P.annotate,
+    "GET /projects/{project}/questions/mine": P.annotation_own,
+    "GET /projects/{project}/questions": P.question_answer,
+    "POST /projects/{project}/questions/{inquiry}": P.question_answer,
+    "POST /projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
+    "GET /projects/{project}/rulings": P.project_read,
+    "POST /projects/{project}/rulings/{ruling}/retire": P.annotation_review,
+    "POST /api/v1/tasks/{task}/question": P.annotate,
+    "GET /api/v1/projects/{project}/questions": P.question_answer,
+    "POST /api/v1/projects/{project}/questions/{inquiry}/answer": P.question_answer,
+    "POST /api/v1/projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
+    "GET /api/v1/projects/{project}/rulings": P.project_read,
+    "DELETE /api/v1/projects/{project}/rulings/{ruling}": P.annotation_review,
+    "GET /projects/{project}/consent/withdraw": P.annotation_own,
+    "POST /projects/{project}/consent/withdraw": P.annotate,
+    "POST /projects/{project}/consent/again": P.annotate,
+    "GET /projects/{project}/members/{member}/withdraw": P.member_manage,
+    "POST /projects/{project}/members/{member}/withdraw": P.member_manage,
+    "GET /projects/{project}/guidelines/versions": P.progress_read,
+    "GET /today": IN_PERSON,
+    "GET /projects/{project}/today": P.progress_read,
+    "GET /api/v1/projects/{project}/today": P.progress_read,
     # accounts
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
@@ -211,6 +234,8 @@ ROUTES: dict[str, P | str] = {
     "GET /api/v1/projects/{project}": P.project_read,
     "PATCH /api/v1/projects/{project}": P.project_edit,
     "PUT /api/v1/projects/{project}/protocol": P.project_edit,
+    "GET /api/v1/projects/{project}/guidelines": P.project_read,
+    "POST /api/v1/projects/{project}/guidelines/read": P.annotate,
     "PUT /api/v1/projects/{project}/guidelines": P.project_edit,
     "GET /api/v1/projects/{project}/prompts": P.prompt_read,
     "POST /api/v1/projects/{project}/prompts": P.prompt_edit,
@@ -336,6 +361,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/answers/{annotation}/contest": P.annotation_own,
     "POST /inbox/read": IN_PERSON,
     "POST /projects/{project}/guidelines/read": P.project_read,
+    "POST /projects/{project}/guidelines/onward": P.annotate,
     "GET /projects/{project}/consent": P.annotation_own,
     "POST /projects/{project}/consent": P.annotate,
     "POST /projects/{project}/consent/decline": P.annotate,
@@ -409,6 +435,7 @@ WRITES: dict[str, str] = {
     "GET /inbox/{letter}": "a message is read by opening it",
     "GET /projects/{project}/annotate": "opening the page hands out a task",
     "GET /projects/{project}/annotate/next": "asks for the next task",
+    "GET /projects/{project}/questions/mine": "letters about questions are read by opening them",
     "GET /projects/{project}/answers/{annotation}": "letters about an answer are read by opening it",
     "GET /projects/{project}/annotations/{annotation}": "letters about an answer are read by opening it",
     "GET /projects/{project}/annotate/back": "locks the answer that may be changed, or hands out a task",
@@ -527,6 +554,23 @@ async def a_rework(session: AsyncSession, project: Project, caller: User) -> str
     return await added(session, Rework(project_id=project.id, state=ReworkState.done, **values))
 
 
+async def an_inquiry(session: AsyncSession, project: Project, caller: User) -> str:
+    task = await make.task(session, project, await default_of(session, Batch, project))
+    values = {"answer": "So.", "answered_at": func.now()}
+    asker = await make.user(session)
+    return await added(
+        session, Inquiry(project_id=project.id, task_id=task.id, asker_id=asker.id, words="How?", **values)
+    )
+
+
+async def a_ruling(session: AsyncSession, project: Project, caller: User) -> str:
+    asked = await session.scalar(
+        select(Inquiry.id).where(Inquiry.public_id == await an_inquiry(session, project, caller))
+    )
+    values = {"question": "How?", "markdown": "So.", "html": "<p>So.</p>", "by_id": caller.id}
+    return await added(session, Ruling(project_id=project.id, inquiry_id=asked, **values))
+
+
 async def a_report(session: AsyncSession, project: Project, caller: User) -> str:
     task = await make.task(session, project, await default_of(session, Batch, project))
     return await added(session, Report(project_id=project.id, task_id=task.id, annotator_id=caller.id))
@@ -622,6 +666,8 @@ EXAMPLES: dict[str, Example] = {
     "report": a_report,
     "contest": a_contest,
     "rework": a_rework,
+    "inquiry": an_inquiry,
+    "ruling": a_ruling,
     "number": a_number,
     "dataset": a_dataset,
     "run": a_run,

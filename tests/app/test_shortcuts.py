@@ -13,7 +13,7 @@ from tests.conftest import sign_in
 
 def test_only_what_differs_is_kept() -> None:
     assert checked({}) == {}
-    assert checked({"S": "q", "Z": "z", "X": ""}) == {"S": "Q"}
+    assert checked({"S": "j", "Z": "z", "X": ""}) == {"S": "J"}
     assert checked({"S": "Z", "Z": "S"}) == {"S": "Z", "Z": "S"}  # two that change places
 
 
@@ -25,17 +25,17 @@ def test_a_key_that_would_do_two_things_is_named_with_both() -> None:
 
 
 def test_what_was_kept_for_keys_that_are_gone_is_left_alone() -> None:
-    assert own_keys({"keys": {"S": "Q", "gone": "P", "Z": "Z"}}) == {"S": "Q"}
-    with pressing({"keys": {"S": "Q"}}):
-        assert (pressed("S"), pressed("Z")) == ("Q", "Z")
+    assert own_keys({"keys": {"S": "J", "gone": "P", "Z": "Z"}}) == {"S": "J"}
+    with pressing({"keys": {"S": "J"}}):
+        assert (pressed("S"), pressed("Z")) == ("J", "Z")
     assert pressed("S") == "S"
 
 
 def test_every_choice_of_a_question_has_a_key_that_means_nothing_else_there() -> None:
     found = [choice_key(number) for number in range(1, 31)]  # as many options as a question can have
     assert len(set(found)) == 30
-    assert "".join(found[:13]) == "1234567890AJQ"
-    everywhere = set("SIWVOHZRTUDMLKG?")  # what the page does whatever is asked
+    assert "".join(found[:13]) == "1234567890AJX"
+    everywhere = set("SIWVOHZRQTUDMLKG?")  # what the page does whatever is asked
     assert not everywhere & set(CHOICES + SPARE)
     assert everywhere <= ACTIONS.keys()
 
@@ -43,7 +43,7 @@ def test_every_choice_of_a_question_has_a_key_that_means_nothing_else_there() ->
 def test_a_key_of_ones_own_is_no_choice_as_well() -> None:
     with pressing({"keys": {"S": "A", "X": "J"}}):
         found = [choice_key(number) for number in range(1, 31)]
-        assert found[9:12] == ["0", "Q", "X"]
+        assert found[9:12] == ["0", "X", "N"]
         assert pressed("X") == "J"
         assert len({pressed(key) for key in found}) == 30
 
@@ -60,11 +60,11 @@ async def test_the_page_of_keys_keeps_them_and_the_annotate_page_names_them(
     refused = await client.post("/account/keys", data={"key.S": "Z"}, headers={"HX-Request": "true"})
     assert refused.status_code == 422
     assert "would do two things" in refused.text
-    kept = await client.post("/account/keys", data={"key.S": "q", "confirms": "true"})
+    kept = await client.post("/account/keys", data={"key.S": "j", "confirms": "true"})
     assert kept.status_code == 303
-    assert await preferences(session, person) == {"other": 1, "keys": {"S": "Q"}, "confirms": True}
+    assert await preferences(session, person) == {"other": 1, "keys": {"S": "J"}, "confirms": True}
     page = (await client.get(f"/projects/{there.project.public_id}/annotate")).text
-    assert "<kbd>Q</kbd>" in page
+    assert "<kbd>J</kbd>" in page
     assert "data-submit" in page  # a choice is sent with Enter
     await client.post("/account/keys", data={"reset": "yes", "confirms": "true"})
     assert (await preferences(session, person))["keys"] == {}

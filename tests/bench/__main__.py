@@ -17,7 +17,7 @@ from app.settings import get_settings
 from app.version import code_version
 
 FILE = Path("var/bench.json")
-PARTS = ("annotate", "claim", "export", "overview", "page", "sampling")
+PARTS = ("annotate", "claim", "export", "overview", "page", "rework", "sampling")
 
 # figure: (bar as words, test, what peers reach, where from)
 BARS: dict[str, tuple[str, Any, str]] = {
@@ -28,6 +28,7 @@ BARS: dict[str, tuple[str, Any, str]] = {
     "page.key_to_next_p95_ms": ("≤ 150", lambda value: value <= 150, ""),
     "page.cls": ("0", lambda value: value == 0, ""),
     "page.keys_per_task": ("1, K+1, C+1", lambda value: value == {"comparison": 1, "ranking": 5, "rating": 6}, ""),
+    "rework.seconds": ("< 30", lambda value: value < 30, ""),
     "overview.p95_ms": ("< 300", lambda value: value < 300, ""),
     "export.rows_per_second": ("≥ 20,000", lambda value: value >= 20_000, "Label Studio: 520"),
     "export.peak_rss_mb": ("flat", lambda value: max(value.values()) < 1.1 * min(value.values()), ""),

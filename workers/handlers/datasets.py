@@ -1,10 +1,14 @@
 """Freezes datasets."""
 
+import asyncio
+
 from app import database
 from app.annotations.actions import place_openings
+from app.annotations.jobs import ConsentWithdrawn
 from app.datasets.actions import conclude_freezing, give_up_freezing, write_dataset
 from app.datasets.jobs import FreezeDataset
 from app.datasets.tables import Dataset, DatasetState
+from app.datasets.withdrawing import datasets_to_mark, labels_in, mark
 from app.errors import DomainError
 from app.translation import _
 from workers.handlers.registry import Context, handles
@@ -33,6 +37,17 @@ async def freeze_dataset(job: FreezeDataset, context: Context) -> None:
         return
     async with context.session() as session:
         await conclude_freezing(session, dataset.id, manifest)
+
+
+@handles(ConsentWithdrawn)
+async def mark_datasets(job: ConsentWithdrawn, context: Context) -> None:
+    """A dataset a transaction, its lines being read before; running twice is harmless."""
+    async with context.session() as session:
+        pseudonym, datasets = await datasets_to_mark(session, job.project_id, job.person_id)
+    for dataset in datasets:
+        labels = await asyncio.to_thread(labels_in, context.settings.home, dataset, pseudonym)
+        async with context.session() as session:
+            await mark(session, dataset, job.person_id, labels)
 
 
 def reason_of(error: Exception) -> str:

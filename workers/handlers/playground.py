@@ -42,8 +42,15 @@ async def played(wanted: Wanted, context: Context) -> Result:
     answers = await ask(wanted, context)
     scores, no_reward = await scored(wanted, answers, context)
     samples = tuple(
-        Sample(text=one.text, tokens=one.token_count, finish=one.finish_reason, logprob=one.logprob_sum, rewards=said)
-        for one, said in zip(answers, scores, strict=True)
+        Sample(
+            text=one.text,
+            tokens=one.token_count,
+            finish=one.finish_reason,
+            logprob=one.logprob_sum,
+            rewards=members,
+            heads=heads,
+        )
+        for one, (members, heads) in zip(answers, scores, strict=True)
     )
     best = best_of(samples)
     ratios, no_ratios = await compared(wanted, answers[best], context)
@@ -69,9 +76,10 @@ async def ask(wanted: Wanted, context: Context) -> list[Completed]:
 
 async def scored(
     wanted: Wanted, answers: list[Completed], context: Context
-) -> tuple[tuple[tuple[float, ...], ...], str | None]:
-    """What each member of the reward model says of each answer, and why nothing is said where nothing is."""
-    nothing: tuple[tuple[float, ...], ...] = ((),) * len(answers)
+) -> tuple[list[tuple[tuple[float, ...], dict[str, float]]], str | None]:
+    """What each member and each head of the reward model says of each answer, and why nothing is said where nothing
+    is."""
+    nothing: list[tuple[tuple[float, ...], dict[str, float]]] = [((), {}) for _one in answers]
     if wanted.reward is None:
         return nothing, None
     assert context.engine is not None, "the caller looked"

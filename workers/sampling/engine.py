@@ -124,7 +124,7 @@ class Engine:
 
     async def rewards(
         self, reward: Path, base: Path, conversation: Prompt, answers: Sequence[str]
-    ) -> tuple[tuple[float, ...], ...]:
+    ) -> list[reading.Said]:
         """`reading.rewards`, before anything else is answered. Raises what that does, and EngineClosed."""
         return await self._run(partial(reading.rewards, self.shelf, reward, base, conversation, answers))
 

@@ -15,14 +15,15 @@ from workers.training.checkpoints import CheckpointRefused, Opened
 from workers.training.folders import file_sha256
 from workers.training.tensors import logprobs_of
 
+Said = tuple[tuple[float, ...], dict[str, float]]
+"""Of an answer: what each member of a reward model says, in log-odds, and each head where it has several, in deviations
+of the reference's answers."""
 Ratio = tuple[str, float]
 """A piece of an answer's text, and log π − log π_ref of the tokens that drew it, in nats."""
 
 
-def rewards(
-    shelf: Shelf, reward: Path, base: Path, conversation: Prompt, answers: Sequence[str]
-) -> tuple[tuple[float, ...], ...]:
-    """What each member of a reward model says of each answer, in log-odds: a row an answer, a number a member.
+def rewards(shelf: Shelf, reward: Path, base: Path, conversation: Prompt, answers: Sequence[str]) -> list[Said]:
+    """What a reward model says of each answer.
 
     Answers are read as texts with an end, as PPO has them read; whose network drew them does not matter.
 
@@ -32,7 +33,9 @@ def rewards(
     said = [judge.opened.answer_ids(text) for text in answers]
     prompt = prompt_ids(judge.opened, conversation, "messages", max(map(len, said)), judge.opened.context)
     scores = judge.network.score([prompt] * len(said), said, judge.opened.pad_id)
-    return tuple(tuple(row) for row in scores.members.T.tolist())
+    heads = {name: values.tolist() for name, values in scores.heads.items()}
+    members = scores.members.T.tolist()
+    return [(tuple(row), {name: values[n] for name, values in heads.items()}) for n, row in enumerate(members)]
 
 
 def ratios(shelf: Shelf, policy: Path, reference: Path, conversation: Prompt, tokens: Sequence[int]) -> list[Ratio]:

@@ -43,6 +43,7 @@ async def make_api_token(session: AsyncSession, access: Access, form: TokenForm)
         name=form.name,
         role=form.role,
         scopes=[scope.value for scope in form.scopes],
+        skips_reading=form.skips_reading,
         expires_at=None if form.days is None else func.now() + timedelta(days=form.days),
     )
     session.add(row)
@@ -57,6 +58,7 @@ async def make_api_token(session: AsyncSession, access: Access, form: TokenForm)
         role=form.role,
         scopes=row.scopes,
         days=form.days,
+        skips_reading=form.skips_reading,
     )
     return NewToken(row, text)
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, func, select, text
+from sqlalchemy import Text as Words
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +18,7 @@ from app.annotations.actions.editing import NotToBeChanged
 from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.actions.returning import LongTalk, OwnAnswer, return_answer
 from app.annotations.jobs import ReworkAsked
-from app.annotations.reworking import Does, ReworkForm, Selection, chosen, rework_of
+from app.annotations.reworking import TAKEN, WITHDRAWN, Does, ReworkForm, Selection, chosen, rework_of
 from app.annotations.tables import Annotation, AnnotationState, Rework, ReworkState
 from app.errors import Conflict
 from app.jobs.queue import enqueue
@@ -40,13 +41,14 @@ LOCK_SLOTS = text("""
 # Returns those that are taken out now, and whether each counted.
 TAKE_OUT = text("""
     WITH before AS (
-        SELECT id, state FROM annotations WHERE id = ANY(:ids) AND state IN ('live', 'surplus')
+        SELECT id, state FROM annotations WHERE id = ANY(:ids)
+          AND (state IN ('live', 'surplus') OR state = 'set_aside' AND :as = 'withdrawn')
         ORDER BY id FOR NO KEY UPDATE
     )
-    UPDATE annotations a SET state = 'set_aside', rework_id = :rework, returned_at = NULL
+    UPDATE annotations a SET state = :as, rework_id = :rework, returned_at = NULL
     FROM before WHERE a.id = before.id
     RETURNING a.id, a.public_id, a.task_id, a.slot_id, a.body, before.state = 'live' AS was_live
-""").bindparams(IDS)
+""").bindparams(IDS, bindparam("as", type_=Words))
 
 PASS_BY = text("""
     INSERT INTO skips (task_id, annotator_id, project_id, kind, reason)
@@ -141,7 +143,7 @@ async def undo_rework(session: AsyncSession, project_id: int, rework: UUID, acto
     """
     found = await rework_of(session, project_id, rework)
     await session.refresh(found, with_for_update=True)
-    if found.state is not ReworkState.done or found.does == Does.give_back:
+    if found.state is not ReworkState.done or found.does in (Does.give_back, Does.withdraw):
         raise NotToBeUndone
     found.state, found.after, found.answers, found.ended_at = ReworkState.undoing, 0, 0, None
     await session.flush()
@@ -163,7 +165,10 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
         rework.ended_at = func.now()
         await session.flush()
         await _tell(session, rework, f"rework.{rework.state.value}", rework.by_id, answers=rework.answers)
-        if rework.does == Does.reopen:  # slots that were answered long ago stand where they were wanted then
+        if rework.does in (
+            Does.reopen,
+            Does.withdraw,
+        ):  # slots that were answered long ago stand where they were wanted then
             await enqueue(session, PlacesChanged(project_id=project.id))
         return False
     if undoes:
@@ -178,7 +183,8 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
 
 
 async def _next_chosen(session: AsyncSession, rework: Rework, project: Project) -> list[int]:
-    asked = chosen(project, Selection.model_validate(rework.selection), Annotation.id)
+    states = WITHDRAWN if rework.does == Does.withdraw else TAKEN
+    asked = chosen(project, Selection.model_validate(rework.selection), Annotation.id, states=states)
     asked = asked.where(Annotation.id > rework.after, Annotation.id <= rework.through)
     return list(await session.scalars(asked.order_by(Annotation.id).limit(AT_ONCE)))
 
@@ -198,11 +204,13 @@ async def _hold(session: AsyncSession, project_id: int, ids: Sequence[int]) -> N
 async def _take_out(session: AsyncSession, rework: Rework, project: Project, ids: Sequence[int]) -> int:
     state = await state_of_new(session, project.id)  # its lock comes before those of rows
     await _hold(session, project.id, ids)
-    gone = (await session.execute(TAKE_OUT, {"ids": ids, "rework": rework.id})).all()
+    withdraws = rework.does == Does.withdraw
+    into = AnnotationState.withdrawn if withdraws else AnnotationState.set_aside
+    gone = (await session.execute(TAKE_OUT, {"ids": ids, "rework": rework.id, "as": into.value})).all()
     await session.execute(PASS_BY, {"ids": [row.id for row in gone]})
     emptied = {"ids": [row.slot_id for row in gone if row.was_live], "state": int(state)}
-    await session.execute(EMPTY, emptied | {"reopens": rework.does == Does.reopen})
-    await _settled(session, rework, gone, "annotation.set_aside")
+    await session.execute(EMPTY, emptied | {"reopens": withdraws or rework.does == Does.reopen})
+    await _settled(session, rework, gone, "annotation.withdrawn" if withdraws else "annotation.set_aside")
     if state is SlotState.planned:
         await room_changed(session, project.id)
     return len(gone)

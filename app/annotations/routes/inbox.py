@@ -34,6 +34,7 @@ SENTENCES = {
     Letter.asked: _("Somebody said something about their answer."),
     Letter.contested: _("Somebody says that their answer to a task with a known answer is right."),
     Letter.guidelines: _("There are new guidelines: version {version}."),
+    Letter.answered: _("A question of yours is answered."),
     Letter.message: _("A message: {text}"),
 }
 LEADS_TO = {
@@ -48,6 +49,7 @@ LEADS_TO = {
     Letter.asked: "annotations/{subject}",
     Letter.contested: "contests",
     Letter.guidelines: "guidelines",
+    Letter.answered: "questions/mine",
 }
 BEGINNING = 140  # signs of a message that the list shows
 

@@ -35,6 +35,7 @@ class Only(BaseModel):
 
     rater: str | None = Field(default=None, max_length=100)
     protocol: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+    guidelines: int | None = Field(default=None, ge=1, le=1_000_000)
     tag: str | None = Field(default=None, max_length=100)
     batch: UUID | None = None
     cursor: Cursor = None
@@ -44,7 +45,8 @@ class Only(BaseModel):
         return self.model_dump(exclude={"cursor"}, exclude_none=True)
 
     def of(self, answers: Select[Any]) -> Select[Any]:
-        return narrowed(answers, rater=self.rater, protocol=self.protocol, tag=self.tag, batch=self.batch)
+        versions = {"protocol": self.protocol, "guidelines": self.guidelines}
+        return narrowed(answers, rater=self.rater, tag=self.tag, batch=self.batch, **versions)
 
 
 @router.get("/projects/{project}/annotations")

@@ -23,6 +23,7 @@ DOES = {
     Does.set_aside: _("Set aside; nobody is asked instead"),
     Does.give_back: _("Give back to their authors with this remark"),
 }
+WITHDRAWN = {Does.withdraw: _("Consent was taken back; others are asked instead")}
 ASKED = {
     "rater": _("Of one person"),
     "cohort": _("Of a cohort"),
@@ -77,7 +78,7 @@ async def _page(
         "batches": [(str(one.public_id), one.name) for one in await batches_of(session, found.id)],
         "asked": {name: _(words) for name, words in ASKED.items()},
         "does": [(one.value, _(words)) for one, words in DOES.items()],
-        "does_words": {one.value: _(words) for one, words in DOES.items()},
+        "does_words": {one.value: _(words) for one, words in (DOES | WITHDRAWN).items()},
         "reworks": await reworks_of(session, found.id),
     }
     return respond(request, "annotations/rework.html", "rework", status, **page)

@@ -26,7 +26,7 @@ from app.projects.queries import get_project, guidelines_shown, newest_consent, 
 from app.quality.entering import Standing, standing_of
 from app.quality.queries import lesson_of
 from app.shortcuts import helped, own_keys
-from app.tasks.actions import Showing, Waiting, claim
+from app.tasks.actions import Reason, Showing, Waiting, claim
 from app.tasks.actions.claiming import is_newcomer
 from app.tasks.queries import Narrowed, guidelines_html, protocol_asked
 from app.translation import _
@@ -34,7 +34,7 @@ from app.translation import _
 log = logging.getLogger("hone.annotate")
 NOTHING_SAID = (
     *("saved", "guidelines", "refusal", "offer", "no_way_back", "has_news"),
-    *("remark", "talk", "care", "used_up", "source", "today", "entrance"),
+    *("remark", "reading", "talk", "care", "used_up", "source", "today", "entrance"),
 )
 
 
@@ -42,10 +42,16 @@ async def next_screen(
     session: AsyncSession, access: Access, *, may_ask_for_more: bool = True, said: dict[str, list[str]] | None = None
 ) -> Screen:
     """The task this person holds, or the next one, or why there is none. said: instead of what their draft says."""
+    if access.has_withdrawn:
+        return {"mode": "waiting", "why": Why(Cause.withdrawn), "given": 0, "most": 0}
     if access.lacks_consent:
         text = await newest_consent(session, access.of_project())
         return {"mode": "waiting", "why": Why(Cause.consent), "consent": text, "given": 0, "most": 0}
     shown = await claim(session, access, may_ask_for_more=may_ask_for_more)
+    if isinstance(shown, Waiting) and shown.reason is Reason.reading:
+        newest = await newest_guidelines(session, access.of_project())
+        reading = await guidelines_shown(session, access, newest.version, newest.html)
+        return {"mode": "waiting", "why": Why(Cause.reading), "reading": reading} | of_today(shown.used, shown.most)
     if isinstance(shown, Waiting):
         why = await why_nothing(session, access, shown)
         figures = of_today(shown.used, shown.most) if shown.most else {"most": 0}

@@ -25,7 +25,7 @@ PAGE = "annotations/annotate.html"
 MOST = 100  # stencils of one protocol: languages, people's own keys, roles of the prompt's turns
 IN_TASK = ("address", "source", "key", "rev", "given", "most", "today")
 # What only some screens say, and a stencil must not learn from one of them.
-MORE = ("guidelines", "refusal", "offer", "no_way_back", "remark", "talk", "care", "used_up", "entrance")
+MORE = ("guidelines", "refusal", "offer", "no_way_back", "remark", "reading", "talk", "care", "used_up", "entrance")
 STAND_IN = f"stand-in-{secrets.token_hex(8)}-{{}}-"  # nobody can write one into a guideline or a label
 CUT = re.compile(STAND_IN.format(r"(\d+)"))
 

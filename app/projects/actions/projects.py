@@ -18,7 +18,7 @@ from app.projects.forms import NewProject, ProjectEdit
 from app.projects.protocols import ComparisonProtocol, ProtocolBody, protocol_of
 from app.projects.queries import default_batch, newest_guidelines, newest_protocol, protocol_of_kind
 from app.projects.rules import Entry, Recipe, Shares
-from app.projects.tables import Batch, Guidelines, Project, Protocol
+from app.projects.tables import Batch, Change, Guidelines, Project, Protocol
 from app.translation import _
 
 BESIDE_THE_ROW = {"version", "checkpoint", "k", "split"}
@@ -146,25 +146,33 @@ async def comparison_protocol(session: AsyncSession, project_id: int) -> Protoco
 
 
 async def change_guidelines(
-    session: AsyncSession, project_id: int, markdown: str, actor_id: int | None, seen: int | None = None
+    session: AsyncSession,
+    project_id: int,
+    markdown: str,
+    actor_id: int | None,
+    seen: int | None = None,
+    change: Change = Change.clarification,
 ) -> Guidelines:
-    """A new version, rendered once. seen: the version the editor started from.
+    """A new version, rendered once; a changed rule is read by everybody before their next task. seen: the version the
+    editor started from.
 
     :raises EditedMeanwhile: there is a newer version than `seen`, and it says something else.
     """
-    await locked(session, project_id)
+    project = await locked(session, project_id)
     newest = await newest_guidelines(session, project_id)
     if newest.markdown == markdown:
         return newest
     if seen is not None and seen != newest.version:
         raise EditedMeanwhile([(_("guidelines"), newest.markdown, markdown)])
-    changed = _guidelines(project_id, newest.version + 1, markdown, actor_id)
+    changed = _guidelines(project_id, newest.version + 1, markdown, actor_id, change)
     session.add(changed)
+    if change is Change.rule:
+        project.rules_version = changed.version
     await session.flush()
-    await events.record(
-        session, "guidelines.changed", actor_id=actor_id, project_id=project_id, subject=changed.version
-    )
-    await tell_everybody(session, project_id, Letter.guidelines, changed.version, but=actor_id)
+    told = {"actor_id": actor_id, "project_id": project_id, "subject": changed.version}
+    await events.record(session, "guidelines.changed", **told, change=change.value)
+    if change is not Change.wording:
+        await tell_everybody(session, project_id, Letter.guidelines, changed.version, but=actor_id)
     return changed
 
 
@@ -233,6 +241,8 @@ def _protocol(project_id: int, version: int, body: ProtocolBody, actor_id: int |
     return Protocol(project_id=project_id, version=version, body=body.as_json(), created_by_id=actor_id)
 
 
-def _guidelines(project_id: int, version: int, markdown: str, actor_id: int | None) -> Guidelines:
-    html = render_markdown(markdown)
-    return Guidelines(project_id=project_id, version=version, markdown=markdown, html=html, created_by_id=actor_id)
+def _guidelines(
+    project_id: int, version: int, markdown: str, actor_id: int | None, change: Change = Change.clarification
+) -> Guidelines:
+    told = {"version": version, "markdown": markdown, "html": render_markdown(markdown), "change": change}
+    return Guidelines(project_id=project_id, created_by_id=actor_id, **told)

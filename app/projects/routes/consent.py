@@ -10,7 +10,7 @@ from app.database import Session
 from app.markup import render_markdown
 from app.pages import redirect, respond
 from app.projects.actions import ConsentChanged, EditedMeanwhile, agree, change_consent, note_consent, pause
-from app.projects.forms import GuidelinesEdit, filled
+from app.projects.forms import TextEdit, filled
 from app.projects.queries import get_project, newest_consent
 from app.translation import _
 
@@ -62,7 +62,7 @@ async def save_consent(request: Request, access: Editor, session: Session) -> Re
     """A new version, a preview of one, or the form again beside what others saved meanwhile."""
     sent = {name: str(value) for name, value in (await request.form()).items()}
     wants_preview = sent.pop("preview", "") != ""
-    form, errors = filled(GuidelinesEdit, sent, ("markdown",))
+    form, errors = filled(TextEdit, sent, ("markdown",))
     project = await get_project(session, access.of_project())
     if form is None:
         return _editor(request, 422, project=project, values=sent, errors=errors)

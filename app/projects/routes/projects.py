@@ -11,6 +11,7 @@ from app.checkpoints.actions import must_answer
 from app.checkpoints.queries import checkpoint_of, serving, writers_of
 from app.checkpoints.tables import Checkpoint
 from app.database import Session
+from app.oversight.today import has_a_say
 from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile, edit_project
 from app.projects.forms import ProjectEdit, filled
@@ -34,6 +35,8 @@ TEXTS = ("description", "guidelines")
 async def start(request: Request, access: Annotated[Access | None, anybody()], session: Session) -> Response:
     if access is None:
         return redirect(request, "/sign-in")
+    if await has_a_say(session, access):
+        return redirect(request, "/today")
     return await index(request, access, session)
 
 

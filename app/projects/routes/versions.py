@@ -14,10 +14,17 @@ from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile, change_guidelines, read_guidelines
 from app.projects.forms import GuidelinesEdit, filled
 from app.projects.queries import get_project, guidelines_of, guidelines_shown, newest_guidelines
+from app.projects.tables import Change
 from app.translation import _
 
 router = APIRouter()
+KINDS = {
+    Change.wording: _("Wording: says the same; nobody is told"),
+    Change.clarification: _("Clarification: makes a rule clearer; everybody gets a letter"),
+    Change.rule: _("Rule change: everybody reads what changed before their next task"),
+}
 Reader = Annotated[Access, may(Permission.project_read)]
+Annotator = Annotated[Access, may(Permission.annotate)]
 Editor = Annotated[Access, may(Permission.project_edit)]
 
 
@@ -42,6 +49,13 @@ async def have_read(request: Request, version: Annotated[int, Form()], access: R
     return respond(request, "annotations/_guidelines.html", None, guidelines=shown, oob=False)
 
 
+@router.post("/projects/{project}/guidelines/onward")
+async def go_on(request: Request, version: Annotated[int, Form()], access: Annotator, session: Session) -> Response:
+    """Somebody has read what was asked for before their next task, and goes on with it."""
+    await read_guidelines(session, access, version)
+    return redirect(request, f"/projects/{access.project}/annotate")
+
+
 @router.get("/projects/{project}/settings/guidelines")
 async def edit_guidelines(request: Request, project: UUID, access: Editor, session: Session) -> Response:
     found = await get_project(session, access.of_project())
@@ -62,7 +76,7 @@ async def save_guidelines(request: Request, project: UUID, access: Editor, sessi
     if wants_preview:
         return _guidelines_page(request, project=found, values=sent, html=render_markdown(form.markdown))
     try:
-        await change_guidelines(session, found.id, form.markdown, access.person.id, form.version)
+        await change_guidelines(session, found.id, form.markdown, access.person.id, form.version, form.change)
     except EditedMeanwhile:
         newest = await newest_guidelines(session, found.id)
         again = {"values": sent | {"version": newest.version}, "theirs": newest}
@@ -71,5 +85,10 @@ async def save_guidelines(request: Request, project: UUID, access: Editor, sessi
 
 
 def _guidelines_page(request: Request, status: int = 200, **page: Any) -> Response:
-    page = {"errors": {}, "theirs": None, "html": ""} | page
+    page = {
+        "errors": {},
+        "theirs": None,
+        "html": "",
+        "kinds": [(one.value, _(told)) for one, told in KINDS.items()],
+    } | page
     return respond(request, "projects/edit_guidelines.html", "editor", status, **page)

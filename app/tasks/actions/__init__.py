@@ -6,7 +6,7 @@ annotation. The claim takes slots with SKIP LOCKED and therefore waits for nobod
 
 from app.tasks.actions.caring import categorise, chosen_of, opt, opted, set_care
 from app.tasks.actions.changing import Place, cancel_tasks, change_k, reopen_slot, reorder
-from app.tasks.actions.claiming import ConsentNeeded, Showing, ShownCompletion, Waiting, claim
+from app.tasks.actions.claiming import ConsentNeeded, ReadingNeeded, Reason, Showing, ShownCompletion, Waiting, claim
 from app.tasks.actions.ending import forget_lapses, release, renew, run_out, skip, sweep
 from app.tasks.actions.limiting import (
     assign,
@@ -38,6 +38,8 @@ __all__ = [
     "ConsentNeeded",
     "NewTask",
     "Place",
+    "ReadingNeeded",
+    "Reason",
     "ReportClosed",
     "Showing",
     "ShownCompletion",

@@ -90,6 +90,7 @@ class Reason(StrEnum):
     quota = "quota"
     through = "through"
     paused = "paused"
+    reading = "reading"
     nothing_free = "nothing_free"
 
     @property
@@ -101,6 +102,7 @@ WHY = {
     Reason.quota: _("You have reached your limit for today."),
     Reason.through: _("You have given all the answers that were wanted of you in this project."),
     Reason.paused: _("This project is paused."),
+    Reason.reading: _("The rules have changed. Read what is new before your next task."),
     Reason.nothing_free: _("No task is waiting for you."),
 }
 
@@ -113,14 +115,31 @@ class ConsentNeeded(Conflict):
     )
 
 
+class ConsentTakenBack(Conflict):
+    code = "consent-taken-back"
+    sentence = _(
+        "You took your consent back, so you are asked nothing here. Your page of the project says how to return."
+    )
+
+
+class ReadingNeeded(Conflict):
+    code = "reading-needed"
+    sentence = _(
+        "The rules of this project have changed: version {version} of its guidelines. Read it at GET "
+        "/api/v1/projects/{project}/guidelines, and say so by POST to the same address with /read behind it."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """used_up: categories of sensitive prompts that this person is shown no more of today."""
+    """used_up: categories of sensitive prompts that this person is shown no more of today. rules: version of the
+    guidelines that is to be read first, where that is the reason."""
 
     reason: Reason
     used: int
     most: int
     used_up: tuple[Category, ...] = ()
+    rules: int | None = None
 
 
 async def claim(
@@ -135,17 +154,21 @@ async def claim(
 
     with_texts: also messages and parts, for programs. may_ask_for_more: tell later chapters when the queue is low
     (pages that only look again leave it). may_drop: take a task off their hands that has become sensitive for something
-    they have not opted into.
+    they have not opted into. A rule change that is still to be read keeps nobody from the task they hold.
 
     :raises ConsentNeeded: this person has not agreed to the newest version of the project's consent text.
+    :raises ConsentTakenBack: they took it back.
     """
+    if access.has_withdrawn:
+        raise ConsentTakenBack
     if access.lacks_consent:
         raise ConsentNeeded(version=access.consent_wanted, project=access.project)
     project_id, me = access.of_project(), access.person.id
     quota = await lock_quota(session, project_id, me, access.daily_limit, access.total_limit)
     paused = access.paused or quota.state != ProjectState.open
     is_through = access.total_limit is not None and (quota.used_in_all or 0) >= access.total_limit
-    may_take = not paused and not is_through and quota.used < quota.most
+    may_work = not paused and not is_through and quota.used < quota.most
+    may_take = may_work and has_read(access, quota.rules_version)
     barred = used_up(quota.categories, quota.cared)
     values = {
         "project": project_id,
@@ -158,6 +181,7 @@ async def claim(
         "may_take": may_take,
         "texts": with_texts,
         "day": quota.day,
+        "guidelines": quota.guidelines_id,
     }
     found = None
     if may_take and quota.is_limited and is_newcomer(access):
@@ -181,10 +205,16 @@ async def claim(
         await want_room(session, project_id, me, values["lanes"])
     if found is not None and not paused:
         return showing(found, quota)
-    reason = Reason.nothing_free if may_take else Reason.quota
+    reason = Reason.nothing_free if may_take else Reason.reading if may_work else Reason.quota
     if paused or is_through:
         reason = Reason.paused if paused else Reason.through
-    return Waiting(reason, quota.used, quota.most, tuple(members_of(barred, categories_of(quota.categories))))
+    waits_for = tuple(members_of(barred, categories_of(quota.categories)))
+    return Waiting(reason, quota.used, quota.most, waits_for, quota.rules_version)
+
+
+def has_read(access: Access, rules_version: int | None) -> bool:
+    """Whether somebody has read the newest guidelines that changed a rule, or their token need not."""
+    return access.skips_reading or (access.guidelines_read or 0) >= (rules_version or 0)
 
 
 def is_newcomer(access: Access) -> bool:

@@ -48,7 +48,8 @@ LOCK_QUOTA = hot(
            p.care, p.care_sets, q.care,
            CASE WHEN :own_total IS NOT NULL THEN (SELECT sum(d.used) FROM quota_days d
                                                   WHERE d.project_id = p.id AND d.annotator_id = :me) END,
-           p.gold_share, p.is_limited
+           p.gold_share, p.is_limited, p.rules_version,
+           (SELECT g.id FROM guidelines g WHERE g.project_id = p.id ORDER BY g.version DESC LIMIT 1)
     FROM projects p
     JOIN quota_days q ON q.project_id = p.id AND q.annotator_id = :me
                      AND q.day = CAST(now() AT TIME ZONE p.zone AS date)
@@ -59,7 +60,8 @@ LOCK_QUOTA = hot(
     ME,
     bindparam("own_limit", type_=BigInteger),
     bindparam("own_total", type_=BigInteger),
-    returns="used day most state low_water rounds categories care_sets cared used_in_all gold_share is_limited",
+    returns="used day most state low_water rounds categories care_sets cared used_in_all gold_share is_limited "
+    "rules_version guidelines_id",
 )
 
 BEGIN_DAY = text("""
@@ -116,6 +118,8 @@ HELD = """
 # A lane above 63 is of sensitive prompts: lane >> 6 is the set of what they are sensitive for (`projects.care`), and
 # whoever has not opted into all of it is never looked for there. `opted` is asked here and not with the lanes, because
 # only this statement begins after the quota lock was given: whoever has left a category before is not shown one more.
+# The guidelines are those that the quota lock saw, as is whether the newest rule was read: a rule that is published
+# between the two statements is asked about before the next task, and this one is shown under the text that was read.
 # A protocol says how many answers its task must show at least (`fewest`): a task that shows fewer than the newest of
 # its kind needs keeps to one that it was made for. The prompt's tags decide what is asked, so the slot keeps them.
 _CLAIM = """
@@ -139,8 +143,7 @@ _CLAIM = """
             protocol_id = coalesce(b.protocol_id, (SELECT id FROM protocols
                                                    WHERE project_id = s.project_id AND body->>'kind' = t.kind
                                                    ORDER BY fewest > cardinality(s.sides), version DESC LIMIT 1)),
-            guidelines_id = coalesce(b.guidelines_id, (SELECT id FROM guidelines WHERE project_id = s.project_id
-                                                       ORDER BY version DESC LIMIT 1)),
+            guidelines_id = coalesce(b.guidelines_id, :guidelines),
             tags = (SELECT tags FROM prompts WHERE id = t.prompt_id)
         FROM free, tasks t, batches b
         WHERE s.id = free.id AND t.id = s.task_id AND b.id = t.batch_id
@@ -189,6 +192,7 @@ _BINDS = (
     bindparam("may_take", type_=Boolean),
     bindparam("texts", type_=Boolean),
     bindparam("day", type_=Date),
+    bindparam("guidelines", type_=BigInteger),
 )
 
 

@@ -44,7 +44,7 @@ class FakeEngine:
         return [[Completed(f"{where.name} says {k}", 2, "stop", -3.0, 4, tokens) for k in range(n)] for _ in seeds]
 
     async def rewards(self, reward: Path, base: Path, conversation, answers):
-        return tuple((float(text[-1]) + 0.5, float(text[-1]) - 0.5) for text in answers)
+        return [((float(text[-1]) + 0.5, float(text[-1]) - 0.5), {"kindness": 0.25}) for text in answers]
 
     async def ratios(self, policy: Path, reference: Path, conversation, tokens):
         assert tokens == [1, 2]
@@ -112,6 +112,7 @@ async def test_side_by_side_with_rewards_divergence_and_the_best_of_sixteen(
     assert "every 1s" not in shown
     assert "zephyr-7b says 9" in shown
     assert "<b>9.000</b> ± 0.707" in shown
+    assert "<dt><bdi>kindness</bdi></dt><dd>0.25</dd>" in shown
     assert "<b>3.25</b> nats" in shown
     assert "reward 4.500 on average" in shown
     shaded = (await client.get(page + "?shading=true")).text

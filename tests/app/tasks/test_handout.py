@@ -316,6 +316,7 @@ async def test_the_search_uses_the_free_index_with_lane_and_rank_at_200_000_slot
     values = {
         "project": there.project.id, "me": there.me.person.id, "lease": lease_time(), "lanes": [0], "anew": False,
         "rounds": [there.batch_id], "back": 0.5, "may_take": True, "texts": False, "day": today,
+        "guidelines": None,
     }  # fmt: skip
     inner = CLAIM.statement.element  # type: ignore[attr-defined]
     explain = text("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + inner.text)

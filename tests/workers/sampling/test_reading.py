@@ -34,7 +34,7 @@ async def test_each_member_says_of_an_answer_what_it_says_in_training(
     prompt, texts = opened.prompt_ids([("user", "what would you do?")]), ["good fine", "bad sad poor"]
     expected = reward.score([prompt] * 2, [opened.answer_ids(text) for text in texts], opened.pad_id).members.T
     found = await engine.rewards(reward_folder, base_folder, ASKED, texts)
-    assert found == tuple(pytest.approx(row, abs=1e-6) for row in expected.tolist())
+    assert [said for said, _heads in found] == [pytest.approx(tuple(row), abs=1e-6) for row in expected.tolist()]
     answered = await engine.complete(base_folder, [ASKED], Sampling(max_tokens=4), 1, [1])
     assert answered[0][0].token_count <= 4  # the base itself answers on, without the reward model's adapters
     with pytest.raises(CheckpointRefused, match="was trained on the base"):

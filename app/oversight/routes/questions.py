@@ -1,0 +1,98 @@
+"""Pages: asking about the task on the screen, one's own questions, answering them, and rulings for everybody."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+
+from app.accounts.access import Access, may
+from app.accounts.actions.inbox import mark_read
+from app.accounts.permissions import Permission
+from app.accounts.tables import Letter
+from app.cursors import Cursor, page_of
+from app.database import Session
+from app.pages import redirect, respond
+from app.projects.queries import get_project
+from app.quality.forms import AnswerForm, QuestionForm, RulingForm
+from app.quality.inquiries import answer, ask, listed, my_inquiries, publish, retire, rulings_of
+from app.quality.tables import Inquiry
+from app.translation import _
+
+router = APIRouter(prefix="/projects/{project}")
+Annotator = Annotated[Access, may(Permission.annotate)]
+Own = Annotated[Access, may(Permission.annotation_own)]
+Reader = Annotated[Access, may(Permission.project_read)]
+Reviewer = Annotated[Access, may(Permission.annotation_review)]
+Answerer = Annotated[Access, may(Permission.question_answer)]
+ROWS = 20
+
+
+@router.post("/annotate/{task}/question")
+async def ask_about(
+    request: Request, task: UUID, form: Annotated[QuestionForm, Form()], access: Annotator, session: Session
+) -> Response:
+    """The page keeps its task; without scripts it is drawn anew."""
+    await ask(session, access, task, form.words)
+    if "HX-Request" in request.headers:
+        return Response(status_code=204)
+    return redirect(request, f"/projects/{access.project}/annotate", _("Asked. The answer comes to your inbox."))
+
+
+@router.get("/questions/mine")
+async def my_questions(request: Request, access: Own, session: Session) -> Response:
+    """What I asked here, and what was answered, which is read by that."""
+    project = await get_project(session, access.of_project())
+    await mark_read(session, access.person.id, project_id=project.id, kind=Letter.answered)
+    mine = await my_inquiries(session, access.person.id, project.id)
+    return respond(request, "oversight/my_questions.html", None, project=project, mine=mine)
+
+
+@router.get("/questions")
+async def questions(
+    request: Request, access: Answerer, session: Session, answered: bool = False, cursor: Cursor = None
+) -> Response:
+    """What people ask: what waits for an answer, or what was answered; leads see their own cohort."""
+    project = await get_project(session, access.of_project())
+    page = await page_of(session, listed(access, is_open=not answered), Inquiry.id, cursor=cursor, limit=ROWS)
+    names = access.may(Permission.member_read) or access.may(Permission.cohort_read)
+    rows = [
+        {"asked": row[0], "task": row[1], "who": row[3] if names else row[2], "ruling": row[4], "is_mine": is_mine}
+        for row in page.rows
+        for is_mine in (row[0].asker_id == access.person.id,)
+    ]
+    return respond(
+        request, "oversight/questions.html", "questions", project=project, rows=rows, next=page.next, answered=answered
+    )
+
+
+@router.post("/questions/{inquiry}")
+async def answer_question(
+    request: Request, inquiry: UUID, form: Annotated[AnswerForm, Form()], access: Answerer, session: Session
+) -> Response:
+    await answer(session, access, inquiry, form.answer)
+    address = f"/projects/{access.project}/questions"
+    return redirect(request, address, _("Answered. Who asked finds it in their inbox."))
+
+
+@router.post("/questions/{inquiry}/ruling")
+async def publish_ruling(
+    request: Request, inquiry: UUID, form: Annotated[RulingForm, Form()], access: Reviewer, session: Session
+) -> Response:
+    await publish(session, access, inquiry, form.question, form.answer)
+    said = _("Published: everybody finds it beside the guidelines.")
+    return redirect(request, f"/projects/{access.project}/rulings", said)
+
+
+@router.get("/rulings")
+async def rulings(request: Request, access: Reader, session: Session) -> Response:
+    """What was answered for everybody; inside the annotate page beside the guidelines."""
+    project = await get_project(session, access.of_project())
+    found = await rulings_of(session, project.id)
+    is_page = "HX-Request" not in request.headers
+    return respond(request, "oversight/rulings.html", "rulings", project=project, rulings=found, is_page=is_page)
+
+
+@router.post("/rulings/{ruling}/retire")
+async def retire_ruling(request: Request, ruling: UUID, access: Reviewer, session: Session) -> Response:
+    await retire(session, access, ruling)
+    return redirect(request, f"/projects/{access.project}/rulings", _("The ruling is shown no more."))
