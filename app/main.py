@@ -54,6 +54,8 @@ from app.oversight.routes import guidelines, overview, questions, quotas, rounds
 from app.oversight.routes import people as annotators
 from app.oversight.routes import review as oversight_review
 from app.oversight.routes import tasks as oversight_tasks
+from app.playground import api as playground_api
+from app.playground import routes as playground
 from app.projects import api as projects_api
 from app.projects import guidelines_api
 from app.projects.routes import care, consent, hand_out, projects, protocols, starting, versions
@@ -108,6 +110,7 @@ PAGES: list[APIRouter] = [
     datasets.router,
     training.router,
     evaluation.router,
+    playground.router,
     loop.router,
     questions.router,
     today.router,
@@ -142,6 +145,7 @@ API: list[APIRouter] = [
     datasets_api.router,
     training_api.router,
     evaluation_api.router,
+    playground_api.router,
     loop_api.router,
     questions_api.router,
     today_api.router,

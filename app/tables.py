@@ -10,6 +10,7 @@ from app.datasets import tables as datasets
 from app.evaluation import tables as evaluation
 from app.loop import tables as loop
 from app.media import tables as media
+from app.playground import tables as playground
 from app.projects import tables as projects
 from app.prompts import tables as prompts
 from app.quality import tables as quality
@@ -19,7 +20,7 @@ from app.training import tables as training
 # named, so that whoever imports this module knows every table
 CHAPTERS = (
     *(accounts, events, sealing, projects, media, prompts, checkpoints, completions, tasks, annotations, quality),
-    *(datasets, training, evaluation, loop),
+    *(datasets, training, evaluation, playground, loop),
 )
 
 metadata = Base.metadata

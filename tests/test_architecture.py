@@ -29,6 +29,7 @@ STORY = [
     "datasets",
     "training",
     "evaluation",
+    "playground",
     "loop",
     "oversight",
 ]

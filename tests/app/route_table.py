@@ -18,9 +18,11 @@ from app.completions.tables import Generation
 from app.datasets.tables import Dataset
 from app.evaluation.tables import Evaluation
 from app.loop.tables import Schedule, Trigger
+from app.playground.tables import Play
 from app.projects.rules import Sampling
 from app.projects.tables import Batch, Guidelines, Project, Protocol
 from app.prompts.forms import Report as ImportReport
+from app.prompts.rules import of_user
 from app.prompts.tables import Import
 from app.quality.tables import Contest, Inquiry, Ruling
 from app.tasks.tables import Report, Slot
@@ -331,6 +333,15 @@ ROUTES: dict[str, P | str] = {
     "PUT /api/v1/projects/{project}/scores": P.completion_edit,
     "GET /projects/{project}/leaderboard": P.evaluation_read,
     "GET /api/v1/projects/{project}/leaderboard": P.evaluation_read,
+    # playground
+    "GET /projects/{project}/playground": P.completion_edit,
+    "POST /projects/{project}/playground": P.completion_edit,
+    "GET /projects/{project}/playground/{play}": P.completion_edit,
+    "POST /projects/{project}/playground/{play}/tasks": P.task_edit,
+    "GET /api/v1/projects/{project}/playground": P.completion_edit,
+    "POST /api/v1/projects/{project}/playground": P.completion_edit,
+    "GET /api/v1/projects/{project}/playground/{play}": P.completion_edit,
+    "POST /api/v1/projects/{project}/playground/{play}/tasks": P.task_edit,
     "GET /projects/{project}/tasks": P.task_read,
     "GET /api/v1/projects/{project}/tasks/found": P.annotation_read,
     "GET /api/v1/tasks/{task}/history": P.annotation_read,
@@ -622,6 +633,12 @@ async def an_evaluation(session: AsyncSession, project: Project, caller: User) -
     return await added(session, Evaluation(project_id=project.id, **values))
 
 
+async def a_play(session: AsyncSession, project: Project, caller: User) -> str:
+    """One of the caller's own."""
+    values = {"messages": of_user("Hello"), "sampling": SAMPLING, "seed": 1, "n": 1, "owner_id": caller.id}
+    return await added(session, Play(project_id=project.id, **values))
+
+
 async def a_schedule(session: AsyncSession, project: Project, caller: User) -> str:
     return await added(session, Schedule(project_id=project.id, name="example", trigger=Trigger.answers, every=500))
 
@@ -657,6 +674,7 @@ EXAMPLES: dict[str, Example] = {
     "dataset": a_dataset,
     "run": a_run,
     "evaluation": an_evaluation,
+    "play": a_play,
     "schedule": a_schedule,
     "letter": a_letter,
     "sign": a_sign,

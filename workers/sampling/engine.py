@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+from workers.sampling import reading
 from workers.sampling.answers import Completed, NotAnswerable, Plain, Prompt, Sampling, Token
 from workers.sampling.decoding import sample
 from workers.sampling.meters import Meters
-from workers.sampling.orders import EngineClosed, Line, Order, Piece
+from workers.sampling.orders import EngineClosed, Errand, Line, Order, Piece
 from workers.sampling.rows import Row
 from workers.sampling.shelf import Shelf
 from workers.sampling.texts import Reader
@@ -28,6 +30,7 @@ from workers.training.checkpoints import Opened
 __all__ = ["Engine", "EngineClosed", "Piece"]
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 
 class Engine:
@@ -119,10 +122,29 @@ class Engine:
             if not order.answered.cancel() and not order.answered.cancelled():
                 order.answered.exception()  # seen: asyncio complains about errors that nobody looked at
 
+    async def rewards(
+        self, reward: Path, base: Path, conversation: Prompt, answers: Sequence[str]
+    ) -> list[reading.Said]:
+        """`reading.rewards`, before anything else is answered. Raises what that does, and EngineClosed."""
+        return await self._run(partial(reading.rewards, self.shelf, reward, base, conversation, answers))
+
+    async def ratios(
+        self, policy: Path, reference: Path, conversation: Prompt, tokens: Sequence[int]
+    ) -> list[tuple[str, float]]:
+        """`reading.ratios`, before anything else is answered. Raises what that does, and EngineClosed."""
+        return await self._run(partial(reading.ratios, self.shelf, policy, reference, conversation, tokens))
+
     async def close(self) -> None:
         """End what runs at its next token; everybody who waits gets EngineClosed."""
         self._line.close()
         await asyncio.to_thread(self._thread.join)
+
+    async def _run(self, work: Callable[[], Found]) -> Found:
+        loop = asyncio.get_running_loop()
+        errand = Errand(work, loop, loop.create_future())
+        self._line.join(errand)
+        found: Found = await errand.done
+        return found
 
     def _order(
         self, where: Path | str, conversations: Sequence[Prompt], sampling: Sampling, n: int, seeds: Sequence[int]
@@ -139,6 +161,9 @@ class Engine:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         while orders := self._line.take():
+            if isinstance(orders, Errand):
+                orders.run()
+                continue
             try:
                 self._answer(orders)
             except Exception as reason:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workers.sampling.answers import Completed, Prompt, Sampling, Token
 from workers.sampling.texts import Reader
@@ -81,32 +82,69 @@ class Order:
             self.loop.call_soon_threadsafe(callback, *arguments)  # type: ignore[arg-type]
 
 
+@dataclass(eq=False)
+class Errand:
+    """Something else that open checkpoints are wanted for, done in the generating thread: it has them to itself."""
+
+    work: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+    def run(self) -> None:
+        try:
+            self._tell(self.work(), None)
+        except Exception as reason:
+            self.fail(reason)
+
+    def fail(self, reason: BaseException) -> None:
+        self._tell(None, reason)
+
+    def _tell(self, found: Any, reason: BaseException | None) -> None:
+        with suppress(RuntimeError):  # the loop has ended: nobody is left to tell
+            self.loop.call_soon_threadsafe(self._settle, found, reason)
+
+    def _settle(self, found: Any, reason: BaseException | None) -> None:
+        if self.done.done():
+            return
+        if reason is not None:
+            self.done.set_exception(reason)
+        else:
+            self.done.set_result(found)
+
+
 class Line:
-    """Where orders wait. Streams and what is awaited go first: somebody is looking at them."""
+    """Where orders wait. Errands, streams and what is awaited go first: somebody is looking at them."""
 
     def __init__(self, most_prompts: int) -> None:
         self.most_prompts = most_prompts
         self._orders: list[Order] = []
+        self._errands: list[Errand] = []
         self._changed = threading.Condition()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._orders)
 
-    def join(self, order: Order) -> None:
+    def join(self, order: Order | Errand) -> None:
         with self._changed:
             if self._closed:
                 raise EngineClosed
-            self._orders.append(order)
+            if isinstance(order, Errand):
+                self._errands.append(order)
+            else:
+                self._orders.append(order)
             self._changed.notify()
 
-    def take(self) -> list[Order]:
-        """Wait for orders; the first and those alike, up to `most_prompts`. Empty when the line is closed."""
+    def take(self) -> list[Order] | Errand:
+        """Wait for an errand or orders; of these the first and those alike, up to `most_prompts`. Empty when the line
+        is closed."""
         with self._changed:
-            while not self._orders and not self._closed:
+            while not self._orders and not self._errands and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return []
+            if self._errands:
+                return self._errands.pop(0)
             watched = (order for order in self._orders if order.pieces is not None or order.is_awaited)
             first = next(watched, self._orders[0])
             taken, prompts = [first], len(first.conversations)
@@ -120,9 +158,10 @@ class Line:
     def close(self) -> None:
         with self._changed:
             self._closed = True
-            for order in self._orders:
+            for order in (*self._orders, *self._errands):
                 order.fail(EngineClosed())
             self._orders.clear()
+            self._errands.clear()
             self._changed.notify_all()
 
     @property

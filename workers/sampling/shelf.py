@@ -1,10 +1,11 @@
-"""Checkpoints kept open, the least recently used put away when memory is short."""
+"""Checkpoints and reward models kept open, the least recently used put away when memory is short."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,11 +19,21 @@ from workers.training.checkpoints import (
     choose_device,
     open_checkpoint,
 )
+from workers.training.networks import Backbone
+from workers.training.scoring import FILE, RewardNetwork, load_reward
 
 # (resolved folder, time of its last change): a folder written anew is opened anew
 Key = tuple[str, int]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A reward model on a base of its own: its adapters change the base's network, so nobody answers with that."""
+
+    opened: Opened
+    network: RewardNetwork
 
 
 class Shelf:
@@ -37,6 +48,7 @@ class Shelf:
         self.dtype = dtype or (torch.float32 if self.device.type == "cpu" else None)
         self.memory_budget = memory_budget
         self._open: OrderedDict[Key, Opened] = OrderedDict()
+        self._judge: tuple[tuple[Key, Key], Judge] | None = None
 
     def take(self, folder: Path) -> Opened:
         """The checkpoint in that folder, opened now or earlier. Raises CheckpointRefused."""
@@ -45,6 +57,18 @@ class Shelf:
             key = self._bring(key, folder)
         self._open.move_to_end(key)
         return self._open[key]
+
+    def take_judge(self, reward: Path, base: Path) -> Judge:
+        """The reward model in one folder on the base in another. One at a time is kept. Raises CheckpointRefused."""
+        key = (_written(reward, [reward / FILE]), self._key(base))
+        if self._judge is None or self._judge[0] != key:
+            self._judge = None
+            self._make_room(_weight_bytes(base, self.dtype), base)
+            opened = open_checkpoint(base, self.device, self.dtype)
+            own_weights(opened.network)
+            network = load_reward(reward, Backbone(opened.network), opened.weights_sha256)
+            self._judge = key, Judge(opened, network)
+        return self._judge[1]
 
     @property
     def filling(self) -> tuple[int, int]:
@@ -79,8 +103,7 @@ class Shelf:
         """The newest change to its config or weights; 0 where there is no config."""
         if not (folder / "config.json").is_file():
             return str(folder.resolve()), 0
-        files = [folder / "config.json", *folder.glob("*.safetensors")]
-        return str(folder.resolve()), max(file.stat().st_mtime_ns for file in files)
+        return _written(folder, [folder / "config.json", *folder.glob("*.safetensors")])
 
     def _make_room(self, needed: int, folder: Path) -> None:
         if needed > self.memory_budget:
@@ -88,14 +111,25 @@ class Shelf:
                 f"{folder.name} needs {needed / 1e6:,.0f} MB for its weights; the sampler may use"
                 f" {self.memory_budget / 1e6:,.0f} MB."
             )
-        while self._open and self._used() + needed > self.memory_budget:
-            self._open.popitem(last=False)
+        while (self._open or self._judge) and self._used() + needed > self.memory_budget:
+            if self._open:
+                self._open.popitem(last=False)
+            else:
+                self._judge = None
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def _used(self) -> int:
-        opened = list(self._open.values())  # read from other threads as well
-        return sum(parameter.nbytes for one in opened for parameter in one.network.parameters())
+        networks = [one.network for one in list(self._open.values())]  # read from other threads as well
+        judge = self._judge
+        judging = judge[1].network.parameters() if judge else ()
+        return sum(tensor.nbytes for network in networks for tensor in network.parameters()) + sum(
+            tensor.nbytes for tensor in judging
+        )
+
+
+def _written(folder: Path, files: list[Path]) -> Key:
+    return str(folder.resolve()), max((file.stat().st_mtime_ns for file in files if file.is_file()), default=0)
 
 
 def own_weights(network: PreTrainedModel) -> None:

@@ -28,10 +28,12 @@ async def keep_written(
     external_id: str,
     metadata: dict[str, Any],
     awaits_check: bool = False,
+    use: Use | None = None,
 ) -> Prompt | None:
     """Store a prompt that a person of the project wrote, under the root that an import would find for it. One that its
-    author replaced comes back, as this person's. awaits_check: it is not used before somebody lets it through. None: it
-    is here already, or is nearly the same as prompts on two sides of the split."""
+    author replaced comes back, as this person's. awaits_check: it is not used before somebody lets it through. use:
+    where its root has none; empty: drawn. None: it is here already, or is nearly the same as prompts on another side of
+    the split."""
     project = await locked(session, project_id)
     for replaced in await same_prompts(session, project_id, (), [content_hash(of_user(text))]):
         if replaced.is_replaced:
@@ -40,7 +42,8 @@ async def keep_written(
                 replaced.is_replaced = False
             else:
                 await retire_prompt(session, replaced, author_id, retired=False)
-    await take_in_one(session, project, {"prompt": text, "id": external_id, "metadata": metadata})
+    told = {"prompt": text, "id": external_id, "metadata": metadata} | ({"use": use.value} if use else {})
+    await take_in_one(session, project, told)
     here = await same_prompts(session, project_id, [external_id], [])
     if not here:
         return None
