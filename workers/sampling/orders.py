@@ -158,8 +158,10 @@ class Line:
     def close(self) -> None:
         with self._changed:
             self._closed = True
-            for order in (*self._orders, *self._errands):
+            for order in self._orders:
                 order.fail(EngineClosed())
+            for errand in self._errands:
+                errand.fail(EngineClosed())
             self._orders.clear()
             self._errands.clear()
             self._changed.notify_all()
