@@ -96,13 +96,15 @@ def letters_to(person_id: int) -> Select[Any]:
 def members(access: Access) -> Select[Any]:
     """The caller's project's people, as far as the caller may see them: (membership, user).
 
-    Managers see everybody; a lead their own cohort; the rest see everybody, and the page shows them pseudonyms only.
+    Who reads names, or everybody's answers, sees everybody (the latter as pseudonyms); the rest their own cohort, and
+    who is in none themselves alone: fewer permissions never show more.
     """
     found: Select[Any] = select(*PLACE).join(User, User.id == Membership.user_id)
     found = found.where(Membership.project_id == access.of_project())
-    if access.may(Permission.member_read) or not access.may(Permission.cohort_read):
+    if access.may(Permission.member_read) or access.may(Permission.annotation_read):
         return found
-    return found.where((Membership.cohort == access.cohort) | (Membership.id == access.membership_id))
+    mine = Membership.id == access.membership_id
+    return found.where(mine if access.cohort is None else mine | (Membership.cohort == access.cohort))
 
 
 async def letter_to(session: AsyncSession, person_id: int, public_id: UUID) -> Any:

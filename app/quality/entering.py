@@ -116,7 +116,6 @@ async def judge_again(session: AsyncSession, project_id: int, person_id: int) ->
     last = [one for one in answers if one[0] <= entrance.after][-(entrance.given or 0) :]
     entrance.hits = sum(right for _id, right in last)
     if entrance.hits >= form.right:
-        member.paused_at = None if entrance.state is Entry.failed else member.paused_at
         await _let_in(session, member, entrance, Entry.passed)
 
 
@@ -129,7 +128,6 @@ async def let_in(session: AsyncSession, project_id: int, pseudonym: str, actor_i
     if row is None:
         raise NotFound
     member, entrance = row[0], row[1] or await _begin(session, row[0])
-    member.paused_at = None if entrance.state is Entry.failed else member.paused_at
     await _let_in(session, member, entrance, Entry.exempt)
     await events.record(session, "member.let_in", actor_id=actor_id, project_id=project_id, subject=pseudonym)
 
@@ -177,6 +175,8 @@ async def _end_try(
 
 
 async def _let_in(session: AsyncSession, member: Membership, entrance: Entrance, state: Entry) -> None:
+    if entrance.state is Entry.failed and member.deactivated_at is None:  # the pause that failing brought
+        member.paused_at = None
     entrance.state = state
     await session.flush()
     await settle_lanes(session, member.project_id, member.id)

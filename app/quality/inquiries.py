@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -115,13 +115,18 @@ async def inquiry_of(session: AsyncSession, access: Access, inquiry: UUID, *, fo
     return found
 
 
+def in_cohort_of(access: Access) -> ColumnElement[bool]:
+    """Of the caller's own cohort; who is in none leads nobody, not all those who are in none either."""
+    return Membership.cohort == access.cohort if access.cohort is not None else false()
+
+
 def visible_to(access: Access, *columns: Any) -> Select[Any]:
     """Questions that the caller may answer: reviewers all, leads those of their own cohort."""
     asked: Select[Any] = select(*columns).where(Inquiry.project_id == access.of_project())
     if access.may(Permission.annotation_review):
         return asked
     of_cohort = (Membership.project_id == Inquiry.project_id) & (Membership.user_id == Inquiry.asker_id)
-    return asked.join(Membership, of_cohort).where(Membership.cohort == access.cohort)
+    return asked.join(Membership, of_cohort).where(in_cohort_of(access))
 
 
 def listed(access: Access, *, is_open: bool) -> Select[Inquiry, UUID, str, str, Ruling]:
@@ -136,7 +141,7 @@ def listed(access: Access, *, is_open: bool) -> Select[Inquiry, UUID, str, str, 
         .where(Inquiry.project_id == access.of_project())
         .where(Inquiry.answered_at.is_(None) if is_open else Inquiry.answered_at.is_not(None))
     )
-    return asked if access.may(Permission.annotation_review) else asked.where(Membership.cohort == access.cohort)
+    return asked if access.may(Permission.annotation_review) else asked.where(in_cohort_of(access))
 
 
 async def count_open(session: AsyncSession, access: Access, most: int = 100) -> tuple[int, datetime | None]:

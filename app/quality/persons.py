@@ -34,19 +34,23 @@ def persons_of(gathered: Gathered) -> Figure:
         by_person[fact.person].append(fact)
     everybody: dict[str, Counter[str]] = defaultdict(Counter)
     for fact in gathered.facts:
-        everybody[fact.body["kind"]][pressed_by(fact)] += 1
+        if fact.version >= 0:  # what a file brought was shown to nobody here
+            everybody[fact.body["kind"]][pressed_by(fact)] += 1
     copies = copies_in(gathered.facts)
     people: dict[str, Figure] = {}
     falls: dict[str, Fall] = {}
+    of_known = {person: known_of(own, gathered.argued) for person, own in by_person.items()}
+    all_met = [hit for _known, met in of_known.values() for hit in met]
     for person, own in by_person.items():
-        known = [fact for fact in own if _is_known(fact, gathered.argued)]
-        met = [decided(said_unaided(fact)) in accepted_by(gathered.argued[fact.task]) for fact in known]
+        known, met = of_known[person]
+        others = len(all_met) - len(met)
+        of_others = (sum(all_met) - sum(met)) / others if others else 0.0
         days = [local_day(fact.came, gathered.zone) for fact in known]
         weeks = weekly(list(zip(days, met, strict=True)))
         fall = fall_of(weeks)
         if fall is not None:
             falls[str(person)] = fall
-        signs = signs_of(own, known, met, everybody, copies, gathered.argued)
+        signs = signs_of(own, known, met, everybody, copies, gathered.argued, of_others)
         people[str(person)] = (
             effort_of(own, gathered.written)
             | {"gold": gold_of(known, met), "weeks": [_week(one) for one in weeks[-MOST_WEEKS:]]}
@@ -89,6 +93,12 @@ def pace_of(fact: Fact, written: dict[int, Written]) -> float | None:
 def _is_known(fact: Fact, argued: dict[int, Argued]) -> bool:
     """Whether its answer was known when it came: before, it may be one of those that the argument rests on."""
     return fact.task in argued and fact.came > argued[fact.task].since
+
+
+def known_of(own: Sequence[Fact], argued: dict[int, Argued]) -> tuple[list[Fact], list[bool]]:
+    """Of somebody's answers those whose task was known, and whether each met what is accepted."""
+    known = [fact for fact in own if _is_known(fact, argued)]
+    return known, [decided(said_unaided(fact)) in accepted_by(argued[fact.task]) for fact in known]
 
 
 def said_unaided(fact: Fact) -> Any:
@@ -139,26 +149,38 @@ def signs_of(
     everybody: dict[str, Counter[str]],
     copies: dict[int, bool],
     argued: dict[int, Argued],
+    of_others: float,
 ) -> dict[str, Seen]:
-    """Each sign by its name. everybody: by kind, how often each answer was given, by this person as well."""
+    """Each sign by its name. everybody: by kind, how often each answer was given, by this person as well. of_others:
+    the share of known answers that everybody else meets."""
     kind = Counter(fact.body["kind"] for fact in own).most_common(1)[0][0]
-    usual = [fact for fact in own if fact.body["kind"] == kind]
+    usual = [fact for fact in own if fact.body["kind"] == kind and fact.version >= 0]
     pressed = [pressed_by(fact) for fact in usual]
     timed = [fact for fact in own if fact.shown is not None]
     chosen = [fact for fact in own if fact.points in (0.0, 1.0)]
     texts = [fact for fact in own if fact.id in copies]
     came = [fact.came for fact in timed]
-    said = [decided(said_unaided(fact)) for fact in known]
-    chance = signals.chance_of(said, [accepted_by(argued[one.task]) for one in known])
     return {
         "fast": (signals.too_fast([fact.fast for fact in timed]), timed),
         "clockwork": (signals.like_clockwork(came), timed),
         "side": (signals.one_side([is_first(fact) for fact in chosen]), chosen),
-        "key": (signals.one_key(pressed, everybody[kind] - Counter(pressed)), usual),
+        "key": (signals.one_key(pressed, everybody[kind]), usual),
         "copied": (signals.copied([copies[fact.id] for fact in texts]), texts),
-        "gold": (signals.near_chance(met, chance), known),
+        "gold": (signals.near_chance(met, chance_at(known, argued), of_others), known),
         "clock": (signals.round_the_clock(came), timed),
     }
+
+
+def chance_at(known: Sequence[Fact], argued: dict[int, Argued]) -> float:
+    """The share of known answers that one's own would meet if they were dealt to the tasks of their kind at random."""
+    by_kind: dict[str, list[Fact]] = defaultdict(list)
+    for fact in known:
+        by_kind[fact.body["kind"]].append(fact)
+    met = 0.0
+    for facts in by_kind.values():
+        said = [decided(said_unaided(fact)) for fact in facts]
+        met += len(facts) * signals.chance_of(said, [accepted_by(argued[one.task]) for one in facts])
+    return met / len(known) if known else 0.0
 
 
 def _sign(sign: Sign, facts: Sequence[Fact]) -> Figure:
@@ -202,8 +224,9 @@ def copies_in(facts: Sequence[Fact]) -> dict[int, bool]:
 
 
 def texts_in(body: Any) -> Iterator[str]:
-    """What its author typed, as the answer or as its reason."""
-    for part in body.get("parts", [body]):
+    """What its author typed, as the answer or as its reason; who mends the same mistake of a completion writes the same
+    rewrite."""
+    for part in [*body.get("parts", ()), body]:
         for name in ("text", "justification"):
-            if part.get(name):
+            if part.get(name) and (part.get("kind"), name) != ("rewrite", "text"):
                 yield part[name]

@@ -75,14 +75,16 @@ def one_side(first: Sequence[bool]) -> Sign:
     return Sign(share, n, MOST_ONE_SIDE, raised, [place for place, one in enumerate(first) if one == (share >= 0.5)])
 
 
-def one_key(pressed: Sequence[str], others: Counter[str]) -> Sign:
+def one_key(pressed: Sequence[str], everybody: Counter[str]) -> Sign:
     """Share of the commonest answer, as it stood on the screen. Raised when its interval lies above the limit, and
-    those of everybody else are another one in two of five cases: where all say the same, so may this person."""
+    those of everybody else are another one in two of five cases: where all say the same, so may this person.
+    everybody: how often each answer was given, by this person as well."""
     n = len(pressed)
     if not n:
         return Sign(None, 0, MOST_ONE_KEY)
     commonest, times = Counter(pressed).most_common(1)[0]
-    of_others = others[commonest] / others.total() if others else 1.0
+    others = everybody.total() - n
+    of_others = (everybody[commonest] - times) / others if others else 1.0
     raised = n >= FEWEST and wilson(times / n, n)[0] >= MOST_ONE_KEY and of_others <= MOST_OF_OTHERS
     return Sign(times / n, n, MOST_ONE_KEY, raised, [place for place, one in enumerate(pressed) if one == commonest])
 
@@ -105,16 +107,18 @@ def copied(is_copy: Sequence[bool]) -> Sign:
     return Sign(share, n, MOST_COPIED, len(copies) >= FEWEST_COPIES and share >= MOST_COPIED, copies)
 
 
-def near_chance(hits: Sequence[bool], chance: float) -> Sign:
-    """Share of known answers met. chance: what the same answers would meet, dealt to these tasks at random. Raised when
-    the whole interval lies nearer to chance than to knowing all of them."""
+def near_chance(hits: Sequence[bool], chance: float, of_others: float) -> Sign:
+    """Share of known answers met. chance: what the same answers would meet, dealt to these tasks at random. of_others:
+    the share that everybody else meets; an answer with many parts is seldom met as a whole. Raised when the whole
+    interval lies nearer to chance than to knowing all of them, and below half of what others meet beyond chance."""
     n = len(hits)
     limit = (1 + chance) / 2
     tells = chance <= HIGHEST_CHANCE  # where nearly all known answers are the same, giving that one tells nothing
     if not n:
         return Sign(None, 0, limit)
     share = sum(hits) / n
-    raised = tells and n >= FEWEST_GOLD and wilson(share, n)[1] < limit
+    seldom = min(limit, (of_others + chance) / 2)
+    raised = tells and n >= FEWEST_GOLD and wilson(share, n)[1] < seldom
     return Sign(share, n, limit, raised, [place for place, one in enumerate(hits) if not one])
 
 
@@ -131,11 +135,11 @@ def chance_of(said: Sequence[str], accepted: Sequence[frozenset[str]]) -> float:
 def round_the_clock(came: Sequence[datetime]) -> Sign:
     """The longest time, in hours, in which no three hours passed without an answer. came: in their order."""
     limit = LONGEST_SITTING.total_seconds() / 3600
-    longest, shows, begin = timedelta(0), list[int](), 0
+    longest, shows, begin = timedelta(0), range(0), 0
     for place, one in enumerate(came):
         if place and one - came[place - 1] > PAUSE:
             begin = place
         if one - came[begin] > longest:
-            longest, shows = one - came[begin], list(range(begin, place + 1))
+            longest, shows = one - came[begin], range(begin, place + 1)
     hours = longest.total_seconds() / 3600
-    return Sign(hours if came else None, len(came), limit, len(came) >= FEWEST and hours >= limit, shows)
+    return Sign(hours if came else None, len(came), limit, len(came) >= FEWEST and hours >= limit, list(shows))

@@ -118,6 +118,12 @@ async def test_each_sees_whom_they_may(client: httpx.AsyncClient, session: Async
     assert (await client.get(f"{address}/{theirs.pseudonym}")).status_code == 404
     assert (await client.get(f"/api/v1{address}/{theirs.pseudonym}")).status_code == 404
     assert (await client.get(f"{address}/{mine.pseudonym}")).status_code == 200
+    narrow = await make.api_token(session, lead, scopes=["member.list"])  # fewer permissions never show more
+    told = await client.get(f"/api/v1{address}", headers={"Authorization": f"Bearer {narrow}"})
+    assert theirs.pseudonym not in {one["rater"] for one in told.json()["rows"]}
+    (await place_of(session, project, lead)).cohort = theirs.cohort = None  # who is in none leads nobody
+    await session.flush()
+    assert tired.name not in (await client.get(address)).text
     await engineer(client, session, project)
     page = (await client.get(address)).text
     assert mine.pseudonym in page

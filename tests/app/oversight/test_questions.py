@@ -72,6 +72,8 @@ async def test_leads_answer_their_own_cohort_and_nobody_their_own_question(
     base = f"/projects/{there.project.public_id}"
     question = await the_question(session)
     address = f"{base}/questions/{question.public_id}"
+    await leads(client, session, there, Role.lead)  # who is in no cohort leads nobody
+    assert "Does length count?" not in (await client.get(f"{base}/questions")).text
     lead = await leads(client, session, there, Role.lead, cohort="north")
     assert "Does length count?" not in (await client.get(f"{base}/questions")).text
     assert (await client.post(address, data={"answer": "No."})).status_code == 404

@@ -1,6 +1,7 @@
 """Signs and drift: each against sums that a reader can redo."""
 
 import random
+import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -54,10 +55,10 @@ def test_one_side() -> None:
 
 def test_one_key() -> None:
     """Wilson's low end of 40 in 40 is 0.912. Where 7 of 10 others say it too, so may this person."""
-    assert signals.one_key(["a"] * 40, Counter(a=6, b=4)).is_raised
-    assert not signals.one_key(["a"] * 40, Counter(a=7, b=3)).is_raised
-    assert not signals.one_key(["a"] * 40, Counter()).is_raised  # nobody to compare with
-    assert not signals.one_key(["a"] * 36 + ["b"] * 4, Counter(b=1)).is_raised
+    assert signals.one_key(["a"] * 40, Counter(a=46, b=4)).is_raised
+    assert not signals.one_key(["a"] * 40, Counter(a=47, b=3)).is_raised
+    assert not signals.one_key(["a"] * 40, Counter(a=40)).is_raised  # nobody to compare with
+    assert not signals.one_key(["a"] * 36 + ["b"] * 4, Counter(a=36, b=5)).is_raised
 
 
 def test_copied_texts() -> None:
@@ -76,13 +77,27 @@ def test_known_answers_near_chance() -> None:
     a, b = frozenset("a"), frozenset("b")
     assert signals.chance_of(["a", "a", "a", "b"], [a, a, b, b]) == 0.5
     assert signals.chance_of([], []) == 0.0
-    low = signals.near_chance([True] * 4 + [False] * 6, 0.5)
+    low = signals.near_chance([True] * 4 + [False] * 6, 0.5, 1.0)
     assert (low.limit, low.is_raised, low.shows) == (0.75, True, [4, 5, 6, 7, 8, 9])
-    assert not signals.near_chance([True] * 5 + [False] * 5, 0.5).is_raised
-    assert not signals.near_chance([False] * 9, 0.5).is_raised  # fewer than ten
-    assert not signals.near_chance([True] * 30, 1.0).is_raised  # all known answers are the same
-    assert signals.near_chance([True] * 4 + [False] * 26, 0.8).is_raised
-    assert not signals.near_chance([True] * 4 + [False] * 26, 0.81).is_raised
+    assert not signals.near_chance([True] * 5 + [False] * 5, 0.5, 1.0).is_raised
+    assert not signals.near_chance([False] * 9, 0.5, 1.0).is_raised  # fewer than ten
+    assert not signals.near_chance([True] * 30, 1.0, 1.0).is_raised  # all known answers are the same
+    assert signals.near_chance([True] * 4 + [False] * 26, 0.8, 1.0).is_raised
+    assert not signals.near_chance([True] * 4 + [False] * 26, 0.81, 1.0).is_raised
+
+
+def test_who_meets_as_much_as_others_is_not_near_chance() -> None:
+    """Five criteria, each met at three of four, are 24 of 100 whole answers: Wilson's high end of 5 in 21 is 0.451, of
+    none in 30 it is 0.114, and half of 0.24 is 0.12."""
+    assert not signals.near_chance([True] * 5 + [False] * 16, 0.0, 0.24).is_raised
+    assert signals.near_chance([False] * 30, 0.0, 0.24).is_raised
+    assert not signals.near_chance([False] * 30, 0.0, 0.0).is_raised  # nobody to compare with
+
+
+def test_the_longest_sitting_is_found_in_one_go() -> None:
+    begun = time.perf_counter()
+    assert signals.round_the_clock(after(*([60.0] * 50_000))).is_raised
+    assert time.perf_counter() - begun < 2  # by listing them anew with each answer it took twenty seconds
 
 
 def test_answers_around_the_clock() -> None:
