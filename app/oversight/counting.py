@@ -47,14 +47,16 @@ ANSWERS = text("""
     WHERE a.project_id = :project GROUP BY 1, 2
 """).bindparams(PROJECT)
 
-# Places that no answer has filled; those of argued tasks take the place of others, and are not waited for.
+# Places that no answer has filled, of rounds that ask; those of argued tasks take the place of others, and are not
+# waited for.
 PLACES = text("""
     SELECT t.batch_id AS batch,
            count(*) FILTER (WHERE s.state = 1) AS leased,
            count(*) FILTER (WHERE s.state = 0 AND s.lane >= 0) AS free,
            count(*) FILTER (WHERE s.state = -1 OR s.lane < 0) AS planned
-    FROM slots s JOIN tasks t ON t.id = s.task_id
-    WHERE s.project_id = :project AND (s.state = 1 OR s.state IN (-1, 0) AND (s.lane < 0 OR s.lane & 32 = 0))
+    FROM slots s JOIN tasks t ON t.id = s.task_id JOIN batches b ON b.id = t.batch_id
+    WHERE s.project_id = :project
+      AND (s.state = 1 OR s.state IN (-1, 0) AND (s.lane < 0 OR s.lane & 32 = 0) AND b.state IN ('pilot', 'open'))
     GROUP BY 1
 """).bindparams(PROJECT)
 

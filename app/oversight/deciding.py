@@ -19,14 +19,16 @@ from app.annotations.tables import Annotation, LedgerLine
 from app.datasets.tables import Dataset, DatasetState
 from app.oversight.rules import enough_until, hours_of_work
 from app.oversight.waiting import open_contests
+from app.projects.care import GOLD
 from app.projects.tables import Batch, BatchState, Project, ProjectState
 from app.prompts.tables import Import
 from app.quality.inquiries import count_open
 from app.quality.queries import figures_of
 from app.quality.tables import ArguedAnswer
+from app.tasks.actions.making import GATHERS
 from app.tasks.tables import Report, Slot, Task, TaskState
 from app.training.tables import Run, RunState
-from app.translation import _
+from app.translation import _, retold
 
 MOST = 100  # rows of one kind that are counted; beyond it says "100 and more"
 RECENT = timedelta(days=7)  # what failed longer ago was seen or does not matter
@@ -60,8 +62,9 @@ async def runs_failed(session: AsyncSession, access: Access, project: Project) -
     run = await session.scalar(failed.where(Run.finished_at > func.now() - RECENT).order_by(Run.id.desc()).limit(1))
     if run is None:
         return None
+    reason = retold(run.reason) if run.reason else _("no reason is known")
     evidence = _("“{name}” ended {when}: {reason}").format(
-        name=run.name, when=wording.day(run.finished_at), reason=run.reason or _("no reason is known")
+        name=run.name, when=wording.day(run.finished_at), reason=reason
     )
     return Decision("run_failed", _("A training run failed"), evidence, _("Look at the run"), f"/runs/{run.public_id}")
 
@@ -84,7 +87,7 @@ async def freezes_failed(session: AsyncSession, access: Access, project: Project
     if found is None or found.state is not DatasetState.failed:
         return None
     title, action = _("A dataset could not be frozen"), _("Look at the dataset")
-    evidence = f"“{found.name}”: {found.reason or ''}"
+    evidence = f"“{found.name}”: {retold(found.reason or '')}"
     return Decision("freeze_failed", title, evidence, action, f"/datasets/{found.public_id}")
 
 
@@ -99,7 +102,9 @@ async def queue_short(session: AsyncSession, access: Access, project: Project) -
     answers, first, last, now = (await session.execute(spoken)).one()
     asks = select(Task.id).join(Batch, Batch.id == Task.batch_id).where(Task.id == Slot.task_id)
     asks = asks.where(Batch.state.in_([state for state in BatchState if state.asks]))
-    free = select(Slot.id).where(Slot.project_id == project.id, Slot.state == literal_column("0"), asks.exists())
+    usual = (Slot.lane >= 0) & (Slot.lane.bitwise_and(GOLD) == 0)  # what waits for room in a limit is work as well
+    waits_for_somebody = Slot.state.in_([literal_column("-1"), literal_column("0")])
+    free = select(Slot.id).where(Slot.project_id == project.id, waits_for_somebody, usual, asks.exists())
     waiting = await session.scalar(select(func.count()).select_from(free.limit(LONGEST_QUEUE).subquery()))
     hours = hours_of_work(waiting or 0, answers, first, last, now)
     if hours is None or hours >= SHORT or waiting == LONGEST_QUEUE:
@@ -198,8 +203,8 @@ async def budget_nearly_spent(session: AsyncSession, access: Access, project: Pr
 
 async def pilots_done(session: AsyncSession, access: Access, project: Project) -> Decision | None:
     """A pilot of which no task is open: its report waits for a reader, and the round for being opened."""
-    open_task = select(Task.id).where(Task.batch_id == Batch.id, Task.state == TaskState.open)
-    any_task = select(Task.id).where(Task.batch_id == Batch.id)
+    any_task = select(Task.id).where(Task.batch_id == Batch.id, Task.purpose.in_(GATHERS))
+    open_task = any_task.where(Task.state == TaskState.open)
     pilots = select(Batch).where(Batch.project_id == project.id, Batch.state == BatchState.pilot)
     batch = await session.scalar(pilots.where(any_task.exists(), ~open_task.exists()).order_by(Batch.id).limit(1))
     if batch is None:
@@ -235,6 +240,7 @@ async def due_date_fails(session: AsyncSession, access: Access, project: Project
     a_day = await most_a_day(session, project)
     wanted = select(Slot.id).join(Task, Task.id == Slot.task_id)
     wanted = wanted.where(Task.batch_id == batch.id, Task.state == TaskState.open, Slot.state.in_([-1, 0, 1]))
+    wanted = wanted.where(Task.purpose.in_(GATHERS))
     days = (batch.due_at - now) / timedelta(days=1)
     bounded = wanted.limit(enough_until(a_day, days) + 1).subquery()
     left = await session.scalar(select(func.count()).select_from(bounded)) or 0

@@ -13,9 +13,9 @@ from app.oversight.counting import Counted, Counts, counted
 from app.oversight.forecast import WINDOW, Forecast, forecast
 from app.projects.care import GOLD
 from app.projects.rules import day_begins, last_days
-from app.projects.tables import Project
+from app.projects.tables import Batch, BatchState, Project
 from app.quality.tables import Figures
-from app.tasks.tables import Slot
+from app.tasks.tables import Slot, Task
 
 SHOWN = 30  # days of the chart
 IS_FREE = literal_column("slots.state") == literal_column("0")  # written out, so that the partial index is seen
@@ -125,7 +125,9 @@ async def waiting_for(session: AsyncSession, project_id: int, person_id: int) ->
     stands = Annotation.state.in_((AnnotationState.live, AnnotationState.surplus))
     own = (Annotation.project_id == project_id) & (Annotation.annotator_id == person_id)
     mine = select(Annotation.id).where(own, stands)
-    free = select(Slot.id).where(Slot.project_id == project_id, IS_FREE, Slot.lane.bitwise_and(GOLD) == 0)
+    asks = Batch.state.in_([state for state in BatchState if state.asks])
+    round_asks = select(Task.id).join(Batch, Batch.id == Task.batch_id).where(Task.id == Slot.task_id, asks).exists()
+    free = select(Slot.id).where(Slot.project_id == project_id, IS_FREE, Slot.lane.bitwise_and(GOLD) == 0, round_asks)
     counts = [select(func.count()).select_from(asked.subquery()) for asked in (mine, free.limit(MOST))]
     return Waiting(*[await session.scalar(count) or 0 for count in counts])
 

@@ -118,14 +118,16 @@ class Gathered:
 
 async def projects_to_measure(session: AsyncSession, name: str = "quality") -> Sequence[int]:
     """Those in which something has happened since they were measured, and which have rested long enough. name: of the
-    figures."""
+    figures; those about quality need answers, others something that waits for one."""
     newest = select(func.max(Event.id)).where(Event.project_id == Project.id).scalar_subquery()
     answered = select(Annotation.id).where(Annotation.project_id == Project.id).exists()
+    waits = select(Slot.id).where(Slot.project_id == Project.id).exists()
+    is_there = answered if name == "quality" else answered | waits
     rested = Figures.at + func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(60, REST * Figures.seconds)) < func.now()
     asked = (
         select(Project.id)
         .outerjoin(Figures, (Figures.project_id == Project.id) & (Figures.name == name))
-        .where(answered, Figures.at.is_(None) | ((newest > Figures.through) & rested))
+        .where(is_there, Figures.at.is_(None) | ((newest > Figures.through) & rested))
     )
     return (await session.scalars(asked.order_by(Project.id))).all()
 

@@ -31,6 +31,7 @@ from app.projects.rules import Entry, Recipe, Source
 from app.projects.tables import Batch, BatchState, Ordering
 from app.prompts.queries import tags_of
 from app.tasks.actions import edit_round, make_round, move_round, round_of
+from app.tasks.actions.rounds import was_pilot
 from app.translation import _
 
 router = APIRouter(prefix="/projects/{project}/rounds")
@@ -160,6 +161,7 @@ async def _page(
         "audience": await audience_name(session, one.batch),
         "steps": await steps_of(session, one.batch),
         "told": told,
+        "was_pilot": was_pilot(one.batch),
     }
     return respond(request, "oversight/round.html", "round", 422 if told and status == 200 else status, **page)
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.accounts.actions.lanes import share_hand_out
 from app.errors import Conflict, NotFound
 from app.jobs.queue import enqueue
 from app.projects.batching import HandOut, RoundForm
@@ -29,7 +30,7 @@ MOVES: dict[BatchState, tuple[BatchState, ...]] = {
     S.draft: (S.pilot, S.open),
     S.pilot: (S.open, S.closed),
     S.open: (S.closed,),
-    S.closed: (S.open, S.accepted),
+    S.closed: (S.pilot, S.open, S.accepted),
     S.accepted: (S.frozen, S.closed),
     S.frozen: (),
 }
@@ -56,8 +57,10 @@ async def round_of(session: AsyncSession, project_id: int, public_id: UUID) -> B
 
 async def make_round(session: AsyncSession, project_id: int, form: RoundForm, actor_id: int | None) -> Batch:
     """A draft: nobody is asked anything yet. :raises NotFound: there is no such audience."""
+    await share_hand_out(session, project_id)  # its lock comes before the project's row
     project = await get_project(session, project_id)
-    project.has_rounds = True
+    if not project.has_rounds:
+        project.has_rounds = True
     batch = Batch(project_id=project_id, name=form.name, state=BatchState.draft)
     session.add(batch)
     await session.flush()
@@ -105,7 +108,9 @@ async def move_round(
     if to not in MOVES[batch.state]:
         raise NoSuchMove(now=_(batch.state.value), wanted=_(to.value))
     before = batch.state
-    if before is BatchState.pilot and to is BatchState.open and not is_read:
+    if to is BatchState.pilot and before is BatchState.closed and not was_pilot(batch):
+        raise NoSuchMove(now=_(before.value), wanted=_(to.value))
+    if to is BatchState.open and was_pilot(batch) and not is_read:
         raise ReportUnread
     at = (await session.execute(select(func.now()))).scalar_one()
     step = {"state": to.value, "at": at.astimezone(UTC).isoformat(), "by": actor_id, "read": is_read, "report": report}
@@ -126,6 +131,12 @@ async def move_round(
     if before.asks or to.asks:
         await room_changed(session, batch.project_id)
     return batch
+
+
+def was_pilot(batch: Batch) -> bool:
+    """Whether it asked as a pilot when it asked last, also where it was closed since."""
+    asked = [step["state"] for step in batch.steps if BatchState(step["state"]).asks]
+    return bool(asked) and asked[-1] == BatchState.pilot.value
 
 
 async def freeze_rounds(session: AsyncSession, project_id: int, batches: Sequence[str], actor_id: int | None) -> None:

@@ -14,18 +14,19 @@ from app.datasets.actions import ask_to_freeze, conclude_freezing
 from app.datasets.forms import FreezeForm
 from app.oversight import counting
 from app.oversight.counting import counted
+from app.oversight.overview import waiting_for
 from app.oversight.piloting import Given, disputes, quarters, sampled
 from app.projects.batching import RoundForm, Selection
 from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch, progress_of, progress_shown
 from app.projects.tables import Batch, BatchState, Project
-from app.quality.gathering import gather
+from app.quality.gathering import gather, projects_to_measure
 from app.quality.reporting import quality_of
 from app.tasks.actions import make_round, move_round, rounds_beside
 from app.tasks.actions.making import make_tasks
 from app.tasks.actions.rounds import NoSuchMove, ReportUnread
 from app.tasks.jobs import RoundChanged
-from app.tasks.tables import Skip, Task
+from app.tasks.tables import Skip, Slot, Task
 from tests import make
 from tests.app.evaluation.scene import here
 from tests.app.scene import engineer, scene
@@ -230,3 +231,46 @@ async def test_rounds_over_rest(client: httpx.AsyncClient, session: AsyncSession
     assert ([row["name"] for row in rows["rows"]], rows["next"] is None) == (["B"], False)
     whole = (await client.get(f"{base}/batches/{default.public_id}")).json()
     assert (len(whole["disputed"]), whole["report"]["compared"]) == (2, 6)
+
+
+async def test_a_pilot_that_was_closed_goes_on_as_a_pilot(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """Closing it for a night is no way past its report."""
+    project = await make.project(session)
+    batch = await make_round(session, project.id, RoundForm(name="A"), None)
+    await move_round(session, batch, S.pilot, None)
+    await move_round(session, batch, S.closed, None)
+    with pytest.raises(ReportUnread):
+        await move_round(session, batch, S.open, None)
+    await engineer(client, session, project, Role.manager)
+    address = f"/projects/{project.public_id}/rounds/{batch.public_id}"
+    page = (await client.get(address)).text
+    assert ("Go on with the pilot" in page, "Open again" in page) == (True, False)
+    assert (await client.post(f"{address}/state", data={"state": "pilot"})).status_code == 303
+    batch = await session.get_one(Batch, batch.id)
+    for state in (S.open, S.closed):
+        await move_round(session, batch, state, None, is_read=True)
+    with pytest.raises(NoSuchMove):
+        await move_round(session, batch, S.pilot, None)
+
+
+async def test_places_of_rounds_that_do_not_ask_are_not_waited_for(session: AsyncSession) -> None:
+    there = await scene(session, people=1, tasks=3)
+    await session.execute(text("UPDATE batches SET state = 'closed'"))
+    found = await counted(session, there.project.id)
+    assert found is not None
+    assert (found.whole.left, found.whole.wanted) == (0, 0)
+    assert (await waiting_for(session, there.project.id, there.me.person.id)).free == 0
+
+
+async def test_a_large_project_without_an_answer_is_counted_as_well(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await scene(session, tasks=3)
+    monkeypatch.setitem(counting.SMALL, Slot, 2)
+    assert await counted(session, there.project.id) is None
+    assert list(await projects_to_measure(session, counting.NAME)) == [there.project.id]
+    assert list(await projects_to_measure(session)) == []
+    await count_large(there.project.id, here(session))
+    found = await counted(session, there.project.id)
+    assert found is not None
+    assert found.whole.free == 3
