@@ -39,6 +39,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session, snapshot
 from app.projects.protocols import ProtocolBody
+from app.tasks.actions.claiming import ConsentTakenBack
 from app.tasks.tables import Purpose
 
 router = APIRouter(tags=["annotations"])
@@ -143,6 +144,8 @@ def kept(saved: Saved) -> SavedView:
 async def answer(task: UUID, form: NewAnnotation, access: Annotator, session: Session) -> SavedView:
     """Answer a task that was handed to you. Sending the same again gives the same response; another body under the
     same key is refused and the first one stays."""
+    if access.has_withdrawn:
+        raise ConsentTakenBack
     return kept(await submit(session, access.of_project(), access.person.id, task, form.key, form.body))
 
 

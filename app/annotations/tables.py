@@ -84,8 +84,9 @@ class ReworkState(StrEnum):
 class Rework(Base):
     """Many answers at once: set aside, with or without others being asked instead, or given back with a remark.
 
-    selection: which (`reworking.Selection`). through: the newest answer when it was asked for; later ones stay. after:
-    how far it has got, by the answers' ids. answers: it has changed, or brought back, so far.
+    selection: which (`reworking.Selection`). through: the newest answer when it was asked for; later ones stay, but for
+    those of who took their consent back. after: how far it has got, by the answers' ids. answers: it has changed, or
+    brought back, so far.
     """
 
     __tablename__ = "reworks"

@@ -160,7 +160,8 @@ def chosen_answers(project_id: int, question: FreezeForm) -> Select[Any]:
 
 
 def settled_vote(project_id: int) -> Any:
-    """Of a task; in the task's own order, which is what a reviewer sees."""
+    """Of a task; in the task's own order, which is what a reviewer sees. It has no rater, and so comes into no dataset,
+    where the reviewer took their consent back."""
     count = select(func.count()).where(TaskCompletion.task_id == Task.id).correlate(Task).scalar_subquery()
     vote = func.jsonb_build_object(
         "body", Adjudication.body,
@@ -173,6 +174,7 @@ def settled_vote(project_id: int) -> Any:
         "adjudicated", True,
     )  # fmt: skip
     by = and_(Membership.user_id == Adjudication.by_id, Membership.project_id == project_id)
+    by = and_(by, Membership.withdrawn_at.is_(None))
     asked = select(type_coerce(vote, JSONB)).select_from(Adjudication).outerjoin(Membership, by)
     asked = asked.join(Protocol, Protocol.id == Adjudication.protocol_id)
     return asked.where(Adjudication.task_id == Task.id).correlate(Task, Prompt).scalar_subquery()

@@ -260,7 +260,8 @@ async def most_a_day(session: AsyncSession, project: Project) -> int:
     roles = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
     each = func.coalesce(Membership.daily_limit, project.daily_limit)
     working = select(func.coalesce(func.sum(each), 0)).where(Membership.project_id == project.id)
-    people = await session.scalar(working.where(Membership.role.in_(roles), Membership.paused_at.is_(None)))
+    working = working.where(Membership.role.in_(roles), Membership.withdrawn_at.is_(None))
+    people = await session.scalar(working.where(Membership.paused_at.is_(None)))
     a_day = int(people or 0)
     return a_day if project.answers_a_day is None else min(a_day, project.answers_a_day)
 

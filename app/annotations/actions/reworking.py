@@ -5,15 +5,17 @@ tasks, slots, annotations. Set-based statements do ten thousand answers in secon
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, func, select, text
+from sqlalchemy import BigInteger, bindparam, func, or_, select, text
 from sqlalchemy import Text as Words
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.accounts.tables import Membership
 from app.annotations.actions.editing import NotToBeChanged
 from app.annotations.actions.prompting import tell_of_prompt
 from app.annotations.actions.returning import LongTalk, OwnAnswer, return_answer
@@ -30,6 +32,7 @@ from app.tasks.tables import SlotState
 from app.translation import _
 
 AT_ONCE = 500
+ON_ITS_WAY = timedelta(minutes=1)  # what was sent before a withdrawal is kept, or refused, by then
 IDS = bindparam("ids", type_=ARRAY(BigInteger))
 TASKS = bindparam("tasks", type_=ARRAY(BigInteger))
 
@@ -160,6 +163,8 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
     project = await session.get_one(Project, rework.project_id)
     undoes = rework.state is ReworkState.undoing
     ids = await _next_to_bring_back(session, rework) if undoes else await _next_chosen(session, rework, project)
+    if not ids and rework.does == Does.withdraw and await _looks_again(session, rework):
+        return False
     if not ids:
         rework.state = ReworkState.undone if undoes else ReworkState.done
         rework.ended_at = func.now()
@@ -185,8 +190,23 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
 async def _next_chosen(session: AsyncSession, rework: Rework, project: Project) -> list[int]:
     states = WITHDRAWN if rework.does == Does.withdraw else TAKEN
     asked = chosen(project, Selection.model_validate(rework.selection), Annotation.id, states=states)
-    asked = asked.where(Annotation.id > rework.after, Annotation.id <= rework.through)
+    came_before = Annotation.id <= rework.through
+    if rework.does == Does.withdraw:  # also what was on its way when they took their consent back
+        came_before = or_(came_before, Membership.withdrawn_at.is_not(None))
+    asked = asked.where(Annotation.id > rework.after, came_before)
     return list(await session.scalars(asked.order_by(Annotation.id).limit(AT_ONCE)))
+
+
+async def _looks_again(session: AsyncSession, rework: Rework) -> bool:
+    """Whether a withdrawal goes once more through everything, later: an answer may come whose sender was let in just
+    before it."""
+    now = await session.scalar(select(func.clock_timestamp()))
+    if now is None or now >= rework.at + ON_ITS_WAY:
+        return False
+    rework.after = 0
+    await session.flush()
+    await enqueue(session, ReworkAsked(rework_id=rework.id), at=rework.at + ON_ITS_WAY)
+    return True
 
 
 async def _next_to_bring_back(session: AsyncSession, rework: Rework) -> list[int]:

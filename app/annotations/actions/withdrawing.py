@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.tables import Membership
 from app.annotations.jobs import ConsentWithdrawn, ReworkAsked
 from app.annotations.reworking import WITHDRAWN, Does
-from app.annotations.tables import Annotation, AnnotationState, Rework
+from app.annotations.tables import Annotation, AnnotationState, Rework, ReworkState
+from app.datasets.tables import Dataset, DatasetState
 from app.errors import Conflict, NotFound
 from app.jobs.queue import enqueue
 from app.projects.tables import Project
@@ -22,6 +23,14 @@ from app.translation import _
 class TakenBackBefore(Conflict):
     code = "taken-back-before"
     sentence = _("This consent is taken back already.")
+
+
+class StillWithdrawing(Conflict):
+    code = "still-withdrawing"
+    sentence = _(
+        "Your answers are still being withdrawn, or a dataset is being frozen. You can take part again once that is "
+        "done: try again in some minutes."
+    )
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,18 @@ async def take_consent_back(session: AsyncSession, project_id: int, person_id: i
 
 
 async def take_part_again(session: AsyncSession, project_id: int, person_id: int) -> None:
-    """They come back; what was withdrawn stays so, and the consent text is asked about anew."""
+    """They come back; what was withdrawn stays so, and the consent text is asked about anew.
+
+    :raises StillWithdrawing: what they said before would count, or come into a dataset unmarked.
+    """
     place = await own_place(session, project_id, person_id)
     if place.withdrawn_at is None:
         return
+    runs = select(Rework.id).where(Rework.project_id == project_id, Rework.state == ReworkState.running)
+    runs = runs.where(Rework.does == Does.withdraw, Rework.selection["rater"].astext == place.pseudonym)
+    freezes = select(Dataset.id).where(Dataset.project_id == project_id, Dataset.state == DatasetState.freezing)
+    if await session.scalar(select(or_(runs.exists(), freezes.exists()))):
+        raise StillWithdrawing
     place.withdrawn_at = None
     await session.flush()
     about = {"actor_id": person_id, "project_id": project_id}

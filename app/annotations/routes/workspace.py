@@ -28,6 +28,7 @@ from app.errors import Conflict, Invalid
 from app.markup import render_source
 from app.pages import respond
 from app.tasks.actions import release, report, skip
+from app.tasks.actions.claiming import ConsentTakenBack
 
 router = APIRouter()
 
@@ -47,6 +48,8 @@ MayAnnotate = Annotated[Access, may(Permission.annotate)]
 async def answer(request: Request, task: UUID, access: MayAnnotate, form: Posted, session: Session) -> Response:
     """Keep the answer; then the next task."""
     try:
+        if access.has_withdrawn:
+            raise ConsentTakenBack
         said = (form.the_key(), form.body(), form.active)
         kept = await submit(session, access.of_project(), access.person.id, task, *said)
     except (Conflict, Invalid) as refusal:

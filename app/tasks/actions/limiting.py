@@ -1,5 +1,6 @@
 """Those who run a project say of whom, how often and how much is asked; what is not handed out yet follows at once."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, case, delete, select, text
@@ -19,7 +20,7 @@ from app.tasks.actions.arranging import not_drawn
 from app.tasks.actions.changing import change_k, lock_tasks
 from app.tasks.actions.placing import PLACED, put, put_in_place, wishes_now
 from app.tasks.actions.releasing import release_slots
-from app.tasks.actions.wishing import MOST_K, Wish, everybody, numbers_of_audiences
+from app.tasks.actions.wishing import MOST_K, Wish, everybody, for_everybody, numbers_of_audiences, wanted_by_all
 from app.tasks.jobs import PlacesChanged
 from app.tasks.tables import Purpose, Slot, Task, TaskState
 from app.translation import _
@@ -121,6 +122,7 @@ async def settle_places(session: AsyncSession, project_id: int, after: int = 0) 
     for task in tasks:
         task.most_k = wishes[task.id].most_k if task.purpose is Purpose.collect else None
     await session.flush()
+    await _shrink_calibration(session, project_id, tasks, wishes)
     return ids[-1]
 
 
@@ -147,6 +149,20 @@ async def grow_calibration(session: AsyncSession, batch_id: int) -> int:
             await change_k(session, batch.project_id, task_id, size, is_adaptive=False)
         grown += len(ids)
     return grown
+
+
+async def _shrink_calibration(
+    session: AsyncSession, project_id: int, tasks: Sequence[Task], wishes: Mapping[int, Wish]
+) -> None:
+    """Tasks that everybody answers wait for nobody who took their consent back; whoever returns is one who joins."""
+    of_all = [task for task in tasks if task.purpose is Purpose.calibration]
+    for people in {wishes[task.id].people for task in of_all}:
+        here = [task for task in of_all if wishes[task.id].people == people]
+        sizes = await wanted_by_all(session, project_id, people, [task.id for task in here])
+        for task in here:
+            k = for_everybody(wishes[task.id], sizes[task.id]).k
+            if k < task.k:
+                await change_k(session, project_id, task.id, k, is_adaptive=False)
 
 
 async def assign(

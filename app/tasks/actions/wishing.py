@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import any_, func, literal, select
+from sqlalchemy import ColumnElement, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
@@ -12,7 +12,7 @@ from app.accounts.tables import Audience, Membership, User
 from app.projects.tables import Batch, Ordering, TagRule
 from app.prompts.tables import Prompt
 from app.tasks.rules import DEFAULT_BAND
-from app.tasks.tables import Purpose
+from app.tasks.tables import Purpose, Slot, SlotState
 
 MOST_K = 50
 ANSWERS = (Role.annotator, Role.lead)  # those whose work it is; others may answer, and are not waited for
@@ -75,12 +75,27 @@ async def everybody(session: AsyncSession, project_id: int, people: int) -> int:
         select(func.count())
         .select_from(Membership)
         .join(User, User.id == Membership.user_id)
-        .where(
-            Membership.project_id == project_id, Membership.role.in_(ANSWERS), literal(people) == any_(Membership.lanes)
-        )
-        .where(Membership.paused_at.is_(None), User.disabled_at.is_(None))
+        .where(*_of_audience(project_id, people), Membership.paused_at.is_(None), User.disabled_at.is_(None))
     )
     return (await session.scalar(asked)) or 0
+
+
+async def wanted_by_all(
+    session: AsyncSession, project_id: int, people: int, task_ids: Collection[int]
+) -> dict[int, int]:
+    """How many answers these tasks have or may still get if everybody of an audience answers, who is paused too."""
+    audience = select(Membership.user_id).where(*_of_audience(project_id, people))
+    size = await session.scalar(select(func.count()).select_from(audience.subquery())) or 0
+    by_others = select(Slot.task_id, func.count()).where(Slot.task_id.in_(task_ids), Slot.state == SlotState.done)
+    by_others = by_others.where(Slot.annotator_id.not_in(audience)).group_by(Slot.task_id)
+    found = {row[0]: row[1] for row in await session.execute(by_others)}
+    return {task_id: size + found.get(task_id, 0) for task_id in task_ids}
+
+
+def _of_audience(project_id: int, people: int) -> tuple[ColumnElement[bool], ...]:
+    """Whose work it is, and who have not taken their consent back."""
+    here = (Membership.project_id == project_id, Membership.withdrawn_at.is_(None))
+    return (*here, Membership.role.in_(ANSWERS), literal(people) == any_(Membership.lanes))
 
 
 def for_everybody(wish: Wish, people: int) -> Wish:

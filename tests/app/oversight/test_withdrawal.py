@@ -5,36 +5,42 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
-from app.annotations.actions.reworking import go_on
+from app.accounts.tables import User
+from app.annotations.actions import submit
+from app.annotations.actions.reworking import ON_ITS_WAY, go_on
 from app.annotations.actions.withdrawing import take_consent_back
-from app.annotations.tables import Annotation, Rework
-from app.datasets.actions import NothingToFreeze
+from app.annotations.tables import Annotation, Rework, ReworkState
+from app.datasets.actions import NothingToFreeze, ask_to_freeze, give_up_freezing
+from app.datasets.forms import FreezeForm
 from app.datasets.tables import DatasetWithdrawal
 from app.datasets.withdrawing import datasets_to_mark, labels_in, mark
 from app.events import Event
 from app.projects.actions import change_consent
-from app.projects.queries import default_batch
+from app.projects.queries import default_batch, newest_protocol
 from app.projects.tables import Project
-from app.tasks.actions import claim
+from app.quality.tables import Adjudication
+from app.tasks.actions import Waiting, claim, grow_calibration, settle_places
 from app.tasks.actions.claiming import ConsentTakenBack
-from app.tasks.tables import Slot
+from app.tasks.tables import Slot, Task
 from app.training.tables import Method
 from tests import make
 from tests.app.datasets.scene import frozen, people
-from tests.app.scene import access_of, broken, claimed
+from tests.app.scene import access_of, broken, claimed, prefers, scene
 from tests.conftest import sign_in
 from tests.queue import waiting
 
 
 async def worked_off(session: AsyncSession, home: Path, person_id: int, project: Project) -> None:
     """What the worker does with the two jobs."""
-    rework = await session.scalar(select(Rework.id))
+    rework = await session.scalar(select(Rework))
     assert rework is not None
-    while await go_on(session, rework):
+    rework.at -= 2 * ON_ITS_WAY
+    await session.flush()
+    while await go_on(session, rework.id):
         pass
     pseudonym, datasets = await datasets_to_mark(session, project.id, person_id)
     for dataset in datasets:
@@ -106,7 +112,12 @@ async def test_who_took_it_back_is_asked_nothing_and_may_come_back_to_begin_anew
     with pytest.raises(ConsentTakenBack):
         await claim(session, access_of(project, one, has_withdrawn=True))
     assert (await client.post(f"{base}/consent/withdraw")).status_code == 409
-    await client.post(f"{base}/consent/again")
+    assert (await client.post(f"{base}/consent/again")).status_code == 409, "its answers are being withdrawn"
+    await worked_off(session, tmp_path, one.id, project)
+    dataset = await ask_to_freeze(session, project.id, FreezeForm(name="under way"), None)
+    assert (await client.post(f"{base}/consent/again")).status_code == 409, "something of theirs may be in it"
+    await give_up_freezing(session, dataset.id, "no room")
+    assert (await client.post(f"{base}/consent/again")).status_code == 303
     assert "We keep answers." in (await client.get(f"{base}/annotate")).text, "it is asked about anew"
     assert await broken(session) == {}
 
@@ -144,3 +155,76 @@ async def test_a_dataset_that_was_being_frozen_is_looked_at_when_it_is_done(
     before = len(await waiting(session, "ConsentWithdrawn"))
     await frozen(session, project, tmp_path)
     assert len(await waiting(session, "ConsentWithdrawn")) == before + 1
+
+
+async def test_what_comes_after_a_consent_was_taken_back_is_refused_or_withdrawn_as_well(
+    client: httpx.AsyncClient, session: AsyncSession, tmp_path: Path
+) -> None:
+    there = await scene(session, tasks=2)
+    me, project = there.me, there.project
+    shown = await claimed(session, me)
+    one = await session.get_one(User, me.person.id)
+    await sign_in(client, session, one)
+    base = f"/projects/{project.public_id}"
+    await client.post(f"{base}/consent/withdraw")
+    sent = {"key": str(shown.key), "body": prefers(shown).model_dump(mode="json", exclude_none=True)}
+    late = await client.post(f"/api/v1/tasks/{shown.task}/annotations", json=sent)
+    assert (late.status_code, late.json()["type"]) == (409, "urn:hone:consent-taken-back"), late.text
+    posted = {"key": str(shown.key), "outcome": "both_bad"}
+    late = await client.post(f"{base}/annotate/{shown.task}", data=posted, headers={"HX-Request": "true"})
+    assert late.status_code == 409
+    assert "You took your consent back" in late.text
+    assert await states(session) == []
+    rework = (await session.scalars(select(Rework))).one()
+    assert not await go_on(session, rework.id)
+    assert rework.state is ReworkState.running, "what was let in just before may still come"
+    assert len(await waiting(session, "ReworkAsked")) == 2
+    await submit(session, project.id, one.id, shown.task, shown.key, prefers(shown))
+    assert await states(session) == ["live"], "it was on its way"
+    await worked_off(session, tmp_path, one.id, project)
+    assert await states(session) == ["withdrawn"]
+    assert rework.state is ReworkState.done
+    assert await broken(session) == {}
+
+
+async def test_tasks_for_everybody_do_not_wait_for_who_took_it_back(session: AsyncSession, tmp_path: Path) -> None:
+    there = await scene(session, people=3, tasks=2, k=3)
+    project = there.project
+    batch = await default_batch(session, project.id)
+    await session.execute(text("UPDATE tasks SET purpose = 'calibration'"))
+    batch.calibration, batch.k = 1, 1
+    await session.flush()
+    for person in there.people:  # each answers the first task that they are shown
+        shown = await claimed(session, person)
+        await submit(session, project.id, person.person.id, shown.task, shown.key, prefers(shown))
+    gone = there.me.person.id
+    await take_consent_back(session, project.id, gone, gone)
+    await worked_off(session, tmp_path, gone, project)
+    assert await waiting(session, "PlacesChanged")
+    await settle_places(session, project.id)
+    assert await grow_calibration(session, batch.id) == 0
+    tasks = (await session.scalars(select(Task).execution_options(populate_existing=True))).all()
+    assert {task.k for task in tasks} == {2}
+    for person in there.people[1:]:
+        while not isinstance(shown := await claim(session, person), Waiting):
+            await submit(session, project.id, person.person.id, shown.task, shown.key, prefers(shown))
+    assert set(await session.scalars(select(Task.state))) == {"done"}
+    assert sorted(await states(session)) == ["live"] * 4 + ["withdrawn"]
+    assert await broken(session) == {}
+
+
+async def test_what_they_settled_as_a_reviewer_comes_into_no_new_dataset(session: AsyncSession, tmp_path: Path) -> None:
+    project = await make.project(session)
+    one, reviewer = await people(session, project, 2)
+    task = await make.task(session, project, await default_batch(session, project.id), state="done")
+    said = await make.annotation(session, task, one, 0)
+    protocol = await newest_protocol(session, project.id)
+    about = {"task_id": task.id, "project_id": project.id, "protocol_id": protocol.id, "by_id": reviewer.id}
+    session.add(Adjudication(**about, body=said.body | {"preferred": 1}))
+    await session.flush()
+    _old, (line,) = await frozen(session, project, tmp_path)
+    assert [vote["rater"] for vote in line["votes"]] == ["r0", "r1"]
+    await take_consent_back(session, project.id, reviewer.id, reviewer.id)
+    _later, (line,) = await frozen(session, project, tmp_path, name="later")
+    assert [vote["rater"] for vote in line["votes"]] == ["r0"]
+    assert line["conclusion"] == "a"
