@@ -35,7 +35,7 @@ TEXTS = ("description", "guidelines")
 async def start(request: Request, access: Annotated[Access | None, anybody()], session: Session) -> Response:
     if access is None:
         return redirect(request, "/sign-in")
-    if await has_a_say(session, access):
+    if access.token_id is None and await has_a_say(session, access):  # what needs a decision is for people
         return redirect(request, "/today")
     return await index(request, access, session)
 

@@ -67,7 +67,7 @@ async def test_a_token_is_shown_once_and_stored_as_a_hash(
     assert made.status_code == 201
     assert FORM.fullmatch(token)
     told = await session.scalar(select(Event.body).where(Event.kind == "token.made"))
-    assert told == {"role": None, "scopes": [], "days": 30}
+    assert told == {"role": None, "scopes": [], "days": 30, "skips_reading": False}
     assert token not in (await client.get("/api/v1/tokens")).text
     assert token not in (await client.get("/account/tokens")).text
     again = await client.post("/api/v1/tokens", json=form, headers=key)  # the key is honoured, the secret is not kept

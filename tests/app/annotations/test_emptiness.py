@@ -12,7 +12,8 @@ from app.translation import LANGUAGES, reading
 
 def page_of(why: Why) -> str:
     consent = SimpleNamespace(html=Markup("<p>The text</p>"), version=2)
-    beside = {"base": "/projects/1", "most": 5, "consent": consent, "entrance": None}
+    rules = SimpleNamespace(html=Markup("<p>The rules</p>"), version=3, pieces=[])
+    beside = {"base": "/projects/1", "most": 5, "consent": consent, "entrance": None, "reading": rules}
     return draw("annotations/_waiting.html", None, {"why": why} | beside)
 
 

@@ -114,7 +114,7 @@ async def test_side_by_side_with_rewards_divergence_and_the_best_of_sixteen(
     assert "<b>9.000</b> ± 0.707" in shown
     assert "<dt><bdi>kindness</bdi></dt><dd>0.25</dd>" in shown
     assert "<b>3.25</b> nats" in shown
-    assert "reward 4.500 on average" in shown
+    assert "reward 3.750 on average" in shown
     shaded = (await client.get(page + "?shading=true")).text
     assert '<span class="ratio up-2" title="1.00">one\n</span>' in shaded
     assert '<span class="ratio down-1" title="−0.25">&lt;b&gt;two</span>' in shaded
