@@ -13,7 +13,7 @@ from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
 from app.errors import Conflict, NotFound
 from app.quality.actions import MOST, EnoughAccepted
-from app.quality.entering import judge_again
+from app.quality.entering import judge_authors_again
 from app.quality.mixing import asked_first
 from app.quality.queries import STANDS
 from app.quality.rules import hits
@@ -114,6 +114,9 @@ async def close_contest(
         for other, theirs in await _open_about(session, argued.task_id):
             if hits(theirs.body, argued.bodies):
                 await _close(session, other, theirs, actor_id, True, reply)
+    for argued in also:
+        if argued.twin_of is None:
+            await judge_authors_again(session, argued.task_id)
     return found
 
 
@@ -126,8 +129,6 @@ async def _close(
     await tell(session, [said.annotator_id], found.project_id, kind, said.public_id)
     verb = "contest.accepted" if accepts else "contest.upheld"
     await events.record(session, verb, actor_id=actor_id, project_id=found.project_id, subject=said.public_id)
-    if accepts:
-        await judge_again(session, found.project_id, said.annotator_id)
 
 
 async def _accept_as_well(session: AsyncSession, said: Annotation) -> list[ArguedAnswer]:

@@ -103,6 +103,16 @@ async def judge_newcomers(session: AsyncSession, project_id: int) -> int:
     return over
 
 
+async def judge_authors_again(session: AsyncSession, task_id: int) -> None:
+    """More counts as right about an argued task and its twin: look again at everybody outside who answered them."""
+    of = select(ArguedAnswer.task_id).where((ArguedAnswer.task_id == task_id) | (ArguedAnswer.twin_of == task_id))
+    said = select(Annotation.id).where(Annotation.annotator_id == Membership.user_id, Annotation.task_id.in_(of))
+    project_id = (await session.scalars(select(Task.project_id).where(Task.id == task_id))).one()
+    asked = newcomers(project_id).where(Entrance.given.is_not(None), said.exists()).order_by(Membership.id)
+    for person_id in (await session.scalars(asked.with_only_columns(Membership.user_id))).all():
+        await judge_again(session, project_id, person_id)
+
+
 async def judge_again(session: AsyncSession, project_id: int, person_id: int) -> None:
     """An answer of somebody has turned out right: if that lets them in after all, they are let in. Looks at their last
     try that is over."""
