@@ -38,6 +38,15 @@ EXEMPT = text("""
     ON CONFLICT DO NOTHING
 """)
 
+# Who was paused because they were not let in is so no more where nobody is asked anything first.
+RESUME = text("""
+    UPDATE memberships m SET paused_at = NULL FROM (
+        SELECT o.id FROM memberships o JOIN entrances e ON e.project_id = o.project_id AND e.user_id = o.user_id
+        WHERE o.project_id = :project AND e.state = 'failed' AND o.deactivated_at IS NULL
+        ORDER BY o.id FOR NO KEY UPDATE OF o
+    ) failed WHERE m.id = failed.id
+""")
+
 
 class EntranceForm(Form):
     """tasks: with a known answer, that a newcomer answers first. right: of these, to be let in. tries: how often, each
@@ -60,6 +69,7 @@ async def set_entrance(session: AsyncSession, project: Project, form: EntranceFo
     if form is not None and project.entrance is None:
         await session.execute(EXEMPT, {"project": project.id})
     if form is None:
+        await session.execute(RESUME, {"project": project.id})
         await session.execute(delete(Entrance).where(Entrance.project_id == project.id))
     project.entrance = None if form is None else form.model_dump()
     await session.flush()

@@ -256,3 +256,17 @@ async def test_who_gave_an_answer_that_is_accepted_later_is_let_in_without_a_wor
         there = await as_they_are(session, one)
         assert (there.me.lanes, there.me.paused) == ((0,), False)
         assert (await letters(session, one.me.person.id)).count("entered") == 1
+
+
+async def test_without_an_entrance_nobody_stays_out_who_failed_it(session: AsyncSession) -> None:
+    there = await with_entrance(session, tasks=1, right=1, tries=1, known=1)
+    new, left = await newcomer(session, there), await newcomer(session, there)
+    for one in (new, left):
+        await answer(session, one, 0, 1)
+    await judge_newcomers(session, there.project.id)
+    gone = text("UPDATE memberships SET deactivated_at = now() WHERE user_id = :it")
+    await session.execute(gone, {"it": left.me.person.id})
+    project = await session.get_one(Project, there.project.id)
+    await set_entrance(session, project, None, there.me.person.id)
+    assert [(await as_they_are(session, one)).me.paused for one in (new, left)] == [False, True]
+    assert (await as_they_are(session, new)).me.lanes == (0,)
