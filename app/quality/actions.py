@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.accounts.actions.lanes import share_hand_out
 from app.errors import Conflict
 from app.markup import render_markdown
 from app.quality.entering import judge_authors_again
@@ -51,6 +52,7 @@ async def argue(
     """
     if not is_arguable(body):
         raise NotArguable
+    await share_hand_out(session, task.project_id)  # its lock comes before those of rows
     task = await asked_first(session, task)
     argued = await argued_answer(session, task.id)
     if argued is None:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.actions.inbox import members_who_may, tell
+from app.accounts.actions.lanes import share_hand_out
 from app.accounts.permissions import Permission
 from app.accounts.tables import Letter, Membership
 from app.annotations.actions.returning import OwnAnswer
@@ -98,6 +99,7 @@ async def close_contest(
     :raises NotFound: :raises ContestClosed: :raises OwnAnswer: the reviewer gave the answer.
     :raises EnoughAccepted: as many are accepted as may be. :raises OtherProtocol: it was asked otherwise then.
     """
+    await share_hand_out(session, project_id)  # its lock comes before those of rows
     asked = select(Contest, Annotation).join(Annotation, Annotation.id == Contest.annotation_id)
     asked = asked.where(Contest.project_id == project_id, Contest.public_id == public_id)
     row = (await session.execute(asked.with_for_update(of=Contest))).one_or_none()

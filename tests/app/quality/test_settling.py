@@ -1,5 +1,7 @@
 """What reviewers settle, what people contest, and who is let in."""
 
+from typing import Any
+
 import httpx
 import pytest
 from sqlalchemy import select, text
@@ -12,6 +14,7 @@ from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
 from app.projects.queries import newest_protocol
 from app.projects.tables import Project
+from app.quality import entering
 from app.quality.actions import argue
 from app.quality.adjudicating import NotToBeSettled, accept_answer, adjudicate, open_again
 from app.quality.contesting import ContestClosed, ContestedBefore, NothingToContest, close_contest, contest
@@ -270,3 +273,20 @@ async def test_without_an_entrance_nobody_stays_out_who_failed_it(session: Async
     await set_entrance(session, project, None, there.me.person.id)
     assert [(await as_they_are(session, one)).me.paused for one in (new, left)] == [False, True]
     assert (await as_they_are(session, new)).me.lanes == (0,)
+
+
+async def test_who_is_let_in_while_they_are_judged_stays_in(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await with_entrance(session, tasks=1, right=1, tries=1, known=1)
+    new = await newcomer(session, there)
+    await answer(session, new, 0, 1)
+    answered = entering._answered
+
+    async def meanwhile(*given: Any) -> Any:
+        await session.execute(text("UPDATE entrances SET state = 'exempt'"))
+        return await answered(*given)
+
+    monkeypatch.setattr(entering, "_answered", meanwhile)
+    assert await judge_newcomers(session, there.project.id) == 0
+    assert not (await as_they_are(session, new)).me.paused
