@@ -20,7 +20,7 @@ from app.projects.queries import get_project
 from app.projects.rules import day_begins, local_day
 from app.projects.tables import Batch, BatchState, Project, ProjectState
 from app.tasks.actions.claiming import Reason, Waiting
-from app.tasks.tables import Skip, Slot, SlotState, Task
+from app.tasks.tables import Purpose, Skip, Slot, SlotState, Task
 
 RECENT = 10  # minutes over which completions are counted, to tell how fast they come
 
@@ -139,7 +139,8 @@ async def open_work(session: AsyncSession, person_id: int) -> list[Any]:
     answered = select(theirs.id).where(theirs.task_id == Slot.task_id, theirs.annotator_id == person_id)
     passed = select(Skip.task_id).where(Skip.task_id == Slot.task_id, Skip.annotator_id == person_id)
     asks = select(Task.id).join(Batch, Batch.id == Task.batch_id)
-    asks = asks.where(Task.id == Slot.task_id, Batch.state.in_([state for state in BatchState if state.asks]))
+    in_time = Batch.state.in_([state for state in BatchState if state.asks]) | (Task.purpose == Purpose.gold)
+    asks = asks.where(Task.id == Slot.task_id, in_time)
     free = select(Slot.id).where(
         Slot.project_id == Project.id,
         Slot.lane >= 0,

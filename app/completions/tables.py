@@ -102,7 +102,7 @@ class Score(Base):
     says, in log-odds."""
 
     __tablename__ = "scores"
-    __table_args__ = (of_project("completions", "completion_id"),)
+    __table_args__ = (of_project("completions", "completion_id"), Index(None, "project_id", "checkpoint_id"))
     completion_id: Mapped[int] = mapped_column(primary_key=True)
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"), primary_key=True)
     project_id: Mapped[int]

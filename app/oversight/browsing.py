@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
-from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -99,7 +99,10 @@ async def tasks_found(
     if before is not None:
         asked = asked.where(Task.id < before)
     asked = asked.order_by(Task.id.desc())
-    costly = await _by_answers(session, project_id, only)
+    scorer = await newest_scorer(session, project_id) if only.queue is Queue.reward else None
+    if only.queue is Queue.reward and scorer is None:
+        return Found([], None)
+    costly = _by_answers(only, scorer)
     if costly is None:
         ids = list(await session.scalars(asked.limit(rows + 1)))
         return Found(ids[:rows], seal(SCOPE, [ids[rows - 1]]) if len(ids) > rows else None)
@@ -112,15 +115,15 @@ async def tasks_found(
     return Found(ids, more, len(window))
 
 
-async def next_in(session: AsyncSession, project_id: int, only: TaskFilter, after: int) -> UUID | None:
-    """Outside id of the task that comes after one (inside id) in a list; None: there is none, as far as it looks."""
+async def next_in(
+    session: AsyncSession, project_id: int, only: TaskFilter, after: int
+) -> tuple[UUID | None, str | None]:
+    """Outside id of the task that comes after one (inside id) in a list; where none does as far as one page looks, a
+    cursor to go on from, if there are more."""
     found = await tasks_found(session, project_id, only.model_copy(update={"cursor": None}), before=after, rows=1)
-    while not found.ids and found.next:
-        (after,) = unseal(SCOPE, found.next)
-        found = await tasks_found(session, project_id, only.model_copy(update={"cursor": None}), before=after, rows=1)
     if not found.ids:
-        return None
-    return (await session.scalars(select(Task.public_id).where(Task.id == found.ids[0]))).one()
+        return None, found.next
+    return (await session.scalars(select(Task.public_id).where(Task.id == found.ids[0]))).one(), None
 
 
 async def public_ids(session: AsyncSession, ids: Sequence[int]) -> list[UUID]:
@@ -178,13 +181,10 @@ def _answered_by(project_id: int, people: ColumnElement[bool]) -> Select[int]:
     return select(Annotation.task_id).where(Annotation.project_id == project_id, people, counts)
 
 
-async def _by_answers(session: AsyncSession, project_id: int, only: TaskFilter) -> ColumnElement[bool] | None:
+def _by_answers(only: TaskFilter, scorer: Checkpoint | None) -> ColumnElement[bool] | None:
     if only.queue is Queue.disagreements:
         return disagrees()
-    if only.queue is Queue.reward:
-        checkpoint = await newest_scorer(session, project_id)
-        return against(checkpoint.id) if checkpoint else literal(False)
-    return None
+    return against(scorer.id) if scorer else None
 
 
 def concluded(body: Any) -> ColumnElement[str]:

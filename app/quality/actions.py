@@ -7,8 +7,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
+from app.accounts.actions.lanes import share_hand_out
 from app.errors import Conflict
 from app.markup import render_markdown
+from app.quality.entering import judge_authors_again
 from app.quality.forms import Argument
 from app.quality.mixing import asked_first, follow, part
 from app.quality.queries import argued_answer
@@ -50,13 +52,15 @@ async def argue(
     """
     if not is_arguable(body):
         raise NotArguable
+    await share_hand_out(session, task.project_id)  # its lock comes before those of rows
     task = await asked_first(session, task)
     argued = await argued_answer(session, task.id)
     if argued is None:
         argued = ArguedAnswer(task_id=task.id, project_id=task.project_id, protocol_id=protocol_id, bodies=[])
         session.add(argued)
     before = argued.bodies if argued.protocol_id == protocol_id else []
-    if not hits(body, before):
+    is_new = not hits(body, before)
+    if is_new:
         if len(before) >= MOST:
             raise EnoughAccepted(most=MOST)
         before = [*before, body]
@@ -65,6 +69,8 @@ async def argue(
     argued.is_templated = is_templated
     await session.flush()
     await follow(session, argued)
+    if is_new:
+        await judge_authors_again(session, task.id)
     await _note(session, "task.argued", task, actor_id, use=form.use.value, accepted=len(before))
     return argued
 

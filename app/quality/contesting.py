@@ -7,13 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.actions.inbox import members_who_may, tell
+from app.accounts.actions.lanes import share_hand_out
 from app.accounts.permissions import Permission
 from app.accounts.tables import Letter, Membership
 from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
 from app.errors import Conflict, NotFound
 from app.quality.actions import MOST, EnoughAccepted
-from app.quality.entering import judge_again
+from app.quality.entering import judge_authors_again
 from app.quality.mixing import asked_first
 from app.quality.queries import STANDS
 from app.quality.rules import hits
@@ -98,6 +99,7 @@ async def close_contest(
     :raises NotFound: :raises ContestClosed: :raises OwnAnswer: the reviewer gave the answer.
     :raises EnoughAccepted: as many are accepted as may be. :raises OtherProtocol: it was asked otherwise then.
     """
+    await share_hand_out(session, project_id)  # its lock comes before those of rows
     asked = select(Contest, Annotation).join(Annotation, Annotation.id == Contest.annotation_id)
     asked = asked.where(Contest.project_id == project_id, Contest.public_id == public_id)
     row = (await session.execute(asked.with_for_update(of=Contest))).one_or_none()
@@ -114,6 +116,9 @@ async def close_contest(
         for other, theirs in await _open_about(session, argued.task_id):
             if hits(theirs.body, argued.bodies):
                 await _close(session, other, theirs, actor_id, True, reply)
+    for argued in also:
+        if argued.twin_of is None:
+            await judge_authors_again(session, argued.task_id)
     return found
 
 
@@ -126,8 +131,6 @@ async def _close(
     await tell(session, [said.annotator_id], found.project_id, kind, said.public_id)
     verb = "contest.accepted" if accepts else "contest.upheld"
     await events.record(session, verb, actor_id=actor_id, project_id=found.project_id, subject=said.public_id)
-    if accepts:
-        await judge_again(session, found.project_id, said.annotator_id)
 
 
 async def _accept_as_well(session: AsyncSession, said: Annotation) -> list[ArguedAnswer]:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.actions.inbox import tell
-from app.accounts.actions.lanes import hold_hand_out, settle_lanes
+from app.accounts.actions.lanes import hold_hand_out, settle_lanes, share_hand_out
 from app.accounts.permissions import Role
 from app.accounts.tables import Letter, Membership
 from app.annotations.tables import Annotation
@@ -36,6 +36,15 @@ EXEMPT = text("""
     INSERT INTO entrances (project_id, user_id, state)
     SELECT project_id, user_id, 'exempt' FROM memberships WHERE project_id = :project
     ON CONFLICT DO NOTHING
+""")
+
+# Who was paused because they were not let in is so no more where nobody is asked anything first.
+RESUME = text("""
+    UPDATE memberships m SET paused_at = NULL FROM (
+        SELECT o.id FROM memberships o JOIN entrances e ON e.project_id = o.project_id AND e.user_id = o.user_id
+        WHERE o.project_id = :project AND e.state = 'failed' AND o.deactivated_at IS NULL
+        ORDER BY o.id FOR NO KEY UPDATE OF o
+    ) failed WHERE m.id = failed.id
 """)
 
 
@@ -60,6 +69,7 @@ async def set_entrance(session: AsyncSession, project: Project, form: EntranceFo
     if form is not None and project.entrance is None:
         await session.execute(EXEMPT, {"project": project.id})
     if form is None:
+        await session.execute(RESUME, {"project": project.id})
         await session.execute(delete(Entrance).where(Entrance.project_id == project.id))
     project.entrance = None if form is None else form.model_dump()
     await session.flush()
@@ -88,8 +98,9 @@ async def judge_newcomers(session: AsyncSession, project_id: int) -> int:
     project = await session.get_one(Project, project_id)
     if project.entrance is None:
         return 0
+    await share_hand_out(session, project_id)
     form = EntranceForm.model_validate(project.entrance)
-    waiting = newcomers(project_id).where(Membership.paused_at.is_(None))
+    waiting = newcomers(project_id).where(Membership.paused_at.is_(None)).order_by(Membership.id)
     people = [
         (member, entrance or await _begin(session, member)) for member, entrance in await session.execute(waiting)
     ]
@@ -97,10 +108,20 @@ async def judge_newcomers(session: AsyncSession, project_id: int) -> int:
     over = 0
     for member, entrance in people:
         answers = said[member.user_id][: form.tasks]
-        if len(answers) == form.tasks:
+        if len(answers) == form.tasks and await _still_waits(session, member, entrance):
             over += 1
             await _end_try(session, member, entrance, form, answers)
     return over
+
+
+async def judge_authors_again(session: AsyncSession, task_id: int) -> None:
+    """More counts as right about an argued task and its twin: look again at everybody outside who answered them."""
+    of = select(ArguedAnswer.task_id).where((ArguedAnswer.task_id == task_id) | (ArguedAnswer.twin_of == task_id))
+    said = select(Annotation.id).where(Annotation.annotator_id == Membership.user_id, Annotation.task_id.in_(of))
+    project_id = (await session.scalars(select(Task.project_id).where(Task.id == task_id))).one()
+    asked = newcomers(project_id).where(Entrance.given.is_not(None), said.exists()).order_by(Membership.id)
+    for person_id in (await session.scalars(asked.with_only_columns(Membership.user_id))).all():
+        await judge_again(session, project_id, person_id)
 
 
 async def judge_again(session: AsyncSession, project_id: int, person_id: int) -> None:
@@ -112,6 +133,8 @@ async def judge_again(session: AsyncSession, project_id: int, person_id: int) ->
     if project.entrance is None or row is None:
         return
     form, (member, entrance) = EntranceForm.model_validate(project.entrance), row
+    if not await _still_waits(session, member, entrance):
+        return
     answers = (await _answered(session, project_id, {person_id: 0}))[person_id]
     last = [one for one in answers if one[0] <= entrance.after][-(entrance.given or 0) :]
     entrance.hits = sum(right for _id, right in last)
@@ -124,10 +147,13 @@ async def let_in(session: AsyncSession, project_id: int, pseudonym: str, actor_i
 
     :raises NotFound: nobody of that name waits here.
     """
+    await share_hand_out(session, project_id)
     row = (await session.execute(newcomers(project_id).where(Membership.pseudonym == pseudonym))).one_or_none()
     if row is None:
         raise NotFound
     member, entrance = row[0], row[1] or await _begin(session, row[0])
+    if not await _still_waits(session, member, entrance):
+        raise NotFound
     await _let_in(session, member, entrance, Entry.exempt)
     await events.record(session, "member.let_in", actor_id=actor_id, project_id=project_id, subject=pseudonym)
 
@@ -136,6 +162,13 @@ async def _begin(session: AsyncSession, member: Membership) -> Entrance:
     values = {"project_id": member.project_id, "user_id": member.user_id}
     await session.execute(insert(Entrance).values(values).on_conflict_do_nothing())
     return await session.get_one(Entrance, (member.project_id, member.user_id))
+
+
+async def _still_waits(session: AsyncSession, member: Membership, entrance: Entrance) -> bool:
+    """Locks them; False: somebody has let them in meanwhile. Several are locked in the order of their memberships."""
+    await session.refresh(member, with_for_update={"key_share": True})
+    await session.refresh(entrance)  # a statement that begins after the lock was given
+    return entrance.state not in IN
 
 
 async def _answered(session: AsyncSession, project_id: int, after: dict[int, int]) -> dict[int, list[tuple[int, bool]]]:

@@ -2,7 +2,7 @@
 it, and what a reviewer settles or argues about it."""
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -29,7 +29,7 @@ from app.quality.adjudicating import accept_answer, adjudicate, open_again
 from app.quality.forms import Argument, SettledBy
 from app.quality.queries import argued_answer, checkpoints_by_id, settled_answer
 from app.quality.rules import ARGUABLE
-from app.tasks.queries import ShownTask, shown_task
+from app.tasks.queries import ShownTask, protocol_body, shown_task
 from app.tasks.tables import Purpose, TaskState
 from app.translation import _
 
@@ -76,12 +76,14 @@ async def next_task(
     queue: Annotated[Queue, Query()],
     after: Annotated[UUID, Query()],
 ) -> Response:
-    """The task that comes after one in a queue; at its end the queue from its beginning."""
+    """The task that comes after one in a queue, or the queue from where it looked to; at its end from its beginning."""
     found = await shown_task(session, access.of_project(), after)
     only = TaskFilter(queue=queue)
-    follows = await next_in(session, access.of_project(), only, found.task.id)
+    follows, cursor = await next_in(session, access.of_project(), only, found.task.id)
     if follows is None:
         address = f"/projects/{access.project}/review?queue={queue.value}"
+        if cursor is not None:  # the page goes on from there, and says how many it looked through
+            return redirect(request, f"{address}&cursor={quote(cursor)}")
         return redirect(request, address, _("That was the last one here."))
     return redirect(request, f"/projects/{access.project}/tasks/{follows}?queue={queue.value}")
 
@@ -204,10 +206,16 @@ async def _task_page(session: Session, access: Access, task: UUID, queue: Queue 
         "queue": queue,
         "argued": argued,
         "settled": settled,
-        "settled_words": in_words(settled.body, order, protocol) if settled else "",
-        "accepted": [in_words(body, order, protocol) for body in argued.bodies] if argued else [],
+        "settled_words": "".join(await _words(session, settled.protocol_id, [settled.body], order) if settled else []),
+        "accepted": await _words(session, argued.protocol_id, argued.bodies, order) if argued else [],
         "may_be_argued": kinds <= ARGUABLE,
         "typed": argued.markdown if argued else "",
         "use": argued.use.value if argued else "training",
         "errors": {},
     }
+
+
+async def _words(session: Session, protocol_id: int, bodies: list[dict[str, Any]], order: range) -> list[str]:
+    """In the words of the protocol that they were given under; the newest may know nothing of them."""
+    protocol = await protocol_body(session, protocol_id)
+    return [in_words(body, order, protocol) for body in bodies]

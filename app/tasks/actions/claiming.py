@@ -226,9 +226,12 @@ async def mixed_in(session: AsyncSession, values: dict[str, Any], quota: Any, *,
     """By chance, or always, a task whose answer is argued, in place of a usual one; None: not now, or none that they
     have not met.
 
+    Those of rounds that have ended are asked as well, as long as there is a usual one whose place they take.
+
     Where the project has limits it takes a usual slot's room, so that no more is handed out than these allow.
     """
-    if not always and (not quota.gold_share or random.random() >= quota.gold_share):  # noqa: S311  (how often)
+    share = quota.gold_share if quota.rounds else 0
+    if not always and (not share or random.random() >= share):  # noqa: S311  (how often)
         return None
     argued = values | {"lanes": [lane | GOLD for lane in values["lanes"]]}
     lent = await session.scalar(LEND, argued) if quota.is_limited else None

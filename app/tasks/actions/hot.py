@@ -73,14 +73,15 @@ BEGIN_DAY = text("""
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
 # OFFSET 0 keeps the EXISTS questions about one row at a time. Turned into joins, they lead a planner that expects
 # somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
-# Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none.
+# Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none. Not so
+# those of tasks with a known answer: they are the project's, and stay in the round only for what it asks under.
 AHEAD = """
     SELECT f.id, f.rank FROM slots f
     WHERE f.project_id = :project AND f.lane = m.lane AND f.state = 0
       AND f.rank >= CASE WHEN :anew THEN 0 ELSE coalesce(w.rank, 0) END
       AND NOT EXISTS (SELECT FROM slots d WHERE d.task_id = f.task_id AND d.annotator_id = :me OFFSET 0)
       AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = f.task_id AND s.annotator_id = :me OFFSET 0)
-      AND EXISTS (SELECT FROM tasks WHERE id = f.task_id AND batch_id = ANY(:rounds) OFFSET 0)
+      AND EXISTS (SELECT FROM tasks WHERE id = f.task_id AND (batch_id = ANY(:rounds) OR purpose = 'gold') OFFSET 0)
     ORDER BY f.rank, f.id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
@@ -100,7 +101,7 @@ BEHIND = """
         ) n
         WHERE NOT EXISTS (SELECT FROM slots d WHERE d.task_id = n.task_id AND d.annotator_id = :me)
           AND NOT EXISTS (SELECT FROM skips s WHERE s.task_id = n.task_id AND s.annotator_id = :me)
-          AND EXISTS (SELECT FROM tasks WHERE id = n.task_id AND batch_id = ANY(:rounds) OFFSET 0)
+          AND EXISTS (SELECT FROM tasks WHERE id = n.task_id AND (batch_id = ANY(:rounds) OR purpose = 'gold') OFFSET 0)
         LIMIT 1
     )
     FOR NO KEY UPDATE SKIP LOCKED

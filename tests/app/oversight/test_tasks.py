@@ -12,13 +12,15 @@ from app.annotations.tables import Annotation
 from app.completions.tables import Score
 from app.oversight import browsing
 from app.oversight.browsing import Queue, TaskFilter, next_in, tasks_found
-from app.projects.queries import default_batch
+from app.projects.actions import change_protocol
+from app.projects.protocols import protocol_of
+from app.projects.queries import default_batch, newest_protocol
 from app.projects.tables import Project
 from app.quality.adjudicating import accept_answer, adjudicate
 from app.quality.tables import Figures
 from app.tasks.tables import Purpose, Task, TaskCompletion, TaskState
 from tests import make
-from tests.app.quality.test_mixing import FIRST, answer
+from tests.app.quality.test_mixing import FIRST, answer, argued
 from tests.app.scene import claimed, engineer, let_leases_run_out, scene, sweep_all
 
 
@@ -73,9 +75,13 @@ async def test_a_costly_filter_looks_through_so_many_and_goes_on(
     assert (first.ids, first.looked) == ([], 1)
     second = await tasks_found(session, project.id, only.model_copy(update={"cursor": first.next}))
     assert second.ids == [two.id]
-    assert await next_in(session, project.id, only, three.id) == two.public_id
-    assert await next_in(session, project.id, only, two.id) is None
-    assert one.id < two.id
+    assert await next_in(session, project.id, only, three.id) == (two.public_id, None)
+    nothing, cursor = await next_in(session, project.id, only, two.id + 2)  # one window, and no further
+    assert (nothing, cursor) == (None, first.next)
+    nothing, cursor = await next_in(session, project.id, only, two.id)
+    assert (nothing, cursor is not None) == (None, True)
+    assert await next_in(session, project.id, only, one.id) == (None, None)
+    assert await tasks_found(session, project.id, TaskFilter(queue=Queue.reward)) == browsing.Found([], None)
 
 
 async def test_unreliable_people_and_reward_models_have_queues(session: AsyncSession) -> None:
@@ -141,3 +147,18 @@ async def test_a_script_finds_tasks_and_reads_what_happened(client: httpx.AsyncC
     lines = (await client.get(f"/api/v1/tasks/{two.public_id}/history")).json()
     said = sorted((line["what"], line["by"]) for line in lines if line["by"])
     assert said == sorted(("Answered", member.pseudonym) for member in members)
+
+
+async def test_a_tasks_page_says_what_was_settled_in_the_words_of_that_time(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await scene(session, people=2, tasks=1)
+    task = await argued(session, there, 0)
+    before = await newest_protocol(session, there.project.id)
+    await adjudicate(session, task, before.id, FIRST | {"strength": 3}, there.me.person.id)
+    smaller = protocol_of(before.body).model_copy(update={"scale": 2})
+    await change_protocol(session, there.project.id, smaller, None)
+    await engineer(client, session, there.project, Role.reviewer)
+    page = await client.get(f"/projects/{there.project.public_id}/tasks/{task.public_id}")
+    assert page.status_code == 200
+    assert "A much better" in page.text

@@ -1,5 +1,7 @@
 """What reviewers settle, what people contest, and who is let in."""
 
+from typing import Any
+
 import httpx
 import pytest
 from sqlalchemy import select, text
@@ -10,10 +12,14 @@ from app.accounts.permissions import Role
 from app.accounts.tables import InboxItem, Membership
 from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
+from app.projects.queries import newest_protocol
 from app.projects.tables import Project
+from app.quality import entering
+from app.quality.actions import argue
 from app.quality.adjudicating import NotToBeSettled, accept_answer, adjudicate, open_again
 from app.quality.contesting import ContestClosed, ContestedBefore, NothingToContest, close_contest, contest
 from app.quality.entering import EntranceForm, judge_newcomers, let_in, set_entrance, standing_of
+from app.quality.forms import Argument
 from app.quality.queries import attention_misses, my_lessons
 from app.quality.tables import Adjudication, ArguedAnswer, Contest, Entry, Use
 from app.tasks.actions import Waiting, claim
@@ -215,3 +221,72 @@ async def test_newcomers_take_the_room_of_usual_answers(session: AsyncSession) -
     assert not isinstance(again := await claim(session, new.me), Waiting)
     assert again.task_id == held.task_id
     assert await broken(session) == {}
+
+
+async def test_known_tasks_of_a_round_that_has_ended_are_still_met(session: AsyncSession) -> None:
+    """Argued tasks are those of rounds that are done, and these end: newcomers would find nothing for ever."""
+    there = await with_entrance(session)
+    await session.execute(text("UPDATE batches SET state = 'closed'"))
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    known = {one.id for one in await twins(session)}
+    new = await newcomer(session, there)
+    assert [(await answer(session, new, 0, 0)).task_id in known for _n in range(2)] == [True, True]
+    assert isinstance(await claim(session, there.me), Waiting)  # none is mixed in among nothing
+    assert await broken(session) == {}
+
+
+@pytest.mark.parametrize("how", ["contest", "argue"])
+async def test_who_gave_an_answer_that_is_accepted_later_is_let_in_without_a_word(
+    session: AsyncSession, how: str
+) -> None:
+    there = await with_entrance(session, tasks=1, right=1, tries=1, known=1)
+    project, reviewer = there.project.id, there.me.person.id
+    new, silent = await newcomer(session, there), await newcomer(session, there)
+    for one in (new, silent):
+        await answer(session, one, 0, 1)
+    await judge_newcomers(session, project)
+    assert (await as_they_are(session, silent)).me.paused
+    mine = select(Annotation).where(Annotation.annotator_id == new.me.person.id)
+    said = (await session.scalars(mine)).one()
+    if how == "contest":
+        about = await contest(session, project, new.me.person.id, said.public_id, "It is right.")
+        await close_contest(session, project, about.public_id, reviewer, accepts=True)
+    else:
+        task = await session.get_one(Task, said.task_id)
+        protocol = await newest_protocol(session, project)
+        await argue(session, task, protocol.id, FIRST | {"preferred": 1}, Argument(argument="So as well."), reviewer)
+    for one in (new, silent):
+        there = await as_they_are(session, one)
+        assert (there.me.lanes, there.me.paused) == ((0,), False)
+        assert (await letters(session, one.me.person.id)).count("entered") == 1
+
+
+async def test_without_an_entrance_nobody_stays_out_who_failed_it(session: AsyncSession) -> None:
+    there = await with_entrance(session, tasks=1, right=1, tries=1, known=1)
+    new, left = await newcomer(session, there), await newcomer(session, there)
+    for one in (new, left):
+        await answer(session, one, 0, 1)
+    await judge_newcomers(session, there.project.id)
+    gone = text("UPDATE memberships SET deactivated_at = now() WHERE user_id = :it")
+    await session.execute(gone, {"it": left.me.person.id})
+    project = await session.get_one(Project, there.project.id)
+    await set_entrance(session, project, None, there.me.person.id)
+    assert [(await as_they_are(session, one)).me.paused for one in (new, left)] == [False, True]
+    assert (await as_they_are(session, new)).me.lanes == (0,)
+
+
+async def test_who_is_let_in_while_they_are_judged_stays_in(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await with_entrance(session, tasks=1, right=1, tries=1, known=1)
+    new = await newcomer(session, there)
+    await answer(session, new, 0, 1)
+    answered = entering._answered
+
+    async def meanwhile(*given: Any) -> Any:
+        await session.execute(text("UPDATE entrances SET state = 'exempt'"))
+        return await answered(*given)
+
+    monkeypatch.setattr(entering, "_answered", meanwhile)
+    assert await judge_newcomers(session, there.project.id) == 0
+    assert not (await as_they_are(session, new)).me.paused
