@@ -104,10 +104,24 @@ def test_several_heads_are_one_score_by_weights_by_a_formula_or_by_the_overall_o
     assert Mix().one(raw[..., 1:], [good]).item() == -0.25, "a single head, in log-odds"
     overall = Head("overall", [1.0], temperature=0.5)
     assert Mix().one(raw.flip(2), [good, overall]).item() == 4.0
-    by_formula = mix_of(PPOConfig(formula="2 * good - min(tone, 5)"), ["tone", "good"])
+    by_formula = mix_of(PPOConfig(formula="2 * good - min(tone, 5)"), [tone, good])
     assert by_formula.one(raw, [tone, good]).item() == pytest.approx(2 * 2 - 1)
     with pytest.raises(RunFailed, match="no value for an answer: division by zero"):
-        mix_of(PPOConfig(formula="1 / (tone - 1)"), ["tone", "good"]).one(raw, [tone, good])
+        mix_of(PPOConfig(formula="1 / (tone - 1)"), [tone, good]).one(raw, [tone, good])
+
+
+def test_a_flag_never_counts_unless_somebody_says_how() -> None:
+    rude, harmful = (Head(name, [0.0], ratings=Ratings(0, 1, thresholds=[[0.0]])) for name in ("rude", "harmful"))
+    good, tone = (Head(name, [0.0], moments=(0.0, 2.0), ratings=Ratings(1, 5)) for name in ("good", "tone"))
+    raw = torch.tensor([[[3.0, 100.0, 1.0]]])
+    assert mix_of(PPOConfig(), [good, harmful, tone]).one(raw, [good, harmful, tone]).item() == (1.5 + 0.5) / 2
+    assert Mix().one(raw, [good, harmful, rude]).item() == 3.0, "the only criterion, in log-odds"
+    for heads in ([harmful, rude], [harmful]):
+        with pytest.raises(RunRefused, match=r"\(harmful.*head_weights or formula is to be given"):
+            mix_of(PPOConfig(), heads)
+        with pytest.raises(RunRefused, match=r"\(harmful"):  # the playground asks nobody for weights
+            Mix().one(raw[..., : len(heads)], heads)
+        mix_of(PPOConfig(head_weights={"harmful": -1}), heads)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +133,7 @@ def test_several_heads_are_one_score_by_weights_by_a_formula_or_by_the_overall_o
 )
 def test_a_head_that_is_not_there_is_refused_by_name(fields: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RunRefused, match=sentence):
-        mix_of(PPOConfig(**fields), ["overall", "good"])
+        mix_of(PPOConfig(**fields), [Head("overall", [0.0]), Head("good", [0.0])])
     with pytest.raises(ValidationError, match="give one of them"):
         PPOConfig(head_weights={"good": 1}, formula="good")
 
