@@ -29,7 +29,7 @@ from workers.training.ppo import train_ppo
 from workers.training.progress import RunFailed
 from workers.training.reward import train_reward
 from workers.training.scoring import RewardNetwork, load_reward
-from workers.training.subjects import names_of, said_of
+from workers.training.subjects import names_of, ratings_of, said_of, subjects_in
 
 CONFIG = RewardConfig(members=2, rank=2, heads="criteria")
 SCALE = Scale(key="good", label="Good", scale="stars", least=1, most=5)
@@ -136,6 +136,32 @@ def test_a_head_that_is_not_there_is_refused_by_name(fields: dict[str, Any], sen
         mix_of(PPOConfig(**fields), [Head("overall", [0.0]), Head("good", [0.0])])
     with pytest.raises(ValidationError, match="give one of them"):
         PPOConfig(head_weights={"good": 1}, formula="good")
+
+
+def test_priors_weigh_beside_all_that_was_said_and_not_beside_one_heads_share(opened: Opened, tmp_path: Path) -> None:
+    """A trainer's loss is a mean over the votes of all heads: a rater's prior is as strong as if hers stood alone."""
+    records = [make_comparison(n, "good", "bad", [make_vote("a")]) for n in range(30)]
+    records[0] = make_comparison(0, "good", "bad", [make_vote("a").model_copy(update={"criteria": {"good": "a"}})])
+    pairs, _ = read_pairs(write(tmp_path / "data.jsonl", records), opened, CONFIG)
+    subjects = subjects_in(pairs, CONFIG.model_copy(update={"min_votes": 2}), torch.device("cpu"))
+    subjects.priors().sum().backward()
+    pulls = [one.said.nuisance.reliability.grad for one in subjects.each]
+    assert torch.equal(pulls[0], pulls[-1])  # type: ignore[arg-type]
+    assert subjects.weight == 31
+
+
+def test_a_criterion_asked_on_two_scales_foretells_ratings_of_the_one_it_learned(
+    opened: Opened, tmp_path: Path
+) -> None:
+    slider = Scale(key="good", label="Good", scale="slider", least=0, most=100)
+    old = [rated(n, ["good good", "bad"]) for n in range(3)]
+    new = [rated(n, ["good good", "bad"]).model_copy(update={"criteria": (slider,)}) for n in range(3, 6)]
+    items = read_groups(write(tmp_path / "data.jsonl", [*old, *new]), opened, CONFIG, Counter())
+    subjects = subjects_in(items, CONFIG, torch.device("cpu"))
+    (good,) = [one for one in subjects.each if one.name == "good"]
+    found = ratings_of(good, items)
+    assert found is not None
+    assert (found.least, found.most, len(found.thresholds[0])) == (1, 5, 4)
 
 
 @pytest.fixture(scope="module")
