@@ -141,13 +141,28 @@ def test_a_head_that_is_not_there_is_refused_by_name(fields: dict[str, Any], sen
 def test_priors_weigh_beside_all_that_was_said_and_not_beside_one_heads_share(opened: Opened, tmp_path: Path) -> None:
     """A trainer's loss is a mean over the votes of all heads: a rater's prior is as strong as if hers stood alone."""
     records = [make_comparison(n, "good", "bad", [make_vote("a")]) for n in range(30)]
-    records[0] = make_comparison(0, "good", "bad", [make_vote("a").model_copy(update={"criteria": {"good": "a"}})])
+    seen = make_vote("a").model_copy(update={"criteria": {"good": "a"}})
+    records[:2] = [make_comparison(n, "good", "bad", [seen]) for n in range(2)]
     pairs, _ = read_pairs(write(tmp_path / "data.jsonl", records), opened, CONFIG)
     subjects = subjects_in(pairs, CONFIG.model_copy(update={"min_votes": 2}), torch.device("cpu"))
     subjects.priors().sum().backward()
     pulls = [one.said.nuisance.reliability.grad for one in subjects.each]
     assert torch.equal(pulls[0], pulls[-1])  # type: ignore[arg-type]
-    assert subjects.weight == 31
+    assert (len(pulls), subjects.weight) == (2, 32)
+
+
+def test_what_too_little_was_said_of_has_no_head_and_is_counted(opened: Opened, tmp_path: Path) -> None:
+    """Short is said of every answer, and tone of one: their heads would stay as random as they began."""
+    seen = make_vote("a").model_copy(update={"criteria": {"tone": "a"}})
+    records = [*(rated(n, ["good good", "bad"]) for n in range(12)), make_comparison(20, "good", "bad", [seen])]
+    file, left_out = write(tmp_path / "data.jsonl", records), Counter[str]()
+    items = [*read_pairs(file, opened, CONFIG)[0], *read_groups(file, opened, CONFIG, Counter())]
+    subjects = subjects_in(items, CONFIG, torch.device("cpu"), left_out)
+    assert [one.name for one in subjects.each] == ["overall", "good"]
+    assert left_out == {"head_short": 24, "head_tone": 1}
+    assert subjects.heard(items) == items
+    only = [said_of(item, "short", CONFIG) for item in items]
+    assert subjects.heard(only) == [], "nothing is divided by a weight of 0"
 
 
 def test_a_criterion_asked_on_two_scales_foretells_ratings_of_the_one_it_learned(
@@ -157,7 +172,7 @@ def test_a_criterion_asked_on_two_scales_foretells_ratings_of_the_one_it_learned
     old = [rated(n, ["good good", "bad"]) for n in range(3)]
     new = [rated(n, ["good good", "bad"]).model_copy(update={"criteria": (slider,)}) for n in range(3, 6)]
     items = read_groups(write(tmp_path / "data.jsonl", [*old, *new]), opened, CONFIG, Counter())
-    subjects = subjects_in(items, CONFIG, torch.device("cpu"))
+    subjects = subjects_in(items, CONFIG.model_copy(update={"min_votes": 4}), torch.device("cpu"))
     (good,) = [one for one in subjects.each if one.name == "good"]
     found = ratings_of(good, items)
     assert found is not None

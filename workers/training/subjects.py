@@ -6,6 +6,7 @@ ties, trust in raters and pull of places: who is right about facts may be carele
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -75,6 +76,11 @@ class Subjects:
     config: RewardConfig
     weight: float = 1.0
 
+    def heard(self, items: Sequence[Item]) -> list[Item]:
+        """The items of which anything was said that has a head."""
+        names = {one.name for one in self.each}
+        return [item for item in items if self.config.heads == "one" or subjects_of(item) & names]
+
     def taught(self, items: Sequence[Item]) -> list[Item]:
         """Items as the likelihood hears them: the modular way makes strengths of them first."""
         return list(items) if self.config.way == "joint" else as_strengths(items, self.config)
@@ -102,11 +108,29 @@ class Subjects:
         }
 
 
-def subjects_in(train: Sequence[Item], config: RewardConfig, device: torch.device) -> Subjects:
-    """train: what is learned from, as it was read."""
+def tells_enough(part: Sequence[Item], config: RewardConfig) -> bool:
+    """Whether what was said of one criterion can teach a head: the rest would be as random as it began, and count."""
+    said = [item for item in part if subjects_of(item)]
+    groups = [item for item in said if isinstance(item, Group)]
+    sides = any(item.decided for item in said if isinstance(item, Pair))
+    sides = sides or any(len(order.tiers) > 1 for item in groups for order in item.orders)
+    levels = {grade.value for item in groups for grade in item.grades}
+    is_spread = len({item.group for item in said}) >= config.members
+    return is_spread and ties_in(said).votes >= config.min_votes and (sides or len(levels) > 1)
+
+
+def subjects_in(
+    train: Sequence[Item], config: RewardConfig, device: torch.device, left_out: Counter[str] | None = None
+) -> Subjects:
+    """train: what is learned from, as it was read. A criterion of which too little was said has no head; how much that
+    was is counted in `left_out` as `head_<name>`."""
     found = Subjects([], config)
     for name in names_of(train, config):
         part = [said_of(item, name, config) for item in train]
+        if name != OVERALL and not tells_enough(part, config):
+            if left_out is not None:
+                left_out[f"head_{name}"] += ties_in(part).votes
+            continue
         pairs, places = as_pairs(part)
         heard = found.taught(part)
         raters = {rater: number for number, rater in enumerate(raters_in(heard))}
