@@ -29,7 +29,7 @@ from workers.training.ppo import train_ppo
 from workers.training.progress import RunFailed
 from workers.training.reward import train_reward
 from workers.training.scoring import RewardNetwork, load_reward
-from workers.training.subjects import names_of, said_of
+from workers.training.subjects import names_of, ratings_of, said_of, subjects_in
 
 CONFIG = RewardConfig(members=2, rank=2, heads="criteria")
 SCALE = Scale(key="good", label="Good", scale="stars", least=1, most=5)
@@ -104,10 +104,24 @@ def test_several_heads_are_one_score_by_weights_by_a_formula_or_by_the_overall_o
     assert Mix().one(raw[..., 1:], [good]).item() == -0.25, "a single head, in log-odds"
     overall = Head("overall", [1.0], temperature=0.5)
     assert Mix().one(raw.flip(2), [good, overall]).item() == 4.0
-    by_formula = mix_of(PPOConfig(formula="2 * good - min(tone, 5)"), ["tone", "good"])
+    by_formula = mix_of(PPOConfig(formula="2 * good - min(tone, 5)"), [tone, good])
     assert by_formula.one(raw, [tone, good]).item() == pytest.approx(2 * 2 - 1)
     with pytest.raises(RunFailed, match="no value for an answer: division by zero"):
-        mix_of(PPOConfig(formula="1 / (tone - 1)"), ["tone", "good"]).one(raw, [tone, good])
+        mix_of(PPOConfig(formula="1 / (tone - 1)"), [tone, good]).one(raw, [tone, good])
+
+
+def test_a_flag_never_counts_unless_somebody_says_how() -> None:
+    rude, harmful = (Head(name, [0.0], ratings=Ratings(0, 1, thresholds=[[0.0]])) for name in ("rude", "harmful"))
+    good, tone = (Head(name, [0.0], moments=(0.0, 2.0), ratings=Ratings(1, 5)) for name in ("good", "tone"))
+    raw = torch.tensor([[[3.0, 100.0, 1.0]]])
+    assert mix_of(PPOConfig(), [good, harmful, tone]).one(raw, [good, harmful, tone]).item() == (1.5 + 0.5) / 2
+    assert Mix().one(raw, [good, harmful, rude]).item() == 3.0, "the only criterion, in log-odds"
+    for heads in ([harmful, rude], [harmful]):
+        with pytest.raises(RunRefused, match=r"\(harmful.*head_weights or formula is to be given"):
+            mix_of(PPOConfig(), heads)
+        with pytest.raises(RunRefused, match=r"\(harmful"):  # the playground asks nobody for weights
+            Mix().one(raw[..., : len(heads)], heads)
+        mix_of(PPOConfig(head_weights={"harmful": -1}), heads)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +133,50 @@ def test_several_heads_are_one_score_by_weights_by_a_formula_or_by_the_overall_o
 )
 def test_a_head_that_is_not_there_is_refused_by_name(fields: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RunRefused, match=sentence):
-        mix_of(PPOConfig(**fields), ["overall", "good"])
+        mix_of(PPOConfig(**fields), [Head("overall", [0.0]), Head("good", [0.0])])
     with pytest.raises(ValidationError, match="give one of them"):
         PPOConfig(head_weights={"good": 1}, formula="good")
+
+
+def test_priors_weigh_beside_all_that_was_said_and_not_beside_one_heads_share(opened: Opened, tmp_path: Path) -> None:
+    """A trainer's loss is a mean over the votes of all heads: a rater's prior is as strong as if hers stood alone."""
+    records = [make_comparison(n, "good", "bad", [make_vote("a")]) for n in range(30)]
+    seen = make_vote("a").model_copy(update={"criteria": {"good": "a"}})
+    records[:2] = [make_comparison(n, "good", "bad", [seen]) for n in range(2)]
+    pairs, _ = read_pairs(write(tmp_path / "data.jsonl", records), opened, CONFIG)
+    subjects = subjects_in(pairs, CONFIG.model_copy(update={"min_votes": 2}), torch.device("cpu"))
+    subjects.priors().sum().backward()
+    pulls = [one.said.nuisance.reliability.grad for one in subjects.each]
+    assert torch.equal(pulls[0], pulls[-1])  # type: ignore[arg-type]
+    assert (len(pulls), subjects.weight) == (2, 32)
+
+
+def test_what_too_little_was_said_of_has_no_head_and_is_counted(opened: Opened, tmp_path: Path) -> None:
+    """Short is said of every answer, and tone of one: their heads would stay as random as they began."""
+    seen = make_vote("a").model_copy(update={"criteria": {"tone": "a"}})
+    records = [*(rated(n, ["good good", "bad"]) for n in range(12)), make_comparison(20, "good", "bad", [seen])]
+    file, left_out = write(tmp_path / "data.jsonl", records), Counter[str]()
+    items = [*read_pairs(file, opened, CONFIG)[0], *read_groups(file, opened, CONFIG, Counter())]
+    subjects = subjects_in(items, CONFIG, torch.device("cpu"), left_out)
+    assert [one.name for one in subjects.each] == ["overall", "good"]
+    assert left_out == {"head_short": 24, "head_tone": 1}
+    assert subjects.heard(items) == items
+    only = [said_of(item, "short", CONFIG) for item in items]
+    assert subjects.heard(only) == [], "nothing is divided by a weight of 0"
+
+
+def test_a_criterion_asked_on_two_scales_foretells_ratings_of_the_one_it_learned(
+    opened: Opened, tmp_path: Path
+) -> None:
+    slider = Scale(key="good", label="Good", scale="slider", least=0, most=100)
+    old = [rated(n, ["good good", "bad"]) for n in range(3)]
+    new = [rated(n, ["good good", "bad"]).model_copy(update={"criteria": (slider,)}) for n in range(3, 6)]
+    items = read_groups(write(tmp_path / "data.jsonl", [*old, *new]), opened, CONFIG, Counter())
+    subjects = subjects_in(items, CONFIG.model_copy(update={"min_votes": 4}), torch.device("cpu"))
+    (good,) = [one for one in subjects.each if one.name == "good"]
+    found = ratings_of(good, items)
+    assert found is not None
+    assert (found.least, found.most, len(found.thresholds[0])) == (1, 5, 4)
 
 
 @pytest.fixture(scope="module")

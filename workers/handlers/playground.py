@@ -1,16 +1,15 @@
 """The playground: one checkpoint's answer, what a reward model and a reference think of it, and what is forgotten."""
 
 from app.checkpoints.queries import location_of
-from app.checkpoints.rules import CheckpointRefused
 from app.checkpoints.tables import Place
-from app.errors import DomainError
 from app.playground.actions import Wanted, forget_plays, note_failure, take_play, write_result
 from app.playground.jobs import PlayAsked
 from app.playground.rules import Result, Sample, best_of
 from app.translation import _
 from workers.handlers.completions import NoEngine, endpoint_of, may_pass, reason_of
-from workers.handlers.registry import Context, every, handles
+from workers.handlers.registry import MAX_ATTEMPTS, Context, every, handles
 from workers.sampling.answers import Completed, NotAnswerable, Sampling
+from workers.sampling.orders import EngineClosed
 from workers.sampling.remote import Remote
 
 PATIENCE = 60.0  # seconds that an endpoint has; somebody looks at the page meanwhile
@@ -22,6 +21,10 @@ async def answer_play(job: PlayAsked, context: Context) -> None:
     async with context.session() as session:
         wanted = await take_play(session, job.answer_id)
     if wanted is None:
+        return
+    if context.attempt >= MAX_ATTEMPTS:  # no try ended with an exception: each took the process with it
+        async with context.session() as session:
+            await note_failure(session, job.answer_id, _("The sampler stopped each time that it tried to answer this."))
         return
     try:
         result = await played(wanted, context)
@@ -88,8 +91,10 @@ async def scored(
         return nothing, _("The base that the reward model stands on is not known here.")
     try:
         return await context.engine.rewards(location_of(reward), location_of(base), wanted.messages, texts), None
-    except (CheckpointRefused, NotAnswerable, DomainError) as error:
-        return nothing, reason_of(error)
+    except EngineClosed:
+        raise
+    except Exception as error:  # the answer is there, and stays
+        return nothing, reason_without_path(error)
 
 
 async def compared(
@@ -106,8 +111,17 @@ async def compared(
     try:
         found = await context.engine.ratios(location_of(policy), location_of(reference), wanted.messages, tokens)
         return tuple(found), None
-    except (CheckpointRefused, NotAnswerable, DomainError) as error:
-        return None, reason_of(error)
+    except EngineClosed:
+        raise
+    except Exception as error:  # the answer is there, and stays
+        return None, reason_without_path(error)
+
+
+def reason_without_path(error: Exception) -> str:
+    """The sentence of an error, for a page: where files lie on the machine is nobody's business there."""
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error.strerror}" if error.strerror else type(error).__name__
+    return reason_of(error)
 
 
 @every(3600)

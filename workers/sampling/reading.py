@@ -46,7 +46,12 @@ def ratios(shelf: Shelf, policy: Path, reference: Path, conversation: Prompt, to
 
     :raises CheckpointRefused: one cannot be opened, or they read other tokens. :raises NotAnswerable: too long.
     """
-    if file_sha256(policy / "tokenizer.json") != file_sha256(reference / "tokenizer.json"):
+    try:
+        same = file_sha256(policy / "tokenizer.json") == file_sha256(reference / "tokenizer.json")
+    except OSError as error:
+        names = f"{policy.name} or {reference.name}"
+        raise CheckpointRefused(f"tokenizer.json of {names} cannot be read: {error.strerror}.") from None
+    if not same:
         raise CheckpointRefused(f"{reference.name} reads other tokens than {policy.name}: they cannot be compared.")
     drew = shelf.take(policy)
     prompt = prompt_ids(drew, conversation, "messages", len(tokens), drew.context)

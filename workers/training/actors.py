@@ -72,7 +72,7 @@ def open_actors(run: PPORun) -> tuple[Actors, Judges]:
     actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config)
     reward = open_reward(run, run.reward, opened, backbone) if run.reward else None
     if reward is not None:
-        reward.mix = mix_of(run.config, [head.name for head in reward.constants])
+        reward.mix = mix_of(run.config, reward.constants)
     if run.config.critic == "own" and reward is not None:
         start_critic_from(reward, actors)
     if run.config.gradient_checkpointing:

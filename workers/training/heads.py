@@ -53,6 +53,11 @@ class Head:
     moments: tuple[float, float] = (0.0, 1.0)
     ratings: Ratings | None = None
 
+    @property
+    def is_rule(self) -> bool:
+        """A flag or a yes-or-no question, which holds or not: nobody said whether that is good."""
+        return self.ratings is not None and (self.ratings.least, self.ratings.most) == (0, 1)
+
     def settled(self, raw: Tensor) -> Tensor:
         """raw scores (m, n) as log-odds around a common zero."""
         return (raw - torch.tensor(self.offsets).to(raw).unsqueeze(1)) / self.temperature
@@ -73,23 +78,27 @@ class Head:
 @dataclass(frozen=True)
 class Mix:
     """weights: of heads in deviations of the reference. formula: over ratings, instead of weights. With neither the
-    overall head speaks alone, in log-odds; where there is none, all heads alike."""
+    heads of `counted_in` count alike; a single one speaks in log-odds."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     formula: Node | None = None
 
     def one(self, raw: Tensor, heads: Sequence[Head]) -> Tensor:
-        """raw scores (m, n, heads) → one score by each member, (m, n). Raises RunFailed where a formula has none."""
+        """raw scores (m, n, heads) → one score by each member, (m, n).
+
+        :raises RunFailed: a formula has none. :raises RunRefused: nobody said what counts.
+        """
         of = {head.name: (raw[..., number], head) for number, head in enumerate(heads)}
         if self.formula is not None:
             return self._calculated({
                 name: head.ratings.expected(said) if head.ratings else head.normal(said)
                 for name, (said, head) in of.items()
             })  # fmt: skip
-        if not self.weights and (OVERALL in of or len(of) == 1):
-            said, head = of.get(OVERALL) or next(iter(of.values()))
+        counted = [] if self.weights else counted_in(heads)
+        if len(counted) == 1:
+            said, head = of[counted[0]]
             return head.settled(said)
-        weights = self.weights or dict.fromkeys(of, 1 / len(of))
+        weights = self.weights or dict.fromkeys(counted, 1 / len(counted))
         return torch.stack([weight * of[name][1].normal(of[name][0]) for name, weight in weights.items()]).sum(0)
 
     def _calculated(self, values: Mapping[str, Tensor]) -> Tensor:
@@ -103,12 +112,28 @@ class Mix:
             raise RunFailed(f"The formula has no value for an answer: {none.why.replace('_', ' ')}.") from None
 
 
-def mix_of(config: PPOConfig, names: Sequence[str]) -> Mix:
+def counted_in(heads: Sequence[Head]) -> list[str]:
+    """What counts where nobody says what does: the overall head, else the criteria. Raises RunRefused where there are
+    rules alone: a policy would be paid for harm that was flagged."""
+    names = [head.name for head in heads]
+    found = [OVERALL] if OVERALL in names else [head.name for head in heads if not head.is_rule]
+    if not found:
+        raise RunRefused(
+            f"This reward model's heads are flags or yes-or-no questions alone ({', '.join(names)}), and nobody said"
+            " whether they are good: head_weights or formula is to be given."
+        )
+    return found
+
+
+def mix_of(config: PPOConfig, heads: Sequence[Head]) -> Mix:
     """What a config asks of a network with these heads. Raises RunRefused naming one that it does not have."""
+    names = [head.name for head in heads]
     there = f"this reward model's heads are: {', '.join(names)}"
     for name in config.head_weights:
         if name not in names:
             raise RunRefused(f"head_weights: there is no head “{name}”; {there}.")
+    if not (config.head_weights or config.formula):
+        counted_in(heads)
     try:
         return Mix(config.head_weights, checked(config.formula, names) if config.formula else None)
     except FormulaWrong as wrong:

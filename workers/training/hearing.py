@@ -141,13 +141,13 @@ def preference_loss(
     return torch.where(votes.outcome == 2, -outcomes[:, -1], decided)
 
 
-def prior_loss(nuisance: Nuisance, votes: int, config: RewardConfig) -> Tensor:
-    """What the priors say, (members,), on the scale of a mean over `votes` votes."""
+def prior_loss(nuisance: Nuisance, weight: float, config: RewardConfig) -> Tensor:
+    """What the priors say, (members,), on the scale of a mean over votes that weigh `weight` together."""
     loss = 2.0 * nuisance.position.square()  # N(0, 1/2): standing first seldom moves odds by more than e
     if config.reliability:
         right, wrong = functional.logsigmoid(nuisance.reliability), functional.logsigmoid(-nuisance.reliability)
         loss = loss - ((config.prior_right - 1) * right + (config.prior_wrong - 1) * wrong).sum(1)
-    return loss / votes
+    return loss / weight
 
 
 @dataclass(frozen=True)

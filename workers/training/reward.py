@@ -31,7 +31,7 @@ from workers.training.folds import (
     steps_per_epoch,
     within_budget,
 )
-from workers.training.groups import Item, read_groups
+from workers.training.groups import OVERALL, Item, read_groups
 from workers.training.learning import rate_at
 from workers.training.measures import Numbers, choices_of, require_votes, right
 from workers.training.networks import Backbone, arithmetic
@@ -67,8 +67,10 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     found, left_out = read_pairs(run.dataset, opened, run.config)
     items: list[Item] = [*found, *read_groups(run.dataset, opened, run.config, left_out)]
     train, heldout = ([item for item in items if item.split == side] for side in ("train", "heldout"))
-    subjects = subjects_in(train, run.config, opened.network.device)
-    require_votes([pair for subject in subjects.each for pair in subject.pairs], run.config)
+    subjects = subjects_in(train, run.config, opened.network.device, left_out)
+    train = subjects.heard(train)
+    first = [one for one in subjects.each if one.name == OVERALL] or subjects.each
+    require_votes([pair for subject in first for pair in subject.pairs], run.config)
     names = [subject.name for subject in subjects.each]
     reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256, opened.reply_ids(), names)
 

@@ -126,7 +126,7 @@ class PPOConfig(Config):
     head_weights: dict[str, float] = Field(
         default={},
         description="Weight of each head of the reward model, by name, in deviations of the reference's scores; empty"
-        " takes the overall head, or all alike.",
+        " takes the overall head, or the rated criteria alike, and never flags.",
     )
     # the project's own formula speaks of ratings, so it is given the rating that each head expects
     formula: str = Field(

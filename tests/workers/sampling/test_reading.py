@@ -62,6 +62,8 @@ async def test_log_ratios_stand_beside_their_text_and_add_up(engine: Engine, bas
 async def test_a_reference_of_other_tokens_is_refused(engine: Engine, base_folder: Path, tiny: Path) -> None:
     with pytest.raises(CheckpointRefused, match="other tokens"):
         await engine.ratios(tiny, base_folder, ASKED, [1, 2])
+    with pytest.raises(CheckpointRefused, match=r"tokenizer.json of .* or moved cannot be read: No such file"):
+        await engine.ratios(base_folder, base_folder.parent / "moved", ASKED, [1, 2])
 
 
 async def test_the_policy_is_compared_as_it_draws(engine: Engine, base_folder: Path, tmp_path: Path) -> None:
