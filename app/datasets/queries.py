@@ -46,6 +46,12 @@ class LinesAreOthers(Conflict):
     )
 
 
+async def is_freezing(session: AsyncSession, project_id: int) -> bool:
+    """Whether a dataset of the project is being frozen now."""
+    freezes = select(Dataset.id).where(Dataset.project_id == project_id, Dataset.state == DatasetState.freezing)
+    return bool(await session.scalar(select(freezes.exists())))
+
+
 async def dataset_of(session: AsyncSession, project_id: int, public_id: UUID) -> Dataset:
     found = await session.scalar(
         select(Dataset).where(Dataset.project_id == project_id, Dataset.public_id == public_id)

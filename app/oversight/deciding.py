@@ -121,14 +121,8 @@ async def questions_open(session: AsyncSession, access: Access, project: Project
     count, oldest = await count_open(session, access, MOST)
     if not count or oldest is None:
         return None
-    evidence = waits(count, oldest)
-    return Decision(
-        "questions_open",
-        _("People wait for answers"),
-        evidence,
-        _("Answer their questions"),
-        below(project, "/questions"),
-    )
+    title, action = _("People wait for answers"), _("Answer their questions")
+    return Decision("questions_open", title, waits(count, oldest), action, below(project, "/questions"))
 
 
 async def reports_open(session: AsyncSession, access: Access, project: Project) -> Decision | None:

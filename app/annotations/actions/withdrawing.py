@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -11,7 +11,6 @@ from app.accounts.tables import Membership
 from app.annotations.jobs import ConsentWithdrawn, ReworkAsked
 from app.annotations.reworking import WITHDRAWN, Does
 from app.annotations.tables import Annotation, AnnotationState, Rework, ReworkState
-from app.datasets.tables import Dataset, DatasetState
 from app.errors import Conflict, NotFound
 from app.jobs.queue import enqueue
 from app.projects.tables import Project
@@ -98,7 +97,7 @@ async def take_consent_back(session: AsyncSession, project_id: int, person_id: i
     await enqueue(session, ConsentWithdrawn(project_id=project_id, person_id=person_id))
 
 
-async def take_part_again(session: AsyncSession, project_id: int, person_id: int) -> None:
+async def take_part_again(session: AsyncSession, project_id: int, person_id: int, *, is_freezing: bool) -> None:
     """They come back; what was withdrawn stays so, and the consent text is asked about anew.
 
     :raises StillWithdrawing: what they said before would count, or come into a dataset unmarked.
@@ -108,8 +107,7 @@ async def take_part_again(session: AsyncSession, project_id: int, person_id: int
         return
     runs = select(Rework.id).where(Rework.project_id == project_id, Rework.state == ReworkState.running)
     runs = runs.where(Rework.does == Does.withdraw, Rework.selection["rater"].astext == place.pseudonym)
-    freezes = select(Dataset.id).where(Dataset.project_id == project_id, Dataset.state == DatasetState.freezing)
-    if await session.scalar(select(or_(runs.exists(), freezes.exists()))):
+    if is_freezing or await session.scalar(select(runs.exists())):
         raise StillWithdrawing
     place.withdrawn_at = None
     await session.flush()

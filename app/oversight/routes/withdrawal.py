@@ -13,7 +13,7 @@ from app.annotations.actions.withdrawing import (
     take_part_again,
 )
 from app.database import Session
-from app.datasets.queries import frozen_since
+from app.datasets.queries import frozen_since, is_freezing
 from app.datasets.withdrawing import datasets_of_person
 from app.oversight.descent import trained_from
 from app.pages import redirect, respond
@@ -43,7 +43,8 @@ async def withdraw(request: Request, access: Annotator, session: Session) -> Res
 
 @router.post("/consent/again")
 async def come_back(request: Request, access: Annotator, session: Session) -> Response:
-    await take_part_again(session, access.of_project(), access.person.id)
+    freezes = await is_freezing(session, access.of_project())
+    await take_part_again(session, access.of_project(), access.person.id, is_freezing=freezes)
     return redirect(request, f"/projects/{access.project}/annotate")
 
 

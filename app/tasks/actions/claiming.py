@@ -226,12 +226,11 @@ async def mixed_in(session: AsyncSession, values: dict[str, Any], quota: Any, *,
     """By chance, or always, a task whose answer is argued, in place of a usual one; None: not now, or none that they
     have not met.
 
-    Those of rounds that have ended are asked as well, as long as there is a usual one whose place they take.
-
-    Where the project has limits it takes a usual slot's room, so that no more is handed out than these allow.
+    Those of rounds that have ended are asked as well, as long as there is a usual one whose place they take. Where the
+    project has limits it takes a usual slot's room, so that no more is handed out than these allow.
     """
     share = quota.gold_share if quota.rounds else 0
-    if not always and (not share or random.random() >= share):  # noqa: S311  (how often)
+    if not always and random.random() >= share:  # noqa: S311  (how often)
         return None
     argued = values | {"lanes": [lane | GOLD for lane in values["lanes"]]}
     lent = await session.scalar(LEND, argued) if quota.is_limited else None
@@ -247,9 +246,8 @@ async def lock_quota(
     session: AsyncSession, project_id: int, person_id: int, own_limit: int | None, own_total: int | None = None
 ) -> Any:
     """Today's quota of this person, locked until the transaction ends; with the project's state, low_water and rounds
-    (inside ids of the batches that are handed out), and what they used in all where a bound of theirs is given.
-
-    The sum may be older than the lock: who took a task meanwhile in another tab is given that one again.
+    (inside ids of the batches that are handed out), and what they used in all where a bound of theirs is given; the
+    sum may be older than the lock: who took a task meanwhile in another tab is given that one again.
     """
     values = {"project": project_id, "me": person_id, "own_limit": own_limit, "own_total": own_total}
     row = await LOCK_QUOTA.first(session, values)
@@ -277,8 +275,7 @@ async def want_room(session: AsyncSession, project_id: int, person_id: int, lane
 
 def showing(found: Any, quota: Any) -> Showing:
     """The claim's row as what a person is shown."""
-    ids, htmls, sides = found.ids or [], found.htmls or [], found.sides or []  # a task may show no completion
-    cut = found.cut or []
+    ids, htmls, sides, cut = found.ids or [], found.htmls or [], found.sides or [], found.cut or []  # it may show none
     parts = found.parts or [None] * len(ids)
     return Showing(
         slot_id=found.id,
