@@ -159,12 +159,12 @@ async def prompts_of_round(session: AsyncSession, batch_id: int) -> tuple[Batch,
 async def rounds_beside(
     session: AsyncSession, project_id: int, prompt_ids: Sequence[int]
 ) -> list[tuple[int, list[int]]]:
-    """(round, which of these prompts it asks about) of each that asks beside the default one, oldest first."""
+    """(round, which of these prompts it asks about) of each that asks beside the default one; both oldest first."""
     asks = Batch.state.in_([state for state in BatchState if state.asks])
     asked = select(Batch).where(Batch.project_id == project_id, asks, ~Batch.is_default).order_by(Batch.id)
     found = []
     for batch in (await session.scalars(asked)).all():
-        mine = list(await session.scalars(prompts_for(batch).where(Prompt.id.in_(prompt_ids))))
+        mine = list(await session.scalars(prompts_for(batch).where(Prompt.id.in_(prompt_ids)).order_by(Prompt.id)))
         if mine:
             found.append((batch.id, mine))
     return found
