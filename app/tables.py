@@ -8,6 +8,7 @@ from app.completions import tables as completions
 from app.database import Base
 from app.datasets import tables as datasets
 from app.evaluation import tables as evaluation
+from app.jobs import tables as jobs
 from app.loop import tables as loop
 from app.media import tables as media
 from app.playground import tables as playground
@@ -19,7 +20,7 @@ from app.training import tables as training
 
 # named, so that whoever imports this module knows every table
 CHAPTERS = (
-    *(accounts, events, sealing, projects, media, prompts, checkpoints, completions, tasks, annotations, quality),
+    *(jobs, accounts, events, sealing, projects, media, prompts, checkpoints, completions, tasks, annotations, quality),
     *(datasets, training, evaluation, playground, loop),
 )
 

@@ -19,6 +19,7 @@ from app.datasets.queries import lines_of
 from app.datasets.rules import split_of
 from app.datasets.tables import Dataset
 from app.errors import Conflict
+from app.jobs.rules import Card
 from app.training.actions import LOG_LIMIT
 from app.training.queries import practice_prompts
 from app.training.tables import Method, Run
@@ -38,6 +39,7 @@ class NothingToPractiseOn(Conflict):
 class Attempt:
     """One process's go at a run. folder is named by the fence.
 
+    card: what it computes on, where that is leased. cancelling, leaving: it was told to stop, for good or for now.
     read: how far its metrics have been told, as (number of the file, bytes of it). told_at: when, by a monotonic clock.
     """
 
@@ -46,7 +48,9 @@ class Attempt:
     public_id: UUID
     method: Method
     folder: Path
+    card: Card | None = None
     cancelling: bool = False
+    leaving: bool = False
     read: tuple[int, int] = (0, 0)
     told_at: float = field(default_factory=time.monotonic)
 

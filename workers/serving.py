@@ -8,24 +8,36 @@ from app import database
 from app.checkpoints.queries import location_of, writers_here
 from app.checkpoints.tables import Checkpoint
 from app.jobs.queue import Queue
+from app.jobs.rules import Card
 from app.settings import Settings
 from workers.running import work
 from workers.sampling.door import door_server, make_door
 from workers.sampling.engine import Engine
 from workers.sampling.token import door_token
+from workers.tenancy import Tenancy
+from workers.training.cards import card_of
 
 
 async def serve(settings: Settings) -> None:
     """Answer until told to stop. The door closes after the queue, so that a live chat outlasts the jobs."""
     engine = Engine(device=settings.device, threads=settings.threads)
+    found = card_of(settings.device)
+    tenancy = Tenancy(engine, Card(*found)) if found else None  # a CPU is nobody's alone
+    staying = asyncio.create_task(tenancy.stay()) if tenancy else None
     server = door_server(make_door(engine, folder_of, names, door_token(settings.home)), settings.sampler_port)
     door = asyncio.create_task(server.serve())
     try:
         await work(Queue.sampling, concurrency=4, engine=engine, also=Queue.talking)
     finally:
+        if staying is not None:
+            staying.cancel()
+        if tenancy is not None and not tenancy.has:
+            await engine.close()  # whoever waits for the card is told that it will not come
         server.should_exit = True
         await door
         await engine.close()
+        if tenancy is not None:
+            await tenancy.end()
 
 
 async def folder_of(name: str) -> Path | None:

@@ -130,7 +130,7 @@ async def take_run(session: AsyncSession, run_id: int) -> Run | None:
     run = await session.scalar(select(Run).where(Run.id == run_id).with_for_update())
     if run is None or run.state in TERMINAL:
         return None
-    if run.state is RunState.running and await _is_alive(session, run):
+    if run.state is RunState.running and await is_alive(session, run):
         return None
     if run.cancel_requested_at:  # its trainer died before it could obey
         await _end(session, run, RunState.cancelled, _("Cancelled on request."))
@@ -139,14 +139,15 @@ async def take_run(session: AsyncSession, run_id: int) -> Run | None:
         sentence = _("It was begun {n} times and never came to an end; the log's end may say why.")
         await _end(session, run, RunState.failed, sentence.format(n=run.attempt))
         return None
-    run.state, run.fence, run.attempt = RunState.running, uuid4(), run.attempt + 1
+    run.state, run.reason, run.fence, run.attempt = RunState.running, None, uuid4(), run.attempt + 1
     run.heartbeat_at, run.started_at = func.now(), run.started_at or func.now()
     await session.flush()
     await session.refresh(run)
     return run
 
 
-async def _is_alive(session: AsyncSession, run: Run) -> bool:
+async def is_alive(session: AsyncSession, run: Run) -> bool:
+    """Whether its attempt has given a sign of life lately."""
     alive = select(Run.id).where(Run.id == run.id, Run.heartbeat_at > func.now() - HEARTBEAT_LIMIT)
     return await session.scalar(alive) is not None
 
@@ -191,7 +192,7 @@ async def succeed(
     session: AsyncSession, run_id: int, fence: UUID, *, path: str, kind: CheckpointKind, record: dict[str, Any]
 ) -> Checkpoint:
     """Register the result (a folder below home that has its final name) and end the run, in one transaction."""
-    run = await _held(session, run_id, fence)
+    run = await held_run(session, run_id, fence)
     checkpoint = await register_result(
         session,
         project_id=run.project_id,
@@ -211,7 +212,7 @@ async def succeed(
 
 async def fail(session: AsyncSession, run_id: int, fence: UUID, reason: str) -> None:
     """End the run with a sentence that says why."""
-    await _end(session, await _held(session, run_id, fence), RunState.failed, reason)
+    await _end(session, await held_run(session, run_id, fence), RunState.failed, reason)
 
 
 async def let_go(session: AsyncSession, run_id: int, fence: UUID) -> None:
@@ -222,10 +223,11 @@ async def let_go(session: AsyncSession, run_id: int, fence: UUID) -> None:
 
 async def stop(session: AsyncSession, run_id: int, fence: UUID) -> None:
     """End the run as cancelled, once its attempt has stopped."""
-    await _end(session, await _held(session, run_id, fence), RunState.cancelled, _("Cancelled on request."))
+    await _end(session, await held_run(session, run_id, fence), RunState.cancelled, _("Cancelled on request."))
 
 
-async def _held(session: AsyncSession, run_id: int, fence: UUID) -> Run:
+async def held_run(session: AsyncSession, run_id: int, fence: UUID) -> Run:
+    """:raises FenceLost: another attempt has it, or it has ended."""
     run = await session.scalar(select(Run).where(Run.id == run_id, Run.fence == fence).with_for_update())
     if run is None or run.state in TERMINAL:
         raise FenceLost

@@ -29,7 +29,8 @@ class RunState(StrEnum):
 class Run(Base):
     """fence: token of the attempt that may write; every write says `WHERE fence = …`. heartbeat_at: by its parent.
 
-    config: the method's config class as JSON. reward_id: the reward checkpoint a PPO run scores with.
+    reason: why it ended as it did; of a queued one, what it waits for. config: the method's config class as JSON.
+    reward_id: the reward checkpoint a PPO run scores with.
     """
 
     __tablename__ = "runs"

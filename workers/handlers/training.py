@@ -13,11 +13,14 @@ from uuid import UUID
 from app.checkpoints.tables import CheckpointKind
 from app.datasets.queries import check_lines
 from app.errors import DomainError
-from app.training import actions
+from app.jobs.actions import give_up
+from app.jobs.rules import Card
+from app.training import actions, sharing
 from app.training.jobs import Train
 from app.training.tables import Method, Run
 from app.translation import _
 from workers.attempts import Attempt, new_metrics, tail_of, take_over_folder, write_inputs
+from workers.cards import card_of
 from workers.children import end, start_python
 from workers.handlers.registry import Context, every, handles
 
@@ -25,6 +28,7 @@ log = logging.getLogger("hone.training")
 
 BEAT = 2.0  # seconds between two heartbeats
 PATIENCE = 30.0  # seconds a cancelled training has to save its state
+CANCELLED = 3  # exit code of a training that stopped on request, its state saved
 KIND = {
     Method.sft: CheckpointKind.sft,
     Method.reward: CheckpointKind.reward,
@@ -45,19 +49,26 @@ async def train(job: Train, context: Context) -> None:
 
 
 async def attempt_run(run_id: int, context: Context) -> None:
-    home = context.settings.home.resolve()
+    home, card = context.settings.home.resolve(), await card_of(context.settings.device)
     async with context.session() as session:
+        if card is not None and await sharing.must_wait(session, run_id, card):
+            return
         run = await actions.take_run(session, run_id)
     if run is None:
         return
     assert run.fence is not None
     try:
-        await do_run(run, run.fence, context, home)
+        await do_run(run, run.fence, context, home, card)
+        if card is not None:
+            async with context.session() as session:
+                await give_up(session, card, run.public_id)
     except actions.FenceLost:
         raise
     except Exception as error:
         is_last = run.attempt >= actions.MOST_ATTEMPTS
         async with context.session() as session:
+            if card is not None:
+                await give_up(session, card, run.public_id)
             if is_last:
                 await actions.fail(session, run.id, run.fence, f"{type(error).__name__}: {error}")
             else:
@@ -67,9 +78,9 @@ async def attempt_run(run_id: int, context: Context) -> None:
         log.exception("run %s is given up", run.id)
 
 
-async def do_run(run: Run, fence: UUID, context: Context, home: Path) -> None:
+async def do_run(run: Run, fence: UUID, context: Context, home: Path, card: Card | None) -> None:
     """Write what the training reads, then see it through; what cannot be had fails the run with its sentence."""
-    attempt = Attempt(run.id, fence, run.public_id, run.method, take_over_folder(home, run))
+    attempt = Attempt(run.id, fence, run.public_id, run.method, take_over_folder(home, run), card)
     try:
         async with context.session() as session:
             dataset = await write_inputs(session, run, attempt, home, context.settings.device)
@@ -122,16 +133,20 @@ async def tell_or_miss(attempt: Attempt, context: Context) -> None:
 
 
 async def tell(attempt: Attempt, context: Context) -> None:
-    """One heartbeat: new metrics and the log's tail go to the database, a wish to cancel goes to the child."""
+    """One heartbeat: new metrics and the log's tail go to the database, a wish to stop goes to the child."""
     lines, read = new_metrics(attempt)
+    leaves = False
     async with context.session() as session:
         await actions.write_metrics(session, attempt.run_id, attempt.fence, lines)
         cancelled = await actions.beat(
             session, attempt.run_id, attempt.fence, stage=stage_of(lines), log=tail_of(attempt.log)
         )
+        if attempt.card is not None:
+            leaves = await sharing.must_leave(session, attempt.public_id, attempt.card)
     attempt.read, attempt.told_at = read, time.monotonic()  # what was not told is read once more
-    if cancelled and not attempt.cancelling:
-        attempt.cancelling = True
+    is_told = attempt.cancelling or attempt.leaving
+    attempt.cancelling, attempt.leaving = attempt.cancelling or cancelled, attempt.leaving or leaves
+    if (cancelled or leaves) and not is_told:
         attempt.work.mkdir(exist_ok=True)
         (attempt.work / "cancel").touch()
 
@@ -151,6 +166,8 @@ async def conclude(attempt: Attempt, context: Context, home: Path, code: int) ->
     async with context.session() as session:
         if attempt.cancelling:
             await actions.stop(session, attempt.run_id, attempt.fence)
+        elif attempt.card is not None and attempt.leaving and code == CANCELLED:
+            await sharing.step_aside(session, attempt.run_id, attempt.fence, attempt.card)
         else:
             await actions.fail(session, attempt.run_id, attempt.fence, reason_of(attempt, code))
 

@@ -20,7 +20,7 @@ from workers.sampling import reading
 from workers.sampling.answers import Completed, NotAnswerable, Plain, Prompt, Sampling, Token
 from workers.sampling.decoding import sample
 from workers.sampling.meters import Meters
-from workers.sampling.orders import EngineClosed, Errand, Line, Order, Piece
+from workers.sampling.orders import Demand, EngineClosed, Errand, Line, Order, Piece
 from workers.sampling.rows import Row
 from workers.sampling.shelf import Shelf
 from workers.sampling.texts import Reader
@@ -61,6 +61,28 @@ class Engine:
     def waiting(self) -> int:
         """Requests that have not begun."""
         return len(self._line)
+
+    @property
+    def demand(self) -> Demand | None:
+        """What the weights are wanted for just now."""
+        return self._line.demand
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since they were last wanted."""
+        return self._line.quiet
+
+    async def move_off(self) -> None:
+        """Put all weights away once the running batch has ended; what is asked waits until `come_back`."""
+        if not self._line.paused:
+            await self._run(self._put_away, is_asked=False)
+
+    def come_back(self) -> None:
+        self._line.pause(False)
+
+    def _put_away(self) -> None:
+        self._line.pause(True)
+        self.shelf.put_away()
 
     def metrics(self) -> str:
         """Everything that is measured, as Prometheus reads it."""
@@ -139,9 +161,9 @@ class Engine:
         self._line.close()
         await asyncio.to_thread(self._thread.join)
 
-    async def _run(self, work: Callable[[], Found]) -> Found:
+    async def _run(self, work: Callable[[], Found], *, is_asked: bool = True) -> Found:
         loop = asyncio.get_running_loop()
-        errand = Errand(work, loop, loop.create_future())
+        errand = Errand(work, loop, loop.create_future(), is_asked)
         self._line.join(errand)
         found: Found = await errand.done
         return found

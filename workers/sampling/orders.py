@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from workers.sampling.answers import Completed, Prompt, Sampling, Token
 from workers.sampling.texts import Reader
+
+Demand = Literal["talk", "generation"]  # a person waits for it, or nobody looks at it
 
 
 class EngineClosed(Exception):
@@ -53,6 +56,15 @@ class Order:
     readers: dict[tuple[int, int], Reader] = field(default_factory=dict)  # by prompt and sample
     told: dict[int, int] = field(default_factory=dict)  # of a stream, by sample: tokens shown
 
+    @property
+    def is_watched(self) -> bool:
+        """Somebody waits for it."""
+        return self.pieces is not None or self.is_awaited
+
+    @property
+    def is_asked(self) -> bool:
+        return not self.abandoned
+
     def alike(self, other: Order) -> bool:
         """May be generated in one batch with it."""
         return (self.folder, self.sampling, self.n) == (other.folder, other.sampling, other.n)
@@ -89,6 +101,11 @@ class Errand:
     work: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Any]
+    is_asked: bool = True  # by somebody who looks at the page; else it is the sampler's own housekeeping
+
+    @property
+    def is_watched(self) -> bool:
+        return self.is_asked
 
     def run(self) -> None:
         try:
@@ -119,11 +136,37 @@ class Line:
         self.most_prompts = most_prompts
         self._orders: list[Order] = []
         self._errands: list[Errand] = []
+        self._taken: list[Order] | Errand = []  # what is being done
+        self._quiet_since = time.monotonic()
         self._changed = threading.Condition()
+        self._paused = False
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._orders)
+
+    @property
+    def demand(self) -> Demand | None:
+        """Of what waits and what is being done: whether somebody looks at it; None where there is nothing."""
+        with self._changed:
+            taken = [self._taken] if isinstance(self._taken, Errand) else self._taken
+            asked = [one.is_watched for one in (*self._errands, *self._orders, *taken) if one.is_asked]
+        return None if not asked else "talk" if any(asked) else "generation"
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since there was something to do."""
+        return 0.0 if self.demand else time.monotonic() - self._quiet_since
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def pause(self, paused: bool) -> None:
+        """Whether what waits and what comes has to wait longer."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify_all()
 
     def join(self, order: Order | Errand) -> None:
         with self._changed:
@@ -139,21 +182,23 @@ class Line:
         """Wait for an errand or orders; of these the first and those alike, up to `most_prompts`. Empty when the line
         is closed."""
         with self._changed:
-            while not self._orders and not self._errands and not self._closed:
+            if self._taken:
+                self._taken, self._quiet_since = [], time.monotonic()
+            while (self._paused or not (self._orders or self._errands)) and not self._closed:
                 self._changed.wait()
-            if self._closed:
-                return []
-            if self._errands:
-                return self._errands.pop(0)
-            watched = (order for order in self._orders if order.pieces is not None or order.is_awaited)
-            first = next(watched, self._orders[0])
-            taken, prompts = [first], len(first.conversations)
-            for order in self._orders:
-                prompts += len(order.conversations)
-                if order is not first and order.alike(first) and prompts <= self.most_prompts:
-                    taken.append(order)
-            self._orders = [order for order in self._orders if order not in taken]
-            return taken
+            if not self._closed:
+                self._taken = self._errands.pop(0) if self._errands else self._first_orders()
+            return self._taken
+
+    def _first_orders(self) -> list[Order]:
+        first = next((order for order in self._orders if order.is_watched), self._orders[0])
+        taken, prompts = [first], len(first.conversations)
+        for order in self._orders:
+            prompts += len(order.conversations)
+            if order is not first and order.alike(first) and prompts <= self.most_prompts:
+                taken.append(order)
+        self._orders = [order for order in self._orders if order not in taken]
+        return taken
 
     def close(self) -> None:
         with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 from collections import OrderedDict
@@ -69,6 +70,14 @@ class Shelf:
             network = load_reward(reward, Backbone(opened.network), opened.weights_sha256)
             self._judge = key, Judge(opened, network)
         return self._judge[1]
+
+    def put_away(self) -> None:
+        """Close everything; what is wanted again is read anew. Of a GPU's memory the driver's own share stays taken."""
+        self._open.clear()
+        self._judge = None
+        gc.collect()  # networks refer to themselves in circles
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @property
     def filling(self) -> tuple[int, int]:

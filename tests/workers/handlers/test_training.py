@@ -15,6 +15,9 @@ from sqlalchemy.exc import OperationalError
 
 from app import database
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
+from app.jobs.actions import bid
+from app.jobs.rules import Card, Use
+from app.jobs.tables import CardBid
 from app.settings import get_settings
 from app.training import actions
 from app.training.configs import DPOConfig, PPOConfig
@@ -37,6 +40,7 @@ PPO = PPOConfig(
 def context(committed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setenv("HONE_HOME", str(tmp_path))
     monkeypatch.setenv("HONE_THREADS", "1")
+    monkeypatch.setenv("HONE_DEVICE", "cpu")
     monkeypatch.setattr(training, "BEAT", 0.2)
     get_settings.cache_clear()
     return Context(get_settings())
@@ -112,6 +116,7 @@ async def test_a_reward_model_and_a_policy_from_it(context: Context) -> None:
     assert run.report["prompts"] == "practised", "24 are too few to set some apart"
     async with database.transaction() as session:
         assert await waiting(session, "RunEnded") == [{"run_id": 1}, {"run_id": 2}]
+    assert await count(CardBid) == 0, "on a CPU nothing is leased"
 
 
 async def test_a_policy_straight_from_preferences(context: Context) -> None:
@@ -313,6 +318,31 @@ async def test_an_attempt_that_lost_its_fence_leaves_quietly(context: Context) -
     assert not is_alive(child)
     run = await look(run_id)
     assert (run.state, run.fence) == (RunState.running, taken.fence)
+
+
+async def test_a_training_steps_aside_for_somebody_who_talks_and_keeps_its_state(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, person = Card("GPU-1", "Test card"), uuid4()
+
+    async def here(_device: str) -> Card:
+        return card
+
+    monkeypatch.setattr(training, "card_of", here)
+    there = await ground(context)
+    run_id = await reward_run(there, REWARD.model_copy(update={"epochs": 500, "patience": 500}))
+    going_on = asyncio.create_task(do(run_id, context))
+    await until(run_id, lambda run: run.step > 0)
+    async with database.transaction() as session:
+        assert not (await bid(session, card, person, Use.talk)).has
+    run = await going_on
+    assert (run.state, run.attempt, run.fence) == (RunState.queued, 0, None)
+    assert "The sampler has the card Test card." in str(run.reason)
+    assert list((there.home / "runs" / str(run.public_id)).glob("*/work/state.safetensors"))
+    async with database.transaction() as session:
+        assert (await bid(session, card, person, Use.talk)).has
+    run = await do(run_id, context)
+    assert (run.state, run.attempt) == (RunState.queued, 0), "and it waits until the card is free"
 
 
 def test_missing_torch_is_told_as_what_to_install(tmp_path: Path) -> None:
