@@ -53,10 +53,10 @@ PLACES = text("""
     SELECT t.batch_id AS batch,
            count(*) FILTER (WHERE s.state = 1) AS leased,
            count(*) FILTER (WHERE s.state = 0 AND s.lane >= 0) AS free,
-           count(*) FILTER (WHERE s.state = -1 OR s.lane < 0) AS planned
+           count(*) FILTER (WHERE s.state < 0 OR s.lane < 0) AS planned
     FROM slots s JOIN tasks t ON t.id = s.task_id JOIN batches b ON b.id = t.batch_id
     WHERE s.project_id = :project
-      AND (s.state = 1 OR s.state IN (-1, 0) AND (s.lane < 0 OR s.lane & 32 = 0) AND b.state IN ('pilot', 'open'))
+      AND (s.state = 1 OR s.state IN (-2, -1, 0) AND (s.lane < 0 OR s.lane & 32 = 0) AND b.state IN ('pilot', 'open'))
     GROUP BY 1
 """).bindparams(PROJECT)
 

@@ -17,14 +17,17 @@ from app.tasks.actions import (
     run_out,
     settle_places,
     sweep,
+    tasks_to_turn,
+    turn_slots,
 )
-from app.tasks.jobs import PlacesChanged, RoomChanged, RoomWanted, RoundChanged
+from app.tasks.jobs import PlacesChanged, RoomChanged, RoomWanted, RoundChanged, RoundTurned
 from app.tasks.queries import calibrated_batches, limited_projects
 from workers.handlers.registry import Context, every, handles
 
 log = logging.getLogger("hone.workers")
 
 AT_ONCE = 64  # prompts whose answers become tasks in one transaction
+TASKS_AT_ONCE = 1000  # whose slots are turned in one transaction
 
 
 @handles(CompletionsArrived)
@@ -52,6 +55,16 @@ async def fill_round(payload: RoundChanged, context: Context) -> None:
             if not await has_room(session, batch.id):
                 return
             await make_tasks(session, batch.project_id, batch.id, prompts[start : start + AT_ONCE])
+
+
+@handles(RoundTurned)
+async def turn_round(payload: RoundTurned, context: Context) -> None:
+    """Some tasks a transaction. Safe to repeat, and beside another: what the round does is asked each time."""
+    async with context.session() as session:
+        tasks = await tasks_to_turn(session, payload.batch_id)
+    for start in range(0, len(tasks), TASKS_AT_ONCE):
+        async with context.session() as session:
+            await turn_slots(session, payload.batch_id, tasks[start : start + TASKS_AT_ONCE])
 
 
 @every(5)

@@ -32,6 +32,7 @@ from app.tasks.actions.rounds import (
     round_of,
     rounds_beside,
 )
+from app.tasks.actions.turning import tasks_to_turn, turn_slots
 from app.tasks.actions.wishing import Wish
 
 __all__ = [
@@ -84,5 +85,7 @@ __all__ = [
     "settle_places",
     "skip",
     "sweep",
+    "tasks_to_turn",
+    "turn_slots",
     "unassign",
 ]

@@ -22,7 +22,7 @@ from app.tasks.actions.limiting import edit_hand_out
 from app.tasks.actions.making import room_in
 from app.tasks.actions.prompting import prompts_for
 from app.tasks.actions.releasing import room_changed
-from app.tasks.jobs import RoundChanged
+from app.tasks.jobs import RoundChanged, RoundTurned
 from app.translation import _
 
 S = BatchState
@@ -128,6 +128,8 @@ async def move_round(
     )
     if to.asks:
         await enqueue(session, RoundChanged(batch_id=batch.id))
+    if before.asks != to.asks:
+        await enqueue(session, RoundTurned(batch_id=batch.id))
     if before.asks or to.asks:
         await room_changed(session, batch.project_id)
     return batch
