@@ -30,7 +30,7 @@ class RoundChanged(Job):
 
 
 class RoundTurned(Job):
-    """A round began to ask, or asks no more: its slots that nobody has are handed out, or are set aside."""
+    """A round began to ask, or asks no more: its slots that nobody has are handed out, or rest."""
 
     batch_id: int
 

@@ -1,4 +1,4 @@
-"""Slots of rounds that do not ask are set aside; rounds have a version, so that no editor writes over another."""
+"""Slots of rounds that do not ask rest; rounds have a version, so that no editor writes over another."""
 
 import sqlalchemy as sa
 from alembic import op

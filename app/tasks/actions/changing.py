@@ -17,7 +17,7 @@ from app.tasks.actions.releasing import room_changed, state_of_new
 from app.tasks.jobs import AnswersChanged
 from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
 
-UNTAKEN = (SlotState.aside, SlotState.planned, SlotState.free)
+UNTAKEN = (SlotState.resting, SlotState.planned, SlotState.free)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ BEGIN_DAY = text("""
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
 # OFFSET 0 keeps the EXISTS questions about one row at a time. Turned into joins, they lead a planner that expects
 # somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
-# Slots of rounds that do not ask are set aside by a job (`turning`), and walked past until it is through. Not so those
+# Slots of rounds that do not ask rest once a job is through (`turning`), and are walked past until then. Not so those
 # of tasks with a known answer: they are the project's, and stay in the round only for what it asks under.
 AHEAD = """
     SELECT f.id, f.rank FROM slots f

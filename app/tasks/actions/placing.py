@@ -12,7 +12,7 @@ from app.tasks.rules import rank_in
 from app.tasks.tables import Purpose, Slot, SlotState, Task
 
 PLACED = (Purpose.collect, Purpose.calibration)  # purposes of tasks that rounds and tags have a say in
-UNANSWERED = (SlotState.aside, SlotState.planned, SlotState.free, SlotState.leased)
+UNANSWERED = (SlotState.resting, SlotState.planned, SlotState.free, SlotState.leased)
 
 # Also those in somebody's hands: their place counts again if they come back.
 PUT = text("""

@@ -105,7 +105,7 @@ async def state_of_new(session: AsyncSession, project_id: int, batch_id: int | N
     if batch_id is not None:
         state = (await session.execute(select(Batch.state).where(Batch.id == batch_id))).scalar_one()
         if not state.asks:
-            return SlotState.aside
+            return SlotState.resting
     is_limited = await session.scalar(select(Project.is_limited).where(Project.id == project_id))
     return SlotState.planned if is_limited else SlotState.free
 

@@ -1,4 +1,4 @@
-"""Slots of rounds that do not ask are set aside, so that no search for a next task meets them, however many they are."""
+"""Slots of rounds that do not ask rest: no search for a next task meets them, however many they are."""
 
 from collections.abc import Sequence
 
@@ -29,14 +29,14 @@ async def tasks_to_turn(session: AsyncSession, batch_id: int) -> Sequence[int]:
 
 
 async def turn_slots(session: AsyncSession, batch_id: int, tasks: Sequence[int]) -> int:
-    """Of these tasks of a round the slots that nobody has: set aside where it does not ask now, else handed out, as far
-    as limits have room. Whoever moves the round waits. Returns how many were turned."""
+    """Of these tasks of a round, let the slots rest that nobody has where it does not ask now; else those that rest are
+    handed out, as far as limits have room. Whoever moves the round waits. Returns how many were turned."""
     batch = await session.get_one(Batch, batch_id)
     wanted = await state_of_new(session, batch.project_id)
     await session.refresh(batch, with_for_update={"read": True})
-    before, after = [SlotState.aside], wanted
+    before, after = [SlotState.resting], wanted
     if not batch.state.asks:
-        before, after = [SlotState.planned, SlotState.free], SlotState.aside
+        before, after = [SlotState.planned, SlotState.free], SlotState.resting
     values = {"tasks": tasks, "before": before, "after": after}
     turned = len((await session.execute(TURN, values)).all())
     if turned and wanted is SlotState.planned:

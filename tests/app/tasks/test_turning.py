@@ -1,4 +1,4 @@
-"""Slots of rounds that do not ask are set aside, and come back when these ask again."""
+"""Slots of rounds that do not ask rest, and come back when these ask again."""
 
 from collections import Counter
 
