@@ -28,7 +28,7 @@ from workers.handlers.registry import Context, every, handles
 log = logging.getLogger("hone.workers")
 
 AT_ONCE = 64  # prompts whose answers become tasks in one transaction
-TASKS_AT_ONCE = 1000  # whose slots are turned in one transaction
+TASKS_AT_ONCE = 500  # whose slots are turned in one transaction
 
 
 @handles(CompletionsArrived)
