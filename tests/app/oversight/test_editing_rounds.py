@@ -29,7 +29,7 @@ async def test_who_edits_a_round_that_somebody_else_changed_is_told_and_may_send
     assert (await client.post(address, data=sent)).status_code == 303
     refused = await client.post(address, data=sent | {"target": ""})
     assert (refused.status_code, f'name="version" value="{seen + 1}"' in refused.text) == (409, True)
-    await session.refresh(batch)
+    batch = await session.get_one(Batch, batch.id)
     assert batch.target == 20
     assert (await client.post(address, data=sent | {"version": str(seen + 1), "target": ""})).status_code == 303
 
@@ -42,6 +42,7 @@ async def test_what_a_settled_round_asked_stays_as_it_is(
     asks = {"k": 2, "calibration": 0.1, "target": 9}
     batch = await make_round(session, project.id, RoundForm(name="A", **asks), None)
     batch.state = state
+    await session.flush()
     for change in ({"k": 3}, {"target": 10}, {"selection": {"again": True}}):
         form = RoundEdit.model_validate({"name": "B", "version": batch.version} | asks | change)
         with pytest.raises(RoundSettled):
@@ -52,7 +53,7 @@ async def test_what_a_settled_round_asked_stays_as_it_is(
     assert ('name="due"' in page, 'name="target"' in page) == (True, False)
     sent = {"name": "B", "due": "2026-03-01", "version": str(batch.version)}
     assert (await client.post(address, data=sent)).status_code == 303
-    await session.refresh(batch)
+    batch = await session.get_one(Batch, batch.id)
     assert (batch.name, batch.due_at is not None, batch.k, batch.target) == ("B", True, 2, 9)
 
 
@@ -61,13 +62,13 @@ async def test_a_draft_is_deleted_and_nothing_else(client: httpx.AsyncClient, se
     draft, used, asked = [await make_round(session, project.id, RoundForm(name=name), None) for name in "ABC"]
     await make.task(session, project, used)
     asked.state = S.pilot
-    await engineer(client, session, project, Role.manager)
-    for batch, status in ((draft, 204), (used, 409), (asked, 409)):
-        address = f"/api/v1/projects/{project.public_id}/batches/{batch.public_id}"
-        assert (await client.delete(address)).status_code == status
     left = await make_round(session, project.id, RoundForm(name="D", due=date(2026, 3, 1)), None)
+    await engineer(client, session, project, Role.manager)
+    base, ids = f"/api/v1/projects/{project.public_id}/batches", [one.id for one in (draft, used, asked, left)]
     address = f"/projects/{project.public_id}/rounds/{left.public_id}"
+    for name, status in [(str(draft.public_id), 204), (str(used.public_id), 409), (str(asked.public_id), 409)]:
+        assert (await client.delete(f"{base}/{name}")).status_code == status
     assert f"{address}/remove" in (await client.get(address)).text
     assert (await client.post(f"{address}/remove")).status_code == 303
     session.expunge_all()
-    assert [await session.get(Batch, one.id) is None for one in (draft, used, left)] == [True, False, True]
+    assert [await session.get(Batch, one) is None for one in ids] == [True, False, False, True]
