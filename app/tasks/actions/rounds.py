@@ -108,13 +108,14 @@ async def remove_draft(session: AsyncSession, batch: Batch, actor_id: int | None
     await session.refresh(batch, with_for_update=True)
     if batch.state is not BatchState.draft or batch.is_default:
         raise NotADraft
-    told = {"project_id": batch.project_id, "subject": batch.public_id, "name": batch.name}
+    project_id, subject, name = batch.project_id, batch.public_id, batch.name
     try:
         async with session.begin_nested():
             await session.delete(batch)
     except IntegrityError:
         raise RoundInUse from None
-    await events.record(session, "batch.removed", actor_id=actor_id, **told)
+    told = {"actor_id": actor_id, "project_id": project_id}
+    await events.record(session, "batch.removed", **told, subject=subject, name=name)
 
 
 async def _fill_in(
