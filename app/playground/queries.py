@@ -92,7 +92,7 @@ async def age_of(session: AsyncSession, play: Play) -> float:
     return float(await session.scalar(asked) or 0)
 
 
-async def base_of(session: AsyncSession, project_id: int, reward: Checkpoint) -> Checkpoint | None:
+async def base_of(session: AsyncSession, project_id: int | None, reward: Checkpoint) -> Checkpoint | None:
     """What a reward model stands on: its parent, else a checkpoint of the weights that its record names."""
     if reward.parent_id is not None:
         return await session.get(Checkpoint, reward.parent_id)
