@@ -43,8 +43,8 @@ def location_of(checkpoint: Checkpoint) -> Path:
     raise NoFolder(name=checkpoint.name)
 
 
-def usable_in(project_id: int) -> Select[Checkpoint]:
-    """Checkpoints of this project and those of all."""
+def usable_in(project_id: int | None) -> Select[Checkpoint]:
+    """Checkpoints of this project, where one is meant, and those of all."""
     return select(Checkpoint).where(or_(Checkpoint.project_id.is_(None), Checkpoint.project_id == project_id))
 
 

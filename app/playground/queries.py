@@ -1,6 +1,7 @@
 """Questions about the playground."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -60,6 +61,25 @@ async def given_in(session: AsyncSession, play_id: int) -> list[Given]:
     return [Given(*row) for row in await session.execute(asked)]
 
 
+async def lines_of(session: AsyncSession, plays: Sequence[Play]) -> dict[int, dict[str, Any]]:
+    """Of plays (by inside id) what a list shows beside them: the outside id of their reward model, and their answers
+    in order without what they say, which may be megabytes."""
+    wanted = [one.id for one in plays]
+    judged = select(Play.id, Checkpoint.public_id).join(Checkpoint, Checkpoint.id == Play.reward_id)
+    rewards = dict((await session.execute(judged.where(Play.id.in_(wanted)))).tuples().all())
+    found: dict[int, dict[str, Any]] = {one: {"reward": rewards.get(one), "answers": []} for one in wanted}
+    asked = (
+        select(PlayAnswer.play_id, Checkpoint.public_id, PlayAnswer.answered_at, PlayAnswer.reason)
+        .join(Checkpoint, Checkpoint.id == PlayAnswer.checkpoint_id)
+        .where(PlayAnswer.play_id.in_(wanted))
+        .order_by(PlayAnswer.play_id, PlayAnswer.number)
+    )
+    for play, checkpoint, answered_at, reason in await session.execute(asked):
+        line = {"checkpoint": checkpoint, "answered_at": answered_at, "reason": reason}
+        found[play]["answers"].append(line)
+    return found
+
+
 async def awaited_by(session: AsyncSession, owner_id: int) -> int:
     """How many answers a person still waits for, in all projects."""
     asked = select(func.count()).select_from(PlayAnswer).join(Play, Play.id == PlayAnswer.play_id)
@@ -72,7 +92,7 @@ async def age_of(session: AsyncSession, play: Play) -> float:
     return float(await session.scalar(asked) or 0)
 
 
-async def base_of(session: AsyncSession, project_id: int, reward: Checkpoint) -> Checkpoint | None:
+async def base_of(session: AsyncSession, project_id: int | None, reward: Checkpoint) -> Checkpoint | None:
     """What a reward model stands on: its parent, else a checkpoint of the weights that its record names."""
     if reward.parent_id is not None:
         return await session.get(Checkpoint, reward.parent_id)

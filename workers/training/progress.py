@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tensorboard.compat.proto.event_pb2 import Event
@@ -174,7 +175,8 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def fingerprint_of(run: AnyRun, inputs: Mapping[str, str | None]) -> str:
     """What a saved state belongs to: everything that the next step depends on, and no path."""
-    parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
+    # a field that came with an upgrade has its default, and does not make the state another's
+    parts = {"config": run.config.model_dump(mode="json", exclude_defaults=True), "seed": run.seed, **inputs}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,13 +185,27 @@ def done_before(run: AnyRun, inputs: Mapping[str, str | None]) -> CheckpointReco
 
     inputs: the digests that the record must name. Raises CheckpointRefused where the output is something else's.
     """
-    if not run.output.exists():
-        return None
+    there = run.output.exists()
     record = read_record(run.output) if run.output.is_dir() else None
-    wanted = {**inputs, "seed": run.seed, "config": run.config.model_dump(mode="json")}
-    if record is None or any(getattr(record, name) != value for name, value in wanted.items()):
+    anyone(there)  # none goes on to write it before all have looked
+    if not there:
+        return None
+    wanted = {**inputs, "seed": run.seed}
+    if (
+        record is None
+        or any(getattr(record, name) != value for name, value in wanted.items())
+        or not same_config(run, record)
+    ):
         raise CheckpointRefused(f"{run.output} is there already, and is not this run's result; choose another output.")
     return record
+
+
+def same_config(run: AnyRun, record: CheckpointRecord) -> bool:
+    """Whether the record's config is the run's; one from before an upgrade lacks its newest fields."""
+    try:
+        return type(run.config).model_validate(record.config) == run.config
+    except ValidationError:
+        return False
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
