@@ -96,10 +96,12 @@ async def settle(request: Request, task: UUID, access: Reviewer, session: Sessio
     form, errors = filled(SettledBy, {"remark": typed["argument"]})
     body, refused = await _body(session, access, page, posted)
     if form is None or body is None:
-        page |= {"errors": errors | refused, "said": posted.fields, "typed": typed["argument"]}
-        return respond(request, "oversight/task.html", None, 422, **page)
+        return _again(request, page, posted, typed, errors | refused)
     remark, me = form.remark, access.person.id
-    await adjudicate(session, page["found"].task, page["protocol_id"], body, me, remark=remark)
+    try:
+        await adjudicate(session, page["found"].task, page["protocol_id"], body, me, remark=remark)
+    except DomainError as refusal:
+        return _again(request, page, posted, typed, {"": str(refusal)})
     return _on(request, access, page["found"], queue, _("Settled."))
 
 
@@ -131,14 +133,15 @@ async def unsettle(request: Request, task: UUID, access: Reviewer, session: Sess
 async def argue_task(request: Request, task: UUID, access: Reviewer, session: Session) -> Response:
     """Accept what was filled in as an answer to this task; or the page again, with what is wrong and what was said."""
     page = await _task_page(session, access, task, None)
-    posted, beside = await _posted(request)
-    form, errors = filled(Argument, beside)
+    posted, typed = await _posted(request)
+    form, errors = filled(Argument, typed)
     body, refused = await _body(session, access, page, posted)
     if form is None or body is None:
-        errors = errors | refused
-        page |= {"errors": errors, "said": posted.fields, "typed": beside["argument"], "use": beside["use"]}
-        return respond(request, "oversight/task.html", None, 422, **page)
-    await argue(session, page["found"].task, page["protocol_id"], body, form, access.person.id)
+        return _again(request, page, posted, typed, errors | refused)
+    try:
+        await argue(session, page["found"].task, page["protocol_id"], body, form, access.person.id)
+    except DomainError as refusal:
+        return _again(request, page, posted, typed, {"": str(refusal)})
     return _on(request, access, page["found"], None, _("Accepted."))
 
 
@@ -156,6 +159,14 @@ def _on(request: Request, access: Access, found: ShownTask, queue: Queue | None,
     task = found.task.public_id
     address = f"{base}/tasks/{task}" if queue is None else f"{base}/review/next?queue={queue.value}&after={task}"
     return redirect(request, address, notice)
+
+
+def _again(
+    request: Request, page: dict[str, Any], posted: PostedForm, typed: dict[str, str], errors: dict[str, str]
+) -> Response:
+    """The page with what is wrong, and with everything that was filled in."""
+    page |= {"errors": errors, "said": posted.fields, "typed": typed["argument"], "use": typed["use"] or page["use"]}
+    return respond(request, "oversight/task.html", None, 422, **page)
 
 
 async def _posted(request: Request) -> tuple[PostedForm, dict[str, str]]:

@@ -74,8 +74,10 @@ async def test_the_page_shows_what_it_would_do_and_does_it(client: httpx.AsyncCl
     sent["argument"] = "Everybody said so."
     assert (await client.post(f"{base}/review/gold/many", data=sent)).status_code == 303
     assert "in words for many" in (await client.get(f"{base}/review/gold")).text
-    wrong = {"tasks": "2", "right": "3", "tries": "1"}
-    assert (await client.post(f"{base}/review/entrance", data=wrong)).status_code == 422
+    wrong = {"tasks": "2", "right": "40", "tries": "1"}
+    refused = await client.post(f"{base}/review/entrance", data=wrong)
+    assert refused.status_code == 422
+    assert 'value="40"' in refused.text
     assert (await client.post(f"{base}/review/entrance", data=wrong | {"right": "2"})).status_code == 303
     found = (await session.scalars(select(Project), execution_options={"populate_existing": True})).one()
     assert found.entrance == {"tasks": 2, "right": 2, "tries": 1}

@@ -17,7 +17,7 @@ from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch, newest_protocol
 from app.projects.tables import Project
 from app.quality.adjudicating import accept_answer, adjudicate
-from app.quality.tables import Figures
+from app.quality.tables import Contest, Figures
 from app.tasks.tables import Purpose, Task, TaskCompletion, TaskState
 from tests import make
 from tests.app.quality.test_mixing import FIRST, answer, argued
@@ -117,11 +117,25 @@ async def test_a_reviewer_goes_through_a_queue(client: httpx.AsyncClient, sessio
     assert (await client.get(sent.headers["location"])).headers["location"] == f"{base}/review?queue=disagreements"
     own = {"kind": "comparison", "choice": "x", "argument": "No."}
     assert (await client.post(f"{base}/tasks/{one.public_id}/settled", data=own)).status_code == 422
-    for state in ("open", "closed"):
-        assert (await client.get(f"{base}/review/contests?state={state}")).status_code == 200
+    session.add(Contest(project_id=project.id, annotation_id=said.id, words="Mine is right."))
+    contested = (await client.get(f"{base}/review/contests")).text
+    assert "Mine is right." in contested
+    assert "Which bread keeps long?" in contested
+    assert (await client.get(f"{base}/review/contests?state=closed")).status_code == 200
+    assert (await client.get(f"{base}/tasks/cut-o")).status_code == 404
     for filters in ("words=bread&state=open", "queue=reward", "rater=nobody&tag=x&argued=true&prompt="):
         assert (await client.get(f"{base}/tasks?{filters}")).status_code == 200, filters
     assert three.id
+
+
+async def test_what_is_refused_shows_all_that_was_filled_in(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project, (one, _two, _three), _members = await some_tasks(session)
+    await engineer(client, session, project, Role.reviewer)
+    own = {"kind": "comparison", "choice": "both_bad", "use": "gold", "argument": ""}
+    again = await client.post(f"/projects/{project.public_id}/tasks/{one.public_id}/argued", data=own)
+    assert again.status_code == 422
+    assert 'value="both_bad" required checked' in again.text
+    assert 'value="gold" checked' in again.text
 
 
 async def test_a_tasks_history_tells_everything(client: httpx.AsyncClient, session: AsyncSession) -> None:
