@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     processes.join()
     try:
         with shown(run.method, as_json=as_json) if processes.is_first() else nullcontext(quiet) as show:
-            folder = train(run, show)
+            folder = tracked_training(run, show)
     except (RunRefused, CheckpointRefused) as refusal:
         return say(refusal.sentence, 2)
     except RunCancelled as cancelled:
@@ -46,6 +46,14 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
     processes.leave()
     return 0
+
+
+def tracked_training(run: AnyRun, show: Any) -> Any:
+    """The first process alone has figures to tell."""
+    from workers.training import processes, tracking
+
+    with tracking.tracked(run, show) if processes.is_first() else nullcontext(show) as report:
+        return train(run, report)
 
 
 def train(run: AnyRun, show: Any) -> Any:
