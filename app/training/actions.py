@@ -22,7 +22,7 @@ from app.preferences.formula import FormulaWrong, checked
 from app.training.configs import PPOConfig
 from app.training.forms import LearnsFromDataset, PPOForm
 from app.training.jobs import RunEnded, Train
-from app.training.tables import Method, Run, RunMetric, RunState
+from app.training.tables import Method, Run, RunMetric, RunSample, RunState
 from app.translation import _, stored_in_english
 from app.version import code_version
 
@@ -203,6 +203,19 @@ async def write_metrics(session: AsyncSession, run_id: int, fence: UUID, lines: 
         index_elements=["run_id", "step"], set_={"values": added.excluded["values"], "at": func.now()}
     )
     await session.execute(replaced)
+
+
+async def write_samples(session: AsyncSession, run_id: int, fence: UUID, lines: list[Mapping[str, Any]]) -> None:
+    """Keep looks ({step, samples}); one that is told twice keeps its newest words."""
+    if not lines:
+        return
+    if await session.scalar(select(Run.id).where(Run.id == run_id, Run.fence == fence).with_for_update()) is None:
+        raise FenceLost
+    newest = {line["step"]: {"run_id": run_id, "step": line["step"], "samples": line["samples"]} for line in lines}
+    added = upsert(RunSample).values(list(newest.values()))
+    await session.execute(
+        added.on_conflict_do_update(index_elements=["run_id", "step"], set_={"samples": added.excluded["samples"]})
+    )
 
 
 async def succeed(

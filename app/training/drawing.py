@@ -89,6 +89,7 @@ def nested(sent: Mapping[str, str]) -> dict[str, Any]:
 TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
     Method.sft: [
         (_("Loss per answer token, nats"), ("loss", "heldout_loss")),
+        (_("Learning rate"), ("lr",)),
         (_("Norm of the gradients"), ("grad_norm",)),
     ],
     Method.dpo: [
@@ -98,6 +99,7 @@ TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
         (_("Rewards: beta times the log-ratio to the reference"), ("reward_chosen", "reward_rejected")),
         (_("Log-probability of preferred answers, nats per token"), ("chosen_logprob", "heldout_chosen_logprob")),
         (_("Divergence on answers to other prompts, nats"), ("divergence",)),
+        (_("Learning rate"), ("lr",)),
         (_("Norm of the gradients"), ("grad_norm",)),
     ],
     Method.reward: [
@@ -110,15 +112,16 @@ TOGETHER: dict[Method, list[tuple[str, tuple[str, ...]]]] = {
         (_("Win rate over the reference, by the reward model"), ("eval_win_rate",)),
         (_("Length of answers, tokens"), ("length",)),
         (_("Entropy, nats per token"), ("entropy",)),
+        (_("Share clipped"), ("clipped", "values_clipped")),
+        (_("What the critic explains of the returns"), ("explained_variance",)),
+        (_("Learning rate"), ("lr",)),
         (_("Answers: share that ended, variety and length beside the reference"),
          ("ended", "distinct_ratio", "length_ratio")),
         (_("Share of an answer that it has said before"), ("repetition", "eval_repetition")),
         (_("Value loss"), ("value_loss",)),
         (_("Policy loss"), ("policy_loss",)),
-        (_("What the critic explains of the returns"), ("explained_variance",)),
         (_("Price of a nat of KL"), ("kl_coef",)),
         (_("Doubt of the reward ensemble"), ("score_doubt",)),
-        (_("Share clipped"), ("clipped", "values_clipped")),
         (_("Step of the policy within an update, nats per token"), ("step_kl",)),
         (_("Norm of the gradients"), ("grad_norm",)),
     ],
@@ -155,7 +158,7 @@ FIRST = {
     Method.sft: 1,
     Method.reward: 2,
     Method.dpo: 4,
-    Method.ppo: 6,
+    Method.ppo: 8,
 }  # charts that stand open; the rest are for whoever looks for trouble
 
 
@@ -172,3 +175,24 @@ def shown_curves(method: Method, curves: Mapping[str, Curve]) -> list[tuple[str,
 
 def plain(name: str) -> str:
     return name.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """One prompt at several looks. reference: what the reference says to it, each time. said: a row for each look, the
+    earliest first: (step, the policy's answer, its score, nats of that answer)."""
+
+    prompt: str
+    reference: str
+    reference_score: float | None
+    said: list[tuple[int, str, float | None, float | None]]
+
+
+def evolutions(looks: Sequence[tuple[int, Sequence[Mapping[str, Any]]]]) -> list[Evolution]:
+    """looks: (step, samples), the earliest first; each look is at the same prompts."""
+    found: dict[str, Evolution] = {}
+    for step, samples in looks:
+        for one in samples:
+            blank = Evolution(one["prompt"], one["reference"], one["reference_score"], [])
+            found.setdefault(one["prompt"], blank).said.append((step, one["answer"], one["score"], one["kl"]))
+    return list(found.values())

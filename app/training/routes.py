@@ -16,17 +16,19 @@ from app.database import Session
 from app.datasets.queries import datasets_of
 from app.datasets.tables import Dataset, DatasetState
 from app.errors import Invalid
+from app.evaluation.optimisation import optimisation_of
 from app.pages import redirect, respond
 from app.projects.queries import get_project
 from app.training.actions import cancel_run, start_dataset_run, start_ppo_run
 from app.training.configs import METHODS, first_complaint
-from app.training.drawing import FIRST, fields_of, nested, shown_curves, weighed_by
+from app.training.drawing import FIRST, evolutions, fields_of, nested, shown_curves, weighed_by
 from app.training.forms import DPOForm, PPOForm, RewardForm, SFTForm
 from app.training.queries import (
     curves_of,
     default_base,
     run_of,
     runs_of,
+    some_samples,
     sources_of,
 )
 from app.training.reporting import report_of
@@ -124,15 +126,18 @@ async def start(request: Request, project: UUID, access: Trainer, session: Sessi
 @router.get("/runs/{run}")
 async def show(request: Request, run: UUID, access: Reader, session: Session) -> Response:
     found = await run_of(session, access.of_project(), run)
+    curves = await curves_of(session, found.id)
     return respond(
         request,
         "training/show.html",
         "run",
         project=await get_project(session, access.of_project()),
         run=found,
-        charts=shown_curves(found.method, await curves_of(session, found.id)),
+        charts=shown_curves(found.method, curves),
         first=FIRST[found.method],
+        optimisation=await optimisation_of(session, found, curves),
         report=report_of(found.report),
+        samples=evolutions([(look.step, look.samples) for look in await some_samples(session, found.id)]),
         sources=await sources_of(session, found),
         result=await session.get(Checkpoint, found.result_id) if found.result_id else None,
     )

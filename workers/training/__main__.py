@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     try:
         processes.join(run.device)
         with shown(run.method, as_json=as_json) if processes.is_first() else nullcontext(quiet) as show:
-            folder = train(run, show)
+            folder = tracked_training(run, show)
     except (RunRefused, CheckpointRefused) as refusal:
         return say(refusal.sentence, 2)
     except RunCancelled as cancelled:  # all processes leave at once, and one of them says so
@@ -54,6 +54,14 @@ def main(arguments: list[str]) -> int:
 def told(folder: Any) -> int:
     print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
     return 0
+
+
+def tracked_training(run: AnyRun, show: Any) -> Any:
+    """The first process alone has figures to tell."""
+    from workers.training import processes, tracking
+
+    with tracking.tracked(run, show) if processes.is_first() else nullcontext(show) as report:
+        return train(run, report)
 
 
 def train(run: AnyRun, show: Any) -> Any:
