@@ -1,5 +1,5 @@
 """Asks a Hone sampler what answers are worth, for trainers elsewhere. `hone train export` writes this file beside their
-configuration, with the two lines below filled in; it needs nothing of Hone's.
+configuration, with the two lines below filled in; it needs nothing of Hone's, and torch is where they are.
 
 OpenRLHF calls `reward_func` (`--reward.remote_url reward.py`), verl `compute_score` (`custom_reward_function`).
 The token stands in HONE_SCORER_TOKEN; HONE_SCORER is another address, where the one below cannot be reached.
@@ -10,6 +10,8 @@ import os
 import time
 import urllib.request
 from typing import Any
+
+import torch
 
 SCORER = ""
 COUNTED: dict[str, Any] = {}
@@ -42,8 +44,6 @@ def said_by(error: OSError) -> str:
 def reward_func(queries: list[str], prompts: list[str], labels: list[str], **_more: Any) -> dict[str, Any]:
     """OpenRLHF's: queries are prompts with their answers, as the policy's template writes them; each label holds the
     prompt's messages."""
-    import torch  # it is there where OpenRLHF is
-
     rewards = torch.tensor(ask({"query": list(queries), "prompts": list(prompts), "labels": list(labels)}))
     return {"rewards": rewards, "scores": rewards, "extra_logs": {}}
 
