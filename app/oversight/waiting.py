@@ -30,13 +30,13 @@ class ContestShown:
 async def contests_shown(session: AsyncSession, rows: Iterable[Any], me: int) -> list[ContestShown]:
     """Rows of `quality.contesting.contests`."""
     shown = []
-    for held, said, argued, task, rater in rows:
+    for held, said, body, argued, task, rater in rows:
         own, order = await protocol_body(session, said.protocol_id), sorted(said.sides)
         accepted = []
         if argued is not None:
             theirs = await protocol_body(session, argued.protocol_id)
             accepted = [in_words(body, order, theirs) for body in argued.bodies]
-        words, html = in_words(said.body, order, own), argued.html if argued else ""
+        words, html = in_words(body, order, own), argued.html if argued else ""
         is_mine = said.annotator_id == me
         shown.append(ContestShown(held, said.public_id, task, rater, words, accepted, html, is_mine))
     return shown
