@@ -289,9 +289,15 @@ RULES: list[Callable[[list[Module]], Iterator[str]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def house() -> list[Module]:
+    """Read and parsed once for all rules."""
+    return modules_below(ROOT)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_house_keeps_its_rules(rule: Callable[[list[Module]], Iterator[str]]) -> None:
-    broken = list(rule(modules_below(ROOT)))
+def test_the_house_keeps_its_rules(rule: Callable[[list[Module]], Iterator[str]], house: list[Module]) -> None:
+    broken = list(rule(house))
     assert not broken, "\n".join(broken)
 
 
