@@ -44,6 +44,11 @@ def edited_from() -> ColumnElement[dict[str, Any] | None]:
     return case((Annotation.version > 1, first.correlate(Annotation).scalar_subquery()))
 
 
+def said_first() -> ColumnElement[dict[str, Any]]:
+    """Of an `Annotation`: the body that was handed in."""
+    return func.coalesce(edited_from(), Annotation.body)
+
+
 @dataclass(frozen=True)
 class Day:
     """One local day of one's own. seconds: at tasks, as the page measured them, else from each one's being
@@ -174,7 +179,7 @@ async def attention_misses(session: AsyncSession, project_id: int, person_id: in
     """Outside ids of somebody's answers to attention checks that are not what the prompt says, the newest first; and
     how many checks they answered."""
     asked = (
-        select(Annotation.public_id, func.coalesce(edited_from(), Annotation.body).label("body"), ArguedAnswer.bodies)
+        select(Annotation.public_id, said_first().label("body"), ArguedAnswer.bodies)
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
         .where(ArguedAnswer.project_id == project_id, ArguedAnswer.use == Use.attention)
         .where(Annotation.annotator_id == person_id, Annotation.state.in_(STANDS))
