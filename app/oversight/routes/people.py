@@ -93,7 +93,8 @@ def _address(project: UUID, only: Only) -> Any:
 
     def address(**but: Any) -> str:
         asked = only.asked | but
-        return f"/projects/{project}/annotators?" + urlencode({name: one for name, one in asked.items() if one != ""})
+        said = urlencode({name: one for name, one in asked.items() if one != ""})
+        return f"/projects/{project}/annotators" + (f"?{said}" if said else "")
 
     return address
 
@@ -118,7 +119,7 @@ async def choose(
     elif who:
         picked = (await people_of(session, access, found, *who)).rows
     if not picked:
-        return redirect(request, f"/projects/{project}/annotators", _("Choose people first."), "warning")
+        return redirect(request, _address(project, only)(), _("Choose people first."), "warning")
     return await _change_page(request, access, found, picked, does, {"text": text})
 
 

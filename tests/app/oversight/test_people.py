@@ -215,6 +215,9 @@ async def test_several_at_once(client: httpx.AsyncClient, session: AsyncSession)
         f"/projects/{there.project.public_id}/annotators/change", params={"who": who, "does": "pause"}
     )
     assert "2 people" in page.text
+    filtered = {"state": "paused", "by": "gold"}
+    nobody = await client.get(f"/projects/{there.project.public_id}/annotators/change", params=filtered)
+    assert nobody.headers["location"].endswith("/annotators?state=paused&by=gold")  # the list as it was
 
 
 async def test_every_order_and_the_filter_are_followed(client: httpx.AsyncClient, session: AsyncSession) -> None:
