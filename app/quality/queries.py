@@ -175,20 +175,6 @@ async def lesson_of(session: AsyncSession, annotation_id: int, project: UUID) ->
     return None if row is None else await _lesson(session, row[0], row[1], project, row[2])
 
 
-async def attention_misses(session: AsyncSession, project_id: int, person_id: int) -> tuple[list[UUID], int]:
-    """Outside ids of somebody's answers to attention checks that are not what the prompt says, the newest first; and
-    how many checks they answered."""
-    asked = (
-        select(Annotation.public_id, said_first().label("body"), ArguedAnswer.bodies)
-        .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
-        .where(ArguedAnswer.project_id == project_id, ArguedAnswer.use == Use.attention)
-        .where(Annotation.annotator_id == person_id, Annotation.state.in_(STANDS))
-        .order_by(Annotation.id.desc())
-    )
-    rows = (await session.execute(asked)).all()
-    return [row.public_id for row in rows if not hits(row.body, row.bodies)], len(rows)
-
-
 async def argued_answer(session: AsyncSession, task_id: int) -> ArguedAnswer | None:
     return await session.get(ArguedAnswer, task_id)
 

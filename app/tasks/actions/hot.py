@@ -119,13 +119,15 @@ HELD = """
 # A lane above 63 is of sensitive prompts: lane >> 6 is the set of what they are sensitive for (`projects.care`), and
 # whoever has not opted into all of it is never looked for there. `opted` is asked here and not with the lanes, because
 # only this statement begins after the quota lock was given: whoever has left a category before is not shown one more.
+# For the same reason it is NULL, and no lane is looked at, for whoever was paused since their request began.
 # The guidelines are those that the quota lock saw, as is whether the newest rule was read: a rule that is published
 # between the two statements is asked about before the next task, and this one is shown under the text that was read.
 # A protocol says how many answers its task must show at least (`fewest`): a task that shows fewer than the newest of
 # its kind needs keeps to one that it was made for. The prompt's tags decide what is asked, so the slot keeps them.
 _CLAIM = """
     WITH {held} opted AS (
-        SELECT coalesce(max(care), 0) AS care FROM memberships WHERE project_id = :project AND user_id = :me
+        SELECT CASE WHEN count(paused_at) = 0 THEN coalesce(max(care), 0) END AS care
+        FROM memberships WHERE project_id = :project AND user_id = :me
     ), free AS (
         SELECT it.id, it.rank, m.lane
         FROM unnest(:lanes) m (lane)
@@ -210,7 +212,7 @@ def _claim(**pieces: str) -> Direct:
 # What this person holds; else the next free slot, also behind the watermark.
 CLAIM = _claim(
     held=f"held AS ({HELD}),",
-    places=f"SELECT * FROM ({BEHIND}) behind UNION ALL SELECT * FROM ({AHEAD}) ahead LIMIT 1",  # noqa: S608  (our own)
+    places=f"SELECT * FROM ({BEHIND}) b UNION ALL SELECT * FROM ({AHEAD}) a LIMIT 1",  # noqa: S608  (our own)
     hindrance="SELECT FROM held",
     shown="SELECT *, false AS is_new FROM held UNION ALL SELECT *, true FROM taken",
 )

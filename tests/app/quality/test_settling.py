@@ -29,7 +29,7 @@ from app.quality.adjudicating import (
 from app.quality.contesting import ContestClosed, ContestedBefore, NothingToContest, close_contest, contest, contests
 from app.quality.entering import EntranceForm, judge_newcomers, let_in, set_entrance, standing_of
 from app.quality.forms import Argument
-from app.quality.queries import attention_misses, my_lessons
+from app.quality.queries import my_lessons
 from app.quality.tables import Adjudication, ArguedAnswer, Contest, Entry, Use
 from app.tasks.actions import Waiting, claim
 from app.tasks.tables import Task
@@ -160,7 +160,6 @@ async def test_an_upheld_contest_changes_nothing_but_is_told(client: httpx.Async
     await close_contest(session, there.project.id, found.public_id, reviewer, accepts=False, reply="Read it again.")
     assert "Read it again." in (await client.get(page)).text
     assert "what is argued stays" in (await client.get("/inbox")).text
-    assert await attention_misses(session, there.project.id, there.me.person.id) == ([said.public_id], 1)
 
 
 # ---- the entrance ---------------------------------------------------------------------------------------------------
