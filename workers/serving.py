@@ -7,10 +7,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app import database
-from app.checkpoints.queries import IS_READY, location_of, writers_here
+from app.checkpoints.queries import IS_READY, base_of, location_of, writers_here
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.jobs.queue import Queue
-from app.playground.queries import base_of
 from app.settings import Settings
 from workers.running import work
 from workers.sampling.door import door_server, make_door

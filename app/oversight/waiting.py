@@ -34,13 +34,13 @@ async def contests_shown(
     """Rows of `quality.contesting.contests`. care: the project's categories as stored."""
     tasks = {row.task.id: row for row in await rows_of(session, [said.task_id for _held, said, *_rest in rows], care)}
     shown = []
-    for held, said, argued, _task, rater in rows:
+    for held, said, body, argued, _task, rater in rows:
         own, order = await protocol_body(session, said.protocol_id), sorted(said.sides)
         accepted = []
         if argued is not None:
             theirs = await protocol_body(session, argued.protocol_id)
             accepted = [in_words(body, order, theirs) for body in argued.bodies]
-        words, html = in_words(said.body, order, own), argued.html if argued else ""
+        words, html = in_words(body, order, own), argued.html if argued else ""
         is_mine = said.annotator_id == me
         shown.append(ContestShown(held, said.public_id, tasks[said.task_id], rater, words, accepted, html, is_mine))
     return shown

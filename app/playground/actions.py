@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.checkpoints.actions import must_answer
-from app.checkpoints.queries import checkpoint_of
+from app.checkpoints.queries import base_of, checkpoint_of
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState
 from app.completions.blinding import blinded
 from app.completions.rules import Sampling, flaw_of
@@ -22,7 +22,7 @@ from app.lines import storable
 from app.markup import render_markdown
 from app.playground.forms import BEST_OF, PlayForm
 from app.playground.jobs import PlayAsked
-from app.playground.queries import Given, awaited_by, base_of, given_in
+from app.playground.queries import Given, awaited_by, given_in
 from app.playground.rules import Result
 from app.playground.tables import Play, PlayAnswer
 from app.projects.queries import default_batch, protocol_of_batch

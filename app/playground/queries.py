@@ -10,7 +10,6 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.checkpoints.queries import IS_READY, usable_in
 from app.checkpoints.tables import Checkpoint
 from app.errors import NotFound
 from app.playground.rules import Result
@@ -90,15 +89,6 @@ async def age_of(session: AsyncSession, play: Play) -> float:
     """Seconds since it was asked, by the database's clock."""
     asked = select(func.extract("epoch", func.now() - Play.created_at)).where(Play.id == play.id)
     return float(await session.scalar(asked) or 0)
-
-
-async def base_of(session: AsyncSession, project_id: int | None, reward: Checkpoint) -> Checkpoint | None:
-    """What a reward model stands on: its parent, else a checkpoint of the weights that its record names."""
-    if reward.parent_id is not None:
-        return await session.get(Checkpoint, reward.parent_id)
-    digest = reward.record.get("base_sha256")
-    same = usable_in(project_id).where(Checkpoint.weights_sha256 == digest, IS_READY).order_by(Checkpoint.id)
-    return (await session.scalars(same.limit(1))).first() if digest else None
 
 
 async def draw_prompt(session: AsyncSession, project_id: int) -> Prompt | None:
