@@ -44,11 +44,12 @@ async def stranded(session: AsyncSession, project_id: int) -> int:
     person = first.order_by(Membership.id).limit(MOST).subquery()
     lately = select(Annotation.id).where(Annotation.annotator_id == person.c.user_id)
     lately = lately.where(Annotation.project_id == project_id, Annotation.submitted_at > rested)
-    own = aliased(Slot)
+    own, here = aliased(Slot), (ArguedAnswer, person)  # two levels up, which is never guessed
     met = select(own.id).where(own.task_id == ArguedAnswer.task_id, own.annotator_id == person.c.user_id)
     passed = select(Skip.task_id).where(Skip.task_id == ArguedAnswer.task_id, Skip.annotator_id == person.c.user_id)
     free = select(Slot.id).where(Slot.task_id == ArguedAnswer.task_id, Slot.lane == func.any(person.c.lanes))
     free = free.where(Slot.state == SlotState.free)
+    free, met, passed = (one.correlate(*here) for one in (free, met, passed))
     left = select(ArguedAnswer.task_id).where(ArguedAnswer.project_id == project_id, ArguedAnswer.twin_of.is_not(None))
     left = left.where(free.exists(), ~or_(met.exists(), passed.exists()))
     asked = select(func.count()).select_from(person).where(~lately.exists(), ~left.exists())

@@ -103,11 +103,7 @@ async def test_a_round_asks_first_what_its_ensemble_disagrees_about(session: Asy
 class FakeEngine:
     """Two members who differ by how long an answer is; it cannot read one that says so."""
 
-    def __init__(self) -> None:
-        self.asked = 0
-
     async def rewards(self, reward: Path, base: Path, conversation: Any, answers: list[str]) -> Any:
-        self.asked += len(answers)
         if any("too long" in text for text in answers):
             raise NotAnswerable("messages", "It is too long.")
         return [((float(len(text)), float(-len(text))), {}) for text in answers]
@@ -130,12 +126,10 @@ async def test_the_newest_reward_model_scores_what_a_round_asks_about(
     await session.flush()
     await put_the_most_informative_first(here(session))
     monkeypatch.setattr(scoring, "AT_ONCE", 2)
-    engine, done = FakeEngine(), 0
-    context = replace(here(session), engine=engine)
-    while len(jobs := await waiting(session, "ScoreAnswers")) > done:
-        await scoring.score_answers(ScoreAnswers.model_validate(jobs[done]), context)
-        await session.execute(text("UPDATE jobs.procrastinate_jobs SET status = 'succeeded'"))
-        done += 1
+    context = replace(here(session), engine=FakeEngine())  # type: ignore[arg-type]
+    while jobs := await waiting(session, "ScoreAnswers"):
+        await session.execute(text("DELETE FROM jobs.procrastinate_jobs"))
+        await scoring.score_answers(ScoreAnswers.model_validate(jobs[0]), context)
     scores = {one.completion_id: one for one in await session.scalars(select(Score))}
     assert unread.id not in scores
     assert {one.checkpoint_id for one in scores.values()} == {reward.id}
