@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy import BigInteger, bindparam, cast, false, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
@@ -117,18 +117,22 @@ class Gathered:
     through: int
 
 
-async def projects_to_measure(session: AsyncSession, name: str = "quality") -> Sequence[int]:
+async def projects_to_measure(
+    session: AsyncSession, name: str = "quality", schema: dict[str, Any] | None = None
+) -> Sequence[int]:
     """Those in which something has happened since they were measured, and which have rested long enough. name: of the
-    figures; those about quality need answers, others something that waits for one."""
+    figures; those about quality need answers, others something that waits for one. schema: those that are kept in
+    another are of an earlier version, and are computed anew at once."""
     newest = select(func.max(Event.id)).where(Event.project_id == Project.id).scalar_subquery()
     answered = select(Annotation.id).where(Annotation.project_id == Project.id).exists()
     waits = select(Slot.id).where(Slot.project_id == Project.id).exists()
     is_there = answered if name == "quality" else answered | waits
     rested = Figures.at + func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(60, REST * Figures.seconds)) < func.now()
+    is_old = false() if schema is None else Figures.body["schema"] != cast(schema, JSONB)
     asked = (
         select(Project.id)
         .outerjoin(Figures, (Figures.project_id == Project.id) & (Figures.name == name))
-        .where(is_there, Figures.at.is_(None) | ((newest > Figures.through) & rested))
+        .where(is_there, Figures.at.is_(None) | is_old | ((newest > Figures.through) & rested))
     )
     return (await session.scalars(asked.order_by(Project.id))).all()
 

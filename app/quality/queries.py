@@ -44,6 +44,11 @@ def edited_from() -> ColumnElement[dict[str, Any] | None]:
     return case((Annotation.version > 1, first.correlate(Annotation).scalar_subquery()))
 
 
+def said_first() -> ColumnElement[dict[str, Any]]:
+    """Of an `Annotation`: the body that was handed in."""
+    return func.coalesce(edited_from(), Annotation.body)
+
+
 @dataclass(frozen=True)
 class Day:
     """One local day of one's own. seconds: at tasks, as the page measured them, else from each one's being

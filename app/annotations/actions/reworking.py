@@ -27,7 +27,8 @@ from app.jobs.queue import enqueue
 from app.projects.tables import Project
 from app.tasks.actions.changing import lock_tasks
 from app.tasks.actions.releasing import room_changed, state_of_new
-from app.tasks.jobs import AnswersChanged, PlacesChanged
+from app.tasks.actions.turning import rounds_at_rest
+from app.tasks.jobs import AnswersChanged, PlacesChanged, RoundTurned
 from app.tasks.tables import SlotState
 from app.translation import _
 
@@ -77,7 +78,8 @@ EMPTY = text("""
 # Done is a task that asks nobody, also one that has no answer left.
 SETTLE = text("""
     UPDATE tasks t SET state = CASE
-        WHEN EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1)) THEN 'open' ELSE 'done' END
+        WHEN EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-2, -1, 0, 1)) THEN 'open'
+        ELSE 'done' END
     WHERE t.id = ANY(:tasks) AND t.state <> 'cancelled'
 """).bindparams(TASKS)
 
@@ -91,7 +93,7 @@ BRING_BACK = text("""
         FROM annotations a JOIN tasks t ON t.id = a.task_id LEFT JOIN slots s ON s.id = a.slot_id
         WHERE a.id = ANY(:ids) AND a.state = 'set_aside' AND a.rework_id = :rework
     ), back AS (
-        SELECT *, is_first AND (coalesce(slot_state, 2) IN (-1, 0) OR slot_state = 3 AND wanted
+        SELECT *, is_first AND (coalesce(slot_state, 2) IN (-2, -1, 0) OR slot_state = 3 AND wanted
                   + row_number() OVER (PARTITION BY task_id, slot_state, is_first ORDER BY id) <= k) AS is_free
         FROM mine
     ), refilled AS (
@@ -173,11 +175,10 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
         rework.ended_at = func.now()
         await session.flush()
         await _tell(session, rework, f"rework.{rework.state.value}", rework.by_id, answers=rework.answers)
-        if rework.does in (
-            Does.reopen,
-            Does.withdraw,
-        ):  # slots that were answered long ago stand where they were wanted then
+        if rework.does in (Does.reopen, Does.withdraw):  # slots stand where, and as, they were wanted long ago
             await enqueue(session, PlacesChanged(project_id=project.id))
+            for batch_id in await rounds_at_rest(session, project.id):
+                await enqueue(session, RoundTurned(batch_id=batch_id))
         return False
     if undoes:
         count = await _bring_back(session, rework, ids)

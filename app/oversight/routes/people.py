@@ -14,7 +14,7 @@ from app.database import Session
 from app.errors import DomainError, NotFound
 from app.oversight.changing_people import Does, PeopleChange, change_people
 from app.oversight.people import Only, Order, Row, State, chosen, page_of_people, people_of, person_of
-from app.oversight.person import DAYS, by_day, evidence_of
+from app.oversight.person import DAYS, evidence_of
 from app.oversight.wording import NAMES, meaning_of, measured, name_of
 from app.pages import redirect, respond
 from app.projects.forms import filled
@@ -182,7 +182,6 @@ async def show(request: Request, project: UUID, member: str, access: Reader, ses
         "row": row,
         "people": people,
         "days": days,
-        "curve": by_day(days),
         "day_of": date.fromisoformat,
         "misses": await evidence_of(session, found, misses),
         "sign_name": name_of,

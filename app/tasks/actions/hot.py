@@ -73,8 +73,8 @@ BEGIN_DAY = text("""
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
 # OFFSET 0 keeps the EXISTS questions about one row at a time. Turned into joins, they lead a planner that expects
 # somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
-# Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none. Not so
-# those of tasks with a known answer: they are the project's, and stay in the round only for what it asks under.
+# Slots of rounds that do not ask rest once a job is through (`turning`), and are walked past until then. Not so those
+# of tasks with a known answer: they are the project's, and stay in the round only for what it asks under.
 AHEAD = """
     SELECT f.id, f.rank FROM slots f
     WHERE f.project_id = :project AND f.lane = m.lane AND f.state = 0
@@ -233,11 +233,23 @@ CLAIM_AHEAD = _claim(
 )
 
 # Mixing an argued task in, where there may be one, takes the room of a usual one: the last in the queue that nobody is
-# taking right now.
+# taking right now, of the lane whose last stands farthest back. Lanes are few, and the end of each is one look at the
+# index; all free places at once would be sorted.
 LEND = text("""
+    WITH RECURSIVE lanes AS (
+        (SELECT lane FROM slots WHERE project_id = :project AND state = 0 AND lane >= 0 ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT n.lane FROM lanes l, LATERAL (
+            SELECT lane FROM slots WHERE project_id = :project AND state = 0 AND lane > l.lane ORDER BY lane LIMIT 1) n
+    )
     UPDATE slots SET state = -1 WHERE id = (
-        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
-          AND EXISTS (SELECT FROM slots g WHERE g.project_id = :project AND g.lane = ANY(:lanes) AND g.state = 0)
+        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane = (
+            SELECT l.lane FROM lanes l, LATERAL (
+                SELECT rank FROM slots WHERE project_id = :project AND state = 0 AND lane = l.lane
+                ORDER BY rank DESC LIMIT 1) back
+            WHERE l.lane & 32 = 0
+              AND EXISTS (SELECT FROM slots g WHERE g.project_id = :project AND g.lane = ANY(:lanes) AND g.state = 0)
+            ORDER BY back.rank DESC LIMIT 1)
         ORDER BY s.rank DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id
 """).bindparams(PROJECT, bindparam("lanes", type_=ARRAY(SmallInteger)))
