@@ -40,6 +40,7 @@ OPEN_TO_WORKERS = {
     "app.preferences.formula",
     "app.preferences.groups",
     "app.training.configs",
+    "app.translation",
     "app.version",
 }
 COMMITS = {"app/database.py", "workers/running.py"}

@@ -15,7 +15,7 @@ from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.quality.queries import edited_from
 from app.quality.reading import preferred_of_two
-from app.quality.tables import ArguedAnswer, Figures
+from app.quality.tables import ArguedAnswer, Figures, Use
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 
 MOST = 200_000  # the newest answers, so that memory and time have a bound
@@ -100,6 +100,7 @@ class Argued:
 
     bodies: list[dict[str, Any]]
     since: datetime
+    use: Use
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ async def gather(session: AsyncSession, project_id: int, most: int = MOST) -> Ga
 
 
 async def _argued(session: AsyncSession, project_id: int) -> dict[int, Argued]:
-    asked = select(ArguedAnswer.task_id, ArguedAnswer.bodies, ArguedAnswer.at)
+    asked = select(ArguedAnswer.task_id, ArguedAnswer.bodies, ArguedAnswer.at, ArguedAnswer.use)
     asked = asked.where(ArguedAnswer.project_id == project_id, ArguedAnswer.doubted_at.is_(None))
-    return {row.task_id: Argued(row.bodies, row.at) for row in await session.execute(asked)}
+    return {row.task_id: Argued(row.bodies, row.at, row.use) for row in await session.execute(asked)}
 
 
 async def _piece(session: AsyncSession, project_id: int, before: int | None, most: int) -> list[Fact]:

@@ -147,6 +147,8 @@ ROUTES: dict[str, P | str] = {
     "POST /api/v1/projects/{project}/runs/dpo": P.run_edit,
     "GET /api/v1/runs/{run}": P.run_read,
     "GET /api/v1/runs/{run}/metrics": P.run_read,
+    "GET /api/v1/runs/{run}/samples": P.run_read,
+    "GET /api/v1/runs/{run}/optimisation": P.run_read,
     "POST /api/v1/runs/{run}/cancel": P.run_edit,
     "GET /api/v1/projects/{project}/evaluations": P.evaluation_read,
     "POST /api/v1/projects/{project}/evaluations": P.evaluation_edit,

@@ -45,11 +45,12 @@ LOCK_SLOTS = text("""
 # Returns those that are taken out now, and whether each counted.
 TAKE_OUT = text("""
     WITH before AS (
-        SELECT id, state FROM annotations WHERE id = ANY(:ids)
+        SELECT id, state, returned_at FROM annotations WHERE id = ANY(:ids)
           AND (state IN ('live', 'surplus') OR state = 'set_aside' AND :as = 'withdrawn')
         ORDER BY id FOR NO KEY UPDATE
     )
-    UPDATE annotations a SET state = :as, rework_id = :rework, returned_at = NULL
+    UPDATE annotations a SET state = :as, rework_id = :rework, returned_at = NULL,
+        was_live = before.state = 'live', was_returned_at = before.returned_at
     FROM before WHERE a.id = before.id
     RETURNING a.id, a.public_id, a.task_id, a.slot_id, a.body, before.state = 'live' AS was_live
 """).bindparams(IDS, bindparam("as", type_=Words))
@@ -82,17 +83,18 @@ SETTLE = text("""
     WHERE t.id = ANY(:tasks) AND t.state <> 'cancelled'
 """).bindparams(TASKS)
 
-# What was set aside comes back to its own slot where nobody has taken it and the task still wants as many, else outside
-# of k. Of two that stood in one slot, one late, the first has it.
+# What was set aside comes back to its own slot where it counted there, nobody has taken it and the task still wants as
+# many; else outside of k. Of those set aside before that was kept (was_live is null) the first of a slot has it.
 BRING_BACK = text("""
     WITH mine AS (
-        SELECT a.*, s.state AS slot_state, t.k, row_number() OVER (PARTITION BY a.slot_id ORDER BY a.id) AS nth,
+        SELECT a.*, s.state AS slot_state, t.k, a.was_live IS NOT FALSE
+                   AND row_number() OVER (PARTITION BY a.slot_id ORDER BY a.was_live IS FALSE, a.id) = 1 AS is_first,
                (SELECT count(*) FROM slots o WHERE o.task_id = a.task_id AND o.state <> 3) AS wanted
         FROM annotations a JOIN tasks t ON t.id = a.task_id LEFT JOIN slots s ON s.id = a.slot_id
         WHERE a.id = ANY(:ids) AND a.state = 'set_aside' AND a.rework_id = :rework
     ), back AS (
-        SELECT *, nth = 1 AND (coalesce(slot_state, 2) IN (-2, -1, 0) OR slot_state = 3 AND wanted
-                  + row_number() OVER (PARTITION BY task_id, slot_state, nth ORDER BY id) <= k) AS is_free
+        SELECT *, is_first AND (coalesce(slot_state, 2) IN (-2, -1, 0) OR slot_state = 3 AND wanted
+                  + row_number() OVER (PARTITION BY task_id, slot_state, is_first ORDER BY id) <= k) AS is_free
         FROM mine
     ), refilled AS (
         UPDATE slots s
@@ -100,7 +102,8 @@ BRING_BACK = text("""
             sides = back.sides, protocol_id = back.protocol_id, guidelines_id = back.guidelines_id, tags = back.tags
         FROM back WHERE s.id = back.slot_id AND back.is_free
     )
-    UPDATE annotations a SET state = CASE WHEN back.is_free THEN 'live' ELSE 'surplus' END, rework_id = NULL
+    UPDATE annotations a SET state = CASE WHEN back.is_free THEN 'live' ELSE 'surplus' END, rework_id = NULL,
+        returned_at = back.was_returned_at, was_live = NULL, was_returned_at = NULL
     FROM back WHERE a.id = back.id
     RETURNING a.id, a.public_id, a.task_id, a.body
 """).bindparams(IDS)
