@@ -181,7 +181,8 @@ def hand_on(module: str, *words: str) -> NoReturn:
 
 @app.command(context_settings=PASS_ON)
 def train(rest: Rest = None) -> None:
-    """Train from files, without a database: sft|reward|dpo|ppo …; without words, the trainer of the queue."""
+    """Train from files, without a database: sft|reward|dpo|ppo|best …; export … writes a run for OpenRLHF or verl;
+    without words, the trainer of the queue."""
     if rest:
         hand_on("workers.training", *rest)
     hand_on("workers", "train")

@@ -92,18 +92,18 @@ def bound(column: Place, value: Any) -> BindParameter[Any]:
     return bindparam(None, datetime.fromisoformat(value) if wants_instant else value, column.type, unique=True)
 
 
-def page_of_list(rows: Sequence[Any], names: Sequence[str], *, cursor: str | None, limit: int = 50) -> Page:
+def page_of_list(rows: Sequence[Any], names: Sequence[str], *, scope: str, cursor: str | None, limit: int = 50) -> Page:
     """One page of a list that is at hand and in order. names: of the rows, each once; a cursor holds the last one's,
-    and where it stood, should it be there no more.
+    and where it stood, should it be there no more. scope: which list, and its order.
 
     :raises ForgedCursor:
     """
     begin = 0
     if cursor:
-        name, place = unseal("list", cursor)
+        name, place = unseal(scope, cursor)
         begin = names.index(name) + 1 if name in names else place
     end = begin + limit
-    more = seal("list", [names[end - 1], end]) if end < len(rows) else None
+    more = seal(scope, [names[end - 1], end]) if end < len(rows) else None
     return Page(list(rows[begin:end]), more)
 
 

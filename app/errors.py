@@ -184,6 +184,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if not is_rest(request.scope) and all(found["loc"][0] == "path" for found in error.errors()):
+            return show(request, NotFound())  # an address that was cut or mistyped
         details = readable(error)
         return show(request, Invalid(**details[0]), details)
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N, for sampling and training.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; empty leaves torch's choice.")
+    track: Literal["wandb", "trackio"] | None = Field(
+        default=None, description="wandb or trackio: where figures of trainings also go; empty keeps them here."
+    )
     sampler_port: int = Field(default=8766, ge=0, le=65535, description="Loopback port of the sampler's HTTP door.")
     smtp_url: SecretStr | None = Field(
         default=None, description="smtp[s]://user:password@host:port for invitations; empty shows links to copy."

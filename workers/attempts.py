@@ -40,7 +40,8 @@ class Attempt:
     """One process's go at a run. folder is named by the fence.
 
     card: what it computes on, where that is leased. cancelling, leaving: it was told to stop, for good or for now.
-    read: how far its metrics have been told, as (number of the file, bytes of it). told_at: when, by a monotonic clock.
+    read: how far its files have been told, by name, as (number of the file, bytes of it). told_at: when, by a monotonic
+    clock.
     """
 
     run_id: int
@@ -51,7 +52,7 @@ class Attempt:
     card: Card | None = None
     cancelling: bool = False
     leaving: bool = False
-    read: tuple[int, int] = (0, 0)
+    read: dict[str, tuple[int, int]] = field(default_factory=dict)
     told_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -82,7 +83,9 @@ def take_over_folder(home: Path, run: Run) -> Path:
     return mine
 
 
-async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: Path, device: str) -> Dataset | None:
+async def write_inputs(
+    session: AsyncSession, run: Run, attempt: Attempt, home: Path, device: str, track: str | None = None
+) -> Dataset | None:
     """The run file and what it points at. The dataset, where the run reads one: its lines are still to be checked."""
     base = await session.get_one(Checkpoint, run.base_id)
     told: dict[str, Any] = {
@@ -94,6 +97,8 @@ async def write_inputs(session: AsyncSession, run: Run, attempt: Attempt, home: 
         "device": device,
         "parent": str(base.public_id),
         "config": run.config,
+        "track": track,
+        "name": run.name,
     }
     dataset = await session.get_one(Dataset, run.dataset_id) if run.dataset_id is not None else None
     if dataset is not None:
@@ -137,15 +142,15 @@ def write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
     partial.rename(file)
 
 
-def new_metrics(attempt: Attempt) -> tuple[list[Mapping[str, Any]], tuple[int, int]]:
-    """Whole lines written since the last look, and how far that is. A resume rewinds by replacing the file, which is
-    then read anew."""
-    file = attempt.work / "metrics.jsonl"
+def new_lines(attempt: Attempt, name: str) -> tuple[list[Mapping[str, Any]], tuple[int, int]]:
+    """Whole lines of a working file written since the last look, and how far that is. A resume rewinds by replacing
+    the file, which is then read anew."""
+    file, before = attempt.work / name, attempt.read.get(name, (0, 0))
     if not file.exists():
-        return [], attempt.read
+        return [], before
     with file.open("rb") as stream:
         number = os.fstat(stream.fileno()).st_ino
-        begin = attempt.read[1] if attempt.read[0] == number else 0
+        begin = before[1] if before[0] == number else 0
         stream.seek(begin)
         whole, _newline, _rest = stream.read().rpartition(b"\n")
     read = (number, begin + len(whole) + 1 if whole else begin)

@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy import select
+
 from app import database
-from app.checkpoints.queries import location_of, writers_here
-from app.checkpoints.tables import Checkpoint
+from app.checkpoints.queries import IS_READY, base_of, location_of, writers_here
+from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.jobs.queue import Queue
 from app.jobs.rules import Card
 from app.settings import Settings
@@ -24,7 +26,8 @@ async def serve(settings: Settings) -> None:
     found = card_of(settings.device)
     tenancy = Tenancy(engine, Card(*found)) if found else None  # a CPU is nobody's alone
     staying = asyncio.create_task(tenancy.stay()) if tenancy else None
-    server = door_server(make_door(engine, folder_of, names, door_token(settings.home)), settings.sampler_port)
+    app = make_door(engine, folder_of, names, door_token(settings.home), judge_of)
+    server = door_server(app, settings.sampler_port)
     door = asyncio.create_task(server.serve())
     try:
         await work(Queue.sampling, concurrency=4, engine=engine, also=Queue.talking)
@@ -49,6 +52,20 @@ async def folder_of(name: str) -> Path | None:
     async with database.transaction() as session:
         found = await session.scalar(wanted)
     return location_of(found) if found else None
+
+
+async def judge_of(name: str) -> tuple[Path, Path] | None:
+    """The folders of the reward model with this outside id, and of what it stands on."""
+    try:
+        wanted = select(Checkpoint).where(Checkpoint.public_id == UUID(name), IS_READY)
+    except ValueError:
+        return None
+    async with database.transaction() as session:
+        reward = await session.scalar(wanted.where(Checkpoint.kind == CheckpointKind.reward))
+        base = await base_of(session, reward.project_id, reward) if reward else None
+    if reward is None or base is None or base.place is Place.endpoint:
+        return None
+    return location_of(reward), location_of(base)
 
 
 async def names() -> list[str]:

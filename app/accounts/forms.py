@@ -73,8 +73,11 @@ def listed(value: object) -> object:
 
 
 Cohorts = Annotated[list[Line], BeforeValidator(listed), Field(max_length=50)]
-Skills = Annotated[list[Skill], BeforeValidator(listed), Field(max_length=50)]
+MOST_SKILLS = 50
+Skills = Annotated[list[Skill], BeforeValidator(listed), Field(max_length=MOST_SKILLS)]
 Pseudonyms = Annotated[list[Line], BeforeValidator(listed), Field(max_length=1000)]
+DayLimit = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(empty_is_none)]
+TotalLimit = Annotated[Annotated[int, Field(ge=0, le=10_000_000)] | None, BeforeValidator(empty_is_none)]
 
 
 class Strict(BaseModel):
@@ -177,8 +180,8 @@ class MemberForm(Strict):
     role: Role
     cohort: Cohort = None
     skills: Skills = []
-    daily_limit: Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(empty_is_none)] = None
-    total_limit: Annotated[Annotated[int, Field(ge=0, le=10_000_000)] | None, BeforeValidator(empty_is_none)] = None
+    daily_limit: DayLimit = None
+    total_limit: TotalLimit = None
 
 
 Message = Annotated[

@@ -108,12 +108,12 @@ def members(access: Access) -> Select[Any]:
 
 
 async def letter_to(session: AsyncSession, person_id: int, public_id: UUID) -> Any:
-    """(letter, its project's outside id and name, the pseudonym and role of who wrote it, if they have a place there).
+    """(letter, its project's outside id and name, the pseudonym of who wrote it, if they have a place there).
 
     :raises NotFound: no such letter to this person.
     """
     by = (Membership.project_id == InboxItem.project_id) & (Membership.user_id == InboxItem.by_id)
-    found = letters_to(person_id).add_columns(Membership.pseudonym, Membership.role).outerjoin(Membership, by)
+    found = letters_to(person_id).add_columns(Membership.pseudonym).outerjoin(Membership, by)
     row = (await session.execute(found.where(InboxItem.public_id == public_id))).one_or_none()
     if row is None:
         raise NotFound

@@ -171,8 +171,8 @@ class Audience(Base):
 
 
 class Letter(StrEnum):
-    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project; what one person writes
-    to another; and that a question is answered."""
+    """What an inbox tells: to an annotator, then to a reviewer, then to everybody of a project; what those who run it
+    write to somebody (message), and what they are written back (reply); and that a question is answered."""
 
     returned = "returned"
     replied = "replied"
@@ -186,6 +186,7 @@ class Letter(StrEnum):
     contested = "contested"
     guidelines = "guidelines"
     message = "message"
+    reply = "reply"
     answered = "answered"
 
 

@@ -29,7 +29,8 @@ class Annotation(Base):
     idempotency_key was made when the task was shown; body_hash is of the first version that came with it.
     fast: chosen quicker than the texts can be read; taken, but marked. active_seconds: that the person was at it, as
     their page measured, never more than it was on the screen; None where nothing was measured. returned_at: a reviewer
-    gave it back, and its author has neither changed it nor answered yet. rework_id: what set it aside with others.
+    gave it back, and its author has neither changed it nor answered yet. rework_id: what set it aside with others;
+    was_live, was_returned_at: what an undo brings back then, empty before and after.
     """
 
     __tablename__ = "annotations"
@@ -72,6 +73,8 @@ class Annotation(Base):
     submitted_at: Mapped[datetime] = now()
     returned_at: Mapped[datetime | None]
     rework_id: Mapped[int | None]
+    was_live: Mapped[bool | None]
+    was_returned_at: Mapped[datetime | None]
 
 
 class ReworkState(StrEnum):

@@ -43,8 +43,8 @@ def location_of(checkpoint: Checkpoint) -> Path:
     raise NoFolder(name=checkpoint.name)
 
 
-def usable_in(project_id: int) -> Select[Checkpoint]:
-    """Checkpoints of this project and those of all."""
+def usable_in(project_id: int | None) -> Select[Checkpoint]:
+    """Checkpoints of this project, where one is meant, and those of all."""
     return select(Checkpoint).where(or_(Checkpoint.project_id.is_(None), Checkpoint.project_id == project_id))
 
 
@@ -80,6 +80,15 @@ async def scorers_of(session: AsyncSession, project_id: int) -> list[Checkpoint]
     """Ready ones that score answers, newest first."""
     asked = usable_in(project_id).where(Checkpoint.kind == CheckpointKind.reward, IS_READY)
     return list(await session.scalars(asked.order_by(Checkpoint.id.desc())))
+
+
+async def base_of(session: AsyncSession, project_id: int | None, reward: Checkpoint) -> Checkpoint | None:
+    """What a reward model stands on: its parent, else a checkpoint of the weights that its record names."""
+    if reward.parent_id is not None:
+        return await session.get(Checkpoint, reward.parent_id)
+    digest = reward.record.get("base_sha256")
+    same = usable_in(project_id).where(Checkpoint.weights_sha256 == digest, IS_READY).order_by(Checkpoint.id)
+    return (await session.scalars(same.limit(1))).first() if digest else None
 
 
 async def ready_checkpoint(session: AsyncSession, project_id: int, public_id: UUID, field: str) -> Checkpoint:

@@ -5,7 +5,7 @@ Torch-free, so the check runs beside the web. Sampler and trainer check again wh
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,12 @@ class CheckpointRefused(Exception):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+
+
+def heads_in(record: Mapping[str, Any]) -> list[str]:
+    """What a reward checkpoint scores by, from its `hone.json`, the overall head first; empty where it has one score
+    and nothing to weigh."""
+    return sorted(record.get("metrics", {}).get("heads", {}), key=lambda name: (name != "overall", name))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from app.completions.rules import Sampling
 from app.projects.forms import Form
@@ -70,12 +70,14 @@ def as_completion(value: dict[str, Any]) -> NewCompletion:
 
 
 class SentScore(BaseModel):
-    """A reward model's number for one completion. uncertainty: the spread of its ensemble, in the same units."""
+    """A reward model's number for one completion. uncertainty: the spread of its ensemble, in the same units. members:
+    what each of the ensemble says, in log-odds; by these a round asks the most informative first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     completion: UUID
     value: Annotated[float, Field(allow_inf_nan=False)]
     uncertainty: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    members: Annotated[list[FiniteFloat], Field(min_length=2, max_length=16)] | None = None
 
 
 class SentScores(BaseModel):

@@ -264,9 +264,9 @@ async def conclude_freezing(session: AsyncSession, dataset_id: int, manifest: di
     dataset.state, dataset.manifest = DatasetState.frozen, manifest
     dataset.sha256, dataset.lines, dataset.frozen_at = manifest["sha256"], manifest["lines"], func.now()
     await session.flush()
+    await look_for_withdrawn(session, dataset.id)
     await freeze_rounds(session, dataset.project_id, dataset.question.get("batches", ()), dataset.created_by_id)
     await enqueue(session, FreezingEnded(dataset_id=dataset.id))
-    await look_for_withdrawn(session, dataset)
     await events.record(
         session, "dataset.frozen", project_id=dataset.project_id, subject=dataset.public_id, sha256=dataset.sha256
     )

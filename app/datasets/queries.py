@@ -27,6 +27,8 @@ from app.quality.tables import Adjudication
 from app.tasks.tables import Task, TaskCompletion
 from app.translation import _
 
+MOST_SINCE = 50  # datasets that are named
+
 
 class NotFrozenYet(Conflict):
     code = "not-frozen-yet"
@@ -236,6 +238,6 @@ async def rounds_of(session: AsyncSession, project_id: int) -> Sequence[Batch]:
 
 
 async def frozen_since(session: AsyncSession, project_id: int, since: datetime) -> Sequence[Dataset]:
-    """Datasets that were frozen after a moment, the newest first."""
+    """Datasets that were frozen after a moment, MOST_SINCE of them at most, the newest first."""
     asked = select(Dataset).where(Dataset.project_id == project_id, Dataset.frozen_at > since)
-    return (await session.scalars(asked.order_by(Dataset.id.desc()).limit(50))).all()
+    return (await session.scalars(asked.order_by(Dataset.id.desc()).limit(MOST_SINCE))).all()

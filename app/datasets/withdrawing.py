@@ -64,8 +64,10 @@ async def mark(session: AsyncSession, dataset: Dataset, person_id: int, labels: 
         await events.record(session, "dataset.marked", **about, subject=dataset.public_id, labels=labels)
 
 
-async def look_for_withdrawn(session: AsyncSession, dataset: Dataset) -> None:
-    """Of those who took their consent back while this was frozen, something may have come in."""
+async def look_for_withdrawn(session: AsyncSession, dataset_id: int) -> None:
+    """Of those who took their consent back while this was frozen, something may have come in. Asked when it is frozen,
+    and again once all can see that: whoever withdraws from then on finds it."""
+    dataset = await session.get_one(Dataset, dataset_id)
     asked = select(Membership.user_id).where(Membership.project_id == dataset.project_id)
     for person_id in await session.scalars(asked.where(Membership.withdrawn_at >= dataset.created_at)):
         await enqueue(session, ConsentWithdrawn(project_id=dataset.project_id, person_id=person_id))

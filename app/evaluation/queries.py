@@ -198,11 +198,15 @@ async def standings_of(session: AsyncSession, project_id: int, checkpoint_id: in
 
 
 def _standing(evaluation: Evaluation, checkpoint_id: int, named: dict[int, Checkpoint]) -> Standing:
+    is_candidate = evaluation.candidate_id == checkpoint_id
+    other = named[evaluation.baseline_id if is_candidate else evaluation.candidate_id].name
+    return Standing(evaluation.public_id, other, evaluation.state.value, *side_of(evaluation, checkpoint_id))
+
+
+def side_of(evaluation: Evaluation, checkpoint_id: int) -> tuple[int, float | None, float | None, float | None]:
+    """(answers by people, the checkpoint's win rate, low and high end of its interval)."""
     people = evaluation.result.get("people", {})
     rate, low, high = (people.get(name) for name in ("rate", "low", "high"))
-    is_candidate = evaluation.candidate_id == checkpoint_id
-    if not is_candidate:
+    if evaluation.candidate_id != checkpoint_id:
         rate, low, high = (None if share is None else 1 - share for share in (rate, high, low))
-    other = named[evaluation.baseline_id if is_candidate else evaluation.candidate_id].name
-    answers = sum(people.get(name, 0) for name in ("wins", "ties", "losses"))
-    return Standing(evaluation.public_id, other, evaluation.state.value, answers, rate, low, high)
+    return sum(people.get(name, 0) for name in ("wins", "ties", "losses")), rate, low, high

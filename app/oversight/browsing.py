@@ -190,7 +190,8 @@ def _by_answers(only: TaskFilter, scorer: Checkpoint | None) -> ColumnElement[bo
 def concluded(body: Any) -> ColumnElement[str]:
     """What a body comes to, as `annotations.rules.conclusion_of`: null where it decides nothing."""
     one = func.jsonb_path_query_first(body, cast(DECIDES, JSONPATH))
-    chosen, outcome, best = (one.op("->>")(name) for name in ("preferred", "outcome", "tiers"))
+    best = func.jsonb_extract_path_text(one, "tiers", "0")
+    chosen, outcome = (one.op("->>")(name) for name in ("preferred", "outcome"))
     return cast(func.coalesce(best, chosen, outcome), Text)
 
 

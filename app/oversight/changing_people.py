@@ -12,14 +12,21 @@ from app.accounts.access import Access
 from app.accounts.actions.inbox import tell
 from app.accounts.actions.lanes import settle_lanes, share_hand_out
 from app.accounts.actions.members import keep_a_manager, note_quotas, quota_of
-from app.accounts.forms import Cohort, Message, Pseudonyms, Skills, Strict, empty_is_none
+from app.accounts.forms import (
+    MOST_SKILLS,
+    Cohort,
+    DayLimit,
+    Message,
+    Pseudonyms,
+    Skills,
+    Strict,
+    TotalLimit,
+    empty_is_none,
+)
 from app.accounts.tables import Letter, Membership
 from app.errors import Invalid
 from app.events import record
 from app.translation import _
-
-DayLimit = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(empty_is_none)]
-TotalLimit = Annotated[Annotated[int, Field(ge=0, le=10_000_000)] | None, BeforeValidator(empty_is_none)]
 
 
 class Does(StrEnum):
@@ -71,7 +78,8 @@ async def change_people(session: AsyncSession, access: Access, form: PeopleChang
     """Do one thing to several people, all of them or nobody, also where the caller goes on after a refusal. Returns how
     many.
 
-    :raises Invalid: a pseudonym is nobody's here. :raises LastManager: :raises TooManyAudiences:
+    :raises Invalid: a pseudonym is nobody's here, or somebody would have too many skills.
+    :raises LastManager: :raises TooManyAudiences:
     """
     async with session.begin_nested():
         await share_hand_out(session, access.of_project())
@@ -132,7 +140,7 @@ async def _change(session: AsyncSession, access: Access, people: list[Membership
             case Does.cohort:
                 member.cohort = told["cohort"] = form.cohort
             case Does.add_skills:
-                member.skills = told["skills"] = list(dict.fromkeys([*member.skills, *form.skills]))[:50]
+                member.skills = told["skills"] = _with_skills(member, form.skills)
             case Does.drop_skills:
                 member.skills = told["skills"] = [one for one in member.skills if one not in form.skills]
             case Does.daily_limit:
@@ -146,6 +154,16 @@ async def _change(session: AsyncSession, access: Access, people: list[Membership
     await note_quotas(session, access, quotas)
     if form.does in (Does.cohort, Does.add_skills, Does.drop_skills):
         await settle_lanes(session, access.of_project(), *(member.id for member in people))
+
+
+def _with_skills(member: Membership, skills: list[str]) -> list[str]:
+    both = list(dict.fromkeys([*member.skills, *skills]))
+    if len(both) > MOST_SKILLS:
+        reason = _("{who} would have {count} skills; {most} are the most").format(
+            who=member.pseudonym, count=len(both), most=MOST_SKILLS
+        )
+        raise Invalid(field="skills", reason=reason)
+    return both
 
 
 async def _note(session: AsyncSession, access: Access, kind: str, member: Membership, **told: object) -> None:

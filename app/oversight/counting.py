@@ -53,10 +53,10 @@ PLACES = text("""
     SELECT t.batch_id AS batch,
            count(*) FILTER (WHERE s.state = 1) AS leased,
            count(*) FILTER (WHERE s.state = 0 AND s.lane >= 0) AS free,
-           count(*) FILTER (WHERE s.state = -1 OR s.lane < 0) AS planned
+           count(*) FILTER (WHERE s.state < 0 OR s.lane < 0) AS planned
     FROM slots s JOIN tasks t ON t.id = s.task_id JOIN batches b ON b.id = t.batch_id
     WHERE s.project_id = :project
-      AND (s.state = 1 OR s.state IN (-1, 0) AND (s.lane < 0 OR s.lane & 32 = 0) AND b.state IN ('pilot', 'open'))
+      AND (s.state = 1 OR s.state IN (-2, -1, 0) AND (s.lane < 0 OR s.lane & 32 = 0) AND b.state IN ('pilot', 'open'))
     GROUP BY 1
 """).bindparams(PROJECT)
 
@@ -151,7 +151,15 @@ async def counted(session: AsyncSession, project_id: int) -> Counted | None:
     if await is_small(session, project_id):
         return Counted.of_body(await count_now(session, project_id))
     kept = await figures_of(session, project_id, NAME)
-    return None if kept is None else Counted.of_body(kept.body, kept.at)
+    return None if kept is None or kept.body["schema"] != SCHEMA else Counted.of_body(kept.body, kept.at)
+
+
+async def spent_in(session: AsyncSession, project_id: int) -> int | None:
+    """All lines of a project's ledger; of a large one as they were when it was counted last; None: not yet."""
+    if await is_small(session, project_id):
+        return int(await session.scalar(SPENT, {"project": project_id}) or 0)
+    kept = await figures_of(session, project_id, NAME)
+    return None if kept is None else int(kept.body["spent"])
 
 
 async def is_small(session: AsyncSession, project_id: int) -> bool:

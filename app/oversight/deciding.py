@@ -12,12 +12,13 @@ from sqlalchemy.orm import aliased
 
 from app import wording
 from app.accounts.access import Access
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
-from app.accounts.tables import Membership
+from app.accounts.permissions import Permission
 from app.annotations.queries import count_to_check
-from app.annotations.tables import Annotation, LedgerLine
+from app.annotations.tables import Annotation
 from app.datasets.tables import Dataset, DatasetState
-from app.oversight.rules import enough_until, hours_of_work
+from app.oversight.capacity import first_short
+from app.oversight.counting import spent_in
+from app.oversight.rules import hours_of_work
 from app.oversight.waiting import open_contests
 from app.projects.care import GOLD
 from app.projects.tables import Batch, BatchState, Project, ProjectState
@@ -138,7 +139,7 @@ async def returned_unanswered(session: AsyncSession, access: Access, project: Pr
     """Answers that were given back more than a day ago, with nothing from their authors since."""
     given_back = Annotation.returned_at
     few = select(given_back).where(Annotation.project_id == project.id, given_back < func.now() - timedelta(days=1))
-    count, oldest = await few_of(session, few)
+    count, oldest = await few_of(session, few.order_by(given_back))
     if oldest is None:
         return None
     title = _("Returned answers stay unanswered")
@@ -182,11 +183,9 @@ async def prompts_to_check(session: AsyncSession, access: Access, project: Proje
 
 
 async def budget_nearly_spent(session: AsyncSession, access: Access, project: Project) -> Decision | None:
-    if not project.budget:
-        return None
-    paid = select(func.coalesce(func.sum(LedgerLine.amount), 0)).where(LedgerLine.project_id == project.id)
-    spent = int(await session.scalar(paid) or 0)
-    if spent < NEARLY * project.budget:
+    """Of a large project by what was spent when it was counted last."""
+    spent = await spent_in(session, project.id) if project.budget else None
+    if not project.budget or spent is None or spent < NEARLY * project.budget:
         return None
     evidence = _("{spent} of {budget} {currency} are spent").format(
         spent=wording.number(spent / 100, 2), budget=wording.number(project.budget / 100, 2), currency=project.currency
@@ -224,40 +223,19 @@ async def people_drift(session: AsyncSession, access: Access, project: Project) 
 
 async def due_date_fails(session: AsyncSession, access: Access, project: Project) -> Decision | None:
     """A round with a date by which people's quotas do not allow all its answers, however diligent they are."""
-    dated = select(Batch, func.now()).where(Batch.project_id == project.id, Batch.due_at > func.now())
-    asks = [state for state in BatchState if state.asks]
-    row = (await session.execute(dated.where(Batch.state.in_(asks)).order_by(Batch.due_at).limit(1))).one_or_none()
-    if row is None:
-        return None
-    batch, now = row
-    assert batch.due_at is not None
-    a_day = await most_a_day(session, project)
-    wanted = select(Slot.id).join(Task, Task.id == Slot.task_id)
-    wanted = wanted.where(Task.batch_id == batch.id, Task.state == TaskState.open, Slot.state.in_([-1, 0, 1]))
-    wanted = wanted.where(Task.purpose.in_(GATHERS))
-    days = (batch.due_at - now) / timedelta(days=1)
-    bounded = wanted.limit(enough_until(a_day, days) + 1).subquery()
-    left = await session.scalar(select(func.count()).select_from(bounded)) or 0
-    if left <= enough_until(a_day, days):
+    short = await first_short(session, project)
+    if short is None:
         return None
     evidence = _(
         "“{name}” is due {when}. Answers that quotas allow on one day: {count}; wanted: more than {left}"
     ).format(
-        name=batch.name, when=wording.day(batch.due_at), count=wording.number(a_day), left=wording.number(left - 1)
+        name=short.batch.name,
+        when=wording.day(short.batch.due_at),
+        count=wording.number(short.a_day),
+        left=wording.number(short.allowed),
     )
     title, action = _("Quotas are too low for a due date"), _("Change the quotas")
     return Decision("due_date_fails", title, evidence, action, below(project, "/annotators/quotas"))
-
-
-async def most_a_day(session: AsyncSession, project: Project) -> int:
-    """Answers that everybody's quotas, and the project's, allow on one day."""
-    roles = [role for role in Role if Permission.annotate in ROLE_PERMISSIONS[role]]
-    each = func.coalesce(Membership.daily_limit, project.daily_limit)
-    working = select(func.coalesce(func.sum(each), 0)).where(Membership.project_id == project.id)
-    working = working.where(Membership.role.in_(roles), Membership.withdrawn_at.is_(None))
-    people = await session.scalar(working.where(Membership.paused_at.is_(None)))
-    a_day = int(people or 0)
-    return a_day if project.answers_a_day is None else min(a_day, project.answers_a_day)
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------

@@ -52,21 +52,30 @@ class Forecast:
 
 
 def forecast(
-    counts: Sequence[int], left: float, today: date, *, of_today: float = 1.0, most_a_day: int | None = None
+    counts: Sequence[int],
+    left: float,
+    today: date,
+    *,
+    of_today: float = 1.0,
+    most_a_day: int | None = None,
+    of: Sequence[int] | None = None,
 ) -> Forecast:
     """When `left` answers will have come. counts: of the last whole days, the oldest first, ending with yesterday.
 
     of_today: share of today that is still to come. most_a_day: a limit that holds from now on, for what it would change
-    (days that brought more are taken to bring just this).
+    (days that brought more are taken to bring just this). of: what came together with these, under the same limit, on
+    these days; they keep their share of it.
     """
     if left <= 0:
         return Forecast(silence=Silence.done)
-    counts = counts[next((place for place, count in enumerate(counts) if count), len(counts)) :]
+    begun = next((place for place, count in enumerate(counts) if count), len(counts))
+    totals, counts = (of or counts)[begun:], counts[begun:]
     if len(counts) < FEWEST:
         return Forecast(silence=Silence.new)
     if not sum(counts[-QUIET:]):
         return Forecast(silence=Silence.idle)
-    capped = [count if most_a_day is None else min(count, most_a_day) for count in counts[-WINDOW:]]
+    both = zip(counts[-WINDOW:], totals[-WINDOW:], strict=True)
+    capped = [count if most_a_day is None else count * min(1, most_a_day / max(total, 1)) for count, total in both]
     mean, weights, variance, days = profile(capped, today)
     if not mean:
         return Forecast(silence=Silence.far)
@@ -82,7 +91,7 @@ def forecast(
     )
 
 
-def profile(counts: Sequence[int], today: date) -> tuple[float, list[float], float, int]:
+def profile(counts: Sequence[float], today: date) -> tuple[float, list[float], float, int]:
     """Answers of a usual day; what each weekday (Monday first) brings, 1 is usual; residual variance; days behind it.
 
     Whole weeks where there are two or more, so that each weekday weighs the same.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 from app.annotations.kinds import in_words
 from app.annotations.tables import Annotation
 from app.prompts.tables import Prompt
-from app.quality.queries import STANDS
+from app.quality.queries import STANDS, said_first
 from app.quality.rules import hits
 from app.quality.tables import ArguedAnswer
 from app.tasks.queries import protocol_body
@@ -52,7 +52,7 @@ def argued_tasks(project_id: int) -> Select[Any]:
 async def known_shown(session: AsyncSession, rows: Sequence[Any]) -> list[KnownTask]:
     """Rows of `argued_tasks`; answers are those to the task and to its twin."""
     ids = {key for argued, *_rest, twin in rows for key in (argued.task_id, twin and twin.task_id) if key}
-    said = select(Annotation.task_id, Annotation.body).where(Annotation.task_id.in_(ids), Annotation.state.in_(STANDS))
+    said = select(Annotation.task_id, said_first()).where(Annotation.task_id.in_(ids), Annotation.state.in_(STANDS))
     bodies: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for task_id, body in await session.execute(said):
         bodies[task_id].append(body)

@@ -15,7 +15,7 @@ from app.projects.care import GOLD
 from app.projects.rules import day_begins, last_days
 from app.projects.tables import Batch, BatchState, Project
 from app.quality.tables import Figures
-from app.tasks.tables import Slot, Task
+from app.tasks.tables import QuotaDay, Slot, Task
 
 SHOWN = 30  # days of the chart
 IS_FREE = literal_column("slots.state") == literal_column("0")  # written out, so that the partial index is seen
@@ -48,13 +48,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Overview:
-    """given: answers a day, of `clock.days`. found: None while a large project was never counted."""
+    """given: answers a day, of `clock.days`. found: None while a large project was never counted. room: `room_of`."""
 
     found: Counted | None
     counts: Counts
     clock: Clock
     forecast: Forecast
     agreed: Agreed | None
+    room: int | None
 
     @property
     def given(self) -> list[int]:
@@ -71,8 +72,9 @@ async def overview_of(session: AsyncSession, project: Project) -> Overview:
     found = await counted(session, project.id)
     counts = found.whole if found else Counts()
     clock = await clock_of(session, project)
-    told = forecast_of(project, counts, counts.left, clock)
-    return Overview(found, counts, clock, told, await agreed_in(session, project.id))
+    room = await room_of(session, project, counts)
+    told = forecast_of(project, counts, counts.left, clock, counts, room)
+    return Overview(found, counts, clock, told, await agreed_in(session, project.id), room)
 
 
 async def clock_of(session: AsyncSession, project: Project) -> Clock:
@@ -83,12 +85,27 @@ async def clock_of(session: AsyncSession, project: Project) -> Clock:
     return Clock(days, (ends - now) / (ends - begins), project.zone)
 
 
-def forecast_of(project: Project, counts: Counts, left: int, clock: Clock) -> Forecast:
-    """When so many answers will have come, as its last days went and as its limits are now."""
-    if project.answers_in_all is not None:
-        left = min(left, max(0, project.answers_in_all - counts.given))
-    past = counts.by_day(clock.days[-1 - WINDOW : -1])
-    return forecast(past, left, clock.today, of_today=clock.of_today, most_a_day=project.answers_a_day)
+async def room_of(session: AsyncSession, project: Project, whole: Counts) -> int | None:
+    """Answers that may still come under the project's limit in all, with those that are being given; None: any number.
+    By the days of quotas, as the hand-out counts: answers that a file brought are none of them."""
+    if project.answers_in_all is None:
+        return None
+    used = select(func.coalesce(func.sum(QuotaDay.used), 0)).where(QuotaDay.project_id == project.id)
+    return max(0, project.answers_in_all - int(await session.scalar(used) or 0) + whole.leased)
+
+
+def forecast_of(project: Project, counts: Counts, left: int, clock: Clock, whole: Counts, room: int | None) -> Forecast:
+    """When so many answers of a round, or of the whole project, will have come, as its last days went and as the limits
+    of the project are now, which all its rounds share. room: see `room_of`."""
+    days = clock.days[-1 - WINDOW : -1]
+    return forecast(
+        counts.by_day(days),
+        left if room is None else min(left, room),
+        clock.today,
+        of_today=clock.of_today,
+        most_a_day=project.answers_a_day,
+        of=whole.by_day(days),
+    )
 
 
 async def agreed_in(session: AsyncSession, project_id: int) -> Agreed | None:

@@ -23,6 +23,7 @@ from app.accounts.tables import Membership
 from app.cursors import Page, page_of_list
 from app.errors import NotFound
 from app.projects.tables import Project
+from app.quality.gathering import MOST
 from app.quality.queries import figures_of
 from app.tasks.tables import QuotaDay
 from app.translation import _
@@ -116,14 +117,16 @@ class Row:
 @dataclass(frozen=True)
 class People:
     """rows: everybody whom the reader may see. at: when figures were computed; None: not yet. pace: of the project's
-    middle answer, characters a second."""
+    middle answer, characters a second. newest: so many of the newest answers figures rest on; None: on all."""
 
     rows: list[Row]
     at: datetime | None
     pace: float | None
+    newest: int | None
 
 
-async def people_of(session: AsyncSession, access: Access, project: Project) -> People:
+async def people_of(session: AsyncSession, access: Access, project: Project, *only: str) -> People:
+    """only: pseudonyms; none: everybody."""
     today = cast(func.timezone(project.zone, func.now()), Date)
     counted = (
         select(
@@ -142,6 +145,8 @@ async def people_of(session: AsyncSession, access: Access, project: Project) -> 
         .where(Membership.role.in_(ANSWERING) | counted.c.annotator_id.is_not(None))
         .order_by(Membership.pseudonym)
     )
+    if only:
+        asked = asked.where(Membership.pseudonym.in_(only))
     quality = await figures_of(session, project.id, "quality")
     persons = await figures_of(session, project.id, "people")
     agreed = quality.body["people"] if quality else {}
@@ -163,7 +168,9 @@ async def people_of(session: AsyncSession, access: Access, project: Project) -> 
         for member, user, of_today, in_all in await session.execute(asked)
         if not user.is_imported
     ]
-    return People(rows, persons.at if persons else None, persons.body["pace"] if persons else None)
+    if persons is None:
+        return People(rows, None, None, None)
+    return People(rows, persons.at, persons.body["pace"], MOST if persons.body["is_cut"] else None)
 
 
 def chosen(rows: list[Row], only: Only) -> list[Row]:
@@ -177,7 +184,9 @@ def chosen(rows: list[Row], only: Only) -> list[Row]:
 
 
 def page_of_people(rows: list[Row], only: Only, cursor: str | None) -> Page:
-    return page_of_list(chosen(rows, only), [row.pseudonym for row in chosen(rows, only)], cursor=cursor, limit=ROWS)
+    """rows: those that are `chosen`."""
+    scope = f"people {only.by.value} {only.down}"
+    return page_of_list(rows, [row.pseudonym for row in rows], scope=scope, cursor=cursor, limit=ROWS)
 
 
 def _fits(row: Row, only: Only) -> bool:
@@ -218,8 +227,7 @@ async def person_of(session: AsyncSession, access: Access, project: Project, pse
 
     :raises NotFound:
     """
-    everybody = await people_of(session, access, project)
-    found = next((row for row in everybody.rows if row.pseudonym == pseudonym), None)
-    if found is None:
+    found = await people_of(session, access, project, pseudonym)
+    if not found.rows:
         raise NotFound
-    return found, everybody
+    return found.rows[0], found

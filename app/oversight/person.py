@@ -1,9 +1,8 @@
-"""One person's page: their answers by day, and the answers that a figure rests on, as their reviewers see them."""
+"""One person's page: the answers that a figure rests on, as their reviewers see them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -52,9 +51,3 @@ async def evidence_of(session: AsyncSession, project: Project, ids: Sequence[int
         )
         for row in (await session.execute(asked)).all()
     ]
-
-
-def by_day(days: Sequence[Any]) -> list[tuple[float, float | None]]:
-    """Points of a curve of answers a day, the oldest day first, counted back from today: -29 … 0."""
-    points: list[tuple[float, float | None]] = [(float(-back), float(day.answers)) for back, day in enumerate(days)]
-    return points[::-1]

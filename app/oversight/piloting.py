@@ -4,7 +4,8 @@ The tasks are all of a small round, and a random thousand of a large one: their 
 thousand of these are as good as drawn, and the same at every look.
 """
 
-from collections import defaultdict
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,14 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
 from app.projects.protocols import ProtocolBody
+from app.projects.tables import Batch
 from app.prompts.tables import Prompt
 from app.quality.reading import said_in
+from app.quality.tables import Inquiry
 from app.tasks.actions.making import GATHERS
 from app.tasks.queries import COUNTED, protocol_body
 from app.tasks.tables import PassedBy, Report, Skip, Task
 
 SAMPLE = 1000  # tasks
 DISPUTED = 10  # tasks that are listed
+MOST_APART = 10  # answers to one task that are compared, each with each
 OUTCOMES = ("tie", "both_bad", "neither_valid")
 
 
@@ -53,7 +57,7 @@ class Disputed:
 class Sampled:
     """tasks: looked at, is_cut: there are more. seconds: a quarter is quicker, half is, three quarters are; None where
     nobody measured. outcomes: share of answers to comparisons that chose neither, by how; compared: of how many.
-    passed: showings that were passed by, by how; reports: that were made."""
+    passed: showings that were passed by, by how; reports: that were made; questions: that people asked about them."""
 
     tasks: int
     is_cut: bool
@@ -65,6 +69,7 @@ class Sampled:
     outcomes: dict[str, float]
     passed: dict[str, int]
     reports: int
+    questions: int
     disputed: list[Disputed]
 
     @property
@@ -79,16 +84,19 @@ async def sampled(session: AsyncSession, batch_id: int) -> Sampled:
     some = select(Task.id).where(Task.batch_id == batch_id, Task.purpose.in_(GATHERS)).order_by(Task.public_id)
     found = list(await session.scalars(some.limit(SAMPLE + 1)))
     tasks = found[:SAMPLE]
-    asked = select(Annotation).where(Annotation.task_id.in_(tasks), Annotation.state == AnnotationState.live)
-    rows = list(await session.scalars(asked))
-    given = [
-        Given(row.task_id, row.body, await protocol_body(session, row.protocol_id), row.active_seconds, row.fast)
-        for row in rows
-    ]
+    columns = (Annotation.task_id, Annotation.body, Annotation.active_seconds, Annotation.fast)
+    more = (Annotation.protocol_id, Annotation.annotator_id)
+    asked = select(*columns, *more).where(Annotation.task_id.in_(tasks), Annotation.state == AnnotationState.live)
+    rows = (await session.execute(asked.order_by(Annotation.public_id))).all()
+    protocols = {one: await protocol_body(session, one) for one in {row.protocol_id for row in rows}}
+    given = [Given(row.task_id, row.body, protocols[row.protocol_id], row.active_seconds, row.fast) for row in rows]
     passing = select(Skip.kind, func.count()).where(Skip.task_id.in_(tasks), Skip.kind.in_(COUNTED)).group_by(Skip.kind)
     passed = {kind.value: 0 for kind in COUNTED}
     passed |= {PassedBy(kind).value: count for kind, count in await session.execute(passing)}
     reported = await session.scalar(select(func.count()).select_from(Report).where(Report.task_id.in_(tasks)))
+    here = select(Batch.project_id).where(Batch.id == batch_id).scalar_subquery()  # by an index
+    inquired = select(func.count()).select_from(Inquiry).where(Inquiry.project_id == here, Inquiry.task_id.in_(tasks))
+    apart = await asyncio.to_thread(disputes, given)  # seconds, for much said by many
     compared = [outcome for one in given if (outcome := outcome_of(one.body)) is not None]
     return Sampled(
         tasks=len(tasks),
@@ -101,7 +109,8 @@ async def sampled(session: AsyncSession, batch_id: int) -> Sampled:
         outcomes={word: compared.count(word) / len(compared) for word in OUTCOMES} if compared else {},
         passed=passed,
         reports=reported or 0,
-        disputed=await _named(session, disputes(given)),
+        questions=await session.scalar(inquired) or 0,
+        disputed=await _named(session, apart),
     )
 
 
@@ -126,11 +135,15 @@ def disputes(given: Sequence[Given]) -> list[tuple[int, int, float]]:
     """(task, answers, how far pairs of them are apart) of tasks people disagreed about, the most first.
 
     Two answers differ in as many of the measures that both say as they say otherwise; points of a scale differ by their
-    distance, as a share of the widest that these answers show.
+    distance, as a share of the widest that these answers show. Of many answers to one task the first MOST_APART are
+    held against each other: pairs grow with their square.
     """
     by_task: dict[int, list[dict[tuple[str, int], str | float]]] = defaultdict(list)
     points: dict[str, list[float]] = defaultdict(list)
+    answers_to = Counter(one.task for one in given)
     for one in given:
+        if len(by_task[one.task]) == MOST_APART:
+            continue
         told = {(said.measure, said.about): said.value for said in said_in(one.body, one.protocol)}
         by_task[one.task].append(told)
         for (measure, _about), value in told.items():
@@ -138,7 +151,7 @@ def disputes(given: Sequence[Given]) -> list[tuple[int, int, float]]:
                 points[measure].append(value)
     widths = {measure: max(values) - min(values) for measure, values in points.items()}
     found = [
-        (task, len(answers), sum(apart) / len(apart))
+        (task, answers_to[task], sum(apart) / len(apart))
         for task, answers in by_task.items()
         if (apart := [differ(*pair, widths) for pair in combinations(answers, 2) if pair[0].keys() & pair[1].keys()])
     ]

@@ -9,9 +9,9 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import Audience, Membership, User
-from app.oversight.counting import Counts, counted
+from app.oversight.counting import Counts
 from app.oversight.forecast import Forecast
-from app.oversight.overview import Agreed, Clock, Overview, agreed_in, clock_of, forecast_of
+from app.oversight.overview import Clock, Overview, forecast_of, overview_of
 from app.oversight.piloting import Sampled, as_json, sampled
 from app.projects.batching import Selection
 from app.projects.queries import hand_out_of
@@ -55,14 +55,16 @@ def rounds_in(project_id: int) -> Select[Batch]:
 
 async def rounds_told(session: AsyncSession, project: Project, batches: Sequence[Batch]) -> list[Round]:
     """These rounds with their figures."""
-    found = await counted(session, project.id)
-    clock, agreed = await clock_of(session, project), await agreed_in(session, project.id)
-    return [told(project, batch, found.of(batch.id) if found else Counts(), clock, agreed) for batch in batches]
+    overview = await overview_of(session, project)
+    return [told(project, batch, overview) for batch in batches]
 
 
-def told(project: Project, batch: Batch, counts: Counts, clock: Clock, agreed: Agreed | None) -> Round:
+def told(project: Project, batch: Batch, overview: Overview) -> Round:
+    clock, agreed = overview.clock, overview.agreed
+    counts = overview.found.of(batch.id) if overview.found else Counts()
     to_come = max(0, (batch.most_tasks or 0) - counts.made) * batch.k if batch.state.asks else 0
-    ends = forecast_of(project, counts, counts.left + to_come, clock) if batch.state.asks else Forecast()
+    left = counts.left + to_come
+    ends = forecast_of(project, counts, left, clock, overview.counts, overview.room) if batch.state.asks else Forecast()
     figure = agreed.by_round.get(batch.id) if agreed else None
     return Round(batch, counts, counts.wanted + to_come, ends, figure or _kept(batch), clock)
 
@@ -76,11 +78,7 @@ def _kept(batch: Batch) -> dict[str, Any] | None:
 async def newest_rounds(session: AsyncSession, project: Project, overview: Overview) -> list[Round]:
     """A few, for the overview; figures as that has them."""
     batches = (await session.scalars(rounds_in(project.id).order_by(Batch.id.desc()).limit(NEWEST))).all()
-    found = overview.found
-    return [
-        told(project, batch, found.of(batch.id) if found else Counts(), overview.clock, overview.agreed)
-        for batch in batches
-    ]
+    return [told(project, batch, overview) for batch in batches]
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ async def form_of(session: AsyncSession, batch: Batch, zone: str) -> dict[str, A
     """A round as its form has it."""
     selection, recipe = Selection.model_validate(batch.selection), Recipe.model_validate(batch.recipe)
     due = None if batch.due_at is None else local_day(batch.due_at - timedelta(seconds=1), zone)
-    plain = {"name": batch.name, "target": batch.target, "pilot": batch.pilot, "due": due}
+    plain = {"name": batch.name, "target": batch.target, "pilot": batch.pilot, "due": due, "version": batch.version}
     return plain | await hand_out_of(session, batch) | {"selection": selection, "recipe": recipe}
 
 

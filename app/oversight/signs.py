@@ -14,4 +14,4 @@ def page_of_signs(rows: Sequence[Row], sign: str, cursor: str | None) -> Page:
     if sign:
         seen = [row for row in seen if (row.raised if sign == "any" else sign in row.raised)]
     seen.sort(key=lambda row: (-len(row.raised), row.pseudonym))
-    return page_of_list(seen, [row.pseudonym for row in seen], cursor=cursor, limit=ROWS)
+    return page_of_list(seen, [row.pseudonym for row in seen], scope="signs", cursor=cursor, limit=ROWS)

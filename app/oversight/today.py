@@ -6,12 +6,14 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.accounts.permissions import ROLE_PERMISSIONS, Role
+from app.accounts.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.accounts.tables import Membership
 from app.oversight.deciding import PROVIDERS, Decision
+from app.oversight.newcomers import newcomers_wait
 from app.projects.tables import Project, ProjectState
 
 PROJECTS = 12  # on one person's page, the newest
+EVERYTHING = ((Permission.annotation_review, newcomers_wait), *PROVIDERS)
 LEADING = (Role.manager, Role.lead, Role.reviewer)
 
 
@@ -25,7 +27,7 @@ class Today:
 
 async def today_of(session: AsyncSession, access: Access, project: Project) -> Today:
     """access: in this project."""
-    found = [await ask(session, access, project) for needed, ask in PROVIDERS if access.may(needed)]
+    found = [await ask(session, access, project) for needed, ask in EVERYTHING if access.may(needed)]
     return Today(project, [one for one in found if one is not None])
 
 

@@ -1,6 +1,6 @@
 """What people contest, as reviewers are shown it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,17 +9,18 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.kinds import in_words
+from app.oversight.listing import Row, rows_of
 from app.quality.tables import Contest
 from app.tasks.queries import protocol_body
 
 
 @dataclass(frozen=True)
 class ContestShown:
-    """said, accepted: in words, with the letters of the task's own order; html: the argument."""
+    """said, accepted: in words, with the letters of the task's own order; html: the argument; task: what was asked."""
 
     contest: Contest
     annotation: UUID
-    task: UUID
+    task: Row
     rater: str | None
     said: str
     accepted: list[str]
@@ -27,18 +28,21 @@ class ContestShown:
     is_mine: bool
 
 
-async def contests_shown(session: AsyncSession, rows: Iterable[Any], me: int) -> list[ContestShown]:
-    """Rows of `quality.contesting.contests`."""
+async def contests_shown(
+    session: AsyncSession, rows: Sequence[Any], me: int, care: Iterable[dict[str, Any]]
+) -> list[ContestShown]:
+    """Rows of `quality.contesting.contests`. care: the project's categories as stored."""
+    tasks = {row.task.id: row for row in await rows_of(session, [said.task_id for _held, said, *_rest in rows], care)}
     shown = []
-    for held, said, argued, task, rater in rows:
+    for held, said, body, argued, _task, rater in rows:
         own, order = await protocol_body(session, said.protocol_id), sorted(said.sides)
         accepted = []
         if argued is not None:
             theirs = await protocol_body(session, argued.protocol_id)
             accepted = [in_words(body, order, theirs) for body in argued.bodies]
-        words, html = in_words(said.body, order, own), argued.html if argued else ""
+        words, html = in_words(body, order, own), argued.html if argued else ""
         is_mine = said.annotator_id == me
-        shown.append(ContestShown(held, said.public_id, task, rater, words, accepted, html, is_mine))
+        shown.append(ContestShown(held, said.public_id, tasks[said.task_id], rater, words, accepted, html, is_mine))
     return shown
 
 

@@ -13,6 +13,7 @@ NAMES = {
     "key": _("One answer always"),
     "copied": _("Copied texts"),
     "gold": _("Known answers by chance"),
+    "attention": _("Attention checks missed"),
     "clock": _("Around the clock"),
 }
 MEANINGS = {
@@ -33,9 +34,13 @@ MEANINGS = {
     "gold": _(
         "Tasks whose answer is known are answered nearer to chance than to knowledge, for certain: below {limit}."
     ),
+    "attention": _(
+        "Checks whose prompt itself says what to answer are missed: three or more, a share of {limit} or more for "
+        "certain, and twice as often as others miss the same ones."
+    ),
     "clock": _("For {limit} hours or more there was no pause of three hours."),
 }
-SHARES = {"fast", "side", "key", "copied", "gold"}
+SHARES = {"fast", "side", "key", "copied", "gold", "attention"}
 
 
 def name_of(sign: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.checkpoints.actions import must_answer
-from app.checkpoints.queries import checkpoint_of
+from app.checkpoints.queries import base_of, checkpoint_of
 from app.checkpoints.tables import Checkpoint, CheckpointKind, CheckpointState
 from app.completions.blinding import blinded
 from app.completions.rules import Sampling, flaw_of
@@ -22,7 +22,7 @@ from app.lines import storable
 from app.markup import render_markdown
 from app.playground.forms import BEST_OF, PlayForm
 from app.playground.jobs import PlayAsked
-from app.playground.queries import Given, awaited_by, base_of, given_in
+from app.playground.queries import Given, awaited_by, given_in
 from app.playground.rules import Result
 from app.playground.tables import Play, PlayAnswer
 from app.projects.queries import default_batch, protocol_of_batch
@@ -31,6 +31,7 @@ from app.prompts.queries import prompt_of, same_prompts
 from app.prompts.rules import content_hash, of_user, text_of
 from app.prompts.tables import Prompt, Use
 from app.tasks.actions import NewTask, open_tasks
+from app.tasks.actions.ending import pass_by
 from app.tasks.actions.making import room_in
 from app.tasks.actions.wishing import wishes_of
 from app.tasks.tables import Task
@@ -169,6 +170,8 @@ async def send_to_annotators(session: AsyncSession, play: Play, numbers: Sequenc
         raise Invalid(field="answers", reason=_("the default round takes no more tasks"))
     wanted = [NewTask(prompt.id, group, wish, chance=None) for group in groups]
     tasks = await open_tasks(session, play.project_id, batch.id, wanted, kind=protocol.kind)
+    for task in tasks:  # who read these answers beside names and rewards is never asked which is better
+        await pass_by(session, task, play.owner_id, "seen at the playground")
     ids = select(Task.public_id).where(Task.id.in_(tasks)).order_by(Task.id)
     play.sent = [str(one) for one in await session.scalars(ids)]
     await session.flush()

@@ -14,7 +14,7 @@ from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.playground.actions import send_to_annotators, start_play
 from app.playground.forms import PlayForm, SendForm
-from app.playground.queries import Given, given_in, play_of, plays_of
+from app.playground.queries import Given, given_in, lines_of, play_of, plays_of
 from app.playground.rules import Sample
 from app.playground.tables import Play
 
@@ -25,8 +25,9 @@ Sender = Annotated[Access, may(Permission.task_edit)]
 
 class PlayAnswerView(BaseModel):
     """What a checkpoint said. samples: all its answers, of which `best` is the place of the one with the highest mean
-    reward; each has `rewards`, a number for each member of the reward model, in log-odds,
-    and `heads` where that has several.
+    reward; each has `rewards`, a number for each member of the reward model, in log-odds
+    (where it rates several criteria and has no overall head: their mean in deviations of the reference's answers), and
+    `heads` where that has several.
 
     ratios: the best one in pieces, [text, log π − log π_ref in nats], and kl their sum: an estimate of the divergence
     where the sampling is temperature 1 and cuts nothing. no_reward, no_ratios, reason: why something is not there.
@@ -57,10 +58,29 @@ class PlayView(BaseModel):
     created_at: datetime
 
 
+class PlayAnswerLine(BaseModel):
+    checkpoint: UUID
+    answered_at: datetime | None
+    reason: str | None
+
+
+class PlayLine(BaseModel):
+    """A play as lists show it: what was said stands at its own address."""
+
+    id: UUID
+    messages: list[dict[str, Any]]
+    sampling: dict[str, Any]
+    seed: int
+    reward: UUID | None
+    answers: list[PlayAnswerLine]
+    tasks: list[str]
+    created_at: datetime
+
+
 class PlayPage(BaseModel):
     """next: cursor of the following page; empty on the last."""
 
-    rows: list[PlayView]
+    rows: list[PlayLine]
     next: str | None
 
 
@@ -79,21 +99,25 @@ def answer_view(one: Given) -> PlayAnswerView:
     return PlayAnswerView(**plain | ({**result.model_dump(), "kl": result.kl} if result else {}))
 
 
+def told(play: Play) -> dict[str, Any]:
+    plain = {name: getattr(play, name) for name in ("messages", "sampling", "seed", "created_at")}
+    return {"id": play.public_id, "tasks": play.sent, **plain}
+
+
 async def view(session: Session, play: Play) -> PlayView:
     reward = await session.get(Checkpoint, play.reward_id) if play.reward_id else None
-    plain = {name: getattr(play, name) for name in ("messages", "sampling", "seed", "created_at")}
     answers = [answer_view(one) for one in await given_in(session, play.id)]
-    told = {"reward": reward.public_id if reward else None, "answers": answers, "tasks": play.sent}
-    return PlayView(id=play.public_id, **plain, **told)
+    return PlayView(reward=reward.public_id if reward else None, answers=answers, **told(play))
 
 
 @router.get("/projects/{project}/playground")
 async def list_plays(
     project: UUID, access: Player, session: Session, cursor: Cursor = None, limit: Limit = 50
 ) -> PlayPage:
-    """Your own, newest first. They are forgotten after seven days."""
+    """Your own, newest first, without what was answered. They are forgotten after seven days."""
     page = await page_of(session, plays_of(access.of_project(), access.person.id), Play.id, cursor=cursor, limit=limit)
-    return PlayPage(rows=[await view(session, one) for one in page.rows], next=page.next)
+    lines = await lines_of(session, page.rows)
+    return PlayPage(rows=[PlayLine(**told(one), **lines[one.id]) for one in page.rows], next=page.next)
 
 
 @router.post("/projects/{project}/playground", status_code=202)

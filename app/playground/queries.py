@@ -1,6 +1,7 @@
 """Questions about the playground."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,6 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.checkpoints.queries import IS_READY, usable_in
 from app.checkpoints.tables import Checkpoint
 from app.errors import NotFound
 from app.playground.rules import Result
@@ -60,6 +60,25 @@ async def given_in(session: AsyncSession, play_id: int) -> list[Given]:
     return [Given(*row) for row in await session.execute(asked)]
 
 
+async def lines_of(session: AsyncSession, plays: Sequence[Play]) -> dict[int, dict[str, Any]]:
+    """Of plays (by inside id) what a list shows beside them: the outside id of their reward model, and their answers
+    in order without what they say, which may be megabytes."""
+    wanted = [one.id for one in plays]
+    judged = select(Play.id, Checkpoint.public_id).join(Checkpoint, Checkpoint.id == Play.reward_id)
+    rewards = dict((await session.execute(judged.where(Play.id.in_(wanted)))).tuples().all())
+    found: dict[int, dict[str, Any]] = {one: {"reward": rewards.get(one), "answers": []} for one in wanted}
+    asked = (
+        select(PlayAnswer.play_id, Checkpoint.public_id, PlayAnswer.answered_at, PlayAnswer.reason)
+        .join(Checkpoint, Checkpoint.id == PlayAnswer.checkpoint_id)
+        .where(PlayAnswer.play_id.in_(wanted))
+        .order_by(PlayAnswer.play_id, PlayAnswer.number)
+    )
+    for play, checkpoint, answered_at, reason in await session.execute(asked):
+        line = {"checkpoint": checkpoint, "answered_at": answered_at, "reason": reason}
+        found[play]["answers"].append(line)
+    return found
+
+
 async def awaited_by(session: AsyncSession, owner_id: int) -> int:
     """How many answers a person still waits for, in all projects."""
     asked = select(func.count()).select_from(PlayAnswer).join(Play, Play.id == PlayAnswer.play_id)
@@ -70,15 +89,6 @@ async def age_of(session: AsyncSession, play: Play) -> float:
     """Seconds since it was asked, by the database's clock."""
     asked = select(func.extract("epoch", func.now() - Play.created_at)).where(Play.id == play.id)
     return float(await session.scalar(asked) or 0)
-
-
-async def base_of(session: AsyncSession, project_id: int, reward: Checkpoint) -> Checkpoint | None:
-    """What a reward model stands on: its parent, else a checkpoint of the weights that its record names."""
-    if reward.parent_id is not None:
-        return await session.get(Checkpoint, reward.parent_id)
-    digest = reward.record.get("base_sha256")
-    same = usable_in(project_id).where(Checkpoint.weights_sha256 == digest, IS_READY).order_by(Checkpoint.id)
-    return (await session.scalars(same.limit(1))).first() if digest else None
 
 
 async def draw_prompt(session: AsyncSession, project_id: int) -> Prompt | None:

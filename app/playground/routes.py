@@ -103,14 +103,16 @@ async def start(request: Request, project: UUID, access: Player, session: Sessio
     """Every checkpoint is asked, or the form comes again with what is wrong."""
     fields = await request.form()
     sent: dict[str, Any] = {name: str(value) for name, value in fields.items()}
-    sent["text"] = sent.get("text", "").replace("\r\n", "\n")
+    if "text" in sent:
+        sent["text"] = sent["text"].replace("\r\n", "\n")
     sent["checkpoints"] = [str(one) for one in fields.getlist("checkpoints") if one]
     prompt = None
     try:
         prompt = await prompt_of(session, access.of_project(), UUID(sent["prompt"])) if sent.get("prompt") else None
     except ValueError:
         raise Invalid(field="prompt", reason=_("that is no prompt")) from None
-    asked = sent | _question(prompt, sent["text"])
+    question = _question(prompt, sent.get("text"))
+    asked = sent | question
     form, errors = filled(PlayForm, asked)
     if form is None:
         error = " ".join(errors.values())
@@ -120,15 +122,16 @@ async def start(request: Request, project: UUID, access: Player, session: Sessio
             return redirect(request, f"/projects/{project}/playground/{made.public_id}")
         except DomainError as refusal:
             error = str(refusal)
-    values = sent | {"checkpoints": sent["checkpoints"]}
-    return await _page(request, access, session, status=422, prompt=None, values=values, error=error)
+    kept = prompt if question["prompt"] else None
+    return await _page(request, access, session, status=422, prompt=kept, values=sent, error=error)
 
 
-def _question(prompt: Prompt | None, text: str) -> dict[str, str]:
-    """The prompt as it stands, where its words were left as they are; else what was typed."""
-    if prompt is not None and (not text or text == text_of(prompt.messages[-1]["parts"])):
+def _question(prompt: Prompt | None, text: str | None) -> dict[str, str]:
+    """The prompt as it stands, where its words were left as they are or could not be changed (no text was sent); else
+    what was typed."""
+    if prompt is not None and (text is None or text == text_of(prompt.messages[-1]["parts"])):
         return {"prompt": str(prompt.public_id), "text": ""}
-    return {"prompt": "", "text": text}
+    return {"prompt": "", "text": text or ""}
 
 
 @router.get("/projects/{project}/playground/{play}")

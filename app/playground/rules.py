@@ -10,8 +10,9 @@ STEPS = (0.1, 0.7, 2.0)  # nats at which a shade begins: ten per cent, twice, an
 
 
 class Sample(BaseModel):
-    """One answer. rewards: what each member of the reward model says, in log-odds. heads: what each head says where
-    there are several, in deviations of the reference's answers. finish: `stop` or `length`."""
+    """One answer. rewards: what each member of the reward model says, in log-odds; the mean of several criteria, in
+    deviations of the reference's answers. heads: what each head says where there are several, in those deviations.
+    finish: `stop` or `length`."""
 
     model_config = ConfigDict(frozen=True)
     text: str

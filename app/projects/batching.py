@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 from app.projects.care import Tag
 from app.projects.forms import Form, Line, without_nul
 from app.projects.rules import Body, Recipe
-from app.projects.tables import Ordering
+from app.projects.tables import BatchState, Ordering
 from app.translation import _
 
 K = Annotated[int, Field(ge=1, le=50)]
@@ -67,6 +67,15 @@ class RoundForm(HandOut):
     target: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     pilot: int = Field(default=50, ge=1, le=10_000)
     due: date | None = None
+
+
+SETTLED = (BatchState.accepted, BatchState.frozen)  # what such a round asks is said for good
+
+
+class RoundEdit(RoundForm):
+    """version: of the round that the editor saw. One that is accepted or frozen keeps all but its name and due day."""
+
+    version: int
 
 
 class TagWish(Form):

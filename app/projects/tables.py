@@ -179,9 +179,7 @@ class BatchState(StrEnum):
     @property
     def asks(self) -> bool:
         """Whether tasks are made for this round and their free slots handed out; what is held may be answered anyway.
-
-        The hand-out names these states in its own words (`tasks.actions.hot`).
-        """
+        The hand-out names these states in its own words (`tasks.actions.hot`)."""
         return self in (BatchState.pilot, BatchState.open)
 
 
@@ -204,6 +202,7 @@ class Batch(Base):
     disagree. calibration: the share of tasks that everybody of the audience answers. audience empty: everybody's.
     target: tasks wanted, empty for no bound. pilot: of these, while it is a pilot. steps: the states it came to, each
     {state, at, by (inside id), report}; report: figures as they stood and were read then (`oversight.rounds`).
+    version: counts the edits of what it asks, not its states.
     """
 
     __tablename__ = "batches"
@@ -237,6 +236,7 @@ class Batch(Base):
     pilot: Mapped[int] = mapped_column(server_default="50", default=50)
     steps: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]", default=list)
     due_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default="1", default=1)
     created_at: Mapped[datetime] = now()
 
     @property

@@ -12,10 +12,10 @@ from app.errors import Conflict
 from app.markup import render_markdown
 from app.quality.entering import judge_authors_again
 from app.quality.forms import Argument
+from app.quality.gathering import OURS
 from app.quality.mixing import asked_first, follow, part
-from app.quality.queries import argued_answer
 from app.quality.rules import hits, is_arguable
-from app.quality.tables import ArguedAnswer, Figures
+from app.quality.tables import ArguedAnswer, Figures, Use
 from app.tasks.actions import cancel_tasks
 from app.tasks.tables import Task
 from app.translation import _
@@ -26,6 +26,11 @@ MOST = 9  # accepted bodies
 class NotArguable(Conflict):
     code = "not-arguable"
     sentence = _("Two people never write the same text, so a task that asks for one has no argued answer.")
+
+
+class AskedForItself(Conflict):
+    code = "asked-for-itself"
+    sentence = _("Only tasks that gather preferences get a known answer: it would end this one, which others count on.")
 
 
 class EnoughAccepted(Conflict):
@@ -48,16 +53,16 @@ async def argue(
 
     Bodies are read under one protocol: where that has moved on, the earlier ones go.
 
-    :raises NotArguable: it is a text. :raises EnoughAccepted: there are as many as may be.
+    :raises NotArguable: it is a text. :raises AskedForItself: the task is of an evaluation or the like.
+    :raises EnoughAccepted: there are as many as may be.
     """
     if not is_arguable(body):
         raise NotArguable
     await share_hand_out(session, task.project_id)  # its lock comes before those of rows
     task = await asked_first(session, task)
-    argued = await argued_answer(session, task.id)
-    if argued is None:
-        argued = ArguedAnswer(task_id=task.id, project_id=task.project_id, protocol_id=protocol_id, bodies=[])
-        session.add(argued)
+    if task.purpose not in OURS:
+        raise AskedForItself
+    argued = await _locked(session, task, protocol_id, actor_id)
     before = argued.bodies if argued.protocol_id == protocol_id else []
     is_new = not hits(body, before)
     if is_new:
@@ -73,6 +78,14 @@ async def argue(
         await judge_authors_again(session, task.id)
     await _note(session, "task.argued", task, actor_id, use=form.use.value, accepted=len(before))
     return argued
+
+
+async def _locked(session: AsyncSession, task: Task, protocol_id: int, actor_id: int) -> ArguedAnswer:
+    """What is argued about a task, begun where nothing is: two who argue it at once do so one after the other."""
+    begun = {"task_id": task.id, "project_id": task.project_id, "protocol_id": protocol_id, "by_id": actor_id}
+    nothing = {"use": Use.training, "bodies": [], "markdown": "", "html": ""}
+    await session.execute(insert(ArguedAnswer).values(begun | nothing).on_conflict_do_nothing())
+    return await session.get_one(ArguedAnswer, task.id, with_for_update=True, populate_existing=True)
 
 
 async def drop_argument(session: AsyncSession, task: Task, actor_id: int) -> None:

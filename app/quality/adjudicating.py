@@ -9,15 +9,25 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
-from app.annotations.actions.editing import CHANGEABLE, NotToBeChanged
+from app.annotations.actions.editing import CHANGEABLE, NotToBeChanged, locked
 from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
 from app.completions.tables import Completion
-from app.errors import Conflict, NotFound
+from app.errors import Conflict
 from app.quality.rules import is_arguable
 from app.quality.tables import Adjudication
 from app.tasks.tables import Task, TaskCompletion
 from app.translation import _
+
+
+class AnsweredYourself(Conflict):
+    code = "answered-yourself"
+    sentence = _("You answered this task yourself, so another reviewer settles it.")
+
+
+class ChangedMeanwhile(Conflict):
+    code = "changed-meanwhile"
+    sentence = _("Its author has changed this answer in the meantime. Look at it again.")
 
 
 class NotToBeSettled(Conflict):
@@ -37,10 +47,13 @@ async def adjudicate(
 ) -> Adjudication:
     """Settle a task by a kept body, in place of what was settled before. annotation_id: of the answer that said it.
 
-    :raises NotToBeSettled: it is a text.
+    :raises NotToBeSettled: it is a text. :raises AnsweredYourself: the reviewer has answered it as well.
     """
     if not is_arguable(body):
         raise NotToBeSettled
+    own = select(Annotation.id).where(Annotation.task_id == task.id, Annotation.annotator_id == actor_id)
+    if await session.scalar(own.where(Annotation.state.in_(CHANGEABLE)).limit(1)) is not None:
+        raise AnsweredYourself
     said = {
         "protocol_id": protocol_id,
         "annotation_id": annotation_id,
@@ -60,24 +73,28 @@ async def adjudicate(
 
 
 async def accept_answer(
-    session: AsyncSession, project_id: int, annotation: UUID, actor_id: int, *, remark: str = ""
+    session: AsyncSession,
+    project_id: int,
+    annotation: UUID,
+    actor_id: int,
+    *,
+    remark: str = "",
+    version: int | None = None,
 ) -> Adjudication:
-    """Settle a task by an answer as it stands.
+    """Settle a task by an answer as it stands. version: that was seen; None: whatever it says now.
 
     :raises NotFound: no such answer here. :raises OwnAnswer: the reviewer gave it.
-    :raises NotToBeChanged: it was taken out. :raises NotToBeSettled: it is a text.
+    :raises NotToBeChanged: it was taken out. :raises ChangedMeanwhile: it says something else by now.
+    :raises NotToBeSettled: it is a text. :raises AnsweredYourself: the reviewer has answered the task as well.
     """
-    asked = select(Annotation, Task).join(Task, Task.id == Annotation.task_id)
-    row = (
-        await session.execute(asked.where(Annotation.project_id == project_id, Annotation.public_id == annotation))
-    ).one_or_none()
-    if row is None:
-        raise NotFound
-    said, task = row
+    said = await locked(session, project_id, annotation)
     if said.annotator_id == actor_id:
         raise OwnAnswer
     if said.state not in CHANGEABLE:
         raise NotToBeChanged
+    if version is not None and version != said.version:
+        raise ChangedMeanwhile
+    task = await session.get_one(Task, said.task_id)
     return await adjudicate(session, task, said.protocol_id, said.body, actor_id, remark=remark, annotation_id=said.id)
 
 

@@ -1,5 +1,7 @@
 """Somebody says that an argued answer is not the only right one; a reviewer upholds it, or accepts theirs as well."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
@@ -16,7 +18,7 @@ from app.errors import Conflict, NotFound
 from app.quality.actions import MOST, EnoughAccepted
 from app.quality.entering import judge_authors_again
 from app.quality.mixing import asked_first
-from app.quality.queries import STANDS
+from app.quality.queries import STANDS, said_first
 from app.quality.rules import hits
 from app.quality.tables import ArguedAnswer, Contest
 from app.tasks.tables import Task
@@ -54,8 +56,8 @@ async def contest(session: AsyncSession, project_id: int, person_id: int, annota
     said = (await session.scalars(found)).one_or_none()
     if said is None:
         raise NotFound
-    argued = await session.get(ArguedAnswer, said.task_id)
-    if argued is None or said.state not in STANDS or hits(said.body, argued.bodies):
+    argued = await session.get(ArguedAnswer, said.task_id, with_for_update={"read": True})
+    if argued is None or said.state not in STANDS or hits(await _first(session, said), argued.bodies):
         raise NothingToContest
     if await contest_about(session, said.id) is not None:
         raise ContestedBefore
@@ -71,15 +73,21 @@ async def contest(session: AsyncSession, project_id: int, person_id: int, annota
     return made
 
 
+async def _first(session: AsyncSession, said: Annotation) -> dict[str, Any]:
+    """What is contested is what was handed in: figures, lessons and the entrance go by that, whatever it says now."""
+    return (await session.scalars(select(said_first()).where(Annotation.id == said.id))).one()
+
+
 async def contest_about(session: AsyncSession, annotation_id: int) -> Contest | None:
     return await session.scalar(select(Contest).where(Contest.annotation_id == annotation_id))
 
 
-def contests(project_id: int, *, is_open: bool) -> Select[Contest, Annotation, ArguedAnswer, UUID, str]:
-    """(contest, answer, argued answer or None, outside id of its task, pseudonym of its author)."""
+def contests(project_id: int, *, is_open: bool) -> Select[Any]:
+    """(contest, answer, the body that was handed in, argued answer or None, outside id of its task, pseudonym of its
+    author)."""
+    asked: Select[Any] = select(Contest, Annotation, said_first(), ArguedAnswer, Task.public_id, Membership.pseudonym)
     return (
-        select(Contest, Annotation, ArguedAnswer, Task.public_id, Membership.pseudonym)
-        .join(Annotation, Annotation.id == Contest.annotation_id)
+        asked.join(Annotation, Annotation.id == Contest.annotation_id)
         .join(Task, Task.id == Annotation.task_id)
         .outerjoin(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
         .outerjoin(
@@ -102,23 +110,29 @@ async def close_contest(
     await share_hand_out(session, project_id)  # its lock comes before those of rows
     asked = select(Contest, Annotation).join(Annotation, Annotation.id == Contest.annotation_id)
     asked = asked.where(Contest.project_id == project_id, Contest.public_id == public_id)
-    row = (await session.execute(asked.with_for_update(of=Contest))).one_or_none()
+    row = (await session.execute(asked)).one_or_none()
     if row is None:
         raise NotFound
     found, said = row
-    if found.closed_at is not None:
-        raise ContestClosed
     if said.annotator_id == actor_id:
         raise OwnAnswer
-    also = await _accept_as_well(session, said) if accepts else []
+    task = await asked_first(session, await session.get_one(Task, said.task_id))
+    both = or_(ArguedAnswer.task_id == task.id, ArguedAnswer.twin_of == task.id)
+    locked = select(ArguedAnswer).where(both).order_by(ArguedAnswer.task_id).with_for_update()
+    argued = list(await session.scalars(locked, execution_options={"populate_existing": True}))
+    about = await _locked_about(session, [said.task_id, *(one.task_id for one in argued)])
+    await session.refresh(found)
+    if found.closed_at is not None:
+        raise ContestClosed
+    if accepts:
+        await _accept_as_well(session, argued, said.protocol_id, await _first(session, said))
     await _close(session, found, said, actor_id, accepts, reply)
-    for argued in also:
-        for other, theirs in await _open_about(session, argued.task_id):
-            if hits(theirs.body, argued.bodies):
+    if accepts:
+        for other, theirs, body in about:
+            if other.closed_at is None and any(hits(body, one.bodies) for one in argued):
                 await _close(session, other, theirs, actor_id, True, reply)
-    for argued in also:
-        if argued.twin_of is None:
-            await judge_authors_again(session, argued.task_id)
+        if argued:
+            await judge_authors_again(session, task.id)
     return found
 
 
@@ -133,24 +147,27 @@ async def _close(
     await events.record(session, verb, actor_id=actor_id, project_id=found.project_id, subject=said.public_id)
 
 
-async def _accept_as_well(session: AsyncSession, said: Annotation) -> list[ArguedAnswer]:
-    """The argued answer of a task and that of its twin, with this answer among those that they accept."""
-    task = await asked_first(session, await session.get_one(Task, said.task_id))
-    both = or_(ArguedAnswer.task_id == task.id, ArguedAnswer.twin_of == task.id)
-    found = list(await session.scalars(select(ArguedAnswer).where(both).with_for_update()))
-    for argued in found:
-        if hits(said.body, argued.bodies):
+async def _accept_as_well(
+    session: AsyncSession, both: Sequence[ArguedAnswer], protocol_id: int, body: dict[str, Any]
+) -> None:
+    """A body that was given under this protocol is among what is accepted. both: of a task and of its twin."""
+    for argued in both:
+        if hits(body, argued.bodies):
             continue
-        if argued.protocol_id != said.protocol_id:
+        if argued.protocol_id != protocol_id:
             raise OtherProtocol
         if len(argued.bodies) >= MOST:
             raise EnoughAccepted(most=MOST)
-        argued.bodies = [*argued.bodies, said.body]
+        argued.bodies = [*argued.bodies, body]
     await session.flush()
-    return found
 
 
-async def _open_about(session: AsyncSession, task_id: int) -> list[tuple[Contest, Annotation]]:
-    asked = select(Contest, Annotation).join(Annotation, Annotation.id == Contest.annotation_id)
-    rows = await session.execute(asked.where(Annotation.task_id == task_id, Contest.closed_at.is_(None)))
-    return [(one, said) for one, said in rows]
+async def _locked_about(
+    session: AsyncSession, tasks: Sequence[int]
+) -> list[tuple[Contest, Annotation, dict[str, Any]]]:
+    """Contests about some tasks, each with its answer and the body that was handed in; all locked, those of argued
+    answers before: so two reviewers wait for each other in one order."""
+    asked = select(Contest, Annotation, said_first()).join(Annotation, Annotation.id == Contest.annotation_id)
+    asked = asked.where(Annotation.task_id.in_(tasks)).order_by(Contest.id).with_for_update(of=Contest)
+    rows = await session.execute(asked, execution_options={"populate_existing": True})
+    return [(one, said, body) for one, said, body in rows]

@@ -57,7 +57,11 @@ def weekly(answers: Sequence[tuple[date, bool]]) -> list[Week]:
 def fisher(before: tuple[int, int], after: tuple[int, int]) -> float:
     """P(so few hits or fewer among `after`), given the sums: hypergeometric. Each (hits, n)."""
     hits, n, late = before[0] + after[0], before[1] + after[1], after[1]
-    ways = sum(comb(hits, few) * comb(n - hits, late - few) for few in range(max(0, late - (n - hits)), after[0] + 1))
+    least = max(0, late - (n - hits))
+    ways = those = comb(hits, least) * comb(n - hits, late - least)
+    for few in range(least, after[0]):  # each from the one before, and in whole numbers: thousands cost milliseconds
+        those = those * (hits - few) * (late - few) // ((few + 1) * (n - hits - late + few + 1))
+        ways += those
     return ways / comb(n, late)
 
 

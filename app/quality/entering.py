@@ -24,7 +24,7 @@ from app.errors import NotFound
 from app.projects.care import GOLD
 from app.projects.forms import Form
 from app.projects.tables import Project
-from app.quality.queries import STANDS, edited_from
+from app.quality.queries import STANDS, said_first
 from app.quality.rules import hits
 from app.quality.tables import ArguedAnswer, Entrance, Entry
 from app.tasks.tables import Slot, Task
@@ -135,7 +135,7 @@ async def judge_again(session: AsyncSession, project_id: int, person_id: int) ->
     form, (member, entrance) = EntranceForm.model_validate(project.entrance), row
     if not await _still_waits(session, member, entrance):
         return
-    answers = (await _answered(session, project_id, {person_id: 0}))[person_id]
+    answers = (await _answered(session, project_id, {person_id: entrance.before}))[person_id]
     last = [one for one in answers if one[0] <= entrance.after][-(entrance.given or 0) :]
     entrance.hits = sum(right for _id, right in last)
     if entrance.hits >= form.right:
@@ -177,7 +177,7 @@ async def _answered(session: AsyncSession, project_id: int, after: dict[int, int
         select(
             Annotation.id,
             Annotation.annotator_id,
-            func.coalesce(edited_from(), Annotation.body),
+            said_first(),
             ArguedAnswer.bodies,
         )
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
@@ -196,7 +196,7 @@ async def _end_try(
     session: AsyncSession, member: Membership, entrance: Entrance, form: EntranceForm, answers: list[tuple[int, bool]]
 ) -> None:
     entrance.hits, entrance.given = sum(right for _id, right in answers), len(answers)
-    entrance.after, entrance.tries = answers[-1][0], entrance.tries + 1
+    entrance.before, entrance.after, entrance.tries = entrance.after, answers[-1][0], entrance.tries + 1
     if entrance.hits >= form.right:
         await _let_in(session, member, entrance, Entry.passed)
         return

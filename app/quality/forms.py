@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from app.projects.forms import Form, without_nul
 from app.quality.tables import Use
@@ -61,3 +61,9 @@ class SettledBy(Form):
     """remark: why the task is settled so."""
 
     remark: MaybeWords = ""
+
+
+class AcceptedBy(SettledBy):
+    """version: of the answer, as it was seen; empty: whatever it says now."""
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None

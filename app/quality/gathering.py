@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy import BigInteger, bindparam, cast, false, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.annotations.tables import Annotation, AnnotationState
@@ -15,7 +15,7 @@ from app.projects.tables import Guidelines, Project, Protocol
 from app.prompts.tables import Prompt
 from app.quality.queries import edited_from
 from app.quality.reading import preferred_of_two
-from app.quality.tables import ArguedAnswer, Figures
+from app.quality.tables import ArguedAnswer, Figures, Use
 from app.tasks.tables import Purpose, Slot, Task, TaskCompletion
 
 MOST = 200_000  # the newest answers, so that memory and time have a bound
@@ -100,6 +100,7 @@ class Argued:
 
     bodies: list[dict[str, Any]]
     since: datetime
+    use: Use
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,22 @@ class Gathered:
     through: int
 
 
-async def projects_to_measure(session: AsyncSession, name: str = "quality") -> Sequence[int]:
+async def projects_to_measure(
+    session: AsyncSession, name: str = "quality", schema: dict[str, Any] | None = None
+) -> Sequence[int]:
     """Those in which something has happened since they were measured, and which have rested long enough. name: of the
-    figures; those about quality need answers, others something that waits for one."""
+    figures; those about quality need answers, others something that waits for one. schema: those that are kept in
+    another are of an earlier version, and are computed anew at once."""
     newest = select(func.max(Event.id)).where(Event.project_id == Project.id).scalar_subquery()
     answered = select(Annotation.id).where(Annotation.project_id == Project.id).exists()
     waits = select(Slot.id).where(Slot.project_id == Project.id).exists()
     is_there = answered if name == "quality" else answered | waits
     rested = Figures.at + func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(60, REST * Figures.seconds)) < func.now()
+    is_old = false() if schema is None else Figures.body["schema"] != cast(schema, JSONB)
     asked = (
         select(Project.id)
         .outerjoin(Figures, (Figures.project_id == Project.id) & (Figures.name == name))
-        .where(is_there, Figures.at.is_(None) | ((newest > Figures.through) & rested))
+        .where(is_there, Figures.at.is_(None) | is_old | ((newest > Figures.through) & rested))
     )
     return (await session.scalars(asked.order_by(Project.id))).all()
 
@@ -153,9 +158,9 @@ async def gather(session: AsyncSession, project_id: int, most: int = MOST) -> Ga
 
 
 async def _argued(session: AsyncSession, project_id: int) -> dict[int, Argued]:
-    asked = select(ArguedAnswer.task_id, ArguedAnswer.bodies, ArguedAnswer.at)
+    asked = select(ArguedAnswer.task_id, ArguedAnswer.bodies, ArguedAnswer.at, ArguedAnswer.use)
     asked = asked.where(ArguedAnswer.project_id == project_id, ArguedAnswer.doubted_at.is_(None))
-    return {row.task_id: Argued(row.bodies, row.at) for row in await session.execute(asked)}
+    return {row.task_id: Argued(row.bodies, row.at, row.use) for row in await session.execute(asked)}
 
 
 async def _piece(session: AsyncSession, project_id: int, before: int | None, most: int) -> list[Fact]:

@@ -5,6 +5,7 @@ people have said so far on what is known of any answer: who wrote it, how long i
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,14 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.checkpoints.tables import Checkpoint, CheckpointKind
-from app.completions.tables import Score
+from app.checkpoints.queries import base_of, scorers_of
+from app.checkpoints.tables import Checkpoint, Place
+from app.completions.tables import Completion, Score
 from app.events import Event
+from app.jobs.queue import enqueue
 from app.projects.tables import Batch, BatchState, Ordering
 from app.quality.gathering import Gathered, Written, written_of
+from app.quality.jobs import ScoreAnswers
 from app.quality.statistics.information import fit, of_fit, of_members, places
 from app.quality.statistics.intervals import Floats
 from app.quality.tables import Figures
@@ -83,15 +87,44 @@ async def waiting_in(session: AsyncSession, batch_id: int) -> list[Waiting]:
 
 async def members_of(session: AsyncSession, project_id: int, completions: Sequence[int]) -> dict[int, list[float]]:
     """By completion, of the project's newest reward checkpoint; empty where none has scored anything."""
-    newest = (
-        select(func.max(Checkpoint.id))
-        .where(Checkpoint.project_id == project_id, Checkpoint.kind == CheckpointKind.reward)
-        .scalar_subquery()
-    )
+    newest = await scorer_of(session, project_id)
+    if newest is None:
+        return {}
     asked = select(Score.completion_id, Score.members).where(
-        Score.checkpoint_id == newest, Score.completion_id.in_(completions), Score.members.is_not(None)
+        Score.checkpoint_id == newest.id, Score.completion_id.in_(completions), Score.members.is_not(None)
     )
     return {row.completion_id: row.members for row in await session.execute(asked)}
+
+
+async def scorer_of(session: AsyncSession, project_id: int) -> Checkpoint | None:
+    """The newest reward model that the project may use, whose ensemble says what is not known."""
+    return next(iter(await scorers_of(session, project_id)), None)
+
+
+async def ask_for_scores(session: AsyncSession, project_id: int, batch_id: int) -> bool:
+    """Let the newest reward model score what a round asks about, where anything lacks its scores and its weights are
+    here. Whether that was asked for."""
+    scorer = await scorer_of(session, project_id)
+    base = None if scorer is None else await base_of(session, project_id, scorer)
+    if scorer is None or base is None or base.place is Place.endpoint:
+        return False
+    if not await unscored_in(session, batch_id, scorer.id, after=0, most=1):
+        return False
+    wanted = ScoreAnswers(project_id=project_id, batch_id=batch_id, checkpoint_id=scorer.id)
+    return await enqueue(session, wanted, **wanted.line)
+
+
+async def unscored_in(
+    session: AsyncSession, batch_id: int, checkpoint_id: int, *, after: int, most: int
+) -> list[Completion]:
+    """Answers that tasks of a round wait with, and of which no member of this reward model has said anything; by inside
+    id, the first behind one."""
+    waits = select(TaskCompletion.completion_id).join(Task, Task.id == TaskCompletion.task_id)
+    waits = waits.where(Task.batch_id == batch_id, Task.state == TaskState.open, Task.purpose == Purpose.collect)
+    scored = select(Score.completion_id).where(Score.completion_id == Completion.id)
+    scored = scored.where(Score.checkpoint_id == checkpoint_id, Score.members.is_not(None))
+    asked = select(Completion).where(Completion.id > after, Completion.id.in_(waits), ~scored.exists())
+    return list(await session.scalars(asked.order_by(Completion.id).limit(most)))
 
 
 async def known_of(
@@ -120,10 +153,14 @@ def gains(tasks: Sequence[Waiting], gathered: Gathered, written: Mapping[int, Wr
     if not tasks:
         return []
     found = by_fit(tasks, gathered, written)
-    scored = [row for row, task in enumerate(tasks) if all(one in said for one in task.completions)]
-    if scored:
-        first, second = (np.array([said[tasks[row].completions[side]] for row in scored]).T for side in (0, 1))
-        found[scored] = of_members(first - second)
+    scored: dict[int, list[int]] = defaultdict(list)  # by how many members there are: who sends scores may mix them
+    for row, task in enumerate(tasks):
+        sizes = {len(said.get(one, ())) for one in task.completions}
+        if len(sizes) == 1 and 0 not in sizes:
+            scored[sizes.pop()].append(row)
+    for rows in scored.values():
+        first, second = (np.array([said[tasks[row].completions[side]] for row in rows]).T for side in (0, 1))
+        found[rows] = of_members(first - second)
     return [float(one) for one in found]
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import Select, select
@@ -17,7 +17,7 @@ from app.quality.actions import argue
 from app.quality.forms import Argument
 from app.quality.gathering import OURS
 from app.quality.rules import decision, is_arguable
-from app.quality.tables import Adjudication, ArguedAnswer
+from app.quality.tables import Adjudication, ArguedAnswer, Use
 from app.tasks.tables import Report, Task, TaskState
 
 LOOKED_THROUGH = 2000  # done tasks, the newest, whose answers are read
@@ -31,8 +31,10 @@ class Source(StrEnum):
 
 
 class ManyArguments(Argument):
-    """The same argument for many tasks. least: answers that a unanimous task has. most: tasks at once."""
+    """The same argument for many tasks. least: answers that a unanimous task has. most: tasks at once. None of them is
+    an attention check: no prompt of theirs says what to answer."""
 
+    use: Literal[Use.training, Use.gold] = Use.training
     source: Source = Source.unanimous
     least: Annotated[int, Field(ge=2, le=50)] = 3
     most: Annotated[int, Field(ge=1, le=200)] = 50
@@ -48,13 +50,13 @@ class Known:
 
 
 async def known_tasks(session: AsyncSession, project_id: int, source: Source, least: int, most: int) -> list[Known]:
-    """Tasks whose answer is known and not argued yet, the newest first; none whose prompt is out of use, or that
-    somebody reported."""
+    """Tasks whose answer is known and not argued yet, the newest first; none whose prompt is out of use, that
+    somebody reported or cancelled, or that belongs to an evaluation."""
     if source is Source.settled:
         asked = _not_argued(project_id, Task, Adjudication.body, Adjudication.protocol_id)
         asked = asked.join(Adjudication, Adjudication.task_id == Task.id)
         return [Known(*row) for row in await session.execute(asked.order_by(Task.id.desc()).limit(most))]
-    done = _not_argued(project_id, Task).where(Task.state == TaskState.done, Task.purpose.in_(OURS))
+    done = _not_argued(project_id, Task).where(Task.state == TaskState.done)
     tasks = {one.id: one for one in await session.scalars(done.order_by(Task.id.desc()).limit(LOOKED_THROUGH))}
     said = select(Annotation.task_id, Annotation.body, Annotation.protocol_id)
     said = said.where(Annotation.task_id.in_(tasks), Annotation.state == AnnotationState.live).order_by(Annotation.id)
@@ -70,7 +72,7 @@ def _not_argued(project_id: int, *columns: Any) -> Select[Any]:
     reported = select(Report.id).where(Report.task_id == Task.id, Report.closed_at.is_(None))
     asked: Select[Any] = select(*columns).select_from(Task).join(Prompt, Prompt.id == Task.prompt_id)
     asked = asked.where(Task.project_id == project_id, ~argued.exists(), ~reported.exists())
-    return asked.where(Prompt.retired_at.is_(None))
+    return asked.where(Prompt.retired_at.is_(None), Task.purpose.in_(OURS), Task.state != TaskState.cancelled)
 
 
 def is_unanimous(answers: Sequence[tuple[dict[str, Any], int]], least: int) -> bool:

@@ -39,8 +39,8 @@ def biases_of(facts: Sequence[Fact], written: dict[int, Written]) -> Figure:
         "length": asdict(
             length_bias(task[told], first[told], apart[told], weight[told]) if told.any() else Estimate(None)
         ),
-        "seconds": middle(fact.seconds for fact in facts),
-        "fast": len([fact for fact in facts if fact.fast]) / len(facts) if facts else None,
+        "seconds": weighted_middle((fact.seconds, fact.weight) for fact in facts),
+        "fast": sum(fact.weight for fact in facts if fact.fast) / sum(fact.weight for fact in facts) if facts else None,
     }
 
 
@@ -53,6 +53,21 @@ def doublings(fact: Fact, written: dict[int, Written]) -> float:
     """log2 of the quotient of lengths, what stood first over the other; 0 where one is not known."""
     sizes = [written[fact.completions[side]].length for side in fact.sides if fact.completions[side] in written]
     return math.log2(max(sizes[0], 1) / max(sizes[1], 1)) if len(sizes) == 2 else 0.0
+
+
+def weighted_middle(values: Iterable[tuple[float | None, float]]) -> float | None:
+    """Half the weight lies on either side; between two values where it is split evenly.
+
+    values: (value, weight); those that are not known count for nothing."""
+    known = sorted((value, weight) for value, weight in values if value is not None)
+    half, passed = sum(weight for _value, weight in known) / 2, 0.0
+    for place, (value, weight) in enumerate(known):
+        passed += weight
+        if math.isclose(passed, half):
+            return (value + known[place + 1][0]) / 2
+        if passed > half:
+            return value
+    return None
 
 
 def middle(values: Iterable[float | None]) -> float | None:
@@ -149,7 +164,14 @@ def skills(facts: Sequence[Fact], protocols: dict[int, ProtocolBody]) -> dict[in
     answers, _values = answers_of(lines)
     if answers.categories < 2 or int(answers.rater.max()) < 2:
         return {}
-    found = dawid_skene(answers.task, answers.rater, answers.category, answers.categories, weight=answers.weight)
+    found = dawid_skene(
+        answers.task,
+        answers.rater,
+        answers.category,
+        answers.categories,
+        weight=answers.weight,
+        drawn=answers.drawn,
+    )
     named = {int(number): fact.person for number, (fact, _said) in zip(answers.rater, lines, strict=True)}
     return {named[number]: asdict(one) | {"measure": measure} for number, one in enumerate(found)}
 

@@ -18,7 +18,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.projects.care import CLASSES, GOLD
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
-from app.quality.queries import edited_from
+from app.quality.queries import said_first
 from app.quality.rules import doubtful, hits
 from app.quality.tables import ArguedAnswer
 from app.tasks.actions import NewTask, Wish, cancel_tasks, open_tasks
@@ -75,9 +75,9 @@ async def part(session: AsyncSession, task_id: int) -> None:
         await session.execute(MET, {"task": twin, "twin": task_id})
 
 
-async def without_twins(session: AsyncSession) -> Sequence[int]:
-    """Argued tasks (inside ids) of projects that mix them in, which have no twin yet; none whose prompt is retired, or
-    that somebody reported."""
+async def without_twins(session: AsyncSession, after: int = 0) -> Sequence[int]:
+    """Argued tasks (inside ids) of projects that mix them in, which have no twin yet, by id, the first behind one; none
+    whose prompt is retired, or that somebody reported."""
     twin = aliased(ArguedAnswer)
     open_report = select(Report.id).where(Report.task_id == ArguedAnswer.task_id, Report.closed_at.is_(None))
     asked = (
@@ -85,7 +85,7 @@ async def without_twins(session: AsyncSession) -> Sequence[int]:
         .join(Project, Project.id == ArguedAnswer.project_id)
         .join(Task, Task.id == ArguedAnswer.task_id)
         .join(Prompt, Prompt.id == Task.prompt_id)
-        .where(mixes_in(), ArguedAnswer.twin_of.is_(None))
+        .where(mixes_in(), ArguedAnswer.twin_of.is_(None), ArguedAnswer.task_id > after)
         .where(~select(twin.task_id).where(twin.twin_of == ArguedAnswer.task_id).exists())
         .where(Prompt.retired_at.is_(None), ~open_report.exists())
     )
@@ -124,7 +124,7 @@ async def doubt(session: AsyncSession, project_id: int) -> list[int]:
         select(
             Annotation.task_id,
             Annotation.annotator_id,
-            func.coalesce(edited_from(), Annotation.body),
+            said_first(),
             ArguedAnswer.bodies,
         )
         .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
@@ -136,9 +136,9 @@ async def doubt(session: AsyncSession, project_id: int) -> list[int]:
     for task_id, person, body, accepted in await session.execute(asked):
         said[task_id][person] = hits(body, accepted)
     open_twins = select(ArguedAnswer).where(ArguedAnswer.project_id == project_id, ArguedAnswer.twin_of.is_not(None))
-    gone = []
+    gone, doubted = [], doubtful(said)
     for twin in await session.scalars(open_twins.where(ArguedAnswer.doubted_at.is_(None))):
-        if doubtful(twin.task_id, said):
+        if twin.task_id in doubted:
             twin.doubted_at = func.now()
             gone.append(twin.task_id)
             first = await session.get_one(Task, twin.twin_of)

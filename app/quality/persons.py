@@ -4,7 +4,7 @@ As JSON that pages draw, from what was gathered: live answers alone, of every pu
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.quality.queries import LONGEST
 from app.quality.rules import decision
 from app.quality.signals import Sign
 from app.quality.statistics.intervals import wilson
+from app.quality.tables import Use
 
 SCHEMA = {"name": "hone.people", "version": 1}
 MOST_SHOWN = 50  # answers that are kept as the evidence of one sign, the newest
@@ -40,6 +41,7 @@ def persons_of(gathered: Gathered) -> Figure:
     people: dict[str, Figure] = {}
     falls: dict[str, Fall] = {}
     of_known = {person: known_of(own, gathered.argued) for person, own in by_person.items()}
+    checked = checks_of(of_known.values(), gathered.argued)
     all_met = [hit for _known, met in of_known.values() for hit in met]
     for person, own in by_person.items():
         known, met = of_known[person]
@@ -51,6 +53,7 @@ def persons_of(gathered: Gathered) -> Figure:
         if fall is not None:
             falls[str(person)] = fall
         signs = signs_of(own, known, met, everybody, copies, gathered.argued, of_others)
+        signs["attention"] = attention_of(known, met, checked)
         people[str(person)] = (
             effort_of(own, gathered.written)
             | {"gold": gold_of(known, met), "weeks": [_week(one) for one in weeks[-MOST_WEEKS:]]}
@@ -181,6 +184,30 @@ def chance_at(known: Sequence[Fact], argued: dict[int, Argued]) -> float:
         said = [decided(said_unaided(fact)) for fact in facts]
         met += len(facts) * signals.chance_of(said, [accepted_by(argued[one.task]) for one in facts])
     return met / len(known) if known else 0.0
+
+
+def checks_of(
+    of_known: Iterable[tuple[list[Fact], list[bool]]], argued: dict[int, Argued]
+) -> dict[int, tuple[int, int]]:
+    """Of each attention check (task): how many answered it, and how many of them missed it."""
+    found: dict[int, tuple[int, int]] = {}
+    for known, met in of_known:
+        for fact, is_hit in zip(known, met, strict=True):
+            if argued[fact.task].use is Use.attention:
+                n, missed = found.get(fact.task, (0, 0))
+                found[fact.task] = n + 1, missed + (not is_hit)
+    return found
+
+
+def attention_of(known: Sequence[Fact], met: Sequence[bool], checked: dict[int, tuple[int, int]]) -> Seen:
+    """By the checks that somebody else has answered as well: of one that nobody else met, nobody knows that it can be
+    met."""
+    checks = [
+        (fact, not is_hit) for fact, is_hit in zip(known, met, strict=True) if checked.get(fact.task, (0, 0))[0] > 1
+    ]
+    others = [(checked[fact.task][1] - missed) / (checked[fact.task][0] - 1) for fact, missed in checks]
+    of_others = sum(others) / len(others) if others else 0.0
+    return signals.inattentive([missed for _fact, missed in checks], of_others), [fact for fact, _missed in checks]
 
 
 def _sign(sign: Sign, facts: Sequence[Fact]) -> Figure:

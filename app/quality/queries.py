@@ -44,6 +44,11 @@ def edited_from() -> ColumnElement[dict[str, Any] | None]:
     return case((Annotation.version > 1, first.correlate(Annotation).scalar_subquery()))
 
 
+def said_first() -> ColumnElement[dict[str, Any]]:
+    """Of an `Annotation`: the body that was handed in."""
+    return func.coalesce(edited_from(), Annotation.body)
+
+
 @dataclass(frozen=True)
 class Day:
     """One local day of one's own. seconds: at tasks, as the page measured them, else from each one's being
@@ -168,20 +173,6 @@ async def lesson_of(session: AsyncSession, annotation_id: int, project: UUID) ->
     asked = asked.join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
     row = (await session.execute(asked.where(Annotation.id == annotation_id))).one_or_none()
     return None if row is None else await _lesson(session, row[0], row[1], project, row[2])
-
-
-async def attention_misses(session: AsyncSession, project_id: int, person_id: int) -> tuple[list[UUID], int]:
-    """Outside ids of somebody's answers to attention checks that are not what the prompt says, the newest first; and
-    how many checks they answered."""
-    asked = (
-        select(Annotation.public_id, func.coalesce(edited_from(), Annotation.body).label("body"), ArguedAnswer.bodies)
-        .join(ArguedAnswer, ArguedAnswer.task_id == Annotation.task_id)
-        .where(ArguedAnswer.project_id == project_id, ArguedAnswer.use == Use.attention)
-        .where(Annotation.annotator_id == person_id, Annotation.state.in_(STANDS))
-        .order_by(Annotation.id.desc())
-    )
-    rows = (await session.execute(asked)).all()
-    return [row.public_id for row in rows if not hits(row.body, row.bodies)], len(rows)
 
 
 async def argued_answer(session: AsyncSession, task_id: int) -> ArguedAnswer | None:

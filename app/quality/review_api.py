@@ -18,7 +18,7 @@ from app.projects.queries import get_project, protocol_of_kind
 from app.quality.adjudicating import accept_answer, adjudicate, adjudications, open_again
 from app.quality.contesting import close_contest, contests
 from app.quality.entering import EntranceForm, let_in, set_entrance
-from app.quality.forms import Decision, MaybeWords, SettledBy
+from app.quality.forms import AcceptedBy, Decision, MaybeWords
 from app.quality.knowing import ManyArguments, argue_many
 from app.quality.tables import Adjudication, Contest
 from app.tasks.queries import public_ids_of, shown_task, texts_of
@@ -114,9 +114,10 @@ async def delete_settled(task: UUID, access: Reviewer, session: Session) -> None
 
 
 @router.post("/annotations/{annotation}/accept")
-async def accept(annotation: UUID, form: SettledBy, access: Reviewer, session: Session) -> SettledView:
+async def accept(annotation: UUID, form: AcceptedBy, access: Reviewer, session: Session) -> SettledView:
     """Settle a task by this answer as it stands."""
-    kept = await accept_answer(session, access.of_project(), annotation, access.person.id, remark=form.remark)
+    about = {"remark": form.remark, "version": form.version}
+    kept = await accept_answer(session, access.of_project(), annotation, access.person.id, **about)
     asked = adjudications(access.of_project()).where(Adjudication.task_id == kept.task_id)
     return _settled(*(await session.execute(asked)).one())
 
@@ -141,7 +142,7 @@ async def list_contests(
     return ContestPage(rows=[_contest(*row) for row in page.rows], next=page.next)
 
 
-def _contest(held: Contest, said: Any, argued: Any, task: UUID, rater: str | None) -> ContestView:
+def _contest(held: Contest, said: Any, _body: Any, _argued: Any, task: UUID, rater: str | None) -> ContestView:
     return ContestView(
         id=held.public_id,
         annotation=said.public_id,

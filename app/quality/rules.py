@@ -1,5 +1,6 @@
 """Whether an answer is the argued one: by what it decides, not by how strongly or in which words."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,15 +34,23 @@ def hits(body: Mapping[str, Any], accepted: Iterable[Mapping[str, Any]]) -> bool
     return any(decision(body) == decision(one) for one in accepted)
 
 
-def doubtful(task: int, said: Mapping[int, Mapping[int, bool]]) -> bool:
-    """Whether an argued answer is doubted: of at least four people who are usually right, more than half are not here.
+def doubtful(said: Mapping[int, Mapping[int, bool]]) -> set[int]:
+    """Tasks whose argued answer is doubted: of at least four people who are usually right, more than half are not here.
 
     said: for each argued task whether each person was right. Usually right is, elsewhere, seven of ten, from five on.
     """
-    here = [is_right for person, is_right in said.get(task, {}).items() if _usually_right(person, task, said)]
-    return len(here) >= 4 and 2 * sum(here) < len(here)
-
-
-def _usually_right(person: int, but: int, said: Mapping[int, Mapping[int, bool]]) -> bool:
-    elsewhere = [rights[person] for task, rights in said.items() if task != but and person in rights]
-    return len(elsewhere) >= 5 and 10 * sum(elsewhere) >= 7 * len(elsewhere)
+    given: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    for rights in said.values():
+        given.update(rights.keys())
+        right.update(person for person, is_right in rights.items() if is_right)
+    found = set()
+    for task, rights in said.items():
+        here = [
+            is_right
+            for person, is_right in rights.items()
+            if given[person] > 5 and 10 * (right[person] - is_right) >= 7 * (given[person] - 1)
+        ]
+        if len(here) >= 4 and 2 * sum(here) < len(here):
+            found.add(task)
+    return found

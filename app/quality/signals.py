@@ -17,6 +17,7 @@ from app.quality.statistics.intervals import wilson
 FEWEST = 20  # answers, below which nothing is raised
 FEWEST_GOLD = 10
 HIGHEST_CHANCE = 0.8
+FEWEST_MISSED, MOST_MISSED, TIMES_OTHERS = 3, 0.2, 2  # of attention checks
 MOST_FAST = 0.1  # share of answers that came faster than their texts can be read
 LEAST_SPREAD = 1.5  # ninth tenth of the times between answers over the first
 MOST_ONE_SIDE = 0.75  # share of choices for one side, which the draw makes a half whatever is preferred
@@ -120,6 +121,18 @@ def near_chance(hits: Sequence[bool], chance: float, of_others: float) -> Sign:
     seldom = min(limit, (of_others + chance) / 2)
     raised = tells and n >= FEWEST_GOLD and wilson(share, n)[1] < seldom
     return Sign(share, n, limit, raised, [place for place, one in enumerate(hits) if not one])
+
+
+def inattentive(missed: Sequence[bool], of_others: float) -> Sign:
+    """Share of attention checks missed. of_others: the share that everybody else misses of the same checks. Raised when
+    the interval lies above the limit, and above twice what others miss: a check that many miss says it badly."""
+    n = len(missed)
+    if not n:
+        return Sign(None, 0, MOST_MISSED)
+    share = sum(missed) / n
+    seldom = max(MOST_MISSED, TIMES_OTHERS * of_others)
+    raised = sum(missed) >= FEWEST_MISSED and wilson(share, n)[0] >= seldom
+    return Sign(share, n, MOST_MISSED, raised, [place for place, one in enumerate(missed) if one])
 
 
 def chance_of(said: Sequence[str], accepted: Sequence[frozenset[str]]) -> float:

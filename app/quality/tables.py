@@ -112,8 +112,8 @@ class Entrance(Base):
     """How somebody fares who answers tasks with a known answer before all others (`accounts.actions.lanes` keeps them
     to those until they passed). Who has no row has not been looked at yet.
 
-    tries: that are over. after: the newest answer (inside id) of these; the next try is of later ones. hits, given: of
-    the last try that is over.
+    tries: that are over. after: the newest answer (inside id) of these; the next try is of later ones. before: the
+    newest before the last of these, 0 where it was the first. hits, given: of the last try that is over.
     """
 
     __tablename__ = "entrances"
@@ -122,6 +122,7 @@ class Entrance(Base):
     state: Mapped[Entry] = mapped_column(word(Entry), server_default="trying", default=Entry.trying)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     after: Mapped[int] = mapped_column(server_default="0", default=0)
+    before: Mapped[int] = mapped_column(server_default="0", default=0)
     hits: Mapped[int | None] = mapped_column(SmallInteger)
     given: Mapped[int | None] = mapped_column(SmallInteger)
     at: Mapped[datetime] = now()

@@ -29,6 +29,12 @@ class RoundChanged(Job):
     batch_id: int
 
 
+class RoundTurned(Job):
+    """A round began to ask, or asks no more: its slots that nobody has are handed out, or rest."""
+
+    batch_id: int
+
+
 class PlacesChanged(Job):
     """A round or a tag asks other people, or in another order: slots that nobody has move."""
 

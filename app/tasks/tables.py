@@ -100,8 +100,10 @@ class TaskCompletion(Base):
 
 
 class SlotState(IntEnum):
-    """planned: wanted, but a limit of the project has no room for it yet (`actions.releasing`)."""
+    """resting: wanted, but its round does not ask now (`actions.turning`). planned: wanted, but a limit of the project
+    has no room for it yet (`actions.releasing`)."""
 
+    resting = -2
     planned = -1
     free = 0
     leased = 1

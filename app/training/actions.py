@@ -1,6 +1,6 @@
 """Runs: asked for, taken by one attempt at a time (its fence), told of as they go, ended once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,14 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.checkpoints.actions import register_result
 from app.checkpoints.queries import ready_checkpoint
+from app.checkpoints.rules import heads_in
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
 from app.datasets.queries import dataset_of
 from app.datasets.tables import DatasetState
 from app.errors import Conflict, Invalid
 from app.jobs.queue import enqueue
+from app.preferences.formula import FormulaWrong, checked
+from app.training.configs import PPOConfig
 from app.training.forms import LearnsFromDataset, PPOForm
 from app.training.jobs import RunEnded, Train
-from app.training.tables import Method, Run, RunMetric, RunState
+from app.training.tables import Method, Run, RunMetric, RunSample, RunState
 from app.translation import _, stored_in_english
 from app.version import code_version
 
@@ -67,6 +70,7 @@ async def start_ppo_run(
     reward = await ready_checkpoint(session, project_id, form.reward, "reward")
     if reward.kind is not CheckpointKind.reward:
         raise Invalid(field="reward", reason=_("that checkpoint writes answers; name one that scores them"))
+    must_have_heads(form.config, heads_in(reward.record))
     if form.base is not None:
         base = await ready_checkpoint(session, project_id, form.base, "base")
     else:
@@ -74,6 +78,20 @@ async def start_ppo_run(
     must_have_weights(base)
     values = {"reward_id": reward.id, "base_id": base.id, "name": form.name or f"{_('PPO')} · {reward.name}"}
     return await _queue(session, project_id, Method.ppo, form, values | more, actor_id)
+
+
+def must_have_heads(config: PPOConfig, heads: Sequence[str]) -> None:
+    """What is to count must be there. heads: of the reward model; with none told, the trainer looks."""
+    there = _("its heads are: {names}").format(names=", ".join(heads))
+    for name in config.head_weights if heads else ():
+        if name not in heads:
+            reason = _("this reward model has no head “{name}”; {there}").format(name=name, there=there)
+            raise Invalid(field="config.head_weights", reason=reason)
+    try:
+        if heads and config.formula:
+            checked(config.formula, heads)
+    except FormulaWrong as wrong:
+        raise Invalid(field="config.formula", reason=f"{wrong}; {there}") from None
 
 
 def must_have_weights(checkpoint: Checkpoint) -> None:
@@ -186,6 +204,19 @@ async def write_metrics(session: AsyncSession, run_id: int, fence: UUID, lines: 
         index_elements=["run_id", "step"], set_={"values": added.excluded["values"], "at": func.now()}
     )
     await session.execute(replaced)
+
+
+async def write_samples(session: AsyncSession, run_id: int, fence: UUID, lines: list[Mapping[str, Any]]) -> None:
+    """Keep looks ({step, samples}); one that is told twice keeps its newest words."""
+    if not lines:
+        return
+    if await session.scalar(select(Run.id).where(Run.id == run_id, Run.fence == fence).with_for_update()) is None:
+        raise FenceLost
+    newest = {line["step"]: {"run_id": run_id, "step": line["step"], "samples": line["samples"]} for line in lines}
+    added = upsert(RunSample).values(list(newest.values()))
+    await session.execute(
+        added.on_conflict_do_update(index_elements=["run_id", "step"], set_={"samples": added.excluded["samples"]})
+    )
 
 
 async def succeed(

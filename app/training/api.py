@@ -1,5 +1,6 @@
 """REST: start runs, watch them, stop them."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,9 +13,10 @@ from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
+from app.evaluation.optimisation import optimisation_of
 from app.training.actions import cancel_run, start_dataset_run, start_ppo_run
 from app.training.forms import DPOForm, LearnsFromDataset, PPOForm, RewardForm, SFTForm
-from app.training.queries import default_base, metrics_of, run_of, runs_with_results
+from app.training.queries import curves_of, default_base, metrics_of, run_of, runs_with_results, samples_of
 from app.training.tables import Method, Run, RunState
 
 router = APIRouter(tags=["runs"])
@@ -63,6 +65,40 @@ class RunPage(BaseModel):
 class Metrics(BaseModel):
     step: int
     values: dict[str, float | None]
+
+
+class Distance(BaseModel):
+    """A policy at one moment; step: of the run itself, null at a run's end, when checkpoint is named.
+
+    kl: nats an answer from the reference. gain: score above the reference's, raw; proxy: win rate over the reference by
+    the reward model. people: of the newest blind comparison with the reference, {evaluation, answers, rate, low, high}.
+    """
+
+    name: str
+    step: int | None
+    checkpoint: UUID | None
+    kl: float
+    gain: float | None
+    proxy: float | None
+    people: dict[str, Any] | None
+
+
+class Sample(BaseModel):
+    """Scores are the reward model's, raw; kl is in nats of this very answer, and may be below 0."""
+
+    prompt: str
+    answer: str
+    reference: str
+    score: float | None
+    reference_score: float | None
+    kl: float | None
+
+
+class Look(BaseModel):
+    """The same prompts and seeds each time; they are not practised on."""
+
+    step: int
+    samples: list[Sample]
 
 
 def told(run: Run, result: UUID | None) -> dict[str, Any]:
@@ -126,6 +162,25 @@ async def show_metrics(
     """The numbers of each step later than `after`."""
     found = await run_of(session, access.of_project(), run)
     return [Metrics(step=row.step, values=row.values) for row in await metrics_of(session, found.id, after)]
+
+
+@router.get("/runs/{run}/optimisation")
+async def show_optimisation(run: UUID, access: Reader, session: Session) -> list[Distance]:
+    """What the reward model and people say of the policy, and of others from the same reference against the same reward
+    model (the newest fifty), by how far they are: the run's looks, then the ends of runs, the nearest first."""
+    found = await run_of(session, access.of_project(), run)
+    told = await optimisation_of(session, found, await curves_of(session, found.id))
+    return [Distance(**asdict(one)) for one in (*told.run, *told.policies)] if told else []
+
+
+@router.get("/runs/{run}/samples")
+async def show_samples(
+    run: UUID, access: Reader, session: Session, after: Annotated[int, Query(ge=-1)] = -1
+) -> list[Look]:
+    """What policy and reference said to a few prompts at each look later than step `after`; a hundred looks at most."""
+    found = await run_of(session, access.of_project(), run)
+    looks = await samples_of(session, found.id, after)
+    return [Look(step=look.step, samples=[Sample(**one) for one in look.samples]) for look in looks]
 
 
 @router.post("/runs/{run}/cancel")

@@ -8,12 +8,13 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
+from app.charts import thin
 from app.checkpoints.tables import Checkpoint, Place
 from app.datasets.tables import Dataset
 from app.errors import NotFound
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Root, Use
-from app.training.tables import Run, RunMetric
+from app.training.tables import Run, RunMetric, RunSample
 
 
 async def run_of(session: AsyncSession, project_id: int, public_id: UUID) -> Run:
@@ -45,16 +46,28 @@ async def metrics_of(session: AsyncSession, run_id: int, after: int = -1) -> Seq
 
 
 async def curves_of(session: AsyncSession, run_id: int, most: int = 400) -> dict[str, list[tuple[float, float | None]]]:
-    """Each metric as (step, value), thinned to about `most` points, for drawing."""
-    rows = await metrics_of(session, run_id)
-    kept = [*rows[:: max(1, len(rows) // most)]] + ([rows[-1]] if rows else [])
+    """Each metric as (step, value), thinned to about `most` points, for drawing. Each by itself, since what is measured
+    at every tenth step alone would fall between the rows that are kept."""
     curves: dict[str, list[tuple[float, float | None]]] = {}
-    for row in kept:
+    for row in await metrics_of(session, run_id):
         for name, value in row.values.items():
-            points = curves.setdefault(name, [])
-            if not points or points[-1][0] != row.step:
-                points.append((row.step, value))
-    return curves
+            curves.setdefault(name, []).append((row.step, value))
+    return {name: thin(points, most) for name, points in curves.items()}
+
+
+async def samples_of(session: AsyncSession, run_id: int, after: int = -1, most: int = 100) -> Sequence[RunSample]:
+    """Looks later than step `after`, in order."""
+    wanted = select(RunSample).where(RunSample.run_id == run_id, RunSample.step > after)
+    return (await session.scalars(wanted.order_by(RunSample.step).limit(most))).all()
+
+
+async def some_samples(session: AsyncSession, run_id: int, most: int = 6) -> Sequence[RunSample]:
+    """The first look, the last, and others at equal distances between, in order."""
+    of_run = RunSample.run_id == run_id
+    steps = (await session.scalars(select(RunSample.step).where(of_run).order_by(RunSample.step))).all()
+    chosen = {steps[round((len(steps) - 1) * n / (most - 1))] for n in range(most if steps else 0)}
+    wanted = select(RunSample).where(of_run, RunSample.step.in_(chosen)).order_by(RunSample.step)
+    return (await session.scalars(wanted)).all()
 
 
 async def default_base(session: AsyncSession, project_id: int) -> UUID | None:

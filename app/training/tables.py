@@ -69,6 +69,16 @@ class Run(Base):
     finished_at: Mapped[datetime | None]
 
 
+class RunSample(Base):
+    """What policy and reference said at one step to a few prompts: workers/training/samples.py says which fields."""
+
+    __tablename__ = "run_samples"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    samples: Mapped[list[dict[str, Any]]]
+    at: Mapped[datetime] = now()
+
+
 class RunMetric(Base):
     """All numbers of one step: {name: value}."""
 

@@ -146,9 +146,9 @@ NEVER = {
             SELECT FROM reports r WHERE r.task_id = s.task_id AND r.closed_at IS NULL)""",
     "a task in a wrong state": """
         SELECT 1 FROM tasks t WHERE t.state = 'done' AND EXISTS (
-                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1))
+                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-2, -1, 0, 1))
             OR t.state = 'open' AND NOT EXISTS (
-                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1))""",
+                SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-2, -1, 0, 1))""",
 }
 
 

@@ -5,7 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.tables import User
-from app.cursors import ForgedCursor, WrongLimit, page_of, seal
+from app.cursors import ForgedCursor, WrongLimit, page_of, page_of_list, seal
 from tests import make
 
 
@@ -67,3 +67,10 @@ async def test_a_page_holds_1_to_200_rows(session: AsyncSession, limit: int) -> 
 
 async def test_a_cursor_does_not_show_the_inside_id() -> None:
     assert len({seal("users.id True", [number])[:8] for number in range(50)}) == 50
+
+
+def test_a_cursor_of_one_list_at_hand_opens_no_other() -> None:
+    first = page_of_list("abc", "abc", scope="people today", cursor=None, limit=2)
+    assert page_of_list("abc", "abc", scope="people today", cursor=first.next, limit=2).rows == ["c"]
+    with pytest.raises(ForgedCursor):
+        page_of_list("abc", "abc", scope="signs", cursor=first.next, limit=2)

@@ -175,8 +175,14 @@ async def test_a_dangerous_step_asks_first(browser: Browser, address: str) -> No
     dialog = page.locator("#cancel-run")
     assert await dialog.is_visible()
     assert await page.evaluate("document.activeElement.textContent") == "Keep things as they are"
+    for _ in range(4):  # round and round, and never behind it
+        await page.keyboard.press("Tab")
+        assert await page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
     await page.keyboard.press("Escape")
     assert not await dialog.is_visible()
+    assert await page.evaluate("document.activeElement.textContent") == "Cancel the run"
     await page.get_by_role("button", name="Cancel the run").first.click()
     await dialog.get_by_role("button", name="Cancel the run").click()
     await page.wait_for_load_state()

@@ -164,6 +164,7 @@ async def go(installation: Installation, size: Size, seed: int, disk: str | None
         deadline = began + 60 * size.minutes
         await chaos.all_of(plan, deadline)
         await until(lambda: not any(proxy.wanted.values()) or time.monotonic() > deadline)
+        in_time = time.monotonic() <= deadline
         over.set()
     await database.dispose()  # of connections that were cut
     await settle(seconds=100)
@@ -186,6 +187,7 @@ async def go(installation: Installation, size: Size, seed: int, disk: str | None
         },
         "not_possible_here": {} if disk is None else {"full disk": disk},
         "refused": said.refused[:20],
+        "in_time": in_time,  # else not all that was planned was done, for want of time
         "seconds": round(time.monotonic() - began),
         "seed": seed,
     }

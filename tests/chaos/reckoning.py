@@ -62,7 +62,8 @@ def is_as_given(one: Acknowledged, row: Mapping[str, Any]) -> bool:
 
 
 def doubled(acknowledged: Sequence[Acknowledged], found: Mapping[str, int]) -> int:
-    """Answers that are there twice, or were acknowledged under two ids."""
+    """Answers that are there twice, or were acknowledged under two ids, or two under one."""
     ids = {one.id for one in acknowledged}
     keys = {one.key for one in acknowledged}
-    return abs(len(ids) - len(keys)) + found["I3 one key twice"] + found["I6 one person twice"]
+    pairs = {(one.id, one.key) for one in acknowledged}
+    return 2 * len(pairs) - len(ids) - len(keys) + found["I3 one key twice"] + found["I6 one person twice"]

@@ -66,7 +66,7 @@ def test_everything_that_is_said_teaches_the_head_that_it_is_about(opened: Opene
     pairs, left_out = read_pairs(file, opened, CONFIG)
     items = [*pairs, *read_groups(file, opened, CONFIG, left_out)]
     assert +left_out == Counter()
-    assert names_of(items, CONFIG) == ("overall", "depth", "good", "kind", "short", "tone")
+    assert names_of(items, CONFIG) == ("overall", "depth", "good", "tone", "kind", "short"), "rules last"
     assert names_of(items, CONFIG.model_copy(update={"heads": "one"})) == ("overall",)
     pair, choice, rating, questions = items
     tone = [(vote.outcome.value, vote.weight) for vote in said_of(pair, "tone", CONFIG).votes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -76,6 +77,14 @@ def test_34_held_out_prompts_are_looked_at_every_so_many_steps(run: PPORun, tmp_
     assert [line["step"] for line in looked] == [2, 4]
     assert {"eval_score", "eval_reference_score", "eval_kl", "eval_length_ratio"} <= looked[0]["values"].keys()
     assert result.metrics["prompts"] == "set_apart"
+    first, last = (json.loads(line) for line in (run.work / "samples.jsonl").read_text().splitlines())
+    assert (first["step"], last["step"]) == (2, 4)
+    for look, line in ((first, looked[0]), (last, looked[1])):
+        assert [one["prompt"] for one in look["samples"]] == [one.prompt[-1].text for one in make_prompts(4, seed=8)]
+        for name, metric in (("score", "eval_score"), ("reference_score", "eval_reference_score"), ("kl", "eval_kl")):
+            mean = sum(one[name] for one in look["samples"]) / 4
+            assert mean == pytest.approx(line["values"][metric], rel=1e-4, abs=1e-6)
+    assert [one["reference"] for one in first["samples"]] == [one["reference"] for one in last["samples"]]
 
 
 def test_35_answers_of_a_past_policy_are_tagged_and_weighed(run: PPORun) -> None:

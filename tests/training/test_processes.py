@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from app.training.configs import DPOConfig, DPORun, PPORun, RewardConfig, RewardRun, Run, SFTConfig, SFTRun
+from app.training.configs import DPOConfig, DPORun, PPORun, RewardConfig, RewardRun, Run, RunRefused, SFTConfig, SFTRun
 from tests.training.conftest import WORDS
 from tests.training.make import make_comparisons, write
 from tests.training.rolling import changed
@@ -22,7 +23,7 @@ from workers.training import figures, processes
 from workers.training.__main__ import main
 from workers.training.dpo import train_dpo
 from workers.training.ppo import train_ppo
-from workers.training.progress import RunCancelled
+from workers.training.progress import RunCancelled, done_before
 from workers.training.reward import train_reward
 from workers.training.sft import train_sft
 
@@ -159,6 +160,29 @@ def test_sft_dpo_kto_and_reward_models_learn_alike_in_two_processes(base_folder:
     for (one, _), (two, _) in zip(runs, doubles, strict=True):
         same_weights(one.output, two.output)
         same_lines(one, two)
+
+
+@pytest.mark.parametrize(("device", "place", "gpus"), [("cuda:0", 0, 2), ("auto", 2, 2), ("cuda", 0, 0)])
+def test_processes_that_cannot_have_a_gpu_each_are_refused_in_a_sentence(device: str, place: int, gpus: int) -> None:
+    with pytest.raises(RunRefused, match="cpu"):
+        processes.gpu_of(device, place, gpus)
+    assert processes.gpu_of("cpu", place, gpus) is None
+    assert processes.gpu_of("auto", 1, 2) == 1
+
+
+def test_none_looks_for_a_result_after_another_has_written_it(run: PPORun, tmp_path: Path) -> None:
+    """The second looks late, as soon as it could see what the first writes."""
+
+    def look() -> int:
+        tries = 0 if processes.is_first() else 20
+        while tries and not run.output.exists():
+            tries -= 1
+            time.sleep(0.01)
+        found = done_before(run, {})
+        run.output.mkdir(exist_ok=True)
+        return 0 if found is None else 4
+
+    assert side_by_side(look) == [0, 0]
 
 
 def test_a_gradient_that_one_process_lacks_is_the_others_and_one_that_all_lack_stays_none(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.training.configs import PPOConfig, PPORun, RewardConfig, RewardRun, RunRefused, first_complaint, read_run
+from workers.training.folders import CheckpointRecord
+from workers.training.progress import fingerprint_of, same_config
 
 ROOT = Path(__file__).parents[2]
 REWARD = {"checkpoint": "base", "output": "out/reward", "dataset": "data.jsonl"}
@@ -90,6 +92,20 @@ def test_derived_numbers() -> None:
     config = PPOConfig(batch=64, samples_per_prompt=4)
     assert config.prompts_per_step == 16
     assert RewardConfig(prior_right=9, prior_wrong=1).reliability_expected == 0.9
+
+
+def test_a_field_that_came_with_an_upgrade_makes_no_other_run() -> None:
+    """States and results from before it go on being this run's, unless the field is used."""
+
+    class Newer(PPOConfig):
+        fresh: bool = False
+
+    run = PPORun.model_validate(PPO)
+    newer, used = (run.model_copy(update={"config": Newer(fresh=fresh)}) for fresh in (False, True))
+    assert fingerprint_of(newer, {}) == fingerprint_of(run, {}) != fingerprint_of(used, {})
+    record = CheckpointRecord(kind="policy", config=run.config.model_dump(mode="json"))
+    assert (same_config(newer, record), same_config(used, record)) == (True, False)
+    assert not same_config(run, record.model_copy(update={"config": {"gone": 1}}))
 
 
 @pytest.mark.parametrize("config", [PPOConfig, RewardConfig])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from app.datasets.records import Answer, ComparisonRecord, DemonstrationRecord, RatingRecord, TextPart
 from app.training.configs import RunRefused, SFTConfig, SFTRun
 from tests.training.make import message, words, write
+from workers.training import learning
 from workers.training.checkpoints import Opened, open_checkpoint, read_record
 from workers.training.command import parse
 from workers.training.learning import batch_rows
@@ -22,7 +24,7 @@ from workers.training.lessons import open_student
 from workers.training.lines import read_records
 from workers.training.networks import Backbone
 from workers.training.packing import Text, can_pack, pack, parts_within, rows_of
-from workers.training.progress import RunCancelled, RunFailed
+from workers.training.progress import RunCancelled, RunFailed, Values
 from workers.training.sft import Shown, Writing, read_shown, train_sft
 
 QUICK = {"rank": 4, "lr": 5e-3, "epochs": 2, "batch": 8}
@@ -139,6 +141,27 @@ def test_a_cancelled_run_goes_on_with_the_next_step(run: SFTRun, tmp_path: Path)
     lines = [(one.work / "metrics.jsonl").read_text() for one in (run, cut)]
     assert lines[0] == lines[1]
     assert train_sft(cut).metrics == whole.metrics
+
+
+def test_a_loss_that_breaks_later_leaves_the_best_weights_that_were_looked_at(
+    run: SFTRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descend, steps = learning.descend, count(1)
+
+    def break_in_step_5(*given: Any) -> Values:
+        return descend(*given) | ({"loss": math.nan} if next(steps) == 5 else {})
+
+    monkeypatch.setattr(learning, "descend", break_in_step_5)
+    result = train_sft(run)
+    assert (result.metrics["kept_step"], result.metrics["steps"]) == (3, 6)
+    assert result.metrics["ended_by"].startswith("loss was not a number at step 5")
+    assert math.isfinite(result.metrics["after"]["heldout_loss"])
+    assert read_record(run.output).metrics == result.metrics
+    last = run.model_copy(update={"output": run.output.with_name("last"), "config": SFTConfig(**QUICK, keep="last")})
+    steps = count(1)
+    with pytest.raises(RunFailed, match="was not a number at step 5"):
+        train_sft(last)
+    assert not last.output.exists()
 
 
 def test_what_is_left_out_is_counted(opened: Opened, tmp_path: Path) -> None:

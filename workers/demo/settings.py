@@ -1,6 +1,6 @@
 """What the demo's loop sets differently from the trainers' defaults, and why. Free of torch."""
 
-from app.training.configs import PPOConfig, RewardConfig
+from app.training.configs import DPOConfig, PPOConfig, RewardConfig
 
 
 def reward_config() -> RewardConfig:
@@ -23,3 +23,13 @@ def ppo_config() -> PPOConfig:
         length_penalty=1.0,
         repetition_cost=8.0,
     )
+
+
+def rloo(config: PPOConfig) -> PPOConfig:
+    """The same with four answers to a prompt, each beside the others, and no critic."""
+    return PPOConfig.model_validate(config.model_dump() | {"advantage": "rloo", "samples_per_prompt": 4})
+
+
+def dpo_config() -> DPOConfig:
+    """Three passes: six hundred votes are some forty steps a pass."""
+    return DPOConfig(epochs=3, lr=1e-3)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from app.datasets.jobs import FreezingEnded
+from app.datasets.withdrawing import look_for_withdrawn
 from app.errors import is_passing
 from app.loop.actions import after_freeze, after_run, fire_if_due, note_trouble
 from app.loop.queries import enabled_schedules, ended_datasets_of_fires, ended_runs_of_fires
@@ -47,6 +48,7 @@ async def alone(context: Context, step: Callable[..., Awaitable[None]], row_id: 
 @handles(FreezingEnded)
 async def dataset_frozen(job: FreezingEnded, context: Context) -> None:
     async with context.session() as session:
+        await look_for_withdrawn(session, job.dataset_id)
         await after_freeze(session, job.dataset_id)
 
 

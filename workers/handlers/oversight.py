@@ -3,7 +3,7 @@
 import logging
 from time import monotonic
 
-from app.oversight.counting import NAME, count_now, is_small, newest_event
+from app.oversight.counting import NAME, SCHEMA, count_now, is_small, newest_event
 from app.quality.actions import keep_figures
 from app.quality.gathering import projects_to_measure
 from workers.handlers.registry import Context, every
@@ -15,7 +15,7 @@ log = logging.getLogger("hone.workers")
 async def count_again(context: Context) -> None:
     """Projects in which something has happened. One that fails does not hold up the others."""
     async with context.session() as session:
-        waiting = await projects_to_measure(session, NAME)
+        waiting = await projects_to_measure(session, NAME, SCHEMA)
     for project_id in waiting:
         try:
             await count_large(project_id, context)

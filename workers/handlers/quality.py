@@ -8,7 +8,15 @@ from typing import Any
 from app.quality.actions import keep_figures
 from app.quality.entering import entrance_projects, judge_newcomers
 from app.quality.gathering import Gathered, gather, projects_to_measure
-from app.quality.informing import LEARNED_FROM, figures_name, known_of, order_of, rounds_to_arrange, waiting_in
+from app.quality.informing import (
+    LEARNED_FROM,
+    ask_for_scores,
+    figures_name,
+    known_of,
+    order_of,
+    rounds_to_arrange,
+    waiting_in,
+)
 from app.quality.mixing import doubt, mix_in, mixing_projects, without_twins
 from app.quality.persons import persons_of
 from app.quality.ranking import standings_of
@@ -36,14 +44,18 @@ async def measure_again(context: Context) -> None:
 @every(30)
 async def mix_argued_tasks_in(context: Context) -> None:
     """One transaction for each: two rounds at once make one twin."""
-    async with context.session() as session:
-        tasks = await without_twins(session)
-    for task_id in tasks:
-        try:
-            async with context.session() as session:
-                await mix_in(session, task_id)
-        except Exception:
-            log.exception("task %s could not be mixed in", task_id)
+    after, has_failed = 0, True
+    while has_failed:  # those that fail keep none behind them waiting
+        has_failed = False
+        async with context.session() as session:
+            tasks = await without_twins(session, after)
+        for task_id in tasks:
+            try:
+                async with context.session() as session:
+                    await mix_in(session, task_id)
+            except Exception:
+                log.exception("task %s could not be mixed in", task_id)
+                after, has_failed = tasks[-1], True
 
 
 @every(3)
@@ -64,8 +76,11 @@ async def doubt_argued_tasks(context: Context) -> None:
     async with context.session() as session:
         projects = await mixing_projects(session)
     for project_id in projects:
-        async with context.session() as session:
-            await doubt(session, project_id)
+        try:
+            async with context.session() as session:
+                await doubt(session, project_id)
+        except Exception:
+            log.exception("the known answers of project %s could not be looked through", project_id)
 
 
 @every(30)
@@ -87,6 +102,7 @@ async def put_in_order(project_id: int, batch_id: int, context: Context) -> None
         waiting = await waiting_in(session, batch_id)
         gathered = await gather(session, project_id, LEARNED_FROM)
         written, said = await known_of(session, project_id, waiting)
+        await ask_for_scores(session, project_id, batch_id)
     places = await asyncio.to_thread(order_of, waiting, gathered, written, said)
     moved = sorted(places)
     for start in range(0, len(moved), AT_ONCE):

@@ -19,7 +19,7 @@ from app.training import actions, sharing
 from app.training.jobs import Train
 from app.training.tables import Method, Run
 from app.translation import _
-from workers.attempts import Attempt, new_metrics, tail_of, take_over_folder, write_inputs
+from workers.attempts import Attempt, new_lines, tail_of, take_over_folder, write_inputs
 from workers.cards import card_of
 from workers.children import end, start_python
 from workers.handlers.registry import Context, every, handles
@@ -27,6 +27,7 @@ from workers.handlers.registry import Context, every, handles
 log = logging.getLogger("hone.training")
 
 BEAT = 2.0  # seconds between two heartbeats
+TOLD = ("metrics.jsonl", "samples.jsonl")
 PATIENCE = 30.0  # seconds a cancelled training has to save its state
 CANCELLED = 3  # exit code of a training that stopped on request, its state saved
 KIND = {
@@ -83,7 +84,7 @@ async def do_run(run: Run, fence: UUID, context: Context, home: Path, card: Card
     attempt = Attempt(run.id, fence, run.public_id, run.method, take_over_folder(home, run), card)
     try:
         async with context.session() as session:
-            dataset = await write_inputs(session, run, attempt, home, context.settings.device)
+            dataset = await write_inputs(session, run, attempt, home, context.settings.device, context.settings.track)
         if dataset is not None:  # it may be large: no transaction is open meanwhile
             await asyncio.to_thread(check_lines, home, dataset)
     except DomainError as refused:
@@ -133,17 +134,19 @@ async def tell_or_miss(attempt: Attempt, context: Context) -> None:
 
 
 async def tell(attempt: Attempt, context: Context) -> None:
-    """One heartbeat: new metrics and the log's tail go to the database, a wish to stop goes to the child."""
-    lines, read = new_metrics(attempt)
+    """One heartbeat: new metrics, samples and the log's tail go to the database, a wish to stop goes to the child."""
+    (lines, told), (samples, shown) = (new_lines(attempt, name) for name in TOLD)
     leaves = False
     async with context.session() as session:
         await actions.write_metrics(session, attempt.run_id, attempt.fence, lines)
+        await actions.write_samples(session, attempt.run_id, attempt.fence, samples)
         cancelled = await actions.beat(
             session, attempt.run_id, attempt.fence, stage=stage_of(lines), log=tail_of(attempt.log)
         )
         if attempt.card is not None:
             leaves = await sharing.must_leave(session, attempt.public_id, attempt.card)
-    attempt.read, attempt.told_at = read, time.monotonic()  # what was not told is read once more
+    attempt.read = dict(zip(TOLD, (told, shown), strict=True))  # what was not told is read once more
+    attempt.told_at = time.monotonic()
     is_told = attempt.cancelling or attempt.leaving
     attempt.cancelling, attempt.leaving = attempt.cancelling or cancelled, attempt.leaving or leaves
     if (cancelled or leaves) and not is_told:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 from uuid import uuid4
@@ -20,7 +21,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from workers.sampling import chat, plain
+from workers.sampling import chat, judging, plain
 from workers.sampling.answers import Completed, NotAnswerable, Prompt, Sampling
 from workers.sampling.asking import Asked, DoorError, event, read_request
 from workers.sampling.memory import OutOfMemory
@@ -30,11 +31,14 @@ from workers.training.checkpoints import CheckpointRefused
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1_000_000  # of a request's body
+MOST_TO_JUDGE = 32_000_000  # of one with answers to be scored, which may be a whole step's
 MOST_WAITING = 64  # requests in line; the next one is told to come back
 
 # a name to a checkpoint's folder, None for a name that nobody has; and all names there are
 Resolve = Callable[[str], Awaitable[Path | None]]
 Names = Callable[[], Awaitable[list[str]]]
+# a name to the folders of a reward model and of the base that it stands on
+Judges = Callable[[str], Awaitable[tuple[Path, Path] | None]]
 
 
 class Answering(Protocol):
@@ -68,10 +72,16 @@ class Answering(Protocol):
     ) -> AsyncIterator[Piece]: ...
 
 
-def make_door(engine: Answering, resolve: Resolve, names: Names, token: str) -> FastAPI:
-    """The application: `/health`, `/metrics`, `/v1/models`, `/v1/chat/completions`, `/v1/completions`."""
+async def nobody(_name: str) -> None:
+    """Of a door without reward models."""
+
+
+def make_door(engine: Answering, resolve: Resolve, names: Names, token: str, judges: Judges = nobody) -> FastAPI:
+    """The application: `/health`, `/metrics`, `/v1/models`, `/v1/chat/completions`, `/v1/completions`,
+    `/v1/rewards/{name}`."""
     door = FastAPI(title="Hone sampler", docs_url=None, redoc_url=None, openapi_url=None)
     door.state.engine, door.state.resolve, door.state.names, door.state.token = engine, resolve, names, token
+    door.state.judges = judges
     door.include_router(open_routes)
     door.include_router(locked_routes)
     door.add_exception_handler(DoorError, _show)
@@ -94,8 +104,12 @@ class _Server(uvicorn.Server):
 def _check_token(request: Request) -> None:
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     expected: str = request.app.state.token
+    if kind.lower() == "basic":  # of an address as http://hone:TOKEN@127.0.0.1, for clients that take nothing else
+        given, encoded = "", given.strip()
+        with suppress(ValueError):
+            given = b64decode(encoded, validate=True).decode().partition(":")[2]
     # both compared as bytes: compare_digest refuses text beyond ASCII
-    if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), expected.encode()):
+    if kind.lower() not in ("bearer", "basic") or not hmac.compare_digest(given.strip().encode(), expected.encode()):
         raise DoorError(401, "A bearer token is needed: it stands in sampler.token.", code="invalid_api_key")
 
 
@@ -124,15 +138,30 @@ async def models(request: Request) -> dict[str, Any]:
 
 async def _body(request: Request) -> bytes:
     """Never more of it than allowed."""
+    most = MOST_TO_JUDGE if "judge" in request.path_params else MOST_BYTES
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BYTES:
-            raise DoorError(413, f"The body is larger than {MOST_BYTES:,} bytes.", code="body_too_large")
+        if len(body) > most:
+            raise DoorError(413, f"The body is larger than {most:,} bytes.", code="body_too_large")
     return bytes(body)
 
 
 Body = Annotated[bytes, Depends(_body)]
+
+
+@locked_routes.post("/rewards/{judge}")
+async def rewards(request: Request, judge: str, body: Body) -> Response:
+    """Answers scored for a trainer elsewhere (`judging`), some at a time, so that others are answered in between."""
+    wanted = judging.read_judge_request(body, dict(request.query_params))
+    folders = await request.app.state.judges(judge)
+    if folders is None:
+        raise DoorError(404, f"There is no reward model named {judge!r} with its base here.", code="model_not_found")
+    pairs, engine = wanted.pairs(), request.app.state.engine
+    parts = [pairs[at : at + judging.TOGETHER] for at in range(0, len(pairs), judging.TOGETHER)]
+    with _translated():
+        found = [await engine.judged(*folders, part, wanted.config) for part in parts]
+    return JSONResponse(judging.reply(found))
 
 
 @locked_routes.post("/chat/completions")

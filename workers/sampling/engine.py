@@ -16,9 +16,11 @@ from typing import TypeVar
 
 import torch
 
+from app.training.configs import PPOConfig
 from workers.sampling import reading
 from workers.sampling.answers import Completed, NotAnswerable, Plain, Prompt, Sampling, Token
 from workers.sampling.decoding import sample
+from workers.sampling.judging import Judged, Pair, judge
 from workers.sampling.meters import Meters
 from workers.sampling.orders import Demand, EngineClosed, Errand, Line, Order, Piece
 from workers.sampling.rows import Row
@@ -149,6 +151,10 @@ class Engine:
     ) -> list[reading.Said]:
         """`reading.rewards`, before anything else is answered. Raises what that does, and EngineClosed."""
         return await self._run(partial(reading.rewards, self.shelf, reward, base, conversation, answers))
+
+    async def judged(self, reward: Path, base: Path, pairs: Sequence[Pair], config: PPOConfig) -> Judged:
+        """`judging.judge`, before anything else is answered. Raises what that does, and EngineClosed."""
+        return await self._run(partial(judge, self.shelf, reward, base, pairs, config))
 
     async def ratios(
         self, policy: Path, reference: Path, conversation: Prompt, tokens: Sequence[int]

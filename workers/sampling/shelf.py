@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from app.translation import _
 from workers.training.checkpoints import (
     DTYPES,
     CheckpointRefused,
@@ -64,7 +65,7 @@ class Shelf:
         key = (_written(reward, [reward / FILE]), self._key(base))
         if self._judge is None or self._judge[0] != key:
             self._judge = None
-            self._make_room(_weight_bytes(base, self.dtype), base)
+            self._make_room(_weight_bytes(base, self.dtype))
             opened = open_checkpoint(base, self.device, self.dtype)
             own_weights(opened.network)
             network = load_reward(reward, Backbone(opened.network), opened.weights_sha256)
@@ -103,7 +104,7 @@ class Shelf:
             return before
         if before is not None:
             del self._open[before]
-        self._make_room(needed, folder)
+        self._make_room(needed)
         self._open[key] = opened or open_checkpoint(folder, self.device, self.dtype)
         own_weights(self._open[key].network)
         return key
@@ -114,17 +115,17 @@ class Shelf:
             return str(folder.resolve()), 0
         return _written(folder, [folder / "config.json", *folder.glob("*.safetensors")])
 
-    def _make_room(self, needed: int, folder: Path) -> None:
+    def _make_room(self, needed: int) -> None:
         if needed > self.memory_budget:
+            sentence = _("The weights need {needed} MB; the sampler may use {most} MB.")
             raise CheckpointRefused(
-                f"{folder.name} needs {needed / 1e6:,.0f} MB for its weights; the sampler may use"
-                f" {self.memory_budget / 1e6:,.0f} MB."
+                sentence.format(needed=f"{needed / 1e6:,.0f}", most=f"{self.memory_budget / 1e6:,.0f}")
             )
         while (self._open or self._judge) and self._used() + needed > self.memory_budget:
-            if self._open:
-                self._open.popitem(last=False)
-            else:
+            if self._judge:  # scoring is rare and for one who looks; who answers is needed at every turn of a talk
                 self._judge = None
+            else:
+                self._open.popitem(last=False)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 

@@ -3,7 +3,7 @@
 On a terminal a bar with the time left, else a line of JSON per step on standard output; when something is wrong, one
 sentence as the last line of standard error. Exit codes: 0 done, 1 failed, 2 refused (words, run file, data or
 checkpoint), 3 cancelled with its state saved. Under `torchrun` several processes train as one (`processes`), and the
-first one tells.
+first one tells. `hone train export` writes a run for a cluster (`exporting`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from app.training.configs import AnyRun, BestRun, DPORun, PPORun, RewardRun, RunRefused
 from workers.training.command import parse, shown
+from workers.training.exporting import export
 
 stopping = False
 
@@ -25,6 +26,8 @@ stopping = False
 def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, ask_to_stop)
     try:
+        if arguments[:1] == ["export"]:
+            return told(export(arguments[1:]))
         run, as_json = parse(arguments)
     except RunRefused as refusal:
         return say(refusal.sentence, 2)
@@ -32,20 +35,33 @@ def main(arguments: list[str]) -> int:
     from workers.training.checkpoints import CheckpointRefused
     from workers.training.progress import RunCancelled, RunFailed, quiet
 
-    processes.join()
     try:
+        processes.join(run.device)
         with shown(run.method, as_json=as_json) if processes.is_first() else nullcontext(quiet) as show:
-            folder = train(run, show)
+            folder = tracked_training(run, show)
     except (RunRefused, CheckpointRefused) as refusal:
         return say(refusal.sentence, 2)
-    except RunCancelled as cancelled:
-        return say(cancelled.sentence, 3)
+    except RunCancelled as cancelled:  # all processes leave at once, and one of them says so
+        return say(cancelled.sentence, 3) if processes.is_first() else 3
     except RunFailed as failure:
         return say(failure.sentence, 1)
     if processes.is_first():
-        print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
+        told(folder)
     processes.leave()
     return 0
+
+
+def told(folder: Any) -> int:
+    print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
+    return 0
+
+
+def tracked_training(run: AnyRun, show: Any) -> Any:
+    """The first process alone has figures to tell."""
+    from workers.training import processes, tracking
+
+    with tracking.tracked(run, show) if processes.is_first() else nullcontext(show) as report:
+        return train(run, report)
 
 
 def train(run: AnyRun, show: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -10,8 +11,9 @@ from app.training.configs import PPOConfig
 from workers.training.actors import Actors
 from workers.training.judging import Judges
 from workers.training.practice import Prompts, seeds_of
-from workers.training.progress import Values
+from workers.training.progress import Samples, Values
 from workers.training.rollouts import Rollout, roll_out
+from workers.training.samples import samples_of
 from workers.training.tensors import masked_mean
 
 if TYPE_CHECKING:
@@ -53,9 +55,12 @@ def explained_variance(rollout: Rollout, returns: Tensor) -> float:
     return float(1 - surprise / spread.clamp(min=1e-8))
 
 
-def look(actors: Actors, judges: Judges, prompts: list[list[int]], seed: int) -> Values:
-    """Policy and reference on the same prompts with the same seeds each time, by the path that training samples on."""
-    return {f"eval_{name}": value for name, value in against_reference(actors, judges, prompts, seed).items()}
+def look(actors: Actors, judges: Judges, prompts: Prompts, seed: int, keep: Callable[[Samples], None]) -> Values:
+    """Policy and reference on the same prompts with the same seeds each time, by the path that training samples on.
+    keep: is given what both said to the first of them."""
+    now, before = both(actors, judges, prompts.evaluation, seed)
+    keep(samples_of(actors.opened, prompts.words, now, before))
+    return {f"eval_{name}": value for name, value in compared(now, before).items()}
 
 
 def end_figures(actors: Actors, judges: Judges, prompts: Prompts, seed: int, standing: Standing) -> dict[str, Any]:
@@ -69,13 +74,18 @@ def end_figures(actors: Actors, judges: Judges, prompts: Prompts, seed: int, sta
         "kl_budget": actors.config.kl_budget,
         "kl_that_ended_the_run": standing.over_budget,
         "ended_by": standing.ended_by,
-        **against_reference(actors, judges, chosen, seed),
+        **compared(*both(actors, judges, chosen, seed)),
     }
 
 
-def against_reference(actors: Actors, judges: Judges, prompts: list[list[int]], seed: int) -> Values:
+def both(actors: Actors, judges: Judges, prompts: list[list[int]], seed: int) -> tuple[Rollout, Rollout]:
+    """What policy and reference answer."""
     seeds = seeds_of(seed, -1, len(prompts))
     now, before = (roll_out(actors, judges, prompts, seeds, reference=reference) for reference in (False, True))
+    return now, before
+
+
+def compared(now: Rollout, before: Rollout) -> Values:
     gap = now.scores.mean - before.scores.mean
     return {
         "score": float(now.scores.mean.mean()),

@@ -19,6 +19,7 @@ from workers.training.checkpoints import CheckpointRecord, save_checkpoint
 from workers.training.lessons import Lesson, Student, measured
 from workers.training.processes import once, sum_gradients
 from workers.training.progress import (
+    NotANumber,
     Progress,
     RunCancelled,
     Values,
@@ -81,13 +82,15 @@ class Course:
 def learn(
     run: SFTRun | DPORun, student: Student, lesson: Lesson[Example], progress: Progress, fingerprint: str
 ) -> dict[str, Any]:
-    """The loop. Leaves the weights that are to be kept; returns figures for the record."""
+    """The loop. Leaves the weights that are to be kept; returns figures for the record. A loss that is no number ends
+    it with the best weights that a look has found; raises NotANumber where there are none."""
     config: TuningConfig = run.config
     weights = student.weights()
     optimizer = torch.optim.AdamW(weights.values(), lr=config.lr, weight_decay=config.weight_decay)
     course = load(run, student, lesson, optimizer, fingerprint) or begin(student, lesson)
     progress.rewind(course.step)
     per_epoch = math.ceil(len(lesson.train) / config.batch)
+    ended_by: str | None = None
     steps, every = per_epoch * config.epochs, config.evaluate_every or per_epoch
     for step in range(course.step + 1, steps + 1):
         for group in optimizer.param_groups:
@@ -99,13 +102,20 @@ def learn(
             if config.keep == "best":
                 course.consider(step, values, weights)
         course.step = step
-        progress.step(step, steps, values)
+        try:
+            progress.step(step, steps, values)
+        except NotANumber as broken:
+            if not course.best:  # nothing was seen to be good
+                raise
+            ended_by = broken.sentence
+            break
         leave_if_asked(run, student, lesson, optimizer, course, progress, fingerprint)
     if course.best:
         copy_into(weights, course.best)
     return {
         "steps": steps,
         "kept_step": course.best_step or steps,
+        "ended_by": ended_by,
         "packed": student.packing,
         "lines": {"train": len(lesson.train), "heldout": len(lesson.heldout)},
         "before": course.before,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def learn(
         stats = improve(actors, lesson, optimizer, run.seed)
         values = describe(rollout, scores, returns, standing, config) | stats | {"lr": rate_at(step, config)}
         if prompts.evaluation and (step % config.evaluate_every == 0 or step == config.steps):
-            values |= look(actors, judges, prompts.evaluation, run.seed)
+            values |= look(actors, judges, prompts, run.seed, partial(progress.show, step))
         try:
             progress.step(step, config.steps, values)
         except NotANumber as broken:

@@ -12,20 +12,23 @@ from app.datasets.records import PromptRecord
 from app.training.configs import PPORun
 from workers.training.batches import encode_prompts
 from workers.training.checkpoints import Opened
-from workers.training.lines import read_lines
+from workers.training.lines import read_lines, turns
 from workers.training.progress import RunFailed
 from workers.training.tensors import seed_of
+
+SHOWN = 4  # prompts that samples are kept of: of a few, more looks are read
 
 
 @dataclass(frozen=True)
 class Prompts:
     """Token ids of prompts to practise on and of those that are only looked at; too_long were left out. pretraining:
-    of texts that are mixed in."""
+    of texts that are mixed in. words: of the first looked-at prompts, which samples are kept of."""
 
     practice: list[list[int]]
     evaluation: list[list[int]]
     too_long: int
     pretraining: list[list[int]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     @property
     def measured(self) -> tuple[list[list[int]], str]:
@@ -38,11 +41,13 @@ def read_prompts(run: PPORun, opened: Opened) -> Prompts:
     config = run.config
     longest = min(config.max_prompt_tokens, opened.context - config.max_tokens)
     practice, too_long = encode_prompts(read_lines(run.prompts, PromptRecord), opened, longest)
-    evaluation, _ = encode_prompts(read_lines(run.evaluation, PromptRecord) if run.evaluation else [], opened, longest)
+    looked_at = read_lines(run.evaluation, PromptRecord) if run.evaluation else []
+    evaluation, _ = encode_prompts(looked_at, opened, longest)
     if not practice:
         raise RunFailed(f"{run.prompts.name} has no prompt of at most {longest} tokens ({too_long} are longer).")
     texts = read_texts(run.pretraining, opened, longest + config.max_tokens) if run.pretraining else []
-    return Prompts(practice, evaluation, too_long, texts)
+    words = {tuple(opened.prompt_ids(turns(record.prompt))): record.prompt[-1].text for record in looked_at}
+    return Prompts(practice, evaluation, too_long, texts, [words[tuple(ids)] for ids in evaluation[:SHOWN]])
 
 
 class PretrainingText(BaseModel):

@@ -19,20 +19,37 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed, nn
 
+from app.training.configs import RunRefused
+
 Row = TypeVar("Row")
 Found = TypeVar("Found")
 BUCKET = 1 << 25  # gradients in one message, in numbers: memory beside the gradients themselves
 
 
-def join() -> None:
-    """Meet the others that the launcher started, by its environment; nothing where this process is alone."""
+def join(device: str = "auto") -> None:
+    """Meet the others that the launcher started, by its environment; nothing where this process is alone.
+
+    :raises RunRefused: they cannot have a GPU each.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    place = gpu_of(device, int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count())
+    if place is not None:
+        torch.cuda.set_device(place)
         distributed.init_process_group("cpu:gloo,cuda:nccl")
     else:
         distributed.init_process_group("gloo")
+
+
+def gpu_of(device: str, place: int, gpus: int) -> int | None:
+    """The GPU of the process at this place of its machine, of so many; None on CPUs. Raises RunRefused."""
+    if device == "cpu" or (device == "auto" and not gpus):
+        return None
+    if ":" in device:
+        raise RunRefused(f"device {device} would be every process's own; say auto, cuda or cpu.")
+    if place >= gpus:
+        raise RunRefused(f"There are {gpus} GPUs, and a process needs one each: start {gpus}, or say device cpu.")
+    return place
 
 
 def leave() -> None:

@@ -1,7 +1,7 @@
 """What a run tells while it runs, how it is told to stop, and what it needs to go on after a kill.
 
-In the run's folder: `metrics.jsonl` (a line per step), TensorBoard files, `state.safetensors` (all that the next step
-depends on, replaced by one rename), and `cancel`, which anybody may create.
+In the run's folder: `metrics.jsonl` (a line per step), `samples.jsonl` (a line per look), TensorBoard files,
+`state.safetensors` (all that the next step depends on, replaced by one rename), and `cancel`, which anybody may create.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tensorboard.compat.proto.event_pb2 import Event
@@ -30,11 +31,13 @@ from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, fl
 from workers.training.processes import anyone, is_first, once
 
 METRICS = "metrics.jsonl"
+SAMPLES = "samples.jsonl"
 STATE = "state.safetensors"
 CANCEL = "cancel"
 CURVES = "events.out.tfevents.1.hone"
 
 Values = dict[str, float]
+Samples = list[dict[str, Any]]
 Report = Callable[[int, int, Values], None]
 """Called with (step, total, values) after each step."""
 
@@ -78,8 +81,7 @@ class Progress:
         """Write one step down. Raises NotANumber when a loss is none."""
         if is_first():
             line = {"step": step, "total": total, "values": {name: tidy(value) for name, value in values.items()}}
-            with (self.folder / METRICS).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            append_line(self.folder / METRICS, line)
             draw_curves(self.folder / "tensorboard", step, values)
             self.report(step, total, values)
         broken = [name for name, value in values.items() if "loss" in name and not math.isfinite(value)]
@@ -88,6 +90,11 @@ class Progress:
                 f"{broken[0]} was not a number at step {step}: the learning rate (lr) is probably too high."
             )
 
+    def show(self, step: int, samples: Samples) -> None:
+        """Keep what policy and reference said at one look."""
+        if is_first() and samples:
+            append_line(self.folder / SAMPLES, {"step": step, "samples": samples})
+
     def stop_if_asked(self, step: int) -> None:
         """Raises RunCancelled. A mark that was obeyed is gone, so that the run can be taken up again."""
         if anyone((self.folder / CANCEL).exists() or self.should_stop()):
@@ -95,11 +102,20 @@ class Progress:
             raise RunCancelled(f"Cancelled after step {step}.")
 
     def rewind(self, step: int) -> None:
-        """Forget lines after `step`, which a killed run wrote after its last saved state."""
-        file = self.folder / METRICS
-        if is_first() and file.exists():
-            kept = [line for line in file.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
-            replace_file(file, "".join(f"{line}\n" for line in kept).encode())
+        """Forget what is written of steps after `step`, which a killed run wrote after its last saved state."""
+        for file in (self.folder / METRICS, self.folder / SAMPLES):
+            if is_first() and file.exists():
+                kept = [line for line in file.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
+                replace_file(file, "".join(f"{line}\n" for line in kept).encode())
+        curves = self.folder / "tensorboard" / CURVES
+        if is_first() and curves.exists():
+            events = [one for one in records_in(curves.read_bytes()) if Event.FromString(one[12:-4]).step <= step]
+            replace_file(curves, b"".join(events))
+
+
+def append_line(file: Path, content: dict[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(content) + "\n")
 
 
 def step_of(line: str) -> float:
@@ -121,6 +137,15 @@ def draw_curves(folder: Path, step: int, values: Values) -> None:
         if not stream.tell():
             RecordWriter(stream).write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         RecordWriter(stream).write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+
+
+def records_in(content: bytes) -> Iterator[bytes]:
+    """Whole records of a TensorBoard file: length (8 bytes) and its checksum (4), the event, its checksum (4). The last
+    one of a killed run may be a part, behind which nothing could be read."""
+    at = 0
+    while at + 12 <= len(content) and (end := at + 16 + int.from_bytes(content[at : at + 8], "little")) <= len(content):
+        yield content[at:end]
+        at = end
 
 
 def replace_file(file: Path, content: bytes) -> None:
@@ -174,7 +199,8 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def fingerprint_of(run: AnyRun, inputs: Mapping[str, str | None]) -> str:
     """What a saved state belongs to: everything that the next step depends on, and no path."""
-    parts = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **inputs}
+    # a field that came with an upgrade has its default, and does not make the state another's
+    parts = {"config": run.config.model_dump(mode="json", exclude_defaults=True), "seed": run.seed, **inputs}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,13 +209,27 @@ def done_before(run: AnyRun, inputs: Mapping[str, str | None]) -> CheckpointReco
 
     inputs: the digests that the record must name. Raises CheckpointRefused where the output is something else's.
     """
-    if not run.output.exists():
-        return None
+    there = run.output.exists()
     record = read_record(run.output) if run.output.is_dir() else None
-    wanted = {**inputs, "seed": run.seed, "config": run.config.model_dump(mode="json")}
-    if record is None or any(getattr(record, name) != value for name, value in wanted.items()):
+    anyone(there)  # none goes on to write it before all have looked
+    if not there:
+        return None
+    wanted = {**inputs, "seed": run.seed}
+    if (
+        record is None
+        or any(getattr(record, name) != value for name, value in wanted.items())
+        or not same_config(run, record)
+    ):
         raise CheckpointRefused(f"{run.output} is there already, and is not this run's result; choose another output.")
     return record
+
+
+def same_config(run: AnyRun, record: CheckpointRecord) -> bool:
+    """Whether the record's config is the run's; one from before an upgrade lacks its newest fields."""
+    try:
+        return type(run.config).model_validate(record.config) == run.config
+    except ValidationError:
+        return False
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -74,7 +74,8 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     names = [subject.name for subject in subjects.each]
     reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256, opened.reply_ids(), names)
 
-    fingerprint = fingerprint_of(run, inputs)
+    order = {"heads": ",".join(names)} if len(names) > 1 else {}  # a state holds them by number
+    fingerprint = fingerprint_of(run, inputs | order)
     stems = Stems(reward, opened.pad_id)
     blind, best_epochs = fit(reward, train, subjects, stems, run, progress, fingerprint)
     settle(reward, train, subjects, blind, opened, run, stems)
@@ -84,7 +85,7 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
         for told, gaps, subject in zip(figures, blind, subjects.each, strict=True)
     ]
     metrics = {**heads[0], "best_epochs": best_epochs, "left_out": +left_out}
-    if len(heads) > 1:
+    if names != [OVERALL]:
         metrics["heads"] = dict(zip(names, heads, strict=True))
     record = record_of(run, opened, metrics)
     once(lambda: save_reward(run.output, reward, record))

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from app.training.configs import RewardConfig
+from app.translation import _
 from workers.training.batches import micro_batches
 from workers.training.checkpoints import (
     CheckpointRecord,
@@ -30,7 +31,7 @@ from workers.training.checkpoints import (
     save_folder,
 )
 from workers.training.groups import OVERALL
-from workers.training.heads import Head, Mix
+from workers.training.heads import Head, Mix, counted_in
 from workers.training.networks import Backbone
 from workers.training.progress import copy_into
 
@@ -91,6 +92,14 @@ class RewardNetwork(nn.Module):
     def trained(self) -> dict[str, nn.Parameter]:
         """What is fitted, each with the member as first dimension."""
         return {**self.backbone.adapter(ADAPTER), "heads": self.heads}
+
+    @property
+    def unit(self) -> tuple[float, float]:
+        """Mean and deviation of the reference's answers, by what counts where nobody says what does: of one head its
+        own; several are in deviations already."""
+        counted = counted_in(self.constants)
+        own = [head.moments for head in self.constants if head.name == counted[0]]
+        return own[0] if len(counted) == 1 else (0.0, 1.0)
 
     @property
     def reads_one(self) -> bool:
@@ -170,10 +179,11 @@ def load_reward(folder: str | Path, backbone: Backbone, base_sha256: str) -> Rew
     folder = Path(folder)
     record = read_reward_record(folder)
     if record.base_sha256 != base_sha256:
-        raise CheckpointRefused(
-            f"{folder.name} was trained on the base with sha256 {str(record.base_sha256)[:12]}…,"
-            f" and this one is {base_sha256[:12]}…: its scores would mean nothing."
+        sentence = _(
+            "The reward model was trained on the base with sha256 {there}…, and this one is {here}…: its scores would"
+            " mean nothing."
         )
+        raise CheckpointRefused(sentence.format(there=str(record.base_sha256)[:12], here=base_sha256[:12]))
     constants = json.loads(check_safetensors_metadata(folder / FILE)["constants"])
     heads = heads_of(constants)
     config, names = RewardConfig.model_validate(record.config), [head.name for head in heads]

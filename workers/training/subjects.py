@@ -23,11 +23,14 @@ from workers.training.strengths import as_strengths
 
 
 def names_of(items: Sequence[Item], config: RewardConfig) -> tuple[str, ...]:
-    """The heads that these items teach: the overall one first, where anything was said of answers as a whole."""
+    """The heads that these items teach: the overall one first, where anything was said of answers as a whole; rules
+    last, so that the first head, whose figures stand for the checkpoint, is one that counts."""
     if config.heads == "one":
         return (OVERALL,)
     asked = {name for item in items for name in subjects_of(item)}
-    return tuple(sorted(asked, key=lambda name: (name != OVERALL, name)))
+    scales = {name for item in items if isinstance(item, Group) for name, of in item.ranges.items() if of != (0, 1)}
+    rules = {name for item in items if isinstance(item, Group) for name in item.ranges} - scales
+    return tuple(sorted(asked, key=lambda name: (name != OVERALL, name in rules, name)))
 
 
 def subjects_of(item: Item) -> set[str]:

@@ -33,7 +33,7 @@ class SameName(Conflict):
 
 # Of later chapters, by name: what waits for a class of people, and what ever did. A lane below zero is held back.
 WAITS_FOR = text("""
-    SELECT EXISTS (SELECT FROM slots s WHERE s.project_id = :project AND s.state IN (-1, 0, 1)
+    SELECT EXISTS (SELECT FROM slots s WHERE s.project_id = :project AND s.state IN (-2, -1, 0, 1)
                    AND (CASE WHEN s.lane < 0 THEN ~s.lane ELSE s.lane END & 31) = :number)
         OR EXISTS (SELECT FROM batches b WHERE b.project_id = :project AND b.audience_id = :audience)
         OR EXISTS (SELECT FROM tag_rules r WHERE r.project_id = :project AND r.audience_id = :audience)

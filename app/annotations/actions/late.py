@@ -57,7 +57,7 @@ TAKE_LATE = text("""
     WITH found AS MATERIALIZED (  -- once: a plan that ran it again for each slot would take more than one
         SELECT o.id, o.state, o.shown_at FROM slots o
         WHERE o.task_id = :task_id
-          AND (o.state IN (-1, 0) AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
+          AND (o.state IN (-2, -1, 0) AND o.lane = (SELECT lane FROM slots WHERE id = :slot)
                OR o.state = 1 AND o.annotator_id = :me)
         ORDER BY o.state DESC, o.id = :slot DESC, o.number
         LIMIT 1
@@ -133,7 +133,7 @@ async def submit_late(session: AsyncSession, project_id: int, person_id: int, fo
     if slot is not None and slot.before == 1:  # this person's lease on the same task: it was counted already
         await session.execute(COUNT_LATE, answer | {"more": -1, "shown_at": slot.counted_at})
         await session.execute(WAS_IN_HAND, {"key": came.key, "me": person_id})
-    elif slot is None or slot.before == -1 or slot.is_mixed_in:  # work that no slot was released for
+    elif slot is None or slot.before < 0 or slot.is_mixed_in:  # work that no slot was released for
         await make_up_for_late(session, project_id)
     state = AnnotationState.live if slot else AnnotationState.surplus
     place = {"slot": slot.id if slot else shown.slot_id, "state": state.value}

@@ -27,7 +27,8 @@ from app.jobs.queue import enqueue
 from app.projects.tables import Project
 from app.tasks.actions.changing import lock_tasks
 from app.tasks.actions.releasing import room_changed, state_of_new
-from app.tasks.jobs import AnswersChanged, PlacesChanged
+from app.tasks.actions.turning import rounds_at_rest
+from app.tasks.jobs import AnswersChanged, PlacesChanged, RoundTurned
 from app.tasks.tables import SlotState
 from app.translation import _
 
@@ -44,11 +45,12 @@ LOCK_SLOTS = text("""
 # Returns those that are taken out now, and whether each counted.
 TAKE_OUT = text("""
     WITH before AS (
-        SELECT id, state FROM annotations WHERE id = ANY(:ids)
+        SELECT id, state, returned_at FROM annotations WHERE id = ANY(:ids)
           AND (state IN ('live', 'surplus') OR state = 'set_aside' AND :as = 'withdrawn')
         ORDER BY id FOR NO KEY UPDATE
     )
-    UPDATE annotations a SET state = :as, rework_id = :rework, returned_at = NULL
+    UPDATE annotations a SET state = :as, rework_id = :rework, returned_at = NULL,
+        was_live = before.state = 'live', was_returned_at = before.returned_at
     FROM before WHERE a.id = before.id
     RETURNING a.id, a.public_id, a.task_id, a.slot_id, a.body, before.state = 'live' AS was_live
 """).bindparams(IDS, bindparam("as", type_=Words))
@@ -76,21 +78,23 @@ EMPTY = text("""
 # Done is a task that asks nobody, also one that has no answer left.
 SETTLE = text("""
     UPDATE tasks t SET state = CASE
-        WHEN EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1)) THEN 'open' ELSE 'done' END
+        WHEN EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-2, -1, 0, 1)) THEN 'open'
+        ELSE 'done' END
     WHERE t.id = ANY(:tasks) AND t.state <> 'cancelled'
 """).bindparams(TASKS)
 
-# What was set aside comes back to its own slot where nobody has taken it and the task still wants as many, else outside
-# of k. Of two that stood in one slot, one late, the first has it.
+# What was set aside comes back to its own slot where it counted there, nobody has taken it and the task still wants as
+# many; else outside of k. Of those set aside before that was kept (was_live is null) the first of a slot has it.
 BRING_BACK = text("""
     WITH mine AS (
-        SELECT a.*, s.state AS slot_state, t.k, row_number() OVER (PARTITION BY a.slot_id ORDER BY a.id) AS nth,
+        SELECT a.*, s.state AS slot_state, t.k, a.was_live IS NOT FALSE
+                   AND row_number() OVER (PARTITION BY a.slot_id ORDER BY a.was_live IS FALSE, a.id) = 1 AS is_first,
                (SELECT count(*) FROM slots o WHERE o.task_id = a.task_id AND o.state <> 3) AS wanted
         FROM annotations a JOIN tasks t ON t.id = a.task_id LEFT JOIN slots s ON s.id = a.slot_id
         WHERE a.id = ANY(:ids) AND a.state = 'set_aside' AND a.rework_id = :rework
     ), back AS (
-        SELECT *, nth = 1 AND (coalesce(slot_state, 2) IN (-1, 0) OR slot_state = 3 AND wanted
-                  + row_number() OVER (PARTITION BY task_id, slot_state, nth ORDER BY id) <= k) AS is_free
+        SELECT *, is_first AND (coalesce(slot_state, 2) IN (-2, -1, 0) OR slot_state = 3 AND wanted
+                  + row_number() OVER (PARTITION BY task_id, slot_state, is_first ORDER BY id) <= k) AS is_free
         FROM mine
     ), refilled AS (
         UPDATE slots s
@@ -98,7 +102,8 @@ BRING_BACK = text("""
             sides = back.sides, protocol_id = back.protocol_id, guidelines_id = back.guidelines_id, tags = back.tags
         FROM back WHERE s.id = back.slot_id AND back.is_free
     )
-    UPDATE annotations a SET state = CASE WHEN back.is_free THEN 'live' ELSE 'surplus' END, rework_id = NULL
+    UPDATE annotations a SET state = CASE WHEN back.is_free THEN 'live' ELSE 'surplus' END, rework_id = NULL,
+        returned_at = back.was_returned_at, was_live = NULL, was_returned_at = NULL
     FROM back WHERE a.id = back.id
     RETURNING a.id, a.public_id, a.task_id, a.body
 """).bindparams(IDS)
@@ -170,11 +175,10 @@ async def go_on(session: AsyncSession, rework_id: int) -> bool:
         rework.ended_at = func.now()
         await session.flush()
         await _tell(session, rework, f"rework.{rework.state.value}", rework.by_id, answers=rework.answers)
-        if rework.does in (
-            Does.reopen,
-            Does.withdraw,
-        ):  # slots that were answered long ago stand where they were wanted then
+        if rework.does in (Does.reopen, Does.withdraw):  # slots stand where, and as, they were wanted long ago
             await enqueue(session, PlacesChanged(project_id=project.id))
+            for batch_id in await rounds_at_rest(session, project.id):
+                await enqueue(session, RoundTurned(batch_id=batch_id))
         return False
     if undoes:
         count = await _bring_back(session, rework, ids)

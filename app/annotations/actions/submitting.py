@@ -70,7 +70,7 @@ KEEP = hot(
     ), closed AS (
         UPDATE tasks t SET state = 'done' FROM said
         WHERE t.id = :task_id AND t.state = 'open' AND NOT EXISTS (
-            SELECT FROM slots o WHERE o.task_id = :task_id AND o.id <> :slot AND o.state IN (-1, 0, 1))
+            SELECT FROM slots o WHERE o.task_id = :task_id AND o.id <> :slot AND o.state IN (-2, -1, 0, 1))
     ), typed AS (
         DELETE FROM drafts d USING said WHERE d.slot_id = :slot AND d.annotator_id = :me
     ), noted AS (

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Form, Request, Response
 from app.accounts.access import Access, in_person
 from app.accounts.actions.inbox import mark_read, tell
 from app.accounts.forms import MessageForm
-from app.accounts.permissions import ROLE_PERMISSIONS, Permission
 from app.accounts.queries import letter_to, letters_to
 from app.accounts.tables import InboxItem, Letter
 from app.annotations.emptiness import open_work
@@ -36,6 +35,7 @@ SENTENCES = {
     Letter.guidelines: _("There are new guidelines: version {version}."),
     Letter.answered: _("A question of yours is answered."),
     Letter.message: _("A message: {text}"),
+    Letter.reply: _("A message: {text}"),
 }
 LEADS_TO = {
     Letter.returned: "answers/{subject}",
@@ -51,6 +51,7 @@ LEADS_TO = {
     Letter.guidelines: "guidelines",
     Letter.answered: "questions/mine",
 }
+TALK = {Letter.message: Letter.reply, Letter.reply: Letter.message}  # what is written back to each
 BEGINNING = 140  # signs of a message that the list shows
 
 
@@ -62,7 +63,7 @@ async def show_inbox(request: Request, me: Me, session: Session, cursor: Cursor 
         {
             "sentence": _(SENTENCES[item.kind]).format(version=item.subject, text=_beginning(item.text)),
             "address": f"/inbox/{item.public_id}"
-            if item.kind is Letter.message
+            if item.kind in TALK
             else f"/projects/{project}/" + LEADS_TO[item.kind].format(subject=item.subject),
             "project": name,
             "at": item.at,
@@ -89,13 +90,13 @@ def _beginning(text: str) -> str:
 
 @router.get("/inbox/{letter}")
 async def show_letter(request: Request, letter: UUID, me: Me, session: Session) -> Response:
-    """A message, which is read by that; whoever wrote it may be answered."""
-    item, project, name, by, role = await letter_to(session, me.person.id, letter)
-    if item.kind is not Letter.message:
+    """A message, which is read by that; whoever wrote it may be answered. Those who run a project write as such,
+    whatever else they are in it, or become."""
+    item, project, name, by = await letter_to(session, me.person.id, letter)
+    if item.kind not in TALK:
         raise NotFound
     await mark_read(session, me.person.id, public_id=item.public_id)
-    runs = role is None or Permission.member_manage in ROLE_PERMISSIONS[role]
-    page = {"letter": item, "of": project, "name": name, "by": None if runs else by}
+    page = {"letter": item, "of": project, "name": name, "by": by, "runs": item.kind is Letter.message}
     return respond(request, "annotations/letter.html", None, **page)
 
 
@@ -105,10 +106,10 @@ async def reply(
 ) -> Response:
     """An answer to whoever wrote a message; it comes to their inbox."""
     item, *_about = await letter_to(session, me.person.id, letter)
-    if item.by_id is None:
+    if item.by_id is None or item.kind not in TALK:
         raise NotFound
     by = me.person.id
-    await tell(session, [item.by_id], item.project_id, Letter.message, uuid4(), text=form.text, by_id=by)
+    await tell(session, [item.by_id], item.project_id, TALK[item.kind], uuid4(), text=form.text, by_id=by)
     return redirect(request, "/inbox", _("Sent."))
 
 

@@ -1,7 +1,8 @@
-"""Scores of a reward model come in: Hone's own trainings keep theirs in files, so whoever wants them beside what people
-say sends them."""
+"""Scores of a reward model are kept: those that somebody sends, and what our own say of answers that are asked about
+(`quality.jobs.ScoreAnswers`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 from uuid import UUID
 
@@ -45,17 +46,38 @@ async def keep_scores(
             "project_id": project_id,
             "value": one.value,
             "uncertainty": one.uncertainty,
+            "members": one.members,
         }
         for one in scores
     }
-    kept = insert(Score).values(list(rows.values()))
-    fresh = {"value": kept.excluded.value, "uncertainty": kept.excluded.uncertainty, "created_at": func.now()}
-    await session.execute(kept.on_conflict_do_update(index_elements=["completion_id", "checkpoint_id"], set_=fresh))
-    told: dict[str, Any] = {
-        "actor_id": actor_id,
-        "project_id": project_id,
-        "subject": found.public_id,
-        "scores": len(rows),
-    }
-    await events.record(session, "scores.kept", **told)
+    await _keep(session, list(rows.values()))
+    await note_scores(session, project_id, found, len(rows), actor_id)
     return len(rows)
+
+
+async def keep_members(
+    session: AsyncSession, project_id: int, checkpoint_id: int, said: Mapping[int, Sequence[float]]
+) -> None:
+    """What each member of an ensemble says of some completions (inside ids), in log-odds; two members or more."""
+    about = {"project_id": project_id, "checkpoint_id": checkpoint_id}
+    told = [
+        {"completion_id": one, "value": fmean(members), "uncertainty": stdev(members), "members": list(members)}
+        for one, members in said.items()
+    ]
+    if told:
+        await _keep(session, [about | one for one in told])
+
+
+async def note_scores(
+    session: AsyncSession, project_id: int, checkpoint: Checkpoint, count: int, actor_id: int | None = None
+) -> None:
+    told: dict[str, Any] = {"project_id": project_id, "subject": checkpoint.public_id, "scores": count}
+    await events.record(session, "scores.kept", actor_id=actor_id, **told)
+
+
+async def _keep(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+    """In place of those that are there."""
+    kept = insert(Score).values(rows)
+    fresh = {name: kept.excluded[name] for name in ("value", "uncertainty", "members")}
+    fresh |= {"created_at": func.now()}
+    await session.execute(kept.on_conflict_do_update(index_elements=["completion_id", "checkpoint_id"], set_=fresh))

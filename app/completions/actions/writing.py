@@ -76,19 +76,14 @@ async def write_answers(session: AsyncSession, order: Order, answers: Sequence[S
         once = upsert(Completion).on_conflict_do_nothing(index_elements=["generation_id", "prompt_id", "number"])
         await session.execute(once, rows)
     await _count(session, generation)
-    arrived = tuple(sorted({row["prompt_id"] for row in rows}))
+    arrived = sorted({row["prompt_id"] for row in rows})
     if arrived:
-        told = CompletionsArrived(
-            project_id=generation.project_id,
-            generation_id=generation.id,
-            batch_id=generation.batch_id,
-            prompt_ids=arrived,
-        )
-        await enqueue(session, told)
+        await _tell_arrived(session, generation, arrived)
 
 
 async def note_failure(session: AsyncSession, generation_id: int, prompt_ids: Sequence[int], reason: str) -> None:
-    """These prompts get no answer, and why. A request that has nothing left to wait for has failed."""
+    """These prompts get no answer, and why. A request that has nothing left to wait for has failed, and whoever waits
+    for the last of its answers is told."""
     generation = await _hold(session, generation_id)
     if generation is None:
         return
@@ -96,6 +91,18 @@ async def note_failure(session: AsyncSession, generation_id: int, prompt_ids: Se
     if lacking:
         generation.failed, generation.reason = generation.failed + len(lacking), reason[:2000]
     await _count(session, generation)
+    if generation.state not in GOING_ON:
+        await _tell_arrived(session, generation, prompt_ids)
+
+
+async def _tell_arrived(session: AsyncSession, generation: Generation, prompt_ids: Sequence[int]) -> None:
+    told = CompletionsArrived(
+        project_id=generation.project_id,
+        generation_id=generation.id,
+        batch_id=generation.batch_id,
+        prompt_ids=tuple(prompt_ids),
+    )
+    await enqueue(session, told)
 
 
 async def _hold(session: AsyncSession, generation_id: int) -> Generation | None:

@@ -12,7 +12,7 @@ from app.accounts.permissions import Permission, Role
 from app.cursors import Cursor
 from app.database import Session
 from app.oversight.changing_people import PeopleChange, change_people
-from app.oversight.people import Only, Row, State, page_of_people, people_of, person_of
+from app.oversight.people import Only, Row, State, chosen, page_of_people, people_of, person_of
 from app.projects.queries import get_project
 
 router = APIRouter(tags=["oversight"])
@@ -59,9 +59,10 @@ class PersonView(BaseModel):
 
 
 class PeoplePage(BaseModel):
-    """at: when figures were computed; null: not yet."""
+    """at: when figures were computed; null: not yet. newest: so many answers they rest on, the newest; null: on all."""
 
     at: datetime | None
+    newest: int | None
     rows: list[PersonView]
     next: str | None
 
@@ -101,8 +102,9 @@ async def list_people(
 ) -> PeoplePage:
     """Fifty a page; leads see their own cohort. Figures are those that were computed last."""
     found = await people_of(session, access, await get_project(session, access.of_project()))
-    page = page_of_people(found.rows, only, cursor)
-    return PeoplePage(at=found.at, rows=[person_view(row) for row in page.rows], next=page.next)
+    page = page_of_people(chosen(found.rows, only), only, cursor)
+    rows = [person_view(row) for row in page.rows]
+    return PeoplePage(at=found.at, newest=found.newest, rows=rows, next=page.next)
 
 
 @router.get("/projects/{project}/annotators/{member}")

@@ -12,11 +12,12 @@ from app.accounts.permissions import Permission
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
 from app.oversight.api.overview import CountsView, ForecastView, counts_of, forecast_view
+from app.oversight.piloting import Sampled, sampled
 from app.oversight.rounds import Round, form_of, kept_report, report_of, rounds_in, rounds_told
-from app.projects.batching import RoundForm
+from app.projects.batching import RoundEdit, RoundForm
 from app.projects.queries import get_project
 from app.projects.tables import Batch, BatchState, Project
-from app.tasks.actions import edit_round, make_round, move_round, round_of
+from app.tasks.actions import edit_round, make_round, move_round, remove_draft, round_of
 
 router = APIRouter(prefix="/projects/{project}/batches", tags=["oversight"])
 Reader = Annotated[Access, may(Permission.progress_read)]
@@ -45,7 +46,7 @@ class RoundPage(BaseModel):
 class Passed(BaseModel):
     """tasks: that these figures rest on: all, or a random thousand. outcomes: shares of comparisons that chose neither.
     seconds: quarters of the time at an answer. passed: showings that were passed by. fast: share of answers that came
-    quicker than their texts can be read."""
+    quicker than their texts can be read. questions: that people asked about these tasks."""
 
     tasks: int
     answers: int
@@ -56,6 +57,7 @@ class Passed(BaseModel):
     outcomes: dict[str, float]
     passed: dict[str, int]
     reports: int
+    questions: int
 
 
 class Apart(BaseModel):
@@ -67,10 +69,11 @@ class Apart(BaseModel):
 
 
 class RoundView(RoundLine):
-    """asks: what the round asks, as it was said. report: what its answers look like. disputed: for those who may read
-    answers. steps: the states it came to, the oldest first, with the figures that stood then."""
+    """asks: what the round asks, as it was said, at this version. report: what its answers look like. disputed: for
+    those who may read answers. steps: the states it came to, the oldest first, with the figures that stood then."""
 
     asks: RoundForm
+    version: int
     report: Passed
     disputed: list[Apart]
     steps: list[dict[str, Any]]
@@ -108,11 +111,18 @@ async def show(project: UUID, batch: UUID, access: Reader, session: Session) -> 
 
 
 @router.put("/{batch}")
-async def put(project: UUID, batch: UUID, form: RoundForm, access: Editor, session: Session) -> RoundView:
-    """All that is said about a round; k, selection and recipe hold for tasks that are made from now on."""
+async def put(project: UUID, batch: UUID, form: RoundEdit, access: Editor, session: Session) -> RoundView:
+    """All that is said about a round; k, selection and recipe hold for tasks that are made from now on. 409: somebody
+    has changed it since `version`, or it is accepted or frozen and more than name and due would change."""
     found = await get_project(session, access.of_project())
     edited = await edit_round(session, await round_of(session, found.id, batch), form, access.person.id)
     return await _view(session, found, edited, access)
+
+
+@router.delete("/{batch}", status_code=204)
+async def remove(project: UUID, batch: UUID, access: Editor, session: Session) -> None:
+    """Delete a draft. 409: it has asked people, or completions were asked for it."""
+    await remove_draft(session, await round_of(session, access.of_project(), batch), access.person.id)
 
 
 @router.post("/{batch}/state")
@@ -124,7 +134,7 @@ async def move(project: UUID, batch: UUID, form: Move, access: Editor, session: 
     one, report = await report_of(session, found, await round_of(session, found.id, batch))
     kept = kept_report(one, report)
     moved = await move_round(session, one.batch, form.state, access.person.id, kept, is_read=form.report_read)
-    return await _view(session, found, moved, access)
+    return await _view(session, found, moved, access, report)
 
 
 def _line(one: Round, access: Access) -> dict[str, Any]:
@@ -133,13 +143,19 @@ def _line(one: Round, access: Access) -> dict[str, Any]:
     return counts_of(one.counts, access) | plain | told | {"forecast": forecast_view(one.forecast)}
 
 
-async def _view(session: Session, project: Project, batch: Batch, access: Access) -> RoundView:
-    one, report = await report_of(session, project, batch)
+async def _view(
+    session: Session, project: Project, batch: Batch, access: Access, report: Sampled | None = None
+) -> RoundView:
+    """report: where it is known already."""
+    [one] = await rounds_told(session, project, [batch])
+    report = report or await sampled(session, batch.id)
     there = await form_of(session, batch, project.zone)
+    version = there.pop("version")
     disputed = report.disputed if access.may(Permission.annotation_read) else []
     return RoundView(
         **_line(one, access),
         asks=RoundForm(**there | {"calibration": float(there["calibration"]) / 100}),
+        version=version,
         report=Passed(**{name: getattr(report, name) for name in Passed.model_fields}),
         disputed=[Apart(task=each.task, answers=each.answers, share=each.share) for each in disputed],
         steps=[_step(step, access) for step in batch.steps],

@@ -50,8 +50,7 @@ async def argue_all(request: Request, access: Reviewer, session: Session) -> Res
     sent = {name: str(value) for name, value in (await request.form()).items()}
     form, errors = filled(ManyArguments, sent)
     if form is None:
-        asked = {"source": Source.unanimous, "least": 3, "most": 50, "typed": sent.get("argument", "")}
-        return await _page(request, access, session, asked=asked, errors=errors, status=422)
+        return await _page(request, access, session, asked=_asked(sent, errors), errors=errors, status=422)
     project = await get_project(session, access.of_project())
     made = await argue_many(session, project, form, access.person.id)
     told = ngettext("{count} task has a known answer now.", "{count} tasks have a known answer now.", made)
@@ -61,9 +60,10 @@ async def argue_all(request: Request, access: Reviewer, session: Session) -> Res
 @router.post("/review/entrance")
 async def ask_newcomers(request: Request, access: Editor, session: Session) -> Response:
     """What newcomers answer first."""
-    form, errors = filled(EntranceForm, {name: str(value) for name, value in (await request.form()).items()})
+    sent = {name: str(value) for name, value in (await request.form()).items()}
+    form, errors = filled(EntranceForm, sent)
     if form is None:
-        return await _page(request, access, session, errors=errors, status=422)
+        return await _page(request, access, session, errors=errors, entrance=sent, status=422)
     await set_entrance(session, await get_project(session, access.of_project()), form, access.person.id)
     return redirect(
         request, f"/projects/{access.project}/review/gold", _("Whoever joins from now on answers these first.")
@@ -85,6 +85,16 @@ async def let_them_in(
     return redirect(request, f"/projects/{access.project}/review/gold", _("{rater} is let in.").format(rater=rater))
 
 
+def _asked(sent: dict[str, str], errors: dict[str, str]) -> dict[str, Any]:
+    """What was asked for, as it was typed; what is wrong with a number is said of the argument's form, so the usual
+    number stands for it."""
+    asked: dict[str, Any] = {"source": Source.unanimous, "least": 3, "most": 50, "use": sent.get("use", "gold")}
+    if sent.get("source") == Source.settled.value:
+        asked["source"] = Source.settled
+    asked |= {name: int(sent[name]) for name in ("least", "most") if name in sent and name not in errors}
+    return asked | {"typed": sent.get("argument", "")}
+
+
 async def _page(
     request: Request,
     access: Access,
@@ -92,9 +102,11 @@ async def _page(
     *,
     asked: dict[str, Any] | None = None,
     errors: dict[str, str] | None = None,
+    entrance: dict[str, str] | None = None,
     cursor: str | None = None,
     status: int = 200,
 ) -> Response:
+    """entrance: what was typed about newcomers, where it is shown again."""
     project = await get_project(session, access.of_project())
     asked = {"source": None, "least": 3, "most": 50, "typed": project.argument_template} | (asked or {})
     page = await page_of(session, argued_tasks(project.id), ArguedAnswer.task_id, cursor=cursor, limit=25)
@@ -104,6 +116,7 @@ async def _page(
         "project": project,
         "asked": asked,
         "errors": errors or {},
+        "entrance": entrance,
         "known": await known_shown(session, page.rows),
         "next": page.next,
         "cursor": cursor,

@@ -14,7 +14,7 @@ from app.database import Session
 from app.errors import DomainError, NotFound
 from app.oversight.changing_people import Does, PeopleChange, change_people
 from app.oversight.people import Only, Order, Row, State, chosen, page_of_people, people_of, person_of
-from app.oversight.person import DAYS, by_day, evidence_of
+from app.oversight.person import DAYS, evidence_of
 from app.oversight.wording import NAMES, meaning_of, measured, name_of
 from app.pages import redirect, respond
 from app.projects.forms import filled
@@ -67,7 +67,7 @@ async def index(
         "people": everybody,
         "only": only,
         "count": len(rows),
-        "found": page_of_people(everybody.rows, only, cursor),
+        "found": page_of_people(rows, only, cursor),
         "orders": [(one.value, _(said)) for one, said in ORDERS.items()],
         "states": [("", _("all but deactivated")), *((one.name, _(one)) for one in State)],
         "cohorts": _named({row.member.cohort for row in everybody.rows if row.member.cohort}),
@@ -93,7 +93,8 @@ def _address(project: UUID, only: Only) -> Any:
 
     def address(**but: Any) -> str:
         asked = only.asked | but
-        return f"/projects/{project}/annotators?" + urlencode({name: one for name, one in asked.items() if one != ""})
+        said = urlencode({name: one for name, one in asked.items() if one != ""})
+        return f"/projects/{project}/annotators" + (f"?{said}" if said else "")
 
     return address
 
@@ -112,10 +113,13 @@ async def choose(
 ) -> Response:
     """The second step: who was chosen, and the field of what is to be done. everybody: all that the list shows."""
     found = await get_project(session, access.of_project())
-    people = (await people_of(session, access, found)).rows
-    picked = chosen(people, only) if everybody else [row for row in people if row.pseudonym in set(who)]
+    picked: list[Row] = []
+    if everybody:
+        picked = chosen((await people_of(session, access, found)).rows, only)
+    elif who:
+        picked = (await people_of(session, access, found, *who)).rows
     if not picked:
-        return redirect(request, f"/projects/{project}/annotators", _("Choose people first."), "warning")
+        return redirect(request, _address(project, only)(), _("Choose people first."), "warning")
     return await _change_page(request, access, found, picked, does, {"text": text})
 
 
@@ -145,7 +149,7 @@ async def _again(
     status: int = 422,
 ) -> Response:
     found = await get_project(session, access.of_project())
-    rows = [row for row in (await people_of(session, access, found)).rows if row.pseudonym in set(who)]
+    rows = (await people_of(session, access, found, *who)).rows if who else []
     does = Does(sent["does"]) if sent.get("does") in set(Does) else Does.message
     return await _change_page(request, access, found, rows, does, sent, errors, status)
 
@@ -178,7 +182,6 @@ async def show(request: Request, project: UUID, member: str, access: Reader, ses
         "row": row,
         "people": people,
         "days": days,
-        "curve": by_day(days),
         "day_of": date.fromisoformat,
         "misses": await evidence_of(session, found, misses),
         "sign_name": name_of,

@@ -62,7 +62,7 @@ async def list_contests(
     """What people say against argued answers; open ones oldest last."""
     project = await get_project(session, access.of_project())
     found = await page_of(session, contests(project.id, is_open=state == "open"), Contest.id, cursor=cursor, limit=25)
-    shown: list[ContestShown] = await contests_shown(session, found.rows, access.person.id)
+    shown: list[ContestShown] = await contests_shown(session, found.rows, access.person.id, project.care)
     if access.person.unread:
         await mark_read(session, access.person.id, *(one.annotation for one in shown))
     page: dict[str, Any] = {"project": project, "state": state, "shown": shown, "next": found.next, "cursor": cursor}

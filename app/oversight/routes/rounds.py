@@ -1,6 +1,6 @@
 """Pages: the rounds of a project; one round with its report; making, changing and moving one."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -24,17 +24,19 @@ from app.oversight.rounds import (
     steps_of,
 )
 from app.pages import redirect, respond
-from app.projects.batching import ORDERS, RoundForm, Selection, as_share
+from app.projects.actions import EditedMeanwhile
+from app.projects.batching import ORDERS, SETTLED, RoundEdit, RoundForm, Selection, as_share
 from app.projects.forms import filled
 from app.projects.queries import get_project, protocol_of_batch
 from app.projects.rules import Entry, Recipe, Source
 from app.projects.tables import Batch, BatchState, Ordering
 from app.prompts.queries import tags_of
-from app.tasks.actions import edit_round, make_round, move_round, round_of
+from app.tasks.actions import edit_round, make_round, move_round, remove_draft, round_of
 from app.tasks.actions.rounds import was_pilot
 from app.translation import _
 
 router = APIRouter(prefix="/projects/{project}/rounds")
+F = TypeVar("F", bound=RoundForm)
 Reader = Annotated[Access, may(Permission.progress_read)]
 Editor = Annotated[Access, may(Permission.project_edit)]
 ROWS = 25
@@ -90,7 +92,7 @@ async def new(request: Request, access: Editor, session: Session) -> Response:
 @router.post("")
 async def make(request: Request, project: UUID, access: Editor, session: Session) -> Response:
     """A draft, or the form again with what is wrong."""
-    sent, form, errors = await _filled(request, Recipe())
+    sent, form, errors = await _filled(request, RoundForm)
     if form is None:
         return await _form(request, access, session, None, sent, errors)
     try:
@@ -109,23 +111,35 @@ async def show(request: Request, batch: UUID, access: Reader, session: Session) 
 async def edit(request: Request, batch: UUID, access: Editor, session: Session) -> Response:
     project = await get_project(session, access.of_project())
     found = await round_of(session, project.id, batch)
-    there = await form_of(session, found, project.zone)
-    selection, recipe = there.pop("selection"), there.pop("recipe")
-    values = there | {"tags": selection.tags, "again": selection.again, **_faces_of(recipe)}
-    return await _form(request, access, session, found, values)
+    return await _form(request, access, session, found, _shown(await form_of(session, found, project.zone)))
 
 
 @router.post("/{batch}")
 async def save(request: Request, project: UUID, batch: UUID, access: Editor, session: Session) -> Response:
     found = await round_of(session, access.of_project(), batch)
-    sent, form, errors = await _filled(request, Recipe.model_validate(found.recipe))
+    if found.state in SETTLED:
+        sent, form, errors = await _renamed(request, session, access, found)
+    else:
+        sent, form, errors = await _filled(request, RoundEdit, found)
     if form is None:
         return await _form(request, access, session, found, sent, errors)
     try:
         await edit_round(session, found, form, access.person.id)
+    except EditedMeanwhile as refusal:  # sent again, it holds: what is there is in the log
+        return await _form(request, access, session, found, sent | {"version": found.version}, {"": str(refusal)}, 409)
     except DomainError as refusal:
         return await _form(request, access, session, found, sent, {"": str(refusal)})
     return redirect(request, f"/projects/{project}/rounds/{batch}", _("Saved. It holds already."))
+
+
+@router.post("/{batch}/remove")
+async def remove(request: Request, project: UUID, batch: UUID, access: Editor, session: Session) -> Response:
+    """Only drafts; the page again with the reason where it stays."""
+    try:
+        await remove_draft(session, await round_of(session, access.of_project(), batch), access.person.id)
+    except DomainError as refusal:
+        return await _page(request, access, session, batch, told=str(refusal), status=refusal.status)
+    return redirect(request, f"/projects/{project}/rounds", _("The draft is deleted."))
 
 
 @router.post("/{batch}/state")
@@ -166,9 +180,12 @@ async def _page(
     return respond(request, "oversight/round.html", "round", 422 if told and status == 200 else status, **page)
 
 
-async def _filled(request: Request, recipe: Recipe) -> tuple[dict[str, Any], RoundForm | None, dict[str, str]]:
-    """What was sent, for the form if it is shown again; the form; what is wrong. recipe: that there is."""
+async def _filled(
+    request: Request, kind: type[F], batch: Batch | None = None
+) -> tuple[dict[str, Any], F | None, dict[str, str]]:
+    """What was sent, for the form if it is shown again; the form; what is wrong. batch: that there is."""
     fields = await request.form()
+    recipe = Recipe() if batch is None else Recipe.model_validate(batch.recipe)
     sent: dict[str, Any] = {name: str(value) for name, value in fields.items() if name != "tags"}
     tags = tuple(str(tag) for tag in fields.getlist("tags") if tag)
     shown = BLANK | sent | {"tags": tags, "again": sent.get("again") == "true"}
@@ -176,8 +193,24 @@ async def _filled(request: Request, recipe: Recipe) -> tuple[dict[str, Any], Rou
     if plain.get("calibration"):
         plain["calibration"] = as_share(plain["calibration"])
     more = {"selection": {"tags": tags, "again": shown["again"]}, "recipe": _recipe(shown, recipe)}
-    form, errors = filled(RoundForm, plain | more)
+    form, errors = filled(kind, plain | more)
     return shown, form, {_field(name): words for name, words in errors.items()}
+
+
+async def _renamed(
+    request: Request, session: Session, access: Access, batch: Batch
+) -> tuple[dict[str, Any], RoundEdit | None, dict[str, str]]:
+    """`_filled` for a round of which only the name and the due day are sent."""
+    there = await form_of(session, batch, (await get_project(session, access.of_project())).zone)
+    sent = {name: str(value) for name, value in (await request.form()).items() if name in ("name", "due", "version")}
+    form, errors = filled(RoundEdit, there | {"calibration": as_share(there["calibration"])} | sent)
+    return _shown(there | sent), form, errors
+
+
+def _shown(there: dict[str, Any]) -> dict[str, Any]:
+    """A round as it is, as the fields of its form."""
+    selection, recipe = there["selection"], there["recipe"]
+    return there | {"tags": selection.tags, "again": selection.again, **_faces_of(recipe)}
 
 
 def _field(name: str) -> str:
@@ -217,6 +250,7 @@ async def _form(
     batch: Batch | None,
     values: dict[str, Any],
     errors: dict[str, str] | None = None,
+    status: int = 422,
 ) -> Response:
     project = await get_project(session, access.of_project())
     protocol = await protocol_of_batch(session, batch or Batch(project_id=project.id, protocol_id=None))
@@ -226,6 +260,7 @@ async def _form(
     page: dict[str, Any] = {
         "project": project,
         "batch": batch,
+        "settled": batch is not None and batch.state in SETTLED,
         "values": values,
         "errors": errors or {},
         "tag_options": await tags_of(session, project.id),
@@ -235,4 +270,4 @@ async def _form(
         "audiences": [("", _("everybody")), *audiences],
         "orders": [(one.value, _(ORDERS[one])) for one in Ordering],
     }
-    return respond(request, "oversight/edit_round.html", "edit", 422 if errors else 200, **page)
+    return respond(request, "oversight/edit_round.html", "edit", status if errors else 200, **page)

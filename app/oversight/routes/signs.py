@@ -35,7 +35,7 @@ async def index(
     people = await people_of(session, access, found)
     page: dict[str, Any] = {
         "project": found,
-        "at": people.at,
+        "people": people,
         "found": page_of_signs(people.rows, sign, cursor),
         "sign": sign,
         "signs": [("any", _("one or more")), *((name, name_of(name)) for name in NAMES), ("", _("any or none"))],

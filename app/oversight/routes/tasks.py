@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.answering import kept_body
+from app.annotations.actions.editing import CHANGEABLE
 from app.annotations.asking import asking
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import in_words
@@ -26,7 +27,8 @@ from app.projects.protocols import protocol_of
 from app.projects.queries import batches_of, get_project, protocol_of_kind
 from app.quality.actions import argue, drop_argument
 from app.quality.adjudicating import accept_answer, adjudicate, open_again
-from app.quality.forms import Argument, SettledBy
+from app.quality.forms import AcceptedBy, Argument, SettledBy
+from app.quality.gathering import OURS
 from app.quality.queries import argued_answer, checkpoints_by_id, settled_answer
 from app.quality.rules import ARGUABLE
 from app.tasks.queries import ShownTask, protocol_body, shown_task
@@ -96,10 +98,12 @@ async def settle(request: Request, task: UUID, access: Reviewer, session: Sessio
     form, errors = filled(SettledBy, {"remark": typed["argument"]})
     body, refused = await _body(session, access, page, posted)
     if form is None or body is None:
-        page |= {"errors": errors | refused, "said": posted.fields, "typed": typed["argument"]}
-        return respond(request, "oversight/task.html", None, 422, **page)
+        return _again(request, page, posted, typed, errors | refused)
     remark, me = form.remark, access.person.id
-    await adjudicate(session, page["found"].task, page["protocol_id"], body, me, remark=remark)
+    try:
+        await adjudicate(session, page["found"].task, page["protocol_id"], body, me, remark=remark)
+    except DomainError as refusal:
+        return _again(request, page, posted, typed, {"": str(refusal)})
     return _on(request, access, page["found"], queue, _("Settled."))
 
 
@@ -109,11 +113,12 @@ async def accept(
     annotation: UUID,
     access: Reviewer,
     session: Session,
-    form: Annotated[SettledBy, Form()],
+    form: Annotated[AcceptedBy, Form()],
     queue: From = None,
 ) -> Response:
     """This answer settles its task."""
-    settled = await accept_answer(session, access.of_project(), annotation, access.person.id, remark=form.remark)
+    about = {"remark": form.remark, "version": form.version}
+    settled = await accept_answer(session, access.of_project(), annotation, access.person.id, **about)
     public_id = await public_id_of(session, settled.task_id)
     found = await shown_task(session, access.of_project(), public_id)
     return _on(request, access, found, queue, _("Settled by this answer."))
@@ -131,14 +136,15 @@ async def unsettle(request: Request, task: UUID, access: Reviewer, session: Sess
 async def argue_task(request: Request, task: UUID, access: Reviewer, session: Session) -> Response:
     """Accept what was filled in as an answer to this task; or the page again, with what is wrong and what was said."""
     page = await _task_page(session, access, task, None)
-    posted, beside = await _posted(request)
-    form, errors = filled(Argument, beside)
+    posted, typed = await _posted(request)
+    form, errors = filled(Argument, typed)
     body, refused = await _body(session, access, page, posted)
     if form is None or body is None:
-        errors = errors | refused
-        page |= {"errors": errors, "said": posted.fields, "typed": beside["argument"], "use": beside["use"]}
-        return respond(request, "oversight/task.html", None, 422, **page)
-    await argue(session, page["found"].task, page["protocol_id"], body, form, access.person.id)
+        return _again(request, page, posted, typed, errors | refused)
+    try:
+        await argue(session, page["found"].task, page["protocol_id"], body, form, access.person.id)
+    except DomainError as refusal:
+        return _again(request, page, posted, typed, {"": str(refusal)})
     return _on(request, access, page["found"], None, _("Accepted."))
 
 
@@ -156,6 +162,14 @@ def _on(request: Request, access: Access, found: ShownTask, queue: Queue | None,
     task = found.task.public_id
     address = f"{base}/tasks/{task}" if queue is None else f"{base}/review/next?queue={queue.value}&after={task}"
     return redirect(request, address, notice)
+
+
+def _again(
+    request: Request, page: dict[str, Any], posted: PostedForm, typed: dict[str, str], errors: dict[str, str]
+) -> Response:
+    """The page with what is wrong, and with everything that was filled in."""
+    page |= {"errors": errors, "said": posted.fields, "typed": typed["argument"], "use": typed["use"] or page["use"]}
+    return respond(request, "oversight/task.html", None, 422, **page)
 
 
 async def _posted(request: Request) -> tuple[PostedForm, dict[str, str]]:
@@ -194,13 +208,16 @@ async def _task_page(session: Session, access: Access, task: UUID, queue: Queue 
     kinds = {part.kind for part in protocol.parts} if protocol.kind == "combined" else {protocol.kind}
     history, people = await history_of(session, found.task)
     by_whom = access.may(Permission.annotation_read)
+    me = access.person.id
+    given = await answers_to(session, found.task, found.tags, len(found.ids), me) if by_whom else []
     return asking(protocol, shown, {}) | {
         "project": project,
         "found": found,
         "protocol": protocol,
         "protocol_id": newest.id,
         "made": await made_by(session, found.task),
-        "given": await answers_to(session, found.task, found.tags, len(found.ids), access.person.id) if by_whom else [],
+        "given": given,
+        "answered_it": any(one.is_mine and one.annotation.state in CHANGEABLE for one in given),
         "history": history if by_whom else [],
         "people": people,
         "queue": queue,
@@ -209,6 +226,7 @@ async def _task_page(session: Session, access: Access, task: UUID, queue: Queue 
         "settled_words": "".join(await _words(session, settled.protocol_id, [settled.body], order) if settled else []),
         "accepted": await _words(session, argued.protocol_id, argued.bodies, order) if argued else [],
         "may_be_argued": kinds <= ARGUABLE,
+        "takes_argument": argued is not None or found.task.purpose in OURS,
         "typed": argued.markdown if argued else "",
         "use": argued.use.value if argued else "training",
         "errors": {},

@@ -13,7 +13,7 @@ from app.annotations.actions.withdrawing import (
     take_part_again,
 )
 from app.database import Session
-from app.datasets.queries import frozen_since, is_freezing
+from app.datasets.queries import MOST_SINCE, frozen_since, is_freezing
 from app.datasets.withdrawing import datasets_of_person
 from app.oversight.descent import trained_from
 from app.pages import redirect, respond
@@ -67,7 +67,7 @@ async def withdraw_for(request: Request, member: str, access: Manager, session: 
 
 
 async def _page(session: Session, access: Access, person_id: int) -> dict[str, Any]:
-    """datasets: that may hold something, since nobody has looked yet; marked: that do."""
+    """datasets: that may hold something, since nobody has looked yet; is_cut: there may be more; marked: that do."""
     project = await get_project(session, access.of_project())
     consequence = await consequence_of(session, project.id, person_id)
     first = consequence.first
@@ -78,6 +78,7 @@ async def _page(session: Session, access: Access, person_id: int) -> dict[str, A
         "project": project,
         "consequence": consequence,
         "datasets": datasets,
+        "is_cut": len(datasets) >= MOST_SINCE,
         "marked": marked,
         "runs": runs,
         "reads_datasets": access.may(Permission.dataset_read),

@@ -153,14 +153,15 @@ async def change_guidelines(
     seen: int | None = None,
     change: Change = Change.clarification,
 ) -> Guidelines:
-    """A new version, rendered once; a changed rule is read by everybody before their next task. seen: the version the
-    editor started from.
+    """A new version, rendered once; a changed rule is read by everybody before their next task. The same words again
+    are no new version, unless they are said to change a rule. seen: the version the editor started from.
 
     :raises EditedMeanwhile: there is a newer version than `seen`, and it says something else.
     """
     project = await locked(session, project_id)
     newest = await newest_guidelines(session, project_id)
-    if newest.markdown == markdown:
+    is_told_stronger = change is Change.rule and newest.change is not Change.rule  # whose words stay the same
+    if newest.markdown == markdown and not is_told_stronger:
         return newest
     if seen is not None and seen != newest.version:
         raise EditedMeanwhile([(_("guidelines"), newest.markdown, markdown)])

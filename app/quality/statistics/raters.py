@@ -174,10 +174,17 @@ def around(at: Floats, error: Floats, answers: Ints) -> list[Estimate]:
 
 
 def dawid_skene(
-    task: Ints, rater: Ints, label: Ints, classes: int, *, weight: Floats | None = None, seed: int = 0
+    task: Ints,
+    rater: Ints,
+    label: Ints,
+    classes: int,
+    *,
+    weight: Floats | None = None,
+    drawn: Ints | None = None,
+    seed: int = 0,
 ) -> list[Estimate]:
     """Each annotator's probability of saying the true class, with its interval over tasks. weight: (tasks,) how many
-    each stands for."""
+    each stands for. drawn: (tasks,) number of what is drawn anew together, as `agreement.Answers` has it."""
     tasks, raters = int(task.max()) + 1, int(rater.max()) + 1
     votes = np.bincount(rater, minlength=raters)
     weight = np.ones(tasks) if weight is None else weight / weight.mean()
@@ -186,11 +193,13 @@ def dawid_skene(
     skill, after = _em(task, rater, label, weight, start, raters, rounds=100)
     draws = np.random.default_rng(seed)
     resamples = int(np.clip(2_000_000_000 // (len(task) * classes * 200), 40, 100))
-    drawn = []
+    together = np.arange(tasks) if drawn is None else drawn
+    whole = int(together.max()) + 1
+    found = []
     for _resample in range(resamples):
-        again = weight * draws.multinomial(tasks, np.full(tasks, 1 / tasks))
-        drawn.append(_em(task, rater, label, again, after, raters, rounds=10)[0])
-    each = np.array(drawn)
+        again = weight * draws.multinomial(whole, np.full(whole, 1 / whole))[together]
+        found.append(_em(task, rater, label, again, after, raters, rounds=10)[0])
+    each = np.array(found)
     return [within(float(skill[who]), each[:, who], int(votes[who])) for who in range(raters)]
 
 

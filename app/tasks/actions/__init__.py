@@ -28,10 +28,13 @@ from app.tasks.actions.rounds import (
     has_room,
     make_round,
     move_round,
+    pair_what_arrived,
     prompts_of_round,
+    remove_draft,
     round_of,
     rounds_beside,
 )
+from app.tasks.actions.turning import tasks_to_turn, turn_slots
 from app.tasks.actions.wishing import Wish
 
 __all__ = [
@@ -70,9 +73,11 @@ __all__ = [
     "open_tasks",
     "opt",
     "opted",
+    "pair_what_arrived",
     "prompts_of_round",
     "release",
     "release_slots",
+    "remove_draft",
     "renew",
     "reopen_slot",
     "reorder",
@@ -84,5 +89,7 @@ __all__ = [
     "settle_places",
     "skip",
     "sweep",
+    "tasks_to_turn",
+    "turn_slots",
     "unassign",
 ]

@@ -17,7 +17,7 @@ from app.tasks.actions.releasing import room_changed, state_of_new
 from app.tasks.jobs import AnswersChanged
 from app.tasks.tables import Purpose, Slot, SlotState, Task, TaskCompletion, TaskState
 
-UNTAKEN = (SlotState.planned, SlotState.free)
+UNTAKEN = (SlotState.resting, SlotState.planned, SlotState.free)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ async def reopen_slot(session: AsyncSession, slot_id: int, *, without: int, reas
 
     A task that was cancelled, or that wants fewer answers now, gets no new slot.
     """
-    project_id = (await session.scalars(select(Slot.project_id).where(Slot.id == slot_id))).one()
-    state = await state_of_new(session, project_id)  # its lock comes before those of rows
+    asked = select(Task.project_id, Task.batch_id).join(Slot, Slot.task_id == Task.id).where(Slot.id == slot_id)
+    state = await state_of_new(session, *(await session.execute(asked)).one())  # its lock comes before those of rows
     slot = (await session.scalars(select(Slot).where(Slot.id == slot_id).with_for_update(key_share=True))).one()
     await session.refresh(slot)
     task = (await session.scalars(select(Task).where(Task.id == slot.task_id))).one()
@@ -177,7 +177,7 @@ async def _add_slots(session: AsyncSession, task: Task, slots: Sequence[Slot], m
         shown or 0,
         lane=slots[0].lane,
         ranks=[slots[0].rank] * more,
-        state=await state_of_new(session, task.project_id),
+        state=await state_of_new(session, task.project_id, task.batch_id),
     )
     await add_slots(session, task.project_id, rows)
     await put_in_place(session, task, range(first, first + more))

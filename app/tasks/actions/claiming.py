@@ -165,9 +165,10 @@ async def claim(
         raise ConsentNeeded(version=access.consent_wanted, project=access.project)
     project_id, me = access.of_project(), access.person.id
     quota = await lock_quota(session, project_id, me, access.daily_limit, access.total_limit)
-    paused = access.paused or quota.state != ProjectState.open
+    if access.paused or quota.state != ProjectState.open:  # what they hold is kept for them no longer than it is
+        return Waiting(Reason.paused, quota.used, quota.most)
     is_through = access.total_limit is not None and (quota.used_in_all or 0) >= access.total_limit
-    may_work = not paused and not is_through and quota.used < quota.most
+    may_work = not is_through and quota.used < quota.most
     may_take = may_work and has_read(access, quota.rules_version)
     barred = used_up(quota.categories, quota.cared)
     values = {
@@ -193,7 +194,7 @@ async def claim(
         found = await CLAIM.first(session, values)
     if found is None and values["may_take"]:  # nothing ahead of the watermark: look once from the beginning
         found = await CLAIM.first(session, values | {"anew": True})
-    if found is not None and found.care & ~found.opted:
+    if found is not None and found.care & ~(found.opted or 0):
         if may_drop and await drop(session, found.id, found.task_id, me, found.shown_key):
             return await claim(
                 session, access, with_texts=with_texts, may_ask_for_more=may_ask_for_more, may_drop=False
@@ -203,11 +204,10 @@ async def claim(
         await tell_if_low(session, project_id, quota)
     if found is None and may_take and quota.is_limited:
         await want_room(session, project_id, me, values["lanes"])
-    if found is not None and not paused:
+    if found is not None:
         return showing(found, quota)
-    reason = Reason.nothing_free if may_take else Reason.reading if may_work else Reason.quota
-    if paused or is_through:
-        reason = Reason.paused if paused else Reason.through
+    spent = Reason.through if is_through else Reason.quota
+    reason = Reason.nothing_free if may_take else Reason.reading if may_work else spent
     waits_for = tuple(members_of(barred, categories_of(quota.categories)))
     return Waiting(reason, quota.used, quota.most, waits_for, quota.rules_version)
 

@@ -87,7 +87,7 @@ PASS_BY = text("""
 SETTLE = text("""
     UPDATE tasks t SET state = 'done'
     WHERE t.id = :task AND t.state = 'open'
-      AND NOT EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-1, 0, 1))
+      AND NOT EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state IN (-2, -1, 0, 1))
       AND EXISTS (SELECT FROM slots s WHERE s.task_id = t.id AND s.state = 2)
 """).bindparams(bindparam("task", type_=BigInteger))
 

@@ -73,8 +73,8 @@ BEGIN_DAY = text("""
 # `state = 0` and `state = 1` are written out, not bound: a prepared plan uses a partial index only for literals.
 # OFFSET 0 keeps the EXISTS questions about one row at a time. Turned into joins, they lead a planner that expects
 # somebody to have answered nearly everything to read and sort the whole queue, not to walk down its index.
-# Slots of rounds that do not ask are walked past: a round usually ends with its last answer and leaves none. Not so
-# those of tasks with a known answer: they are the project's, and stay in the round only for what it asks under.
+# Slots of rounds that do not ask rest once a job is through (`turning`), and are walked past until then. Not so those
+# of tasks with a known answer: they are the project's, and stay in the round only for what it asks under.
 AHEAD = """
     SELECT f.id, f.rank FROM slots f
     WHERE f.project_id = :project AND f.lane = m.lane AND f.state = 0
@@ -119,13 +119,15 @@ HELD = """
 # A lane above 63 is of sensitive prompts: lane >> 6 is the set of what they are sensitive for (`projects.care`), and
 # whoever has not opted into all of it is never looked for there. `opted` is asked here and not with the lanes, because
 # only this statement begins after the quota lock was given: whoever has left a category before is not shown one more.
+# For the same reason it is NULL, and no lane is looked at, for whoever was paused since their request began.
 # The guidelines are those that the quota lock saw, as is whether the newest rule was read: a rule that is published
 # between the two statements is asked about before the next task, and this one is shown under the text that was read.
 # A protocol says how many answers its task must show at least (`fewest`): a task that shows fewer than the newest of
 # its kind needs keeps to one that it was made for. The prompt's tags decide what is asked, so the slot keeps them.
 _CLAIM = """
     WITH {held} opted AS (
-        SELECT coalesce(max(care), 0) AS care FROM memberships WHERE project_id = :project AND user_id = :me
+        SELECT CASE WHEN count(paused_at) = 0 THEN coalesce(max(care), 0) END AS care
+        FROM memberships WHERE project_id = :project AND user_id = :me
     ), free AS (
         SELECT it.id, it.rank, m.lane
         FROM unnest(:lanes) m (lane)
@@ -210,7 +212,7 @@ def _claim(**pieces: str) -> Direct:
 # What this person holds; else the next free slot, also behind the watermark.
 CLAIM = _claim(
     held=f"held AS ({HELD}),",
-    places=f"SELECT * FROM ({BEHIND}) behind UNION ALL SELECT * FROM ({AHEAD}) ahead LIMIT 1",  # noqa: S608  (our own)
+    places=f"SELECT * FROM ({BEHIND}) b UNION ALL SELECT * FROM ({AHEAD}) a LIMIT 1",  # noqa: S608  (our own)
     hindrance="SELECT FROM held",
     shown="SELECT *, false AS is_new FROM held UNION ALL SELECT *, true FROM taken",
 )
@@ -231,11 +233,23 @@ CLAIM_AHEAD = _claim(
 )
 
 # Mixing an argued task in, where there may be one, takes the room of a usual one: the last in the queue that nobody is
-# taking right now.
+# taking right now, of the lane whose last stands farthest back. Lanes are few, and the end of each is one look at the
+# index; all free places at once would be sorted.
 LEND = text("""
+    WITH RECURSIVE lanes AS (
+        (SELECT lane FROM slots WHERE project_id = :project AND state = 0 AND lane >= 0 ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT n.lane FROM lanes l, LATERAL (
+            SELECT lane FROM slots WHERE project_id = :project AND state = 0 AND lane > l.lane ORDER BY lane LIMIT 1) n
+    )
     UPDATE slots SET state = -1 WHERE id = (
-        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane >= 0 AND s.lane & 32 = 0
-          AND EXISTS (SELECT FROM slots g WHERE g.project_id = :project AND g.lane = ANY(:lanes) AND g.state = 0)
+        SELECT s.id FROM slots s WHERE s.project_id = :project AND s.state = 0 AND s.lane = (
+            SELECT l.lane FROM lanes l, LATERAL (
+                SELECT rank FROM slots WHERE project_id = :project AND state = 0 AND lane = l.lane
+                ORDER BY rank DESC LIMIT 1) back
+            WHERE l.lane & 32 = 0
+              AND EXISTS (SELECT FROM slots g WHERE g.project_id = :project AND g.lane = ANY(:lanes) AND g.state = 0)
+            ORDER BY back.rank DESC LIMIT 1)
         ORDER BY s.rank DESC, s.id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id
 """).bindparams(PROJECT, bindparam("lanes", type_=ARRAY(SmallInteger)))

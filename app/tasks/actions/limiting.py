@@ -1,6 +1,7 @@
 """Those who run a project say of whom, how often and how much is asked; what is not handed out yet follows at once."""
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, case, delete, select, text
@@ -9,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events
 from app.accounts.actions.audiences import audience_of
 from app.accounts.actions.lanes import hold_hand_out, share_hand_out
-from app.errors import Invalid
+from app.errors import Conflict, Invalid
 from app.jobs.queue import enqueue
 from app.projects.actions import EditedMeanwhile, locked
-from app.projects.batching import HandOut, LimitsEdit
+from app.projects.batching import SETTLED, HandOut, LimitsEdit
 from app.projects.care import GOLD
 from app.projects.queries import limits_of
 from app.projects.tables import Batch, Ordering, Project, TagRule
@@ -33,15 +34,26 @@ HAS_PAID = text("SELECT EXISTS (SELECT FROM ledger WHERE project_id = :project)"
 )
 
 
+class RoundSettled(Conflict):
+    code = "round-settled"
+    sentence = _("This round is {state}: only its name and the day it is due can be changed.")
+
+
 async def edit_hand_out(session: AsyncSession, batch: Batch, form: HandOut, actor_id: int | None) -> Batch:
     """How a round's tasks are handed out. k holds for tasks that are made from now on, the rest also for those that are
     there, as far as nobody has them in hand.
 
-    :raises NotFound: there is no such audience.
+    :raises NotFound: there is no such audience. :raises RoundSettled: its answers are accepted, and this is another.
     """
     await share_hand_out(session, batch.project_id)
     await session.refresh(batch, with_for_update={"key_share": True})
-    batch.audience_id = await _audience(session, batch.project_id, form.audience)
+    audience_id = await _audience(session, batch.project_id, form.audience)
+    is_same = isclose(batch.calibration, form.calibration, abs_tol=1e-6) and (
+        (batch.k, batch.most_k, batch.ordering, batch.audience_id) == (form.k, form.most_k, form.ordering, audience_id)
+    )
+    if batch.state in SETTLED and not is_same:
+        raise RoundSettled(state=_(batch.state.value))
+    batch.audience_id, batch.version = audience_id, batch.version + 1
     batch.k, batch.most_k, batch.calibration, batch.ordering = form.k, form.most_k, form.calibration, form.ordering
     await session.flush()
     await _changed(session, batch.project_id, "batch.hand_out_changed", batch.public_id, form, actor_id)

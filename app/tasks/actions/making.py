@@ -96,7 +96,7 @@ async def open_tasks(
     ]
     if shown:
         await session.execute(insert(TaskCompletion), shown)
-    state = await state_of_new(session, project_id)
+    state = await state_of_new(session, project_id, batch_id)
     slots = [
         slot
         for new in wanted

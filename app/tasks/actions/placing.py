@@ -12,7 +12,7 @@ from app.tasks.rules import rank_in
 from app.tasks.tables import Purpose, Slot, SlotState, Task
 
 PLACED = (Purpose.collect, Purpose.calibration)  # purposes of tasks that rounds and tags have a say in
-UNANSWERED = (SlotState.planned, SlotState.free, SlotState.leased)
+UNANSWERED = (SlotState.resting, SlotState.planned, SlotState.free, SlotState.leased)
 
 # Also those in somebody's hands: their place counts again if they come back.
 PUT = text("""
@@ -22,7 +22,7 @@ PUT = text("""
     UPDATE slots s SET lane = new.lane, rank = new.rank
     FROM unnest(CAST(:slots AS bigint[]), CAST(:lanes AS smallint[]), CAST(:ranks AS bigint[])) new (id, lane, rank)
     JOIN held ON held.id = new.id
-    WHERE s.id = new.id AND s.state IN (-1, 0, 1) AND (s.lane, s.rank) IS DISTINCT FROM (new.lane, new.rank)
+    WHERE s.id = new.id AND s.state IN (-2, -1, 0, 1) AND (s.lane, s.rank) IS DISTINCT FROM (new.lane, new.rank)
 """)
 
 

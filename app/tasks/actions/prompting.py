@@ -1,6 +1,6 @@
 """Tasks of prompts alone: where people write themselves, no answer has to be there first."""
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -20,7 +20,7 @@ AT_A_TIME = 200  # tasks; more follow when the queue runs low again
 async def ask_about_prompts(session: AsyncSession, project_id: int) -> int:
     """Open a task for each prompt for labelling that has none yet, in every round that asks for texts from nothing.
 
-    Returns how many were made: the oldest prompts first, some at a time, and no more than a round's target. Safe to
+    Returns how many were made: some at a time, and no more than a round's target, or than its pilot. Safe to
     repeat, and makers wait for each other at the round's row.
     """
     asking = select(Batch).where(Batch.project_id == project_id, Batch.state.in_([s for s in BatchState if s.asks]))
@@ -59,9 +59,10 @@ async def _drawn(session: AsyncSession, batch: Batch, asked: PromptProtocol | Co
 
 
 async def _unasked(session: AsyncSession, batch: Batch) -> list[int]:
-    """Prompts for labelling that no task asks about yet."""
+    """Prompts for labelling that no task asks about yet: of a pilot those that were drawn, else the oldest first."""
     is_asked = exists().where(Task.prompt_id == Prompt.id, is_taken(batch))
-    asked = prompts_for(batch).where(~is_asked).order_by(Prompt.id).limit(AT_A_TIME)
+    first = drawn_for(batch) if batch.state is BatchState.pilot else Prompt.id
+    asked = prompts_for(batch).where(~is_asked).order_by(first).limit(AT_A_TIME)
     return list(await session.scalars(asked))
 
 
@@ -72,3 +73,8 @@ def prompts_for(batch: Batch) -> Select[int]:
         Prompt.project_id == batch.project_id, Prompt.use == Use.label, Prompt.retired_at.is_(None)
     )
     return here.where(Prompt.tags.overlap(list(tags))) if tags else here
+
+
+def drawn_for(batch: Batch) -> ColumnElement[str]:
+    """An order of prompts that is drawn for the round: the first of it are a random sample of them."""
+    return func.md5(func.concat(Prompt.public_id, str(batch.public_id)))

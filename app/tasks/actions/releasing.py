@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts.actions.lanes import share_hand_out
 from app.jobs.queue import enqueue
 from app.projects.actions import locked
-from app.projects.tables import Project
+from app.projects.tables import Batch, Project
 from app.tasks.jobs import RoomChanged
 from app.tasks.limits import Room, room_in
 from app.tasks.tables import SlotState
@@ -96,9 +96,16 @@ LATE = text("""
 """).bindparams(PROJECT)
 
 
-async def state_of_new(session: AsyncSession, project_id: int) -> SlotState:
-    """In which state a new slot begins, until the end of the transaction: whoever sets a first limit waits for it."""
+async def state_of_new(session: AsyncSession, project_id: int, batch_id: int | None = None) -> SlotState:
+    """In which state a new slot begins, until the end of the transaction: whoever sets a first limit waits for it.
+
+    batch_id: of its round; None: one that asks.
+    """
     await share_hand_out(session, project_id)
+    if batch_id is not None:
+        state = (await session.execute(select(Batch.state).where(Batch.id == batch_id))).scalar_one()
+        if not state.asks:
+            return SlotState.resting
     is_limited = await session.scalar(select(Project.is_limited).where(Project.id == project_id))
     return SlotState.planned if is_limited else SlotState.free
 

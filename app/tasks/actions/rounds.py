@@ -5,24 +5,28 @@ from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
 from app.accounts.actions.lanes import share_hand_out
+from app.completions.queries import GOING_ON
+from app.completions.tables import Generation
 from app.errors import Conflict, NotFound
 from app.jobs.queue import enqueue
-from app.projects.batching import HandOut, RoundForm
+from app.projects.actions import EditedMeanwhile
+from app.projects.batching import SETTLED, HandOut, RoundEdit, RoundForm, Selection
 from app.projects.protocols import ProtocolBody
 from app.projects.queries import batch_by_public_id, get_project, protocol_of_batch
-from app.projects.rules import day_begins
+from app.projects.rules import Recipe, day_begins
 from app.projects.tables import Batch, BatchState, Project
 from app.prompts.tables import Prompt
-from app.tasks.actions.limiting import edit_hand_out
-from app.tasks.actions.making import room_in
-from app.tasks.actions.prompting import prompts_for
+from app.tasks.actions.limiting import RoundSettled, edit_hand_out
+from app.tasks.actions.making import make_tasks, room_in
+from app.tasks.actions.prompting import drawn_for, prompts_for
 from app.tasks.actions.releasing import room_changed
-from app.tasks.jobs import RoundChanged
+from app.tasks.jobs import RoundChanged, RoundTurned
 from app.translation import _
 
 S = BatchState
@@ -47,6 +51,16 @@ class ReportUnread(Conflict):
     sentence = _("A pilot is opened for everybody once its report was read. Look at it, and say so.")
 
 
+class NotADraft(Conflict):
+    code = "not-a-draft"
+    sentence = _("Only a draft can be deleted. A round that has asked people is closed.")
+
+
+class RoundInUse(Conflict):
+    code = "round-in-use"
+    sentence = _("Completions were asked for this round, so it cannot be deleted.")
+
+
 async def round_of(session: AsyncSession, project_id: int, public_id: UUID) -> Batch:
     """:raises NotFound: no such round here."""
     found = await batch_by_public_id(session, project_id, public_id)
@@ -67,11 +81,41 @@ async def make_round(session: AsyncSession, project_id: int, form: RoundForm, ac
     return await _fill_in(session, project, batch, form, "batch.made", actor_id)
 
 
-async def edit_round(session: AsyncSession, batch: Batch, form: RoundForm, actor_id: int | None) -> Batch:
+async def edit_round(session: AsyncSession, batch: Batch, form: RoundEdit, actor_id: int | None) -> Batch:
     """k, the selection and the recipe hold for tasks that are made from now on; answers that are there may become more
-    tasks. :raises NotFound: there is no such audience."""
+    tasks.
+
+    :raises EditedMeanwhile: the round has moved on from the version that the editor saw. :raises RoundSettled: it is
+    accepted or frozen, and more than its name and due day would change. :raises NotFound: there is no such audience.
+    """
     project = await get_project(session, batch.project_id)
+    await share_hand_out(session, project.id)  # its lock comes before the round's row
+    await session.refresh(batch, with_for_update={"key_share": True})
+    if form.version != batch.version:
+        raise EditedMeanwhile([("version", batch.version, form.version)])
+    wanted = (form.target, form.pilot, form.selection, form.recipe)
+    there = (batch.target, batch.pilot, Selection.model_validate(batch.selection), Recipe.model_validate(batch.recipe))
+    if batch.state in SETTLED and wanted != there:
+        raise RoundSettled(state=_(batch.state.value))
     return await _fill_in(session, project, batch, form, "batch.edited", actor_id)
+
+
+async def remove_draft(session: AsyncSession, batch: Batch, actor_id: int | None) -> None:
+    """A round that never asked anybody is gone for good.
+
+    :raises NotADraft: it has asked. :raises RoundInUse: something rests on it already.
+    """
+    await session.refresh(batch, with_for_update=True)
+    if batch.state is not BatchState.draft or batch.is_default:
+        raise NotADraft
+    project_id, subject, name = batch.project_id, batch.public_id, batch.name
+    try:
+        async with session.begin_nested():
+            await session.delete(batch)
+    except IntegrityError:
+        raise RoundInUse from None
+    told = {"actor_id": actor_id, "project_id": project_id}
+    await events.record(session, "batch.removed", **told, subject=subject, name=name)
 
 
 async def _fill_in(
@@ -128,6 +172,8 @@ async def move_round(
     )
     if to.asks:
         await enqueue(session, RoundChanged(batch_id=batch.id))
+    if before.asks != to.asks:
+        await enqueue(session, RoundTurned(batch_id=batch.id))
     if before.asks or to.asks:
         await room_changed(session, batch.project_id)
     return batch
@@ -151,9 +197,29 @@ async def prompts_of_round(session: AsyncSession, batch_id: int) -> tuple[Batch,
     """A round, what it asks, and the prompts it asks about in an order of its own, drawn for it: a pilot's tasks are a
     random sample of those of the round."""
     batch = await session.get_one(Batch, batch_id)
-    drawn = func.md5(func.concat(Prompt.public_id, str(batch.public_id)))
-    prompts = (await session.scalars(prompts_for(batch).order_by(drawn))).all()
+    prompts = (await session.scalars(prompts_for(batch).order_by(drawn_for(batch)))).all()
     return batch, await protocol_of_batch(session, batch), prompts
+
+
+async def pair_what_arrived(
+    session: AsyncSession, batch_id: int, prompt_ids: Sequence[int], generation_id: int | None = None
+) -> int:
+    """Make a round's tasks of answers to these prompts that arrived, of a request or a file. Returns how many.
+
+    What comes first is no random sample. So a pilot, as long as more is to come, takes only prompts that are the first
+    of those drawn for it; and once all are there, what it lacks, in the order of the draw.
+    """
+    batch = await session.get_one(Batch, batch_id)
+    if batch.state is not BatchState.pilot:
+        return await make_tasks(session, batch.project_id, batch_id, prompt_ids)
+    more = select(Generation.id).where(Generation.project_id == batch.project_id, Generation.state.in_(GOING_ON))
+    more = more.where(or_(Generation.batch_id == batch_id, Generation.id == generation_id))
+    if await session.scalar(more.limit(1)) is None:
+        await enqueue(session, RoundChanged(batch_id=batch_id), once=f"round-changed-{batch_id}")
+        return 0
+    first = await session.scalars(prompts_for(batch).order_by(drawn_for(batch)).limit(batch.most_tasks))
+    drawn = sorted(set(first).intersection(prompt_ids))
+    return await make_tasks(session, batch.project_id, batch_id, drawn)
 
 
 async def rounds_beside(

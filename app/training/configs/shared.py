@@ -45,6 +45,11 @@ class Run(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63, description="Every random choice follows from it.")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     parent: str | None = Field(default=None, description="The checkpoint's id, kept in the result's record.")
+    # of the run file, never of a config: a config also comes over REST, and figures leave the machine by this
+    track: Literal["wandb", "trackio"] | None = Field(
+        default=None, description="wandb or trackio: where figures and settings also go; texts never do."
+    )
+    name: str | None = Field(default=None, description="What trackers call the run; empty is the output's name.")
 
     @property
     def work(self) -> Path:

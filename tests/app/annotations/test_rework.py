@@ -108,6 +108,40 @@ async def test_what_was_set_aside_comes_back(
     assert set(await session.scalars(select(Task.state))) == {"done"}
 
 
+async def test_an_undo_tells_the_answer_that_counted_from_the_surplus_one(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    """The second answer of a slot counts and is returned, the first came back when the slot was taken. Both are set
+    aside at once and brought back: all is as before."""
+    there = await scene(session, people=2, tasks=1)
+    first = await answer(session, there, 0)
+    reviewer = await engineer(client, session, there.project, Role.manager)
+    base = f"/api/v1/projects/{there.project.public_id}/reworks"
+    ask = {"rater": await name_of(session, there, 0), "reason": "By mistake."}
+    made = (await client.post(base, json=ask)).json()
+    await done(session)
+    second = await answer(session, there, 1)
+    await client.post(f"{base}/{made['id']}/undo")
+    await done(session)
+    project = there.project.id
+    await return_answer(session, project, second.public_id, reviewer_id=reviewer.id, text="Why?")
+    fresh = {"populate_existing": True}
+    asked = select(Annotation).order_by(Annotation.id).execution_options(**fresh)
+
+    async def are() -> list[tuple[int, str, bool]]:
+        return [(one.id, one.state.value, one.returned_at is not None) for one in await session.scalars(asked)]
+
+    before = await are()
+    assert before == [(first.id, "surplus", False), (second.id, "live", True)]
+    made = (await client.post(base, json={"since": "2020-01-01", "reason": "All.", "does": "set_aside"})).json()
+    await done(session)
+    assert await are() == [(first.id, "set_aside", False), (second.id, "set_aside", False)]
+    await client.post(f"{base}/{made['id']}/undo")
+    await done(session)
+    assert await are() == before
+    assert await broken(session) == {}
+
+
 async def test_set_aside_without_asking_others(client: httpx.AsyncClient, session: AsyncSession) -> None:
     there = await scene(session, people=2, tasks=2, k=2)
     await answer(session, there, 0)

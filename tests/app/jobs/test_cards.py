@@ -48,7 +48,7 @@ def test_no_two_hand_a_card_to_and_fro(one: Use, other: Use, quiet: float) -> No
     assert must_yield(one, quiet, other) == (other < one), "talk, then generation, then training"
 
 
-@given(idle_or_not, st.floats(0, 1e6))
+@given(idle_or_not, st.floats(0, 3 * QUIET))
 def test_a_card_that_lies_ready_is_kept_from_a_training_for_a_while(waiting: Use | None, quiet: float) -> None:
     wanted = {None: False, Use.training: quiet >= QUIET}.get(waiting, True)
     assert must_yield(None, quiet, waiting) == wanted

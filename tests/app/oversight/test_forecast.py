@@ -4,8 +4,16 @@ import random
 from datetime import date, timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.tables import User
+from app.oversight.counting import Counts
 from app.oversight.forecast import Forecast, Silence, forecast, profile, range_of
+from app.oversight.overview import Clock, forecast_of, room_of
+from app.projects.tables import Project
+from app.tasks.tables import QuotaDay, Task
+from tests import make
+from tests.app.scene import scene
 
 MONDAY = date(2026, 3, 2)
 
@@ -34,6 +42,8 @@ def test_a_limit_slows_it_down() -> None:
     # min(count, 30) a day: 300 take 10 days, today being the first.
     assert forecast([60] * 7, 300, MONDAY, most_a_day=30).likely == MONDAY + timedelta(days=9)
     assert forecast([60] * 7, 300, MONDAY, most_a_day=0).silence is Silence.far
+    # Of 60 a day that come under a limit of 30, a round that brings 20 of them keeps a third: 10 a day, 10 days.
+    assert forecast([20] * 7, 100, MONDAY, most_a_day=30, of=[60] * 7).likely == MONDAY + timedelta(days=9)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +79,21 @@ def test_four_of_five_ends_are_inside() -> None:
         assert told.latest
         inside += told.earliest <= day <= told.latest
     assert 0.75 < inside / 300 < 0.95  # whole days at both ends are a little wider than 80 %
+
+
+def test_a_round_shares_the_limit_in_all_with_the_others() -> None:
+    days = [MONDAY - timedelta(days=back) for back in range(29, -1, -1)]
+    counts = Counts(days={day.isoformat(): 10 for day in days[:-1]})
+    clock, project = Clock(days, 1.0, "UTC"), Project(answers_a_day=None)
+    assert forecast_of(project, counts, 500, clock, counts, None).likely == MONDAY + timedelta(days=49)
+    assert forecast_of(project, counts, 500, clock, counts, 20).likely == MONDAY + timedelta(days=1)
+
+
+async def test_room_in_a_limit_is_counted_as_the_hand_out_counts(session: AsyncSession) -> None:
+    """3 of 5 are used, one of them by what is on a screen; what a file brought is none of them."""
+    there = await scene(session, tasks=2, answers_in_all=5)
+    me = there.me.person.id
+    for day, used in ((date(2026, 3, 1), 1), (date(2026, 3, 2), 2)):
+        session.add(QuotaDay(project_id=there.project.id, annotator_id=me, day=day, used=used))
+    await make.annotation(session, await session.get_one(Task, there.tasks[0]), await session.get_one(User, me))
+    assert await room_of(session, there.project, Counts(given=1, leased=1)) == 3

@@ -5,20 +5,25 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
 from app.annotations.tables import Annotation
 from app.checkpoints.tables import CheckpointKind
+from app.completions.tables import Score
 from app.datasets.flat import as_flat
 from app.datasets.reading import read_line
 from app.datasets.rules import preferred_in
 from app.projects.tables import Project
+from app.quality.actions import AskedForItself, argue
 from app.quality.adjudicating import adjudicate
+from app.quality.forms import Argument
 from app.quality.knowing import ManyArguments, Source, argue_many, is_unanimous, known_tasks
 from app.quality.tables import ArguedAnswer
 from app.tasks.queries import public_ids_of
+from app.tasks.tables import Purpose
 from tests import make
 from tests.app.datasets.scene import frozen
 from tests.app.oversight.test_tasks import found, some_tasks
@@ -48,7 +53,7 @@ async def test_unanimous_and_settled_tasks_are_argued_in_the_projects_words(sess
     for task in (one, two):
         task.state = "done"
     protocol = (await session.scalars(select(Annotation.protocol_id).limit(1))).one()
-    await adjudicate(session, two, protocol, SECOND, members[0].user_id)
+    await adjudicate(session, two, protocol, SECOND, (await make.user(session)).id)
     form = ManyArguments(argument="All said so.", least=2)
     assert [known.task.id for known in await known_tasks(session, project.id, form.source, 2, 9)] == [one.id]
     assert [known.task.id for known in await known_tasks(session, project.id, form.source, 3, 9)] == []
@@ -60,6 +65,20 @@ async def test_unanimous_and_settled_tasks_are_argued_in_the_projects_words(sess
     argued = (await session.scalars(select(ArguedAnswer).order_by(ArguedAnswer.task_id))).all()
     assert [(each.is_templated, each.bodies[0]["preferred"]) for each in argued] == [(True, 0), (True, 1)]
     assert project.argument_template == "All said so."
+
+
+async def test_tasks_of_evaluations_get_no_known_answer(session: AsyncSession) -> None:
+    project, (one, two, three), members = await some_tasks(session)
+    protocol = (await session.scalars(select(Annotation.protocol_id).limit(1))).one()
+    for task in (one, two, three):
+        await adjudicate(session, task, protocol, SECOND, (await make.user(session)).id)
+    one.purpose, two.state = Purpose.evaluation, "cancelled"
+    await session.flush()
+    assert [known.task.id for known in await known_tasks(session, project.id, Source.settled, 2, 9)] == [three.id]
+    with pytest.raises(AskedForItself):
+        await argue(session, one, protocol, SECOND, Argument(argument="So."), members[0].user_id)
+    with pytest.raises(ValidationError):
+        ManyArguments.model_validate({"argument": "So.", "use": "attention"})
 
 
 async def test_the_page_shows_what_it_would_do_and_does_it(client: httpx.AsyncClient, session: AsyncSession) -> None:
@@ -74,8 +93,10 @@ async def test_the_page_shows_what_it_would_do_and_does_it(client: httpx.AsyncCl
     sent["argument"] = "Everybody said so."
     assert (await client.post(f"{base}/review/gold/many", data=sent)).status_code == 303
     assert "in words for many" in (await client.get(f"{base}/review/gold")).text
-    wrong = {"tasks": "2", "right": "3", "tries": "1"}
-    assert (await client.post(f"{base}/review/entrance", data=wrong)).status_code == 422
+    wrong = {"tasks": "2", "right": "40", "tries": "1"}
+    refused = await client.post(f"{base}/review/entrance", data=wrong)
+    assert refused.status_code == 422
+    assert 'value="40"' in refused.text
     assert (await client.post(f"{base}/review/entrance", data=wrong | {"right": "2"})).status_code == 303
     found = (await session.scalars(select(Project), execution_options={"populate_existing": True})).one()
     assert found.entrance == {"tasks": 2, "right": 2, "tries": 1}
@@ -125,10 +146,15 @@ async def test_a_script_settles_decides_and_scores(client: httpx.AsyncClient, se
     assert (await client.put(f"{base}/entrance", json={"tasks": 3, "right": 2})).json()["tries"] == 2
     assert (await client.post(f"{base}/entrance/let-in", json={"rater": "nobody"})).status_code == 404
     reward = await make.checkpoint(session, CheckpointKind.reward, project_id=project.id)
-    scores = [{"completion": str(key), "value": value} for key, value in zip(shown, (0.0, 1.0), strict=True)]
+    scores = [
+        {"completion": str(key), "value": value, "members": [value, 2.0]}
+        for key, value in zip(shown, (0.0, 1.0), strict=True)
+    ]
     for _twice in range(2):
         sent = await client.put(f"{base}/scores", json={"checkpoint": str(reward.public_id), "scores": scores})
         assert sent.json() == {"kept": 2}
+    kept = await session.scalars(select(Score.members).order_by(Score.value))
+    assert kept.all() == [[0.0, 2.0], [1.0, 2.0]]
     assert await found(session, project, queue="reward") == [one.id]
     policy = await make.checkpoint(session, project_id=project.id)
     sent = await client.put(f"{base}/scores", json={"checkpoint": str(policy.public_id), "scores": scores})

@@ -1,6 +1,7 @@
 """Everybody who answers, as each role sees them; one person's page; and changes to several at once."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -35,9 +36,9 @@ async def place_of(session: AsyncSession, project: Project, person: User) -> Mem
     return (await session.scalars(asked.execution_options(populate_existing=True))).one()
 
 
-async def answered(session: AsyncSession, gold: int = 20) -> tuple[Project, User, User]:
+async def answered(session: AsyncSession, gold: int = 20, use: Use = Use.gold) -> tuple[Project, User, User]:
     """Two people of two cohorts and known answers: one meets all, the other those of the first weeks alone, five a
-    week; the other's answers come like clockwork and copy the first's reasons."""
+    week, and copies the first's reasons. Their times are even, but too few lie within a sitting for a sign."""
     project = await make.project(session)
     batch = await default_batch(session, project.id)
     people = [await make.user(session, name) for name in ("Careful One", "Tired One")]
@@ -46,7 +47,7 @@ async def answered(session: AsyncSession, gold: int = 20) -> tuple[Project, User
         session.add(QuotaDay(project_id=project.id, annotator_id=person.id, day=MONDAY.date(), used=gold))
     for number in range(gold):
         task = await make.task(session, project, batch, k=2, purpose=Purpose.gold, chance=None)
-        argued = ArguedAnswer(task_id=task.id, project_id=project.id, protocol_id=1, bodies=[], use=Use.gold)
+        argued = ArguedAnswer(task_id=task.id, project_id=project.id, protocol_id=1, bodies=[], use=use)
         argued.markdown, argued.html, argued.by_id, argued.at = "x", "x", people[0].id, MONDAY - timedelta(days=1)
         week = timedelta(weeks=number // 5, minutes=number % 5 * 7 + number)
         for who, person in enumerate(people):
@@ -86,6 +87,7 @@ async def test_figures_of_people_by_hand(client: httpx.AsyncClient, session: Asy
     assert (other["answers"], other["active"], other["seconds"], other["in_all"]) == (20, 400.0, 20.0, 20)
     assert other["signs"]["copied"] == {"value": 1.0, "n": 20, "limit": 0.1, "raised": True}
     assert not one["signs"]["copied"]["raised"]
+    assert other["signs"]["clockwork"] == {"value": None, "n": 16, "limit": 1.5, "raised": False}
     assert {name for name, sign in other["signs"].items() if sign["raised"]} == {"copied", "gold"}  # half is chance
     fell = await client.get(address, params={"fell": True})
     assert [row["rater"] for row in fell.json()["rows"]] == [other["rater"]]
@@ -96,6 +98,52 @@ async def test_figures_of_people_by_hand(client: httpx.AsyncClient, session: Asy
     assert tired.name not in page  # a reviewer knows pseudonyms
     evidence = (await client.get(f"/projects/{project.public_id}/annotators/{other['rater']}/signs/copied")).text
     assert evidence.count("names where it has it from") == 20
+
+
+async def test_missed_attention_checks_are_a_sign(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """The tired one misses ten of twenty, the careful one none; a check that nobody else answered says nothing."""
+    project, careful, tired = await answered(session, use=Use.attention)
+    gathered = await gather(session, project.id)
+    people = persons_of(gathered)["people"]
+    sign = people[str(tired.id)]["signs"]["attention"]
+    missed = [fact.id for fact in gathered.facts if fact.person == tired.id and fact.body["preferred"] == 1]
+    assert (sign["value"], sign["n"], sign["raised"], sign["shows"]) == (0.5, 20, True, missed[::-1])
+    assert people[str(careful.id)]["signs"]["attention"]["raised"] is False
+    alone = replace(gathered, facts=[fact for fact in gathered.facts if fact.person == tired.id])
+    assert persons_of(alone)["people"][str(tired.id)]["signs"]["attention"]["n"] == 0
+    await engineer(client, session, project, Role.reviewer)
+    page = (await client.get(f"/projects/{project.public_id}/annotators/signs", params={"sign": "attention"})).text
+    assert "Attention checks missed" in page
+    assert (await place_of(session, project, tired)).pseudonym in page
+
+
+async def test_pages_say_what_figures_rest_on(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """Figures kept before a sign was thought of lack it, and are shown all the same."""
+    project, _careful, tired = await answered(session, gold=1)
+    who = f"{{people,{tired.id},signs,attention}}"
+    cut = text("UPDATE figures SET body = jsonb_set(body #- CAST(:who AS text[]), '{is_cut}', 'true') "
+               "WHERE name = 'people'")  # fmt: skip
+    base = f"/projects/{project.public_id}/annotators"
+    await engineer(client, session, project, Role.manager)
+    pages = [base, f"{base}/signs?sign=", f"{base}/{(await place_of(session, project, tired)).pseudonym}"]
+    assert ["newest 200,000" in (await client.get(page)).text for page in pages] == [False] * 3
+    assert (await client.get(f"/api/v1{base}")).json()["newest"] is None
+    await session.execute(cut, {"who": who})
+    session.expire_all()
+    assert ["newest 200,000" in (await client.get(page)).text for page in pages] == [True] * 3
+    assert (await client.get(f"/api/v1{base}")).json()["newest"] == 200_000
+
+
+async def test_more_skills_than_fifty_are_refused(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session)
+    place = await place_of(session, there.project, await session.get_one(User, there.me.person.id))
+    place.skills = [f"{n}" for n in range(49)]
+    await session.flush()
+    await engineer(client, session, there.project, Role.manager)
+    refused = await change(client, there.project, who=[place.pseudonym], does="add_skills", skills=["a", "b"])
+    assert (refused.status_code, "51 skills" in refused.text) == (422, True)
+    assert (await change(client, there.project, who=[place.pseudonym], does="add_skills", skills=["a"])).json()
+    assert len((await place_of(session, there.project, await session.get_one(User, there.me.person.id))).skills) == 50
 
 
 async def test_what_was_argued_from_an_answer_is_not_met_by_it(session: AsyncSession) -> None:
@@ -167,6 +215,9 @@ async def test_several_at_once(client: httpx.AsyncClient, session: AsyncSession)
         f"/projects/{there.project.public_id}/annotators/change", params={"who": who, "does": "pause"}
     )
     assert "2 people" in page.text
+    filtered = {"state": "paused", "by": "gold"}
+    nobody = await client.get(f"/projects/{there.project.public_id}/annotators/change", params=filtered)
+    assert nobody.headers["location"].endswith("/annotators?state=paused&by=gold")  # the list as it was
 
 
 async def test_every_order_and_the_filter_are_followed(client: httpx.AsyncClient, session: AsyncSession) -> None:
@@ -266,3 +317,13 @@ async def test_a_message_is_read_and_answered(client: httpx.AsyncClient, session
     page = (await client.get(f"/inbox/{answer.public_id}")).text
     assert "I know these." in page
     assert place.pseudonym in page
+    await client.post(f"/inbox/{answer.public_id}/reply", data={"text": "Thank you."})
+    their_place = await place_of(session, there.project, manager)
+    their_place.role = Role.annotator  # also who answers here, or is a manager no more, wrote as those who run it
+    await session.flush()
+    await sign_in(client, session, person)
+    letters = await session.scalars(select(InboxItem).filter_by(user_id=person.id).order_by(InboxItem.id))
+    for one in letters.all():
+        page = (await client.get(f"/inbox/{one.public_id}")).text
+        assert "From those who run" in page
+        assert their_place.pseudonym not in page

@@ -22,6 +22,7 @@ from app.projects.queries import default_batch, progress_of, progress_shown
 from app.projects.tables import Batch, BatchState, Project
 from app.quality.gathering import gather, projects_to_measure
 from app.quality.reporting import quality_of
+from app.quality.tables import Figures, Inquiry
 from app.tasks.actions import make_round, move_round, rounds_beside
 from app.tasks.actions.making import make_tasks
 from app.tasks.actions.rounds import NoSuchMove, ReportUnread
@@ -111,7 +112,8 @@ async def a_pilot(session: AsyncSession) -> tuple[Any, Batch]:
             values = {"shown_at": at, "submitted_at": at, "active_seconds": 10.0 * (number + 1)}
             await make.annotation(session, task, await session.get_one(User, person.person.id), outcome, **values)
     third = await make.user(session)
-    session.add(Skip(task_id=there.tasks[0], annotator_id=third.id, project_id=there.project.id))
+    about = {"task_id": there.tasks[0], "project_id": there.project.id}
+    session.add_all([Skip(annotator_id=third.id, **about), Inquiry(asker_id=third.id, words="Which?", **about)])
     await session.flush()
     return there, batch
 
@@ -127,6 +129,7 @@ async def test_a_round_is_counted(session: AsyncSession) -> None:
     report = await sampled(session, batch.id)
     assert (report.tasks, report.answers, report.people, report.seconds) == (3, 6, 2, (12.5, 20.0, 27.5))
     assert report.outcomes == {"tie": 1 / 6, "both_bad": 0, "neither_valid": 0}
+    assert report.questions == 1
     assert (report.passed, report.skipped) == ({"skipped": 1, "not_known": 0, "reported": 0}, 1 / 7)
     ids = {row.public_id: row.id for row in await session.execute(select(Task.public_id, Task.id))}
     assert [ids[one.task] for one in report.disputed] == there.tasks[1:]
@@ -156,6 +159,9 @@ def test_answers_are_apart_by_what_both_say() -> None:
     given = [Given(task, body, protocol, None, False) for task, both in pairs for body in both]
     # The choice differs or not; strengths are 1, ½ and -1, 2 from end to end: (1 + 1) / 2 and (0 + ¼) / 2.
     assert disputes(given) == [(2, 2, 1.0), (1, 2, 0.125)]
+    # Of eleven answers the first ten are compared: one of ten is apart, 9 pairs of 45.
+    many = [Given(0, body, protocol, None, False) for body in [other, *[first] * 9, other]]
+    assert disputes(many) == [(0, 11, 0.2)]
     assert (quarters([]), quarters([3]), quarters([1, 2, 3, 4, 5])) == (None, (3, 3, 3), (2, 3, 4))
 
 
@@ -223,7 +229,10 @@ async def test_rounds_over_rest(client: httpx.AsyncClient, session: AsyncSession
     made = (await client.post(f"{base}/batches", json={"name": "A", "k": 2, "target": 5})).json()
     assert (made["state"], made["asks"]["target"], made["forecast"]["silence"]) == ("draft", 5, None)
     one = f"{base}/batches/{made['id']}"
-    assert (await client.put(one, json={"name": "B", "calibration": 0.2})).json()["asks"]["calibration"] == 0.2
+    form = {"name": "B", "calibration": 0.2, "version": made["version"]}
+    assert (await client.put(one, json=form)).json()["asks"]["calibration"] == 0.2
+    late = await client.put(one, json=form | {"target": 9})
+    assert (late.status_code, late.json()["type"]) == (409, "urn:hone:edited-meanwhile")
     moved = await client.post(f"{one}/state", json={"state": "open"})
     assert [step["state"] for step in moved.json()["steps"]] == ["open"]
     assert (await client.post(f"{one}/state", json={"state": "accepted"})).status_code == 409
@@ -274,3 +283,8 @@ async def test_a_large_project_without_an_answer_is_counted_as_well(
     found = await counted(session, there.project.id)
     assert found is not None
     assert found.whole.free == 3
+    kept = await session.get_one(Figures, (there.project.id, counting.NAME))
+    kept.body = kept.body | {"schema": {"name": "hone.rounds", "version": 0}}
+    await session.flush()
+    assert await counted(session, there.project.id) is None, "an earlier version had other words"
+    assert list(await projects_to_measure(session, counting.NAME, counting.SCHEMA)) == [there.project.id]

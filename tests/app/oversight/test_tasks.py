@@ -4,20 +4,22 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import literal, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
+from app.annotations.rules import conclusion_of
 from app.annotations.tables import Annotation
 from app.completions.tables import Score
 from app.oversight import browsing
-from app.oversight.browsing import Queue, TaskFilter, next_in, tasks_found
+from app.oversight.browsing import Queue, TaskFilter, concluded, next_in, tasks_found
 from app.projects.actions import change_protocol
 from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch, newest_protocol
 from app.projects.tables import Project
 from app.quality.adjudicating import accept_answer, adjudicate
-from app.quality.tables import Figures
+from app.quality.tables import Contest, Figures
 from app.tasks.tables import Purpose, Task, TaskCompletion, TaskState
 from tests import make
 from tests.app.quality.test_mixing import FIRST, answer, argued
@@ -59,10 +61,30 @@ async def test_filters_find_what_they_say(session: AsyncSession) -> None:
     assert await found(session, project, reported=True) == []
     assert await found(session, project, queue="disagreements") == [two.id]
     said = (await session.scalars(select(Annotation).where(Annotation.task_id == two.id).limit(1))).one()
-    await accept_answer(session, project.id, said.public_id, members[1].user_id)
+    await accept_answer(session, project.id, said.public_id, (await make.user(session)).id)
     assert await found(session, project, queue="disagreements") == []
     assert await found(session, project, settled=True) == [two.id]
     assert await found(session, await make.project(session)) == []
+
+
+@pytest.mark.parametrize(
+    ("tiers", "others", "is_same"),
+    [
+        ([[0], [1], [2]], [[0], [2], [1]], True),  # the same best one
+        ([[0], [1], [2]], [[1], [0], [2]], False),
+        ([[0, 1], [2]], [[0], [1], [2]], False),
+        ([], [[0], [1], [2]], False),
+    ],
+)
+async def test_rankings_come_to_their_best_answer(
+    session: AsyncSession, tiers: list[list[int]], others: list[list[int]], is_same: bool
+) -> None:
+    bodies = [
+        {"kind": "ranking", "outcome": "ranked" if one else "not_rankable", "tiers": one} for one in (tiers, others)
+    ]
+    said = [await session.scalar(select(concluded(literal(body, JSONB)))) for body in bodies]
+    assert (said[0] == said[1]) is is_same
+    assert (conclusion_of(bodies[0]) == conclusion_of(bodies[1])) is is_same
 
 
 async def test_a_costly_filter_looks_through_so_many_and_goes_on(
@@ -117,11 +139,25 @@ async def test_a_reviewer_goes_through_a_queue(client: httpx.AsyncClient, sessio
     assert (await client.get(sent.headers["location"])).headers["location"] == f"{base}/review?queue=disagreements"
     own = {"kind": "comparison", "choice": "x", "argument": "No."}
     assert (await client.post(f"{base}/tasks/{one.public_id}/settled", data=own)).status_code == 422
-    for state in ("open", "closed"):
-        assert (await client.get(f"{base}/review/contests?state={state}")).status_code == 200
+    session.add(Contest(project_id=project.id, annotation_id=said.id, words="Mine is right."))
+    contested = (await client.get(f"{base}/review/contests")).text
+    assert "Mine is right." in contested
+    assert "Which bread keeps long?" in contested
+    assert (await client.get(f"{base}/review/contests?state=closed")).status_code == 200
+    assert (await client.get(f"{base}/tasks/cut-o")).status_code == 404
     for filters in ("words=bread&state=open", "queue=reward", "rater=nobody&tag=x&argued=true&prompt="):
         assert (await client.get(f"{base}/tasks?{filters}")).status_code == 200, filters
     assert three.id
+
+
+async def test_what_is_refused_shows_all_that_was_filled_in(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project, (one, _two, _three), _members = await some_tasks(session)
+    await engineer(client, session, project, Role.reviewer)
+    own = {"kind": "comparison", "choice": "both_bad", "use": "gold", "argument": ""}
+    again = await client.post(f"/projects/{project.public_id}/tasks/{one.public_id}/argued", data=own)
+    assert again.status_code == 422
+    assert 'value="both_bad" required checked' in again.text
+    assert 'value="gold" checked' in again.text
 
 
 async def test_a_tasks_history_tells_everything(client: httpx.AsyncClient, session: AsyncSession) -> None:

@@ -8,8 +8,13 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import wording
 from app.accounts.permissions import Role
-from app.annotations.tables import LedgerLine
+from app.accounts.tables import User
+from app.annotations.tables import Annotation, LedgerLine
+from app.oversight import counting, deciding
+from app.oversight.capacity import first_short
+from app.oversight.deciding import budget_nearly_spent
 from app.oversight.rules import enough_until, hours_of_work
 from app.projects.tables import Batch, BatchState, Project
 from app.prompts.tables import Import
@@ -17,8 +22,10 @@ from app.quality.tables import ArguedAnswer, Inquiry, Use
 from app.tasks.tables import Report, Task
 from app.training.tables import RunState
 from tests import make
+from tests.app.evaluation.scene import here
 from tests.app.scene import Scene, scene
 from tests.conftest import sign_in
+from workers.handlers.oversight import count_large
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -151,3 +158,45 @@ async def test_a_lead_sees_what_is_theirs_to_decide_and_over_all_their_projects(
     assert page.count('class="panel day"') == 2
     assert "People wait for answers" in page
     assert (await session.scalars(select(Project.id))).all()
+
+
+async def test_what_a_large_project_has_spent_is_read_from_what_is_kept(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await scene(session, budget=1000, pays=True)
+    person = await session.get_one(User, there.me.person.id)
+    said = await make.annotation(session, await session.get_one(Task, there.tasks[0]), person)
+    session.add(LedgerLine(project_id=there.project.id, annotator_id=person.id, annotation_id=said.id, amount=950))
+    await session.flush()
+    monkeypatch.setitem(counting.SMALL, Annotation, 0)
+    assert await budget_nearly_spent(session, there.me, there.project) is None
+    await count_large(there.project.id, here(session))
+    found = await budget_nearly_spent(session, there.me, there.project)
+    assert found is not None
+    assert found.evidence.startswith("9.50 of 10.00")
+
+
+async def test_of_many_returned_answers_the_oldest_is_named(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await scene(session, tasks=2)
+    person = await session.get_one(User, there.me.person.id)
+    days = [datetime(2026, 3, 5, 12, tzinfo=UTC), datetime(2026, 3, 1, 12, tzinfo=UTC)]
+    for task_id, day in zip(there.tasks, days, strict=True):
+        await make.annotation(session, await session.get_one(Task, task_id), person, returned_at=day)
+    monkeypatch.setattr(deciding, "MOST", 1)
+    found = await deciding.returned_unanswered(session, there.me, there.project)
+    assert found is not None
+    assert wording.day(days[1]) in found.evidence
+
+
+async def test_every_round_with_a_date_is_looked_at_with_the_tasks_it_still_makes(session: AsyncSession) -> None:
+    there = await scene(session, answers_a_day=2)
+    near, now = await session.get_one(Batch, there.batch_id), datetime.now(UTC)
+    near.due_at, near.target = now + timedelta(days=2, hours=12), 6  # on three days
+    far = Batch(project_id=there.project.id, name="Far", due_at=now + timedelta(days=8, hours=12), target=19)
+    session.add(far)
+    await session.flush()
+    short = await first_short(session, there.project)
+    assert short is not None
+    assert (short.batch.name, short.a_day, short.allowed) == ("Far", 2, 18)

@@ -16,6 +16,7 @@ from app.annotations.actions.withdrawing import take_consent_back
 from app.annotations.tables import Annotation, Rework, ReworkState
 from app.datasets.actions import NothingToFreeze, ask_to_freeze, give_up_freezing
 from app.datasets.forms import FreezeForm
+from app.datasets.jobs import FreezingEnded
 from app.datasets.tables import DatasetWithdrawal
 from app.datasets.withdrawing import datasets_to_mark, labels_in, mark
 from app.events import Event
@@ -29,9 +30,11 @@ from app.tasks.tables import Slot, Task
 from app.training.tables import Method
 from tests import make
 from tests.app.datasets.scene import frozen, people
+from tests.app.evaluation.scene import here
 from tests.app.scene import access_of, broken, claimed, prefers, scene
 from tests.conftest import sign_in
 from tests.queue import waiting
+from workers.handlers.loop import dataset_frozen
 
 
 async def worked_off(session: AsyncSession, home: Path, person_id: int, project: Project) -> None:
@@ -145,7 +148,8 @@ async def test_what_was_set_aside_is_withdrawn_as_well_and_others_are_asked_inst
 async def test_a_dataset_that_was_being_frozen_is_looked_at_when_it_is_done(
     session: AsyncSession, tmp_path: Path
 ) -> None:
-    """In one transaction now() stands still, so this dataset was asked for when the consent was taken back."""
+    """In one transaction now() stands still, so this dataset was asked for when the consent was taken back; whoever
+    looks comes after what froze it."""
     project = await make.project(session)
     one, two = await people(session, project, 2)
     batch = await default_batch(session, project.id)
@@ -155,6 +159,9 @@ async def test_a_dataset_that_was_being_frozen_is_looked_at_when_it_is_done(
     before = len(await waiting(session, "ConsentWithdrawn"))
     await frozen(session, project, tmp_path)
     assert len(await waiting(session, "ConsentWithdrawn")) == before + 1
+    [job] = await waiting(session, "FreezingEnded")
+    await dataset_frozen(FreezingEnded(**job), here(session))
+    assert len(await waiting(session, "ConsentWithdrawn")) == before + 2
 
 
 async def test_what_comes_after_a_consent_was_taken_back_is_refused_or_withdrawn_as_well(

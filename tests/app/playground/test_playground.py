@@ -20,7 +20,7 @@ from app.playground.tables import Play, PlayAnswer
 from app.projects.tables import Project
 from app.prompts.tables import Prompt, Use
 from app.settings import get_settings
-from app.tasks.tables import Slot, Task, TaskCompletion
+from app.tasks.tables import PassedBy, Skip, Slot, Task, TaskCompletion
 from tests import make
 from tests.app.scene import engineer
 from tests.endpoint import endpoint
@@ -188,6 +188,24 @@ async def test_a_pair_becomes_a_blind_task_of_the_default_round_once(
     assert "A task of the default round was made of this." in (await client.get(place.removeprefix("/api/v1"))).text
 
 
+async def test_who_saw_names_and_rewards_is_not_asked_and_the_list_is_short(
+    session: AsyncSession, client: httpx.AsyncClient
+) -> None:
+    project, pair, _reward = await ground(session)
+    drawn = await make.prompt(session, project)
+    member = await engineer(client, session, project)
+    made = await asked(client, project, {**form_of(pair), "text": None, "prompt": str(drawn.public_id)})
+    await answer_all(session, FakeEngine())
+    place = f"/api/v1/projects/{project.public_id}/playground"
+    assert (await client.post(f"{place}/{made['id']}/tasks", json={"answers": [0, 1]})).status_code == 201
+    task = (await session.scalars(select(Task))).one()
+    passed = (await session.scalars(select(Skip).where(Skip.task_id == task.id))).one()
+    assert (passed.annotator_id, passed.kind) == (member.id, PassedBy.by_us)
+    (line,) = (await client.get(place)).json()["rows"]
+    assert line["tasks"] == [str(task.public_id)]
+    assert [set(one) for one in line["answers"]] == [{"checkpoint", "answered_at", "reason"}] * 2
+
+
 async def test_held_out_prompts_and_answers_that_say_nothing_are_not_put_to_people(
     session: AsyncSession, client: httpx.AsyncClient
 ) -> None:
@@ -223,6 +241,10 @@ async def test_the_form_takes_a_drawn_prompt_and_keeps_what_was_typed_when_it_re
     assert "one stands there twice" in refused.text
     assert "Typed here" in refused.text
     fields |= {"checkpoints": [*ids, "", ""], "prompt": str(drawn.public_id), "text": "Why is\r\nthe sky blue?"}
+    refused = await client.post(place, data=fields | {"sampling.max_tokens": "9999"})
+    assert (refused.status_code, f'name="prompt" value="{drawn.public_id}"' in refused.text) == (422, True)
+    emptied = await client.post(place, data=fields | {"text": ""})
+    assert (emptied.status_code, "write a prompt" in emptied.text) == (422, True)
     went = await client.post(place, data=fields)
     assert went.status_code == 303
     play = (await session.scalars(select(Play))).one()

@@ -138,3 +138,13 @@ async def test_who_publishes_says_what_changes(client: httpx.AsyncClient, sessio
     await client.post(address, data={"version": "1", "markdown": "Be brief.", "change": "rule"})
     made = (await session.scalars(select(Guidelines).where(Guidelines.version == 2))).one()
     assert made.change is Change.rule
+
+
+async def test_the_same_words_can_be_said_to_change_a_rule_after_all(session: AsyncSession) -> None:
+    there = await scene(session)
+    assert await publish(session, there, "Be fair.", Change.clarification) == 1
+    assert await publish(session, there, "Be fair.") == 2
+    assert await publish(session, there, "Be fair.") == 2
+    assert await publish(session, there, "Be fair.", Change.wording) == 2
+    await session.refresh(there.project)
+    assert there.project.rules_version == 2

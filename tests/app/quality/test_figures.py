@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,6 +14,7 @@ from app.projects.protocols import protocol_of
 from app.projects.queries import default_batch
 from app.projects.tables import Project
 from app.quality.gathering import gather, projects_to_measure
+from app.quality.leanings import weighted_middle
 from app.quality.queries import figures_of
 from app.quality.reading import Said, places_in, preferred_of_two, said_in
 from app.quality.reporting import quality_of
@@ -69,6 +71,21 @@ async def labelled(session: AsyncSession, tasks: int = 8) -> tuple[Project, list
 
 async def figures(session: AsyncSession, project: Project) -> dict[str, Any]:
     return quality_of(await gather(session, project.id))
+
+
+@pytest.mark.parametrize(
+    ("values", "middle"),
+    [
+        ([(3.0, 1.0), (1.0, 1.0), (None, 9.0)], 2.0),
+        ([(1.0, 1.0), (2.0, 1.0), (9.0, 5.0)], 9.0),
+        ([(4.0, 0.2)], 4.0),
+        ([], None),
+    ],
+)
+def test_the_middle_has_half_the_weight_on_either_side(
+    values: list[tuple[float | None, float]], middle: float | None
+) -> None:
+    assert weighted_middle(values) == middle
 
 
 async def test_figures_by_hand(session: AsyncSession) -> None:

@@ -1,18 +1,24 @@
 """What an answer would tell, the order that follows from it, and that what was drawn at random stays a share of it."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.checkpoints.tables import CheckpointKind
-from app.completions.tables import Score
+from app.checkpoints.tables import CheckpointKind, CheckpointState
+from app.completions.tables import Completion, Score
+from app.events import Event
 from app.projects.batching import HandOut
 from app.projects.queries import default_batch
 from app.projects.tables import Ordering
-from app.quality.informing import rounds_to_arrange
+from app.quality.gathering import Gathered
+from app.quality.informing import Waiting, ask_for_scores, gains, members_of, rounds_to_arrange, unscored_in
+from app.quality.jobs import ScoreAnswers
 from app.quality.statistics.information import LEAST_DRAWN, between, fit, of_fit, of_members, places
 from app.tasks.actions import edit_hand_out, settle_places
 from app.tasks.rules import DRAWN, chance_of
@@ -20,7 +26,10 @@ from app.tasks.tables import Slot, Task
 from tests import make
 from tests.app.evaluation.scene import here
 from tests.app.scene import claimed, scene
+from tests.queue import waiting
+from workers.handlers import scoring
 from workers.handlers.quality import put_the_most_informative_first
+from workers.sampling.answers import NotAnswerable
 
 
 def test_what_an_answer_tells_by_hand() -> None:
@@ -89,3 +98,57 @@ async def test_a_round_asks_first_what_its_ensemble_disagrees_about(session: Asy
     assert any(chances[task] == DRAWN for task in order[:6])
     first = [(await claimed(session, one)).task_id for one in there.people]
     assert first == order[:2]
+
+
+class FakeEngine:
+    """Two members who differ by how long an answer is; it cannot read one that says so."""
+
+    async def rewards(self, reward: Path, base: Path, conversation: Any, answers: list[str]) -> Any:
+        if any("too long" in text for text in answers):
+            raise NotAnswerable("messages", "It is too long.")
+        return [((float(len(text)), float(-len(text))), {}) for text in answers]
+
+
+async def test_the_newest_reward_model_scores_what_a_round_asks_about(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await scene(session, people=1, tasks=3, low_water=0)
+    batch = await default_batch(session, there.project.id)
+    await edit_hand_out(session, batch, HandOut(ordering=Ordering.informative), None)
+    await settle_places(session, there.project.id)
+    assert not await ask_for_scores(session, there.project.id, batch.id)  # there is none
+    base = await make.checkpoint(session)
+    about = {"project_id": there.project.id, "parent_id": base.id}
+    reward = await make.checkpoint(session, CheckpointKind.reward, **about)
+    await make.checkpoint(session, CheckpointKind.reward, state=CheckpointState.checking, **about)
+    unread = (await session.scalars(select(Completion).order_by(Completion.id).limit(1))).one()
+    unread.parts = [{"type": "text", "text": "too long"}]
+    await session.flush()
+    await put_the_most_informative_first(here(session))
+    monkeypatch.setattr(scoring, "AT_ONCE", 2)
+    context = replace(here(session), engine=FakeEngine())  # type: ignore[arg-type]
+    while jobs := await waiting(session, "ScoreAnswers"):
+        await session.execute(text("DELETE FROM jobs.procrastinate_jobs"))
+        await scoring.score_answers(ScoreAnswers.model_validate(jobs[0]), context)
+    scores = {one.completion_id: one for one in await session.scalars(select(Score))}
+    assert unread.id not in scores
+    assert {one.checkpoint_id for one in scores.values()} == {reward.id}
+    assert await members_of(session, there.project.id, list(scores)) == {
+        one.completion_id: one.members for one in scores.values()
+    }
+    assert all(one.members and len(one.members) == 2 and one.value == 0 and one.uncertainty for one in scores.values())
+    told = select(Event.body["scores"].as_integer()).where(Event.kind == "scores.kept")
+    assert (await session.scalars(told)).all() == [len(scores)]
+    assert await rounds_to_arrange(session) == []  # it rests
+    left = await unscored_in(session, batch.id, reward.id, after=0, most=9)
+    assert {one.prompt_id for one in left} == {unread.prompt_id}
+
+
+def test_members_of_different_numbers_are_compared_with_their_like() -> None:
+    """Who sends scores may send four of one model and two of another."""
+    tasks = [Waiting(number, "k", (2 * number, 2 * number + 1), False) for number in range(3)]
+    said = {0: [9.0, -9.0], 1: [0.0, 0.0], 2: [9.0, -9.0, 0.0], 3: [0.0, 0.0, 0.0], 4: [1.0, 1.0], 5: [1.0] * 3}
+    nothing = Gathered([], {}, {}, {}, "UTC", False, 0)
+    found = gains(tasks, nothing, {}, said)
+    assert found[0] == pytest.approx(math.log(2), abs=1e-3)
+    assert found[2] == gains(tasks[2:], nothing, {}, {})[0]  # by the fit

@@ -14,6 +14,7 @@ from app.projects.actions import change_protocol
 from app.projects.protocols import protocol_of
 from app.projects.queries import newest_protocol
 from app.projects.tables import Project
+from app.quality import mixing as mixing_module
 from app.quality.actions import argue, drop_argument
 from app.quality.forms import Argument
 from app.quality.mixing import SHOWINGS, doubt, mix_in, without_twins
@@ -21,13 +22,14 @@ from app.quality.queries import my_lessons
 from app.quality.rules import doubtful
 from app.quality.tables import ArguedAnswer, Use
 from app.tasks.actions import Waiting, claim, claiming, release_slots
+from app.tasks.actions.hot import LEND
 from app.tasks.tables import Purpose, Report, Slot, Task
 from tests import make
 from tests.app.evaluation.scene import here
 from tests.app.scene import Scene, access_of, broken, claimed, let_leases_run_out, prefers, scene, sweep_all
 from tests.app.tasks.test_limits import limit, states
 from workers.handlers import quality as handlers
-from workers.handlers.quality import mix_argued_tasks_in
+from workers.handlers.quality import doubt_argued_tasks, mix_argued_tasks_in
 
 FIRST = {"kind": "comparison", "outcome": "preferred", "preferred": 0, "strength": 2}
 FIRST["schema"] = {"name": "hone.comparison", "version": 1}
@@ -204,7 +206,7 @@ def test_doubt_comes_from_people_who_are_usually_right(
     said = {0: dict(enumerate(here_right))}
     for task in range(1, 11):
         said[task] = dict.fromkeys(range(len(here_right)), task <= 10 * elsewhere)
-    assert doubtful(0, said) is is_doubted
+    assert (0 in doubtful(said)) is is_doubted
 
 
 async def test_lanes_of_twins_are_those_of_their_firsts_people(session: AsyncSession) -> None:
@@ -317,6 +319,7 @@ async def test_one_that_fails_keeps_no_other_from_being_mixed_in(
         return await mix_in(session, task_id)
 
     monkeypatch.setattr(handlers, "mix_in", fails_for_the_first)
+    monkeypatch.setattr(mixing_module, "AT_ONCE", 1)
     await mix_argued_tasks_in(here(session))
     assert len(await twins(session)) == 1
 
@@ -332,3 +335,46 @@ async def test_a_late_answer_to_a_known_task_uses_room_as_any(session: AsyncSess
     usual = Counter(await session.scalars(select(Slot.state).where(Slot.task_id.in_(there.tasks[1:]))))
     assert usual == {0: 2, -1: 2}
     assert await broken(session) == {}
+
+
+async def test_a_project_whose_known_answers_cannot_be_looked_through_hides_no_other(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = [await make.project(session, gold_share=1.0) for _n in range(2)]
+    asked = []
+
+    async def fails_for_the_first(session: AsyncSession, project_id: int) -> list[int]:
+        asked.append(project_id)
+        if project_id == first.id:
+            raise RuntimeError("no")
+        return []
+
+    monkeypatch.setattr(handlers, "doubt", fails_for_the_first)
+    await doubt_argued_tasks(here(session))
+    assert asked == [first.id, second.id]
+
+
+async def test_the_place_that_is_lent_is_the_last_of_all_lanes(session: AsyncSession) -> None:
+    there = await mixing(session, 1.0, people=1, tasks=5)
+    slots = (await session.scalars(select(Slot.id).where(Slot.task_id.in_(there.tasks[1:])).order_by(Slot.id))).all()
+    for slot, (lane, rank) in zip(slots, [(0, 5), (7, 9), (7, 8), (64, 1)], strict=True):
+        place = text("UPDATE slots SET lane = :lane, rank = :rank WHERE id = :slot")
+        await session.execute(place, {"lane": lane, "rank": rank, "slot": slot})
+    asked = {"project": there.project.id, "lanes": [32]}
+    assert [await session.scalar(LEND, asked) for _n in range(5)] == [slots[1], slots[2], slots[0], slots[3], None]
+    await session.execute(text("UPDATE slots SET state = 0 WHERE state = -1"))
+    assert await session.scalar(LEND, asked | {"lanes": [33]}) is None  # nothing is there for whom it would be lent
+
+
+async def test_what_somebody_else_accepts_meanwhile_stays_accepted(session: AsyncSession) -> None:
+    there = await scene(session, people=1, tasks=1)
+    task = await argued(session, there, 0)
+    kept = await session.get_one(ArguedAnswer, task.id)
+    third = '[{"kind": "comparison", "outcome": "tie", "preferred": null}]'
+    await session.execute(text("UPDATE argued_answers SET bodies = bodies || CAST(:b AS jsonb)"), {"b": third})
+    assert len(kept.bodies) == 1  # as it was read before
+    protocol = await newest_protocol(session, there.project.id)
+    again = await argue(
+        session, task, protocol.id, FIRST | {"preferred": 1}, Argument(argument="Too."), there.me.person.id
+    )
+    assert [body["outcome"] for body in again.bodies] == ["preferred", "tie", "preferred"]

@@ -66,6 +66,22 @@ def test_dawid_skene_recovers_people_within_their_intervals() -> None:
     assert hits >= 18, hits  # of 21
 
 
+def test_answers_of_one_screen_are_drawn_anew_together() -> None:
+    """Said four times each, the same answers tell no more than once."""
+    draw = np.random.default_rng(0)
+    task, rater = shown(draw, 60, 4, 4)
+    label = (draw.random(len(task)) < 0.8).astype(np.int64)
+    units = np.concatenate([task * 4 + part for part in range(4)])
+    many = (units, np.tile(rater, 4), np.tile(label, 4), 2)
+
+    def width(found: list[Estimate]) -> float:
+        return sum((one.high or 0) - (one.low or 0) for one in found)
+
+    once = width(dawid_skene(task, rater, label, 2))
+    assert width(dawid_skene(*many, drawn=np.arange(240) // 4)) == pytest.approx(once, rel=0.25)
+    assert width(dawid_skene(*many)) < 0.65 * once
+
+
 def test_the_ceiling_of_what_can_be_learned() -> None:
     """Nobody, however wise, agrees with single answers more than the ceiling says; and it can be reached."""
     assert ceiling_of(0.73) == pytest.approx((1 + math.sqrt(0.46)) / 2)

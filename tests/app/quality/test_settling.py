@@ -11,16 +11,25 @@ from app.accounts.actions.joining import add_member
 from app.accounts.permissions import Role
 from app.accounts.tables import InboxItem, Membership
 from app.annotations.actions.returning import OwnAnswer
-from app.annotations.tables import Annotation
+from app.annotations.tables import Annotation, AnnotationVersion
+from app.oversight.known import argued_tasks, known_shown
+from app.oversight.newcomers import newcomers_wait
 from app.projects.queries import newest_protocol
 from app.projects.tables import Project
 from app.quality import entering
-from app.quality.actions import argue
-from app.quality.adjudicating import NotToBeSettled, accept_answer, adjudicate, open_again
-from app.quality.contesting import ContestClosed, ContestedBefore, NothingToContest, close_contest, contest
+from app.quality.actions import argue, drop_argument
+from app.quality.adjudicating import (
+    AnsweredYourself,
+    ChangedMeanwhile,
+    NotToBeSettled,
+    accept_answer,
+    adjudicate,
+    open_again,
+)
+from app.quality.contesting import ContestClosed, ContestedBefore, NothingToContest, close_contest, contest, contests
 from app.quality.entering import EntranceForm, judge_newcomers, let_in, set_entrance, standing_of
 from app.quality.forms import Argument
-from app.quality.queries import attention_misses, my_lessons
+from app.quality.queries import my_lessons
 from app.quality.tables import Adjudication, ArguedAnswer, Contest, Entry, Use
 from app.tasks.actions import Waiting, claim
 from app.tasks.tables import Task
@@ -62,6 +71,44 @@ async def test_a_reviewer_accepts_or_corrects_and_what_was_said_stays(session: A
     assert found == ["task.settled", "task.settled", "task.unsettled"]
     assert await session.scalar(select(Adjudication)) is None
     assert [one.state.value for one in await session.scalars(select(Annotation))] == ["live", "live"]
+
+
+async def test_a_reviewer_settles_nothing_they_answered_and_accepts_nothing_they_did_not_see(
+    session: AsyncSession,
+) -> None:
+    there = await scene(session, people=3, tasks=1, k=2)
+    task = await session.get_one(Task, there.tasks[0])
+    project, reviewer = there.project.id, there.people[2].person.id
+    for nth in (0, 1):
+        await answer(session, there, nth, nth)
+    first, second = (await session.scalars(select(Annotation).order_by(Annotation.id))).all()
+    with pytest.raises(AnsweredYourself):
+        await adjudicate(session, task, first.protocol_id, FIRST, first.annotator_id)
+    with pytest.raises(AnsweredYourself):
+        await accept_answer(session, project, first.public_id, second.annotator_id)
+    await session.execute(text("UPDATE annotations SET version = 2"))
+    with pytest.raises(ChangedMeanwhile):
+        await accept_answer(session, project, first.public_id, reviewer, version=1)
+    assert (await accept_answer(session, project, first.public_id, reviewer, version=2)).annotation_id == first.id
+    await session.execute(text("UPDATE annotations SET state = 'withdrawn'"))
+    assert (await adjudicate(session, task, first.protocol_id, FIRST, second.annotator_id)).by_id
+
+
+async def test_what_is_contested_is_what_was_handed_in(session: AsyncSession) -> None:
+    """Whoever misses and then changes it to what is accepted missed all the same, and may say why."""
+    there, said = await missed(session)
+    project, me = there.project.id, there.me.person.id
+    session.add(AnnotationVersion(annotation_id=said.id, version=1, project_id=project, body=said.body, by_id=me))
+    said.body, said.version = FIRST, 2
+    await session.flush()
+    mine = await contest(session, project, me, said.public_id, "The second one is shorter.")
+    ((_held, _said, body, *_rest),) = (await session.execute(contests(project, is_open=True))).all()
+    assert body["preferred"] == 1
+    await close_contest(session, project, mine.public_id, there.people[2].person.id, accepts=True)
+    found = (await session.scalars(select(ArguedAnswer), execution_options=FRESH)).one()
+    assert [body["preferred"] for body in found.bodies] == [0, 1]
+    (known,) = await known_shown(session, (await session.execute(argued_tasks(project))).all())
+    assert (known.answers, known.right) == (2, 2)
 
 
 async def missed(session: AsyncSession, use: Use = Use.gold) -> tuple[Scene, Annotation]:
@@ -113,7 +160,6 @@ async def test_an_upheld_contest_changes_nothing_but_is_told(client: httpx.Async
     await close_contest(session, there.project.id, found.public_id, reviewer, accepts=False, reply="Read it again.")
     assert "Read it again." in (await client.get(page)).text
     assert "what is argued stays" in (await client.get("/inbox")).text
-    assert await attention_misses(session, there.project.id, there.me.person.id) == ([said.public_id], 1)
 
 
 # ---- the entrance ---------------------------------------------------------------------------------------------------
@@ -290,3 +336,40 @@ async def test_who_is_let_in_while_they_are_judged_stays_in(
     monkeypatch.setattr(entering, "_answered", meanwhile)
     assert await judge_newcomers(session, there.project.id) == 0
     assert not (await as_they_are(session, new)).me.paused
+
+
+async def test_a_try_is_judged_again_by_its_own_answers(session: AsyncSession) -> None:
+    """First a wrong one and a right one, then again; then nothing is known of what the second try got wrong."""
+    there = await with_entrance(session)
+    new = await newcomer(session, there)
+    project, me = there.project.id, new.me.person.id
+    for side in (1, 0, 1, 0):
+        last = await answer(session, new, 0, side)
+        if side:
+            about = last.task_id
+        await judge_newcomers(session, project)
+    assert (await as_they_are(session, new)).me.paused
+    await drop_argument(session, await session.get_one(Task, about), there.me.person.id)
+    await entering.judge_again(session, project, me)
+    assert (await as_they_are(session, new)).me.paused  # the right one of the first try does not count
+
+
+async def test_newcomers_who_have_met_all_there_is_are_a_matter_for_today(session: AsyncSession) -> None:
+    there = await with_entrance(session, tasks=2, right=2, tries=1, known=2)
+    new = await newcomer(session, there)
+    long_ago = (
+        "UPDATE memberships SET created_at = created_at - interval '1 day'",
+        "UPDATE annotations SET submitted_at = submitted_at - interval '1 day'",
+    )
+    project = await session.get_one(Project, there.project.id)
+    await answer(session, new, 0, 0)
+    for sql in long_ago:
+        await session.execute(text(sql))
+    assert await newcomers_wait(session, there.me, project) is None  # there is another one
+    await session.execute(text("UPDATE slots SET state = 3 WHERE state = 0 AND task_id <> ALL(:met)"),
+                          {"met": [(await session.scalars(select(Annotation.task_id))).one()]})  # fmt: skip
+    found = await newcomers_wait(session, there.me, project)
+    assert found is not None
+    assert (found.kind, found.address.split("/")[-1]) == ("newcomers_wait", "gold")
+    await session.execute(text("UPDATE annotations SET submitted_at = now()"))
+    assert await newcomers_wait(session, there.me, project) is None  # they have only just answered

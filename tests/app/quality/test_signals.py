@@ -94,6 +94,17 @@ def test_who_meets_as_much_as_others_is_not_near_chance() -> None:
     assert not signals.near_chance([False] * 30, 0.0, 0.0).is_raised  # nobody to compare with
 
 
+def test_attention_checks_missed() -> None:
+    """Wilson's low end of 3 in 5 is 0.231, of 3 in 6 0.188, of 2 in 2 0.342, of 5 in 10 0.237."""
+    few = signals.inattentive([True] * 3 + [False] * 2, 0.0)
+    assert (few.value, few.n, few.limit, few.is_raised, few.shows) == (0.6, 5, 0.2, True, [0, 1, 2])
+    assert not signals.inattentive([True] * 3 + [False] * 3, 0.0).is_raised
+    assert not signals.inattentive([True] * 2, 0.0).is_raised  # two slips
+    assert signals.inattentive([True] * 5 + [False] * 5, 0.11).is_raised
+    assert not signals.inattentive([True] * 5 + [False] * 5, 0.12).is_raised  # others miss them as well
+    assert signals.inattentive([], 0.0).value is None
+
+
 def test_the_longest_sitting_is_found_in_one_go() -> None:
     begun = time.perf_counter()
     assert signals.round_the_clock(after(*([60.0] * 50_000))).is_raised
@@ -114,6 +125,9 @@ def test_fishers_test_by_hand() -> None:
     assert fisher((3, 3), (1, 3)) == 4 / 20
     assert fisher((4, 4), (0, 4)) == 1 / 70
     assert fisher((2, 4), (4, 4)) == 1.0
+    assert fisher((1, 3), (3, 3)) == 1.0  # of four hits, one at least falls into the last three
+    among = [comb(5, few) * comb(4, 4 - few) for few in range(3)]
+    assert fisher((3, 5), (2, 4)) == sum(among) / comb(9, 4)
 
 
 def test_weeks_and_what_fell() -> None:

@@ -1,6 +1,7 @@
 """Who is shown what: leases, quotas, lanes, ranks and what changes them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH
@@ -45,6 +46,22 @@ async def test_asking_again_gives_the_same_task_in_the_same_order(session: Async
     assert (first.slot_id, first.key, first.sides) == (again.slot_id, again.key, again.sides)
     assert first.used == again.used == 1
     assert await broken(session) == {}
+
+
+async def test_whoever_is_paused_while_their_claim_is_on_its_way_gets_nothing(session: AsyncSession) -> None:
+    """`there.me` is what the request found when it began. What they hold already they keep until it runs out."""
+    there = await scene(session, people=2, tasks=2)
+    held = await claimed(session, there.people[1])
+    await session.execute(text("UPDATE memberships SET paused_at = now()"))
+    assert isinstance(await claim(session, there.me), Waiting)
+    assert await broken(session) == {}
+    assert (await claimed(session, there.people[1])).key == held.key
+    await let_leases_run_out(session)
+    looks = replace(there.people[1], paused=True)  # and knows it: a look keeps the task no longer
+    waits = await claim(session, looks)
+    assert isinstance(waits, Waiting)
+    assert waits.reason is Reason.paused
+    assert await sweep_all(session) == 1
 
 
 async def test_a_person_never_answers_one_task_twice(session: AsyncSession) -> None:

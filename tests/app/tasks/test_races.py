@@ -6,18 +6,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.accounts.access import Access
+from app.accounts.tables import Membership
 from app.annotations.actions import submit
 from app.annotations.tables import Annotation
+from app.oversight.changing_people import Does, PeopleChange, change_people
 from app.projects.queries import default_batch
 from app.prompts.tables import Prompt
 from app.tasks.actions import Waiting, claim, make_tasks, making, release, run_out, skip, sweep
+from app.tasks.tables import Slot
 from tests import make
-from tests.app.scene import Scene, broken, claimed, prefers, scene
+from tests.app.scene import Scene, broken, claimed, prefers, scene, sweep_all
 from tests.app.tasks.race import EXACTLY, NAIVELY, holds, run, sums
 from tests.app.tasks.race import set_up as set_up_race
 
@@ -129,6 +132,31 @@ async def test_eight_tabs_of_one_person_show_one_task(committed: str) -> None:
     assert len(set(await asyncio.gather(*[open_a_tab() for _ in range(8)]))) == 1
     async with database.transaction() as session:
         assert await session.scalar(text("SELECT used FROM quota_days")) == 1
+
+
+async def test_whoever_is_deactivated_while_claiming_ends_with_nothing_in_hand(committed: str) -> None:
+    """Everybody's requests began before; half of them are deactivated meanwhile, by two managers at once."""
+    there = await set_up(people=8, tasks=8)
+    gone = there.people[:4]
+
+    async def look(access: Access) -> object:
+        async with database.transaction() as session:
+            return await claim(session, access)
+
+    async def deactivate(people: list[Access]) -> None:
+        async with database.transaction() as session:
+            ids = [one.person.id for one in people]
+            who = await session.scalars(select(Membership.pseudonym).where(Membership.user_id.in_(ids)))
+            await change_people(session, there.me, PeopleChange(who=who.all(), does=Does.deactivate))
+
+    looks = [look(access) for access in [*there.people, *gone, *gone]]
+    await asyncio.gather(*looks[:8], deactivate(gone), deactivate(gone[::-1]), *looks[8:])
+    async with database.transaction() as session:
+        await sweep_all(session)
+    assert all([isinstance(await look(access), Waiting) for access in gone])
+    async with database.transaction() as session:
+        assert await session.scalar(select(func.count()).where(Slot.state == 1)) == 4
+        assert await broken(session) == {}
 
 
 @pytest.mark.parametrize("leave", [skip, release])

@@ -1,7 +1,7 @@
 import pytest
 
 from app.training.configs import PPOConfig, RewardConfig
-from app.training.drawing import HIDDEN, fields_of, nested, shown_curves
+from app.training.drawing import APART, HIDDEN, fields_of, nested, shown_curves, weighed_by
 from app.training.reporting import report_of
 from app.training.tables import Method
 
@@ -79,10 +79,14 @@ def test_every_curve_is_drawn_once() -> None:
 def test_a_form_has_every_setting_and_reads_back_as_it_was() -> None:
     for config in (RewardConfig, PPOConfig):
         fields = fields_of(config)
-        assert {field.name for field in fields} == set(config.model_fields) - HIDDEN
+        assert {field.name for field in fields} == set(config.model_fields) - HIDDEN - APART
         assert all(field.hint for field in fields)
         sent = {f"config.{field.name}": "" if field.value is None else str(field.value) for field in fields}
         assert config.model_validate(nested(sent)["config"]) == config()
+    weighed = {f"config.{field.name}": "" for field in weighed_by(["kind", "harmful"])} | {
+        "config.head_weights.kind": "2"
+    }
+    assert PPOConfig.model_validate(nested(weighed)["config"]).head_weights == {"kind": 2.0}
 
 
 def test_a_reward_report_draws_what_was_said_against_what_was_seen() -> None:

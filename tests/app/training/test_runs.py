@@ -1,5 +1,6 @@
 """Runs: who may start what, which attempt may write, and how they end."""
 
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -187,6 +188,33 @@ async def test_the_page_says_what_is_wrong_above_the_form_and_keeps_it(
     assert started.status_code == 303
     run = (await session.scalars(select(Run))).one()
     assert (run.name, run.seed, run.config["lr"], run.config["epochs"]) == ("mine", 3, 0.002, 5)
+
+
+async def test_the_form_of_ppo_shows_the_heads_of_the_chosen_reward_model(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    project = await make.project(session)
+    base = await make.checkpoint(session)
+    record = {"metrics": {"heads": {"accuracy": {}, "harmful": {}, "overall": {}}}}
+    judge = await make.checkpoint(session, CheckpointKind.reward, parent_id=base.id, record=record)
+    plain = await make.checkpoint(session, CheckpointKind.reward, parent_id=base.id)
+    await engineer(client, session, project)
+    place = f"/projects/{project.public_id}/runs"
+    asked = {"method": "ppo", "heads": "true", "reward": str(judge.public_id)}
+    part = (await client.get(f"{place}/new", params=asked, headers={"HX-Request": "true"})).text
+    assert re.findall(r'name="config\.([^"]+)"', part) == [
+        *(f"head_weights.{name}" for name in ("overall", "accuracy", "harmful")),
+        "formula",
+    ]
+    page = (await client.get(f"{place}/new", params={"method": "ppo", "reward": str(plain.public_id)})).text
+    assert ("config.head_weights" in page, "gives one score" in page) == (False, True)
+    sent = {"method": "ppo", "reward": str(judge.public_id), "config.head_weights.accuracy": "0.6"}
+    for wrong, said in (({"config.formula": "tone"}, "tone"), ({"config.head_weights.tone": "1"}, "no head “tone”")):
+        refused = await client.post(place, data=sent | {"config.head_weights.accuracy": ""} | wrong)
+        assert (refused.status_code, said in refused.text) == (422, True)
+        assert "overall, accuracy, harmful" in refused.text
+    assert (await client.post(place, data=sent)).status_code == 303
+    assert (await session.scalars(select(Run))).one().config["head_weights"] == {"accuracy": 0.6}
 
 
 # ---- one attempt at a time -----------------------------------------------------------------------------------------

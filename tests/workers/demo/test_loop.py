@@ -7,18 +7,23 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID, uuid4
 
 import pytest
+import torch
 
 from app.datasets.rules import split_of
 from app.preferences.votes import Outcome
 from app.prompts.rules import group_key
+from app.training.forms import DPOForm, PPOForm
+from tests.training.conftest import make_checkpoint
 from workers.demo.annotators import ANNOTATORS
 from workers.demo.judge import Heard, true_win_rate
 from workers.demo.loop import __main__ as loop
 from workers.demo.loop import control, measures, report, sizes
 from workers.demo.loop.people import Given, answer_to
 from workers.demo.prompts import demo_prompts
+from workers.training.checkpoints import open_checkpoint
 
 
 def line(number: int, split: str, outcome: str) -> dict[str, Any]:
@@ -131,6 +136,60 @@ class Paged:
         return {"rows": self.rows[number : number + 1], "next": more}
 
 
+class Asked:
+    """A manager that keeps what it was told to post; every run succeeds at once."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.posted.append((path, body))
+        return {"id": "r1"}
+
+    async def get(self, _path: str) -> dict[str, Any]:
+        return {"method": "", "state": "succeeded", "attempt": 1, "reason": None}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "form", "advantage", "learns_from"),
+    [
+        ("ppo", "ppo", PPOForm, "gae", "reward"),
+        ("rloo", "ppo", PPOForm, "rloo", "reward"),
+        ("dpo", "dpo", DPOForm, None, "dataset"),
+    ],
+)
+async def test_the_policy_is_asked_for_as_any_engineer_would(
+    method: sizes.Method, kind: str, form: Any, advantage: str | None, learns_from: str
+) -> None:
+    manager, ids = Asked(), {"dataset": uuid4(), "reward": uuid4()}
+    there = loop.Loop(cast(Any, None), cast(Any, manager), 5, sizes.whole(), method)
+    there.project = "p"
+    await loop.train(there, *there.size.policy_run(method, *map(str, ids.values())))
+    [(path, body)] = manager.posted
+    sent = form.model_validate(body)  # what REST reads, which refuses every word that it does not know
+    assert (path, sent.seed) == (f"/api/v1/projects/p/runs/{kind}", 5)
+    assert {name: value for name, value in sent if isinstance(value, UUID)} == {learns_from: ids[learns_from]}
+    assert getattr(sent.config, "advantage", None) == advantage
+
+
+async def test_what_a_run_does_not_say_of_its_divergence_is_read_off_the_answers(tmp_path: Path) -> None:
+    base, policy = (make_checkpoint(tmp_path / str(seed), seed=seed) for seed in (0, 1))
+    new = {"p": answered("good fine day", "sad")}
+    gaps = []
+    for text in new["p"].texts:
+        of = []
+        for folder in (policy, base):
+            opened = open_checkpoint(folder)
+            asked, said = opened.prompt_ids([("user", new["p"].prompt)]), opened.answer_ids(text)
+            with torch.no_grad():
+                logs = opened.network(torch.tensor([asked + said])).logits[0].log_softmax(1)
+            of.append(sum(float(logs[len(asked) + n - 1, token]) for n, token in enumerate(said)))
+        gaps.append(of[0] - of[1])
+    assert measures.divergence(base, policy, new) == pytest.approx(sum(gaps) / 2, abs=1e-3)
+    there = loop.Loop(cast(Any, None), cast(Any, None), 0, sizes.small())
+    assert await loop.divergence_of(there, {"report": {"kl": 4.5}}, new) == 4.5
+
+
 async def test_what_stands_on_a_later_page_is_found(tmp_path: Path) -> None:
     runs = [{"id": "r2", "result": None}, {"id": "r1", "result": "c1"}]
     there = loop.Loop(cast(Any, SimpleNamespace(home=tmp_path)), cast(Any, Paged(runs)), 0, sizes.small())
@@ -216,6 +275,12 @@ BAD = [
 
 def test_a_good_report_keeps_every_bar() -> None:
     assert all(holds for *_rest, holds in report.bars(GOOD))
+
+
+def test_a_method_without_a_budget_promises_nothing_about_divergence() -> None:
+    free = json.loads(json.dumps(GOOD))
+    free["policy"] |= {"kl": 40.0, "kl_budget": None}
+    assert all(holds for *_rest, holds in report.bars(free))
 
 
 @pytest.mark.parametrize(("part", "name", "value"), BAD, ids=lambda given: str(given))

@@ -1,6 +1,7 @@
 """Runs through their real child process, on a database that commits: ends of every kind, and kills."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -10,8 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
@@ -20,13 +22,15 @@ from app.jobs.rules import Card, Use
 from app.jobs.tables import CardBid
 from app.settings import get_settings
 from app.training import actions
-from app.training.configs import DPOConfig, PPOConfig
+from app.training.configs import DPOConfig, PPOConfig, read_run
 from app.training.forms import DPOForm, PPOForm
 from app.training.jobs import Train
-from app.training.tables import Method, Run, RunMetric, RunState
+from app.training.tables import Method, Run, RunMetric, RunSample, RunState
+from tests import make
+from tests.app.training.test_runs import dataset_in
 from tests.queue import waiting
 from tests.workers.handlers.scene import REWARD, Ground, ground, look, reward_run, until
-from workers.attempts import Attempt, apart
+from workers.attempts import Attempt, apart, write_inputs
 from workers.handlers import training
 from workers.handlers.registry import Context
 from workers.handlers.training import train
@@ -343,6 +347,39 @@ async def test_a_training_steps_aside_for_somebody_who_talks_and_keeps_its_state
         assert (await bid(session, card, person, Use.talk)).has
     run = await do(run_id, context)
     assert (run.state, run.attempt) == (RunState.queued, 0), "and it waits until the card is free"
+
+
+async def test_a_heartbeat_tells_new_figures_and_samples_once(context: Context, tmp_path: Path) -> None:
+    async with database.transaction() as session:
+        run = await make.run(session, await make.project(session), await make.checkpoint(session))
+        taken = await actions.take_run(session, run.id)
+    assert taken is not None
+    assert taken.fence is not None
+    attempt = Attempt(run.id, taken.fence, run.public_id, run.method, tmp_path / "attempt")
+    attempt.work.mkdir(parents=True)
+    for step in (1, 2):
+        for name, content in (
+            ("metrics", {"total": 2, "values": {"kl": 1.0}}),
+            ("samples", {"samples": [{"kl": 1.0}]}),
+        ):
+            with (attempt.work / f"{name}.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step} | content) + "\n")
+        await training.tell(attempt, context)
+        assert (await count(RunMetric), await count(RunSample)) == (step, step)
+    async with database.transaction() as session:
+        await session.execute(delete(RunSample))
+    await training.tell(attempt, context)
+    assert await count(RunSample) == 0, "what was told is not told again"
+
+
+async def test_where_figures_also_go_is_said_by_the_installation(session: AsyncSession, tmp_path: Path) -> None:
+    project, base = await make.project(session), await make.checkpoint(session)
+    dataset = await dataset_in(session, project)
+    run = await make.run(session, project, base, method=Method.sft, dataset_id=dataset.id, name="Mine")
+    attempt = Attempt(run.id, uuid4(), run.public_id, run.method, tmp_path)
+    await write_inputs(session, run, attempt, tmp_path, "cpu", "trackio")
+    told = read_run("sft", tmp_path / "run.json")
+    assert (told.track, told.name) == ("trackio", "Mine")
 
 
 def test_missing_torch_is_told_as_what_to_install(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from workers.demo.loop.faults import Faults
 from workers.demo.loop.people import Given, Person, all_work, hire
 from workers.demo.loop.reckoning import reckoned
 from workers.demo.loop.report import answers_kept, bars, report_of
-from workers.demo.loop.sizes import ANSWERS, Size, small, whole
+from workers.demo.loop.sizes import ANSWERS, METHODS, Method, Size, small, whole
 from workers.demo.loop.stack import Installation, running
 from workers.demo.prompts import DemoPrompt
 
@@ -34,8 +34,11 @@ JUDGES = 4  # people a pair of the evaluation
 class Loop:
     """One pass: what is known so far, and how long each stage took."""
 
-    def __init__(self, installation: Installation, manager: Client, seed: int, size: Size) -> None:
+    def __init__(
+        self, installation: Installation, manager: Client, seed: int, size: Size, method: Method = "ppo"
+    ) -> None:
         self.installation, self.manager, self.seed, self.size = installation, manager, seed, size
+        self.method: Method = method
         self.seconds: dict[str, float] = {}
         self.project, self.doing = "", ""
         self.people: list[Person] = []
@@ -185,29 +188,41 @@ async def go_round(loop: Loop) -> dict[str, Any]:
     with loop.stage("control"):
         folder = loop.installation.home / "control"
         shuffled = await control.accuracy_heldout(records, BUNDLED, config, folder, loop.seed)
-    with loop.stage("PPO"):
-        policy = await train(loop, "ppo", {"reward": reward["result"], "config": loop.size.ppo.model_dump(mode="json")})
+    with loop.stage(loop.method.upper()):
+        kind, form = loop.size.policy_run(loop.method, dataset["id"], reward["result"])
+        policy = await train(loop, kind, form)
     with loop.stage("evaluate"):
         candidate, baseline = policy["result"], (await the_base(loop))["id"]
         compared = await evaluate(loop, people, candidate, baseline)
         words = await heldout_words(loop)
         new, old = await answers_of(loop, candidate, words), await answers_of(loop, baseline, words)
+        kl = await divergence_of(loop, policy, new)
     with loop.stage("best of four"):
         best = await best_of_four(loop, reward["result"], baseline, words, old)
     return report_of(
         seed=loop.seed,
+        method=loop.method,
         seconds=loop.seconds,
         given=given,
         measured=given_on(given, records, "heldout"),
         votes=dataset["manifest"]["counts"]["votes"],
         reward=reward,
         policy=policy,
+        kl=kl,
         people=compared["result"]["people"],
         texts=(new, old),
         shuffled=shuffled,
         best_of_four=best,
         checkpoints={"base": baseline, "reward": reward["result"], "policy": candidate},
     )
+
+
+async def divergence_of(loop: Loop, policy: dict[str, Any], new: dict[str, measures.Answered]) -> float:
+    """As the run measured it; a method that has no price of divergence does not, so it is read off the answers."""
+    if "kl" in policy["report"]:
+        return float(policy["report"]["kl"])
+    folder = await folder_of(loop, policy["result"])
+    return await asyncio.to_thread(measures.divergence, BUNDLED, folder, new)
 
 
 async def the_base(loop: Loop) -> dict[str, Any]:
@@ -235,7 +250,7 @@ async def best_of_four(
 
 
 async def folder_of(loop: Loop, checkpoint: str) -> Path:
-    """Where the reward model's weights are: this program stands on the same machine."""
+    """Where a run's weights are: this program stands on the same machine."""
     run = next(run for run in await loop.pages(loop.path("runs")) if run["result"] == checkpoint)
     return loop.installation.home / "checkpoints" / str(run["id"])
 
@@ -256,7 +271,7 @@ async def run(asked: argparse.Namespace) -> dict[str, Any]:
     with running(asked.folder / "home") as installation:
         async with Client(installation.address) as manager:
             await first_sign_in(manager, installation)
-            loop = Loop(installation, manager, asked.seed, small() if asked.small else whole())
+            loop = Loop(installation, manager, asked.seed, small() if asked.small else whole(), asked.method)
             loop.seconds["start"] = round(time.monotonic() - began, 1)
             async with loop.faults.going_on(every=asked.kill):
                 report = await go_round(loop)
@@ -266,6 +281,7 @@ async def run(asked: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.demo.loop", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="changes every random choice")
+    parser.add_argument("--method", choices=METHODS, default="ppo", help="what makes the policy")
     parser.add_argument("--kill", type=float, metavar="SECONDS", help="kill a part of it about so often, by kill -9")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the installation and the report lie")
     parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)  # too little to keep the bars

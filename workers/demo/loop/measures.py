@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from app.preferences.votes import Outcome
+from app.training.configs import DPOConfig
 from workers.demo.annotators import ceiling
 from workers.demo.judge import Heard, true_win_rate
 from workers.demo.loop.people import Given
 from workers.training.checkpoints import open_checkpoint
+from workers.training.lessons import Student
 from workers.training.networks import Backbone
+from workers.training.packing import Text
 from workers.training.scoring import load_reward
 
 
@@ -76,3 +81,19 @@ def best_of_four(base: Path, reward: Path, drawn: Mapping[str, Answered], old: M
         scores = network.score(asked, [opened.answer_ids(text) for text in answered.texts], opened.pad_id).mean
         heard.append(Heard(answered.prompt, answered.texts[int(scores.argmax())], old[prompt].texts[0]))
     return true_win_rate(heard)
+
+
+@torch.no_grad()
+def divergence(base: Path, policy: Path, new: Mapping[str, Answered]) -> float:
+    """Nats an answer between two checkpoints, on the answers of `policy`: for a run that does not say it itself."""
+    sums = []
+    for folder in (policy, base):
+        opened = open_checkpoint(folder)
+        network = Student(opened, Backbone(opened.network), DPOConfig(), adapter=None, packing=False)
+        texts = [
+            Text(opened.prompt_ids([("user", one.prompt)]), opened.answer_ids(text))
+            for one in new.values()
+            for text in one.texts
+        ]
+        sums.append([float(network.answer_sums([text])) for text in texts])
+    return statistics.mean(own - reference for own, reference in zip(*sums, strict=True))

@@ -1,14 +1,17 @@
 """How much one pass of the loop asks for: everything, or just enough to see every stage work."""
 
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from app.datasets.rules import split_of
 from app.prompts.rules import group_key
-from app.training.configs import PPOConfig, RewardConfig
+from app.training.configs import DPOConfig, PPOConfig, RewardConfig
 from workers.demo.prompts import DemoPrompt, demo_prompts
-from workers.demo.settings import ppo_config, reward_config
+from workers.demo.settings import dpo_config, ppo_config, reward_config, rloo
 
 ANSWERS = 12  # completions a prompt: six pairs
+Method = Literal["ppo", "dpo", "rloo"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Size:
     evaluated: int
     reward: RewardConfig
     ppo: PPOConfig
+    dpo: DPOConfig
 
     def asked(self) -> list[DemoPrompt]:
         everything = demo_prompts()
@@ -41,13 +45,20 @@ class Size:
             key=lambda share: abs(sum(split_of(key, share) == "heldout" for key in keys) / len(keys) - wanted),
         )
 
+    def policy_run(self, method: Method, dataset: str, reward: str) -> tuple[str, dict[str, Any]]:
+        """Which kind of run is asked for to make the policy, and with what form. dataset, reward: their ids."""
+        if method == "dpo":
+            return "dpo", {"dataset": dataset, "config": self.dpo.model_dump(mode="json")}
+        config = rloo(self.ppo) if method == "rloo" else self.ppo
+        return "ppo", {"reward": reward, "config": config.model_dump(mode="json")}
+
 
 def whole() -> Size:
-    return Size(None, 588, 120, reward_config(), ppo_config())
+    return Size(None, 588, 120, reward_config(), ppo_config(), dpo_config())
 
 
 def small() -> Size:
     """A minute or two on one core: enough for every stage to happen, too little to learn from."""
     reward = reward_config().model_copy(update={"members": 2, "epochs": 2})
     ppo = ppo_config().model_copy(update={"steps": 8, "batch": 32, "minibatch": 16})
-    return Size(24, 48, 8, reward, ppo)
+    return Size(24, 48, 8, reward, ppo, dpo_config())
