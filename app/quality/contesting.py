@@ -75,7 +75,8 @@ async def contest(session: AsyncSession, project_id: int, person_id: int, annota
 
 async def _first(session: AsyncSession, said: Annotation) -> dict[str, Any]:
     """What is contested is what was handed in: figures, lessons and the entrance go by that, whatever it says now."""
-    return (await session.scalars(select(said_first()).where(Annotation.id == said.id))).one()
+    body: dict[str, Any] = (await session.scalars(select(said_first()).where(Annotation.id == said.id))).one()
+    return body
 
 
 async def contest_about(session: AsyncSession, annotation_id: int) -> Contest | None:
@@ -141,6 +142,7 @@ async def _close(
 ) -> None:
     found.is_accepted, found.reply, found.closed_by_id, found.closed_at = accepts, reply, actor_id, func.now()
     await session.flush()
+    await session.refresh(found, ["closed_at"])
     kind = Letter.accepted if accepts else Letter.upheld
     await tell(session, [said.annotator_id], found.project_id, kind, said.public_id)
     verb = "contest.accepted" if accepts else "contest.upheld"

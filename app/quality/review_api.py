@@ -116,8 +116,7 @@ async def delete_settled(task: UUID, access: Reviewer, session: Session) -> None
 @router.post("/annotations/{annotation}/accept")
 async def accept(annotation: UUID, form: AcceptedBy, access: Reviewer, session: Session) -> SettledView:
     """Settle a task by this answer as it stands."""
-    about = {"remark": form.remark, "version": form.version}
-    kept = await accept_answer(session, access.of_project(), annotation, access.person.id, **about)
+    kept = await accept_answer(session, access.of_project(), annotation, access.person.id, **form.model_dump())
     asked = adjudications(access.of_project()).where(Adjudication.task_id == kept.task_id)
     return _settled(*(await session.execute(asked)).one())
 

@@ -78,6 +78,6 @@ async def note_scores(
 async def _keep(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
     """In place of those that are there."""
     kept = insert(Score).values(rows)
-    fresh = {name: kept.excluded[name] for name in ("value", "uncertainty", "members")}
-    fresh |= {"created_at": func.now()}
+    fresh: dict[str, Any] = {name: kept.excluded[name] for name in ("value", "uncertainty", "members")}
+    fresh["created_at"] = func.now()
     await session.execute(kept.on_conflict_do_update(index_elements=["completion_id", "checkpoint_id"], set_=fresh))

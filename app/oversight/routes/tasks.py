@@ -117,8 +117,7 @@ async def accept(
     queue: From = None,
 ) -> Response:
     """This answer settles its task."""
-    about = {"remark": form.remark, "version": form.version}
-    settled = await accept_answer(session, access.of_project(), annotation, access.person.id, **about)
+    settled = await accept_answer(session, access.of_project(), annotation, access.person.id, **form.model_dump())
     public_id = await public_id_of(session, settled.task_id)
     found = await shown_task(session, access.of_project(), public_id)
     return _on(request, access, found, queue, _("Settled by this answer."))

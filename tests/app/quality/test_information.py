@@ -147,7 +147,7 @@ async def test_the_newest_reward_model_scores_what_a_round_asks_about(
 def test_members_of_different_numbers_are_compared_with_their_like() -> None:
     """Who sends scores may send four of one model and two of another."""
     tasks = [Waiting(number, "k", (2 * number, 2 * number + 1), False) for number in range(3)]
-    said = {0: [9.0, -9.0], 1: [0.0, 0.0], 2: [9.0, -9.0, 0.0], 3: [0.0, 0.0, 0.0], 4: [1.0, 1.0], 5: [1.0] * 3}
+    said = {0: [30.0, -30.0], 1: [0.0, 0.0], 2: [9.0, -9.0, 0.0], 3: [0.0, 0.0, 0.0], 4: [1.0, 1.0], 5: [1.0] * 3}
     nothing = Gathered([], {}, {}, {}, "UTC", False, 0)
     found = gains(tasks, nothing, {}, said)
     assert found[0] == pytest.approx(math.log(2), abs=1e-3)
