@@ -65,7 +65,7 @@ async def lines_of(session: AsyncSession, plays: Sequence[Play]) -> dict[int, di
     in order without what they say, which may be megabytes."""
     wanted = [one.id for one in plays]
     judged = select(Play.id, Checkpoint.public_id).join(Checkpoint, Checkpoint.id == Play.reward_id)
-    rewards = dict((await session.execute(judged.where(Play.id.in_(wanted)))).tuples().all())
+    rewards = {row.id: row.public_id for row in await session.execute(judged.where(Play.id.in_(wanted)))}
     found: dict[int, dict[str, Any]] = {one: {"reward": rewards.get(one), "answers": []} for one in wanted}
     asked = (
         select(PlayAnswer.play_id, Checkpoint.public_id, PlayAnswer.answered_at, PlayAnswer.reason)
