@@ -14,6 +14,7 @@ from app.projects.tables import Project
 from app.training import actions
 from app.training.queries import curves_of, some_samples
 from app.training.tables import Run, RunMetric, RunSample, RunState
+from app.wording import percent
 from tests import make
 from tests.app.scene import engineer
 
@@ -73,8 +74,9 @@ async def test_samples_are_written_by_the_attempt_that_has_the_run_alone(session
         await actions.write_samples(session, run.id, taken.fence, [{"step": 4, "samples": [sample(words)]}])
     with pytest.raises(actions.FenceLost):
         await actions.write_samples(session, run.id, uuid4(), [{"step": 4, "samples": [sample("late")]}])
+    run_id = run.id
     session.expire_all()
-    [kept] = await some_samples(session, run.id)
+    [kept] = await some_samples(session, run_id)
     assert kept.samples == [sample("told again")]
 
 
@@ -129,7 +131,7 @@ async def test_policies_stand_by_their_distance_with_what_people_said_whoever_wa
     }
     assert [mirrored[name] for name in ("rate", "low", "high")] == pytest.approx([0.6, 0.5, 0.7])
     page = (await client.get(f"/runs/{far.public_id}")).text
-    assert "80.0% (70.0% – 90.0%)" in page
+    assert f"{percent(0.8, 1)} ({percent(0.7, 1)} – {percent(0.9, 1)})" in page
     assert f'href="/evaluations/{turned.public_id}"' in page
 
 

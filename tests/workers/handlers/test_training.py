@@ -375,6 +375,9 @@ async def test_a_heartbeat_tells_new_figures_and_samples_once(context: Context, 
 async def test_where_figures_also_go_is_said_by_the_installation(session: AsyncSession, tmp_path: Path) -> None:
     project, base = await make.project(session), await make.checkpoint(session)
     dataset = await dataset_in(session, project)
+    lines = tmp_path / "datasets" / ("0" * 64) / "records.jsonl"
+    lines.parent.mkdir(parents=True)
+    lines.touch()
     run = await make.run(session, project, base, method=Method.sft, dataset_id=dataset.id, name="Mine")
     attempt = Attempt(run.id, uuid4(), run.public_id, run.method, tmp_path)
     await write_inputs(session, run, attempt, tmp_path, "cpu", "trackio")

@@ -14,8 +14,8 @@ def imported(file):
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
-def test_sampling_knows_no_tables_and_of_the_application_only_two_contracts():
-    allowed = ("app.training.configs", "app.datasets.records")
+def test_sampling_knows_no_tables_and_of_the_application_only_two_contracts_and_how_sentences_are_marked():
+    allowed = ("app.translation._", "app.training.configs", "app.datasets.records")
     for file in (ROOT / "workers" / "sampling").glob("*.py"):
         for name in imported(file):
             assert not name.startswith(("sqlalchemy", "psycopg")), f"{file.name} imports {name}"
