@@ -5,7 +5,7 @@ const words = document.body.dataset.unreachable;
 let shown = null;
 
 const placeOf = (form) => form?.closest("dialog[open]")?.querySelector("[data-refusals]") ?? page;
-const isPlace = (element) => element === page || element.matches("[data-refusals]");
+const isPlace = (element) => Boolean(element && (element === page || element.matches("[data-refusals]")));
 
 document.addEventListener("htmx:sendError", (event) => {
   const place = placeOf(event.detail.elt);
@@ -23,7 +23,7 @@ document.addEventListener("htmx:sendError", (event) => {
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, xhr, requestConfig } = event.detail;
-  if (target === page) event.detail.target = placeOf(requestConfig.elt);
+  if (page && target === page) event.detail.target = placeOf(requestConfig.elt);
   if (xhr.status < 400) {
     shown?.remove();
     // a refusal of an earlier try is out of date once a later one went through
