@@ -26,9 +26,11 @@ from app.evaluation.queries import (
 )
 from app.evaluation.rules import Said, Verdict
 from app.evaluation.tables import Evaluation, EvaluationState
+from app.jobs.queue import enqueue
 from app.projects.actions import comparison_protocol
 from app.projects.tables import Batch, BatchState
 from app.tasks.actions import NewTask, Wish, cancel_tasks, open_tasks
+from app.tasks.jobs import RoundTurned
 from app.tasks.tables import Purpose
 from app.translation import _
 
@@ -159,6 +161,7 @@ async def set_batch(session: AsyncSession, evaluation: Evaluation, state: BatchS
     """The evaluation's round of collection ends and begins with it."""
     await session.flush()
     await session.execute(update(Batch).where(Batch.id == evaluation.batch_id).values(state=state))
+    await enqueue(session, RoundTurned(batch_id=evaluation.batch_id))  # slots of a round that does not ask rest
 
 
 async def note(session: AsyncSession, evaluation: Evaluation, what: str, actor_id: int | None = None) -> None:

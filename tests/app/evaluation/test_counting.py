@@ -20,6 +20,7 @@ from app.projects.queries import default_batch
 from app.projects.tables import Batch, BatchState
 from app.settings import get_settings
 from app.tasks.actions import cancel_tasks, change_k
+from app.tasks.jobs import RoundTurned
 from app.tasks.tables import TaskState
 from tests import make
 from tests.app.evaluation.scene import (
@@ -38,6 +39,7 @@ from tests.app.scene import access_of, claimed, engineer
 from tests.queue import waiting
 from workers.handlers import evaluation as handler
 from workers.handlers.registry import Context
+from workers.handlers.tasks import turn_round
 
 TIE = ComparisonBody(outcome="tie")
 
@@ -200,6 +202,8 @@ async def test_an_answer_taken_out_after_the_end_is_asked_for_again(session: Asy
     await told_of_changes(session, evaluation)
     assert (evaluation.state, counts(evaluation)) == (EvaluationState.open, (3, 0, 0))
     assert (evaluation.finished_at, await batch_of(session, evaluation)) == (None, BatchState.open)
+    assert {"batch_id": evaluation.batch_id} in await waiting(session, "RoundTurned")
+    await turn_round(RoundTurned(batch_id=evaluation.batch_id), here(session))
     other = await make.user(session)
     await make.member(session, there.project, other)
     shown = await claimed(session, access_of(there.project, other))
