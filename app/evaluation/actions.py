@@ -158,8 +158,10 @@ async def reopen(session: AsyncSession, evaluation: Evaluation) -> None:
 
 
 async def set_batch(session: AsyncSession, evaluation: Evaluation, state: BatchState) -> None:
-    """The evaluation's round of collection ends and begins with it."""
+    """The evaluation's round of collection, once it has one, ends and begins with it."""
     await session.flush()
+    if evaluation.batch_id is None:
+        return
     await session.execute(update(Batch).where(Batch.id == evaluation.batch_id).values(state=state))
     await enqueue(session, RoundTurned(batch_id=evaluation.batch_id))  # slots of a round that does not ask rest
 
