@@ -45,7 +45,7 @@ class PlayAnswerView(BaseModel):
     reason: str | None
 
 
-class PlayView(BaseModel):
+class Asked(BaseModel):
     """One prompt put to several checkpoints. tasks: those that were made of it."""
 
     id: UUID
@@ -53,9 +53,12 @@ class PlayView(BaseModel):
     sampling: dict[str, Any]
     seed: int
     reward: UUID | None
-    answers: list[PlayAnswerView]
     tasks: list[str]
     created_at: datetime
+
+
+class PlayView(Asked):
+    answers: list[PlayAnswerView]
 
 
 class PlayAnswerLine(BaseModel):
@@ -64,17 +67,10 @@ class PlayAnswerLine(BaseModel):
     reason: str | None
 
 
-class PlayLine(BaseModel):
+class PlayLine(Asked):
     """A play as lists show it: what was said stands at its own address."""
 
-    id: UUID
-    messages: list[dict[str, Any]]
-    sampling: dict[str, Any]
-    seed: int
-    reward: UUID | None
     answers: list[PlayAnswerLine]
-    tasks: list[str]
-    created_at: datetime
 
 
 class PlayPage(BaseModel):

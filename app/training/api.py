@@ -1,6 +1,5 @@
 """REST: start runs, watch them, stop them."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from app.accounts.permissions import Permission
 from app.checkpoints.tables import Checkpoint
 from app.cursors import Cursor, Limit, page_of
 from app.database import Session
-from app.evaluation.optimisation import optimisation_of
+from app.evaluation.optimisation import Measured, optimisation_of
 from app.training.actions import cancel_run, start_dataset_run, start_ppo_run
 from app.training.forms import DPOForm, LearnsFromDataset, PPOForm, RewardForm, SFTForm
 from app.training.queries import curves_of, default_base, metrics_of, run_of, runs_with_results, samples_of
@@ -65,22 +64,6 @@ class RunPage(BaseModel):
 class Metrics(BaseModel):
     step: int
     values: dict[str, float | None]
-
-
-class Distance(BaseModel):
-    """A policy at one moment; step: of the run itself, null at a run's end, when checkpoint is named.
-
-    kl: nats an answer from the reference. gain: score above the reference's, raw; proxy: win rate over the reference by
-    the reward model. people: of the newest blind comparison with the reference, {evaluation, answers, rate, low, high}.
-    """
-
-    name: str
-    step: int | None
-    checkpoint: UUID | None
-    kl: float
-    gain: float | None
-    proxy: float | None
-    people: dict[str, Any] | None
 
 
 class Sample(BaseModel):
@@ -165,12 +148,12 @@ async def show_metrics(
 
 
 @router.get("/runs/{run}/optimisation")
-async def show_optimisation(run: UUID, access: Reader, session: Session) -> list[Distance]:
+async def show_optimisation(run: UUID, access: Reader, session: Session) -> list[Measured]:
     """What the reward model and people say of the policy, and of others from the same reference against the same reward
     model (the newest fifty), by how far they are: the run's looks, then the ends of runs, the nearest first."""
     found = await run_of(session, access.of_project(), run)
     told = await optimisation_of(session, found, await curves_of(session, found.id))
-    return [Distance(**asdict(one)) for one in (*told.run, *told.policies)] if told else []
+    return [*told.run, *told.policies] if told else []
 
 
 @router.get("/runs/{run}/samples")
