@@ -21,7 +21,7 @@ import transformers
 from app.version import code_version
 
 FILE = Path("var/bench-training.json")
-PARTS = ("ppo", "sampler")
+PARTS = ("ppo", "reward", "sampler")
 
 
 def shown(key: str, figure: dict, bars: dict) -> tuple[str, bool]:

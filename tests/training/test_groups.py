@@ -15,6 +15,7 @@ from app.preferences.votes import ChoiceVote, RankingVote, Rated, RatingVote
 from app.training.configs import RewardConfig, RewardRun
 from tests.training.make import goodness, make_comparison, make_vote, message, planted, write
 from workers.training.batches import read_pairs
+from workers.training.branches import Sheet
 from workers.training.checkpoints import Opened
 from workers.training.groups import Group, as_pairs, encode_group, read_groups, ties_in
 from workers.training.hearing import Nuisance, Said
@@ -114,13 +115,13 @@ def test_each_answer_is_read_once_whatever_stands_beside_it(opened: Opened, monk
     read: list[int] = []
     whole = reward.block_scores
 
-    def counted(stem: torch.Tensor, starts: list[int], ends: list[int]) -> torch.Tensor:
-        read.append(len(stem))
-        return whole(stem, starts, ends)
+    def counted(stem: torch.Tensor, sheet: Sheet) -> torch.Tensor:
+        read.extend([len(stem), sheet.seats.shape[1]])
+        return whole(stem, sheet)
 
     monkeypatch.setattr(reward, "block_scores", counted)
     found = item_scores(reward, [[three, two], [two, three]], Stems(reward, opened.pad_id))
-    assert read == [10], "five answers a member"
+    assert read == [4, 5], "each of two members reads five answers, and two prompts"
     assert found.shape == (2, 2, 3, 1)
     assert found[0, 1, 2] == found[0, 1, 0], "an answer that is not there"
     alone = item_scores(reward, [[three], [three]], Stems(reward, opened.pad_id))

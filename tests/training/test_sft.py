@@ -78,7 +78,7 @@ def test_packed_texts_are_read_as_if_each_stood_alone(opened: Opened, tuning: st
     assert student.packing
     many = [*texts(9), Text([7] * 12, [8] * 12)]  # a long one makes room for the others
     packed = pack(many, opened.pad_id, torch.device("cpu"), packing=True)
-    assert packed.positions is not None
+    assert packed.layout.positions is not None
     assert len(packed.ids) < 7
     together = student.answer_sums(many)
     alone = torch.cat([student.answer_sums([one]) for one in many])
@@ -89,7 +89,7 @@ def test_a_family_that_does_not_tell_texts_apart_is_not_packed(opened: Opened) -
     backbone = Backbone(opened.network)
     assert can_pack(backbone)
     whole = backbone.hidden
-    backbone.hidden = lambda ids, mask=None, positions=None: whole(ids, mask)
+    backbone.hidden = lambda ids, mask=None, layout=None: whole(ids, mask)
     assert not can_pack(backbone)
 
 

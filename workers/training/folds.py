@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +58,7 @@ def by_length(pairs: list[Item], rows: list[int], batch: int, chance: random.Ran
     return [row for _, row in sorted(zip(places, by_rank, strict=True))]
 
 
-def level(rows: list[list[Row]]) -> list[list[Row]]:
+def level(rows: Sequence[Sequence[Row]]) -> list[list[Row]]:
     """All lists as long as the longest, the shorter ones by going round again."""
     most = max(map(len, rows))
     return [list(islice(cycle(mine), most)) for mine in rows]

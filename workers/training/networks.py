@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,22 @@ from workers.training.tensors import entropy_of, logprobs_of, positions_of
 
 # logits in flight at once, in numbers: beyond it they are made in chunks and made again for the gradient
 LOGITS_AT_ONCE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows are read that are more than one text with padding behind. positions (b, t): of a token in its own text.
+    visible (b, 1, t, t): True where a token (row) looks at another (column); None tells texts by their positions."""
+
+    positions: Tensor | None = None
+    visible: Tensor | None = None
+
+    def arguments(self) -> dict[str, Tensor]:
+        named = {"position_ids": self.positions, "attention_mask": self.visible}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+
+PLAIN = Layout()
 
 
 class Backbone(nn.Module):
@@ -97,32 +114,33 @@ class Backbone(nn.Module):
             for place in self.adapted.values():
                 place.folded = None
 
-    def hidden(self, ids: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+    def hidden(self, ids: Tensor, mask: Tensor | None = None, *, layout: Layout = PLAIN) -> Tensor:
         """Last layer after its norm, (b, t, width). Without mask, padding must stand behind the real tokens.
 
         Real tokens look only backwards, so padding behind them needs no mask, which keeps the fast attention path.
-        positions: of rows that hold several texts, beginning anew with each (`packing`).
+        layout: of rows that hold several texts (`packing`, `branches`).
         """
         placed = {} if mask is None else {"attention_mask": mask.long(), "position_ids": positions_of(mask)}
-        if positions is not None:
-            placed["position_ids"] = positions
+        placed |= layout.arguments()
         return self.network.base_model(input_ids=ids, use_cache=False, **placed).last_hidden_state
 
     @torch.no_grad()
-    def stem(self, ids: Tensor, layers: int) -> Tensor:
+    def stem(self, ids: Tensor, layers: int, layout: Layout = PLAIN) -> Tensor:
         """What leaves the lowest `layers` layers, (b, t, width), with padding behind: the same for every adapter
         above them, so it is computed once. The ids themselves where the network cannot be split."""
         if not self.splits or layers == 0:
             return ids
         with self._only(self.network.base_model.layers[:layers], norm=False):
-            return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            inner = self.network.base_model
+            return inner(input_ids=ids, use_cache=False, **layout.arguments()).last_hidden_state
 
-    def crown(self, stem: Tensor, layers: int) -> Tensor:
+    def crown(self, stem: Tensor, layers: int, layout: Layout = PLAIN) -> Tensor:
         """The rest of the way from `stem`: as `hidden`."""
         if not stem.is_floating_point():
-            return self.hidden(stem)
+            return self.hidden(stem, layout=layout)
         with self._only(self.network.base_model.layers[layers:], norm=True):
-            return self.network.base_model(inputs_embeds=stem, use_cache=False).last_hidden_state
+            inner = self.network.base_model
+            return inner(inputs_embeds=stem, use_cache=False, **layout.arguments()).last_hidden_state
 
     @contextmanager
     def _only(self, layers: nn.ModuleList, *, norm: bool) -> Iterator[None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.training.networks import Backbone
+from workers.training.networks import Backbone, Layout
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Pack:
-    """ids (r, t) with padding behind; positions (r, t), None where each row is one text.
+    """ids (r, t) with padding behind; layout: plain where each row is one text.
 
     Of all answer tokens, (n,) each: tokens; states, the places in r x t from which they are drawn; owner, the number of
     their text.
     """
 
     ids: Tensor
-    positions: Tensor | None
+    layout: Layout
     states: Tensor
     tokens: Tensor
     owner: Tensor
@@ -80,7 +80,7 @@ def pack(texts: Sequence[Text], pad: int, device: torch.device, *, packing: bool
     told = (ids, torch.cat(states), torch.tensor(tokens), torch.cat(owner))
     ids, places, wanted, owners = (tensor.to(device) for tensor in told)
     alone = all(len(numbers) == 1 for numbers in rows)
-    return Pack(ids, None if alone else positions.to(device), places, wanted, owners)
+    return Pack(ids, Layout() if alone else Layout(positions.to(device)), places, wanted, owners)
 
 
 def parts_within(sizes: Sequence[Sequence[int]], budget: int, *, packing: bool) -> Iterator[list[int]]:
@@ -106,11 +106,11 @@ def can_pack(backbone: Backbone) -> bool:
     device = backbone.device
     alone = backbone.hidden(torch.arange(4, 8, device=device).unsqueeze(0))
     ids = torch.tensor([[9, 10, 11, 4, 5, 6, 7]], device=device)
-    together = backbone.hidden(ids, positions=torch.tensor([[0, 1, 2, 0, 1, 2, 3]], device=device))
+    together = backbone.hidden(ids, layout=Layout(torch.tensor([[0, 1, 2, 0, 1, 2, 3]], device=device)))
     return torch.allclose(together[:, 3:].float(), alone.float(), atol=1e-4, rtol=1e-3)
 
 
 def answer_logprobs(backbone: Backbone, packed: Pack) -> Tensor:
     """Log-probability of every answer token, (n,), by what counts on the backbone now."""
-    hidden = backbone.hidden(packed.ids, positions=packed.positions)
+    hidden = backbone.hidden(packed.ids, layout=packed.layout)
     return backbone.answer_logprobs(hidden.flatten(0, 1)[packed.states], packed.tokens, 1.0)[0]

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from app.training.configs import RewardConfig
 from app.translation import _
-from workers.training.batches import micro_batches
+from workers.training.branches import Row, Sheet, can_branch, rows_of
 from workers.training.checkpoints import (
     CheckpointRecord,
     CheckpointRefused,
@@ -34,8 +35,9 @@ from workers.training.groups import OVERALL
 from workers.training.heads import Head, Mix, counted_in
 from workers.training.networks import Backbone
 from workers.training.progress import copy_into
+from workers.training.tensors import by_token_budget
 
-StemOf = Callable[[list[list[int]]], Tensor]  # token ids of texts → what `RewardNetwork.stem` gives of them
+StemOf = Callable[[list[Row]], Tensor]  # rows → what `RewardNetwork.stem` gives of them
 FILE = "reward.safetensors"
 ADAPTER = "reward"
 
@@ -82,6 +84,7 @@ class RewardNetwork(nn.Module):
         self.tail = list(reply) if config.read == "next" else []
         # layers below are the base's own: they run once for all members, and once for all epochs
         self.above = min(backbone.depth - (config.depth > 0), round(backbone.depth * (1 - config.depth)))
+        self.branches = not self.reads_one and can_branch(backbone)
         backbone.add(ADAPTER, config.rank, config.scale, config.members, self.above)
         # N(0, 1 / (width + 1)): scores of variance about 1 at the start (Stiennon et al. 2020)
         heads = torch.randn(config.members, len(names), backbone.width) / math.sqrt(backbone.width + 1)
@@ -106,52 +109,45 @@ class RewardNetwork(nn.Module):
         """Whether of every text one state of the base is all that the members see: heads alone, at one place."""
         return self.backbone.splits and self.above == self.backbone.depth and self.config.read != "mean"
 
-    def stem(self, ids: Tensor, ends: Sequence[int]) -> Tensor:
-        """What the members have in common of ids (b, t), for `block_scores`; of `reads_one` the state at each end."""
+    def stem(self, sheet: Sheet) -> Tensor:
+        """What the members have in common of a sheet's rows, for `block_scores`: the states of all their tokens; of
+        `reads_one` those at the end of each text, (blocks x n, 1, width)."""
         with self.backbone.using(None):
-            states = self.backbone.stem(ids, self.above)
-        if not self.reads_one:
-            return states
-        return states[torch.arange(len(states)), torch.tensor(ends) - 1].unsqueeze(1)
+            states = self.backbone.stem(sheet.ids, self.above, sheet.layout)
+        return sheet.ends(states).unsqueeze(1) if self.reads_one else states
 
-    def block_scores(self, stem: Tensor, starts: Sequence[int], ends: Sequence[int]) -> Tensor:
-        """stem of members x n rows, member m reads the m-th block of n → raw scores (members, n, heads).
-
-        starts, ends: where each row's answer begins and stops (past its last token, the tail's if there is one).
-        """
-        if self.reads_one:
-            starts, ends = [0] * len(stem), [1] * len(stem)
+    def block_scores(self, stem: Tensor, sheet: Sheet) -> Tensor:
+        """Member m reads the m-th of as many blocks of rows → raw scores of its texts, (members, n, heads)."""
         with self.backbone.using(ADAPTER):
-            hidden = self.backbone.crown(stem, self.above).float()  # (members x n, t, width)
-        last = torch.tensor(ends, device=hidden.device) - 1
-        if self.config.read != "mean":
-            read = hidden[torch.arange(len(hidden), device=hidden.device), last]
-        else:
-            places = torch.arange(hidden.shape[1], device=hidden.device)
-            first = torch.tensor(starts, device=hidden.device)
-            mask = (places >= first.unsqueeze(1)) & (places <= last.unsqueeze(1))
-            read = torch.where(mask.unsqueeze(-1), hidden, 0.0).sum(1) / mask.sum(1, keepdim=True)
+            if self.reads_one:
+                read = self.backbone.crown(stem, self.above).float().squeeze(1)
+            else:
+                hidden = self.backbone.crown(stem, self.above, sheet.layout).float()
+                read = sheet.means(hidden) if self.config.read == "mean" else sheet.ends(hidden)
         return torch.einsum("mnd,mhd->mnh", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
 
     @torch.no_grad()
     def raw_scores(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int, known: StemOf | None = None
     ) -> Tensor:
-        """What each member says, (members, n, heads), before any constant. known: gives what is in common of texts, if
+        """What each member says, (members, n, heads), before any constant. known: gives what is in common of rows, if
         they were read before."""
-        members = self.config.members
-        raw = torch.zeros(members, len(prompts), len(self.constants), device=self.backbone.device)
-        answers = [answer + self.tail for answer in answers]
+        members, device = self.config.members, self.backbone.device
+        raw = torch.zeros(members, len(prompts), len(self.constants), device=device)
+        rows = self.rows(list(zip(prompts, answers, strict=True)))
+        first = [0, *accumulate(len(row.answers) for row in rows)]
         budget = self.config.token_budget // (1 if self.reads_one else members)
-        for rows, ids in micro_batches(prompts, answers, max(1, budget), pad):
-            starts = [len(prompts[row]) for row in rows]
-            ends = [len(prompts[row]) + len(answers[row]) for row in rows]
-            stem = (
-                known([prompts[row] + answers[row] for row in rows]) if known else self.stem(ids.to(raw.device), ends)
-            )
+        for chosen in by_token_budget([len(row) for row in rows], max(1, budget)):
+            some = [rows[number] for number in chosen]
+            stem = known(some) if known else self.stem(Sheet.of([some], pad, device))
             repeated = stem.repeat(members, *[1] * (stem.dim() - 1))
-            raw[:, rows] = self.block_scores(repeated, starts * members, ends * members)
+            texts = [text for number in chosen for text in range(first[number], first[number + 1])]
+            raw[:, texts] = self.block_scores(repeated, Sheet.of([some] * members, pad, device))
         return raw
+
+    def rows(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[Row]:
+        """(prompt, answer) as the rows that are read; behind each answer stands what is read along with it."""
+        return rows_of([(prompt, answer + self.tail) for prompt, answer in texts], branching=self.branches)
 
     def score(self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int) -> Scores:
         """Scores of answers (token ids with their end) to prompts; each the same alone or in any company."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from workers.training.branches import Key, Row, Sheet
 from workers.training.folds import level
 from workers.training.groups import Item
 from workers.training.scoring import RewardNetwork
@@ -15,28 +16,32 @@ KEPT = 1 << 30
 
 
 class Stems:
-    """States by text. They stay where the backbone is; texts are told apart by their token ids."""
+    """States by row. They stay where the backbone is; rows are told apart by their tokens and where answers begin."""
 
     def __init__(self, reward: RewardNetwork, pad: int) -> None:
         self.reward, self.pad = reward, pad
-        self.kept: dict[tuple[int, ...], Tensor] = {}
+        self.kept: dict[Key, Tensor] = {}
         self.bytes = 0
 
-    def of(self, rows: list[list[int]]) -> Tensor:
-        """Token ids → what `RewardNetwork.stem` gives of each, (b, t, width), padding behind."""
-        device, missing = self.reward.backbone.device, [row for row in rows if tuple(row) not in self.kept]
-        if not self.reward.backbone.splits or self.reward.above == 0:
-            return pad_right(rows, self.pad)[0].to(device)
-        if missing:
-            stem = self.reward.stem(pad_right(missing, self.pad)[0].to(device), [len(row) for row in missing])
-            found = {tuple(row): state[: len(row)] for row, state in zip(missing, stem, strict=True)}
-            self.keep(found)
-        else:
-            found = {}
-        states = [self.kept[key] if (key := tuple(row)) in self.kept else found[key] for row in rows]
+    def of(self, rows: list[Row]) -> Tensor:
+        """What `RewardNetwork.stem` gives of these rows, padding behind."""
+        reward = self.reward
+        if not reward.backbone.splits or reward.above == 0:
+            return pad_right([row.tokens for row in rows], self.pad)[0].to(reward.backbone.device)
+        keys = [row.key for row in rows]
+        missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in self.kept}
+        found = self.read(missing) if missing else {}
+        states = [self.kept[key] if key in self.kept else found[key] for key in keys]
         return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
 
-    def keep(self, found: dict[tuple[int, ...], Tensor]) -> None:
+    def read(self, missing: dict[Key, Row]) -> dict[Key, Tensor]:
+        """Rows that are not kept yet, by the base; kept from now on while there is room."""
+        stem = self.reward.stem(Sheet.of([list(missing.values())], self.pad, self.reward.backbone.device))
+        found = {key: state[: len(row)] for (key, row), state in zip(missing.items(), stem, strict=True)}
+        self.keep(found)
+        return found
+
+    def keep(self, found: dict[Key, Tensor]) -> None:
         for key, state in found.items():
             self.bytes += state.numel() * state.element_size()
             if self.bytes > KEPT:
@@ -49,12 +54,9 @@ def item_scores(reward: RewardNetwork, part: list[list[Item]], stems: Stems) -> 
 
     Each answer is read once. Where an item has fewer, its first answer's score stands again.
     """
-    texts = [[(item.prompt, answer + reward.tail) for item in items for answer in item.answers] for items in part]
-    rows = [row for mine in level(texts) for row in mine]
-    starts = [len(prompt) for prompt, _ in rows]
-    ends = [len(prompt) + len(answer) for prompt, answer in rows]
-    stem = stems.of([prompt + answer for prompt, answer in rows])
-    scores = reward.block_scores(stem, starts, ends)
+    blocks = [reward.rows([(item.prompt, answer) for item in items for answer in item.answers]) for items in part]
+    sheet = Sheet.of(blocks, stems.pad, reward.backbone.device)
+    scores = reward.block_scores(stems.of([row for block in level(blocks) for row in block]), sheet)
     counts = [[len(item.answers) for item in items] for items in part]
     most = max(map(max, counts))
     if all(count == most for mine in counts for count in mine):
