@@ -202,5 +202,11 @@ def chat(rest: Rest = None) -> None:
     hand_on("workers.sampling", "chat", *(rest or []))
 
 
+@app.command(context_settings=PASS_ON)
+def score(rest: Rest = None) -> None:
+    """Judge the answers of a file by a reward model: FOLDER answers.jsonl --base FOLDER."""
+    hand_on("workers.sampling", "score", *(rest or []))
+
+
 if __name__ == "__main__":
     main()

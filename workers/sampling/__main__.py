@@ -1,10 +1,13 @@
-"""`python -m workers.sampling sample|chat FOLDER …`: a checkpoint answers from files alone, with no database.
+"""`python -m workers.sampling sample|chat|score FOLDER …`: checkpoints answer and judge from files, with no database.
 
-    sample FOLDER prompts.jsonl    answers as JSON lines on standard output, or to --out
-    chat FOLDER                    a talk at the terminal; an empty line begins anew, Ctrl-D ends it
+    sample FOLDER prompts.jsonl                  answers as JSON lines on standard output, or to --out
+    chat FOLDER                                  a talk at the terminal; an empty line begins anew, Ctrl-D ends it
+    score FOLDER answers.jsonl --base FOLDER     what a reward model says of answers, as JSON lines
 
 A line of prompts is {"prompt": text or messages} or {"messages": […]}; what else stands in it comes back beside its
-"completions". Exit codes: 0 done, 2 refused (checkpoint, file or a line of it).
+"completions". A line of answers has an "answer" beside, or "completions" as `sample` writes them; each gets "reward"
+(in deviations of the reference's answers, the members' disagreement taken off), "doubt" and "heads". Exit codes: 0
+done, 2 refused (checkpoint, file or a line of it).
 """
 
 from __future__ import annotations
@@ -14,15 +17,18 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.training.configs import PPOConfig, first_complaint
 from workers.sampling.answers import Completed, NotAnswerable, Sampling
 from workers.sampling.engine import Engine
+from workers.sampling.judging import Judged
 from workers.sampling.memory import OutOfMemory
 from workers.training.checkpoints import CheckpointRefused
 
@@ -36,16 +42,7 @@ class Refused(Exception):
 def main(words: Sequence[str]) -> int:
     asked = arguments().parse_args(words)
     try:
-        sampling = Sampling(
-            temperature=asked.temperature,
-            top_p=asked.top_p,
-            top_k=asked.top_k,
-            max_tokens=asked.max_tokens,
-            stop=tuple(asked.stop),
-            min_p=asked.min_p,
-            repetition_penalty=asked.repetition_penalty,
-        )
-        asyncio.run(asked.run(asked, sampling))
+        asyncio.run(asked.run(asked))
     except NotAnswerable as error:
         return say(f"{error.field}: {error.sentence}")
     except (CheckpointRefused, OutOfMemory) as error:
@@ -58,7 +55,9 @@ def main(words: Sequence[str]) -> int:
 
 
 def arguments() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("--device", default="auto")
+    common = argparse.ArgumentParser(add_help=False, parents=[everywhere])
     common.add_argument("folder", type=Path, help="a checkpoint that writes")
     common.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1)")
     common.add_argument("--top-p", type=float, default=1.0)
@@ -68,8 +67,7 @@ def arguments() -> argparse.ArgumentParser:
     common.add_argument("--max-tokens", type=int, default=128)
     common.add_argument("--stop", action="append", default=[], help="a text that ends an answer; may come again")
     common.add_argument("--seed", type=int, default=0)
-    common.add_argument("--device", default="auto")
-    parser = argparse.ArgumentParser(prog="hone", description="A checkpoint answers, from files alone.")
+    parser = argparse.ArgumentParser(prog="hone", description="Checkpoints answer and judge, from files alone.")
     ways = parser.add_subparsers(required=True)
     one = ways.add_parser("sample", parents=[common], help="answer the prompts of a file")
     one.add_argument("prompts", type=Path, help="JSON lines")
@@ -78,16 +76,36 @@ def arguments() -> argparse.ArgumentParser:
     one.set_defaults(run=answer_file)
     other = ways.add_parser("chat", parents=[common], help="talk with it")
     other.set_defaults(run=talk)
+    judge = ways.add_parser("score", parents=[everywhere], help="judge the answers of a file")
+    judge.add_argument("folder", type=Path, help="a reward model")
+    judge.add_argument("answers", type=Path, help="JSON lines")
+    judge.add_argument("--base", type=Path, required=True, help="the checkpoint that the reward model was trained on")
+    judge.add_argument("--uncertainty", type=float, default=0.5, help="price of the members' disagreement (0.5)")
+    judge.add_argument("--formula", default="", help="of the heads, instead of the preference as a whole")
+    judge.add_argument("--out", type=Path, help="where the lines go, instead of standard output")
+    judge.set_defaults(run=score_file)
     return parser
 
 
-async def answer_file(asked: argparse.Namespace, sampling: Sampling) -> None:
+def sampling_of(asked: argparse.Namespace) -> Sampling:
+    return Sampling(
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        top_k=asked.top_k,
+        max_tokens=asked.max_tokens,
+        stop=tuple(asked.stop),
+        min_p=asked.min_p,
+        repetition_penalty=asked.repetition_penalty,
+    )
+
+
+async def answer_file(asked: argparse.Namespace) -> None:
     """Lines are numbered from the file's first, so that a line's seed does not depend on where the file is cut."""
+    sampling = sampling_of(asked)
     lines = list(prompts_in(asked.prompts))
     engine = Engine(device=asked.device)
-    target = asked.out.open("w", encoding="utf-8") if asked.out else nullcontext(sys.stdout)
     try:
-        with target as stream, progress() as bar:
+        with target_of(asked.out) as stream, progress() as bar:
             task = bar.add_task("answering", total=len(lines))
             for first in range(0, len(lines), TOGETHER):
                 some = lines[first : first + TOGETHER]
@@ -99,6 +117,58 @@ async def answer_file(asked: argparse.Namespace, sampling: Sampling) -> None:
                 bar.advance(task, len(some))
     finally:
         await engine.close()
+
+
+def target_of(out: Path | None) -> AbstractContextManager[TextIO]:
+    return out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout)
+
+
+async def score_file(asked: argparse.Namespace) -> None:
+    config = judging_of(asked)
+    lines = [(messages, line, answers_of(asked.answers, line)) for messages, line in prompts_in(asked.answers)]
+    engine = Engine(device=asked.device)
+    try:
+        with target_of(asked.out) as stream, progress() as bar:
+            task = bar.add_task("judging", total=len(lines))
+            for messages, line, answers in lines:
+                pairs = [(messages, answer) for answer in answers]
+                told = told_of(await engine.judged(asked.folder, asked.base, pairs, config)) if pairs else []
+                if "completions" in line:
+                    line |= {"completions": [one | new for one, new in zip(line["completions"], told, strict=True)]}
+                else:
+                    line |= told[0]
+                print(json.dumps(line, ensure_ascii=False), file=stream)
+                bar.advance(task)
+    finally:
+        await engine.close()
+
+
+def judging_of(asked: argparse.Namespace) -> PPOConfig:
+    """What is to count, as PPO has it. Raises Refused."""
+    try:
+        return PPOConfig(formula=asked.formula, uncertainty=asked.uncertainty)
+    except ValidationError as error:
+        raise Refused(first_complaint(error)) from None
+
+
+def answers_of(file: Path, line: dict[str, Any]) -> list[str]:
+    """The texts to judge. Raises Refused where there are none."""
+    if isinstance(line.get("answer"), str):
+        return [line["answer"]]
+    found = line.get("completions")
+    if not isinstance(found, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("text"), str) for one in found
+    ):
+        raise Refused(f"{file.name}: a line has neither “answer” nor “completions” with a “text” each.")
+    return [one["text"] for one in found]
+
+
+def told_of(judged: Judged) -> list[dict[str, Any]]:
+    """What was said of each answer."""
+    return [
+        {"reward": reward, "doubt": doubt, "heads": {name: values[place] for name, values in judged.heads.items()}}
+        for place, (reward, doubt) in enumerate(zip(judged.rewards, judged.doubt, strict=True))
+    ]
 
 
 def prompts_in(file: Path) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
@@ -133,7 +203,8 @@ def progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
-async def talk(asked: argparse.Namespace, sampling: Sampling) -> None:
+async def talk(asked: argparse.Namespace) -> None:
+    sampling = sampling_of(asked)
     engine = Engine(device=asked.device)
     messages: list[dict[str, Any]] = []
     try:

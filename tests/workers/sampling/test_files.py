@@ -1,11 +1,17 @@
-"""`hone sample` and `hone chat` from files alone."""
+"""`hone sample`, `hone chat` and `hone score` from files alone."""
 
 import io
 import json
 
 import pytest
 
+from tests.training import conftest
 from workers.sampling.__main__ import main
+from workers.training.checkpoints import open_checkpoint
+from workers.training.networks import Backbone
+from workers.training.scoring import load_reward
+
+base_folder, reward_folder = conftest.base_folder, conftest.reward_folder
 
 
 def sampled(tiny, file, *more):
@@ -54,3 +60,51 @@ def test_a_talk_goes_on_and_begins_anew(tiny, monkeypatch, capsys):
     first, again = capsys.readouterr().out.split("-- anew --\n")
     assert again
     assert first.startswith(again.rstrip("\n"))
+
+
+def scored(reward, base, file, *more):
+    return main(["score", str(reward), str(file), "--base", str(base), "--device", "cpu", *more])
+
+
+def test_what_was_sampled_is_scored_as_it_stands(base_folder, reward_folder, tmp_path, capsys):
+    """Both shapes of a line; by hand from the network's own scores."""
+    lines = [
+        {"prompt": "the day", "id": 7, "completions": [{"text": "good fine", "tokens": 3}, {"text": "bad sad"}]},
+        {"messages": [{"role": "user", "content": "the day"}], "answer": "good fine"},
+        {"prompt": "the day", "completions": []},
+    ]
+    file, out = tmp_path / "answers.jsonl", tmp_path / "scored.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    assert scored(reward_folder, base_folder, file, "--out", str(out), "--uncertainty", "0.25") == 0
+    several, single, nothing = (json.loads(line) for line in out.read_text().splitlines())
+    opened = open_checkpoint(base_folder)
+    network = load_reward(reward_folder, Backbone(opened.network), opened.weights_sha256)
+    prompt, said = opened.prompt_ids([("user", "the day")]), ["good fine", "bad sad"]
+    scores = network.score([prompt] * 2, [opened.answer_ids(text) for text in said], opened.pad_id)
+    mean, deviation = network.constants[0].moments
+    expected = ((scores.mean - 0.25 * scores.sd - mean) / deviation).tolist()
+    assert [one["reward"] for one in several["completions"]] == pytest.approx(expected, abs=1e-4)
+    assert several["completions"][0]["tokens"] == 3
+    assert several["id"] == 7
+    assert single["reward"] == pytest.approx(expected[0], abs=1e-4)
+    assert single["doubt"] == pytest.approx(float(scores.sd[0]) / deviation, abs=1e-4)
+    assert single["heads"] == {}
+    assert nothing == lines[2]
+    assert scored(reward_folder, base_folder, file) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "more", "said"),
+    [
+        ('{"prompt": "a"}', [], "neither “answer” nor “completions”"),
+        ('{"prompt": "a", "completions": [{"txt": "b"}]}', [], "neither “answer” nor “completions”"),
+        ('{"prompt": "a", "answer": "b"}', ["--uncertainty", "-1"], "uncertainty"),
+        ('{"prompt": "a", "answer": "b"}', ["--formula", "kindness"], "kindness"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(base_folder, reward_folder, tmp_path, capsys, line, more, said):
+    (tmp_path / "a.jsonl").write_text(line)
+    assert scored(reward_folder, base_folder, tmp_path / "a.jsonl", *more) == 2
+    assert said in capsys.readouterr().err
+    assert scored(base_folder, base_folder, tmp_path / "a.jsonl") == 2, "a base is no reward model"
