@@ -28,12 +28,15 @@ def shown(key: str, figure: dict, bars: dict) -> tuple[str, bool]:
     fastest, most = bars.get(key, (None, None))[-2:]
     speed, memory = figure.get("speedup"), figure.get("memory_ratio")
     holds = (fastest is None or speed >= fastest) and (most is None or memory <= most)
+    holds &= figure.get("equal_accuracy", True)
     words = [
         f"{key:<24} {speed:>6.2f} x",
         f"(≥ {fastest})" if fastest else "",
         f"memory {memory:.2f}" if memory else "",
     ]
-    words += [f"(≤ {most})" if most else "", "" if holds else "MISSED"]
+    words += [f"(≤ {most})" if most else ""]
+    words += [f"accuracy {figure['accuracy']:.3f} beside {figure['trl_accuracy']:.3f}"] if "accuracy" in figure else []
+    words += ["" if holds else "MISSED"]
     return " ".join(word for word in words if word), holds
 
 
