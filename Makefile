@@ -15,7 +15,7 @@ TEST := .venv/.test
 
 export TORCH_INDEX
 .DEFAULT_GOAL := help
-.PHONY: help run loop test race chaos check bench bench-training bench-ways words migrate clean
+.PHONY: help run loop test race chaos check bench bench-training bench-ways bench-gpu words migrate clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done
@@ -50,6 +50,9 @@ bench-training: $(TEST) ## our training beside TRL's in one run, into var/bench-
 
 bench-ways: $(TEST) ## joint against modular reward models on the same votes, into var/bench-ways.json (ARGS="--seeds 1")
 	@exec $(BIN)/python -m tests.bench.ways $(ARGS)
+
+bench-gpu: $(TRAIN) ## one card within 10 minutes, into var/bench-gpu.json and .md (ARGS="--tiny" tries it on a CPU)
+	@exec $(BIN)/python -m tests.bench.gpu $(ARGS)
 
 words: $(WEB) ## collect the sentences of the interface for the translators of locale/
 	@exec $(BIN)/python -m app.words

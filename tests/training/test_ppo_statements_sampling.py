@@ -34,7 +34,7 @@ from workers.training.advantages import estimate_advantages
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, open_checkpoint, save_checkpoint
 from workers.training.figures import describe
 from workers.training.networks import Backbone
-from workers.training.practice import read_prompts, seeds_of
+from workers.training.practice import draw_prompts, read_prompts, seeds_of
 from workers.training.rollouts import parts, roll_out
 from workers.training.schedules import steer
 from workers.training.scoring import RewardNetwork
@@ -272,7 +272,7 @@ def test_17_scores_of_the_reference_have_mean_0_and_deviation_1(run: PPORun) -> 
     actors, judges = open_actors(run)
     prompts = read_prompts(run, actors.opened)
     begun = ppo.begin(run, actors, judges, prompts)
-    chosen = ppo.draw_prompts(prompts.practice, 0, 8, run.seed + 1)
+    chosen = draw_prompts(prompts.practice, 0, 8, run.seed + 1)
     again = roll_out(actors, judges, chosen, seeds_of(run.seed, 0, 8), reference=True)
     config = run.config.model_copy(update={"missing_eos_penalty": 0.0})
     scores = shape_scores(again, begun, config)

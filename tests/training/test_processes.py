@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,33 @@ def test_two_processes_make_the_update_of_one(run: PPORun, way: dict[str, Any], 
     assert side_by_side(lambda: train_ppo(two) and 0) == [0, 0]
     same_weights(run.output, two.output)
     same_lines(run, two)
+
+
+def test_one_of_two_may_run_out_of_memory_alone(run: PPORun, tmp_path: Path) -> None:
+    """It goes on in smaller passes, the other one does not; the update is that of one, and the first tells of it."""
+    run = changed(run, steps=1, token_budget=64, whiten_rewards=False)
+    train_ppo(run)
+    two = beside(run, tmp_path)
+
+    def short_of_memory() -> int:
+        calls = count()
+        whole = torch.Tensor.backward
+
+        def backward(self: Any, *rest: Any, **more: Any) -> None:
+            whole(self, *rest, **more)
+            if processes.number() == 1 and next(calls) == 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        torch.Tensor.backward = backward
+        train_ppo(two)
+        return 0 if next(calls) > 2 or processes.is_first() else 5
+
+    assert side_by_side(short_of_memory) == [0, 0]
+    same_weights(run.output, two.output)
+    (values,) = (json.loads(line)["values"] for line in (two.work / "metrics.jsonl").read_text().splitlines())
+    assert values.pop("token_budget") == 32
+    (alone,) = (json.loads(line)["values"] for line in (run.work / "metrics.jsonl").read_text().splitlines())
+    assert values == pytest.approx(alone, rel=1e-3, abs=1e-4)
 
 
 def test_two_that_were_stopped_go_on_by_the_entry_point_which_tells_once(

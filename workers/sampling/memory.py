@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+SAID = ("not enough memory", "can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class OutOfMemory(Exception):
-    """Sampling needs more memory than there is, also with half the token budget. `sentence` has the sizes."""
+    """More memory is needed than there is, also with half the token budget. `sentence` has the sizes."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -16,10 +18,10 @@ class OutOfMemory(Exception):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Also on a CPU, where torch raises a bare RuntimeError."""
+    """Also where torch raises a bare RuntimeError: on a CPU, and from CUDA's own libraries."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
 
 
 def position_bytes(network: Any) -> int:

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
         run, as_json = parse(arguments)
     except RunRefused as refusal:
         return say(refusal.sentence, 2)
+    from workers.sampling.memory import OutOfMemory, is_out_of_memory
     from workers.training import processes  # torch takes seconds; a bad file is told at once
     from workers.training.checkpoints import CheckpointRefused
     from workers.training.progress import RunCancelled, RunFailed, quiet
@@ -43,8 +44,13 @@ def main(arguments: list[str]) -> int:
         return say(refusal.sentence, 2)
     except RunCancelled as cancelled:  # all processes leave at once, and one of them says so
         return say(cancelled.sentence, 3) if processes.is_first() else 3
-    except RunFailed as failure:
+    except (RunFailed, OutOfMemory) as failure:
         return say(failure.sentence, 1)
+    except Exception as reason:
+        if not is_out_of_memory(reason):
+            raise
+        where = "outside of the passes, where a smaller token_budget does not help"
+        return say(f"Memory ran out {where}: {str(reason).splitlines()[0]}", 1)
     if processes.is_first():
         told(folder)
     processes.leave()

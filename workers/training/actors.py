@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from app.training.configs import PPOConfig, PPORun
-from workers.training.checkpoints import CheckpointRefused, Opened, file_sha256, open_checkpoint
+from workers.training.bases import open_base, state_to_keep
+from workers.training.checkpoints import CheckpointRefused, Opened, file_sha256
 from workers.training.heads import mix_of
 from workers.training.judging import Judges, open_judges
+from workers.training.memory import Memory
 from workers.training.networks import Backbone, layer_of
 from workers.training.scoring import ADAPTER as REWARD
 from workers.training.scoring import RewardNetwork, load_reward, read_reward_record
@@ -37,6 +39,7 @@ class Actors:
     policy_adapter: str | None
     critic_adapter: str | None
     value_head: nn.Linear
+    memory: Memory = field(default_factory=Memory)
 
     def policy_weights(self) -> dict[str, nn.Parameter]:
         return weights_of(self.policy, self.policy_adapter, POLICY)
@@ -53,10 +56,7 @@ class Actors:
         return {**self.policy_weights(), **self.critic_weights()}
 
     def policy_state(self) -> dict[str, Tensor]:
-        """The policy as an ordinary network's weights, in the type that the start was stored in."""
-        state = self.policy.weights_with(self.policy_adapter)
-        stored = self.opened.stored_dtype
-        return {name: tensor.to(stored) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+        return state_to_keep(self.opened, self.policy, self.policy_adapter)
 
 
 def weights_of(backbone: Backbone, adapter: str | None, role: str) -> dict[str, nn.Parameter]:
@@ -67,12 +67,12 @@ def weights_of(backbone: Backbone, adapter: str | None, role: str) -> dict[str, 
 
 def open_actors(run: PPORun) -> tuple[Actors, Judges]:
     """Everything PPO needs in memory. Raises CheckpointRefused, RunRefused."""
-    opened = open_checkpoint(run.checkpoint, run.device)
+    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
     backbone = Backbone(opened.network)
     actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config)
     reward = open_reward(run, run.reward, opened, backbone) if run.reward else None
     if reward is not None:
-        reward.mix = mix_of(run.config, reward.constants)
+        reward.mix, reward.memory = mix_of(run.config, reward.constants), actors.memory
     if run.config.critic == "own" and reward is not None:
         start_critic_from(reward, actors)
     if run.config.gradient_checkpointing:
@@ -85,7 +85,7 @@ def open_reward(run: PPORun, folder: Path, opened: Opened, backbone: Backbone) -
     record = read_reward_record(folder)
     if run.reward_base is None or record.base_sha256 == opened.weights_sha256:
         return load_reward(folder, backbone, opened.weights_sha256)
-    base = open_checkpoint(run.reward_base, run.device)
+    base = open_base(run.reward_base, run.device, run.config.base_precision)
     if tokenizer_of(base.folder) != tokenizer_of(opened.folder):
         raise CheckpointRefused(
             f"tokenizer.json of {base.folder.name} differs from that of {opened.folder.name}:"

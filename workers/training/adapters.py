@@ -74,6 +74,7 @@ class Adapted(nn.Module):
     def __init__(self, linear: nn.Module, switch: dict[str, str | None]) -> None:
         super().__init__()
         self.linear = linear
+        self.is_plain = isinstance(linear, nn.Linear | Conv1D)  # else it has no weight to fold anything into
         self.transposed = not isinstance(linear, Conv1D)  # nn.Linear keeps (outputs, inputs), GPT-2's Conv1D not
         self.adapters = nn.ModuleDict()
         self.switch = switch
@@ -82,6 +83,8 @@ class Adapted(nn.Module):
     @property
     def shape(self) -> tuple[int, int]:
         """(inputs, outputs)"""
+        if not self.is_plain:
+            return self.linear.in_features, self.linear.out_features
         rows, columns = self.linear.weight.shape
         return (columns, rows) if self.transposed else (rows, columns)
 
@@ -91,9 +94,10 @@ class Adapted(nn.Module):
         active = self.switch["active"]
         if active is None or active not in self.adapters:
             return self.linear(rows)
-        adapter, weight = self.adapters[active], self.linear.weight
-        if weight.requires_grad or not adapter.fits_fused(rows, weight):
+        adapter = self.adapters[active]
+        if not self.is_plain or self.linear.weight.requires_grad or not adapter.fits_fused(rows, self.linear.weight):
             return self.linear(rows) + adapter(rows)
+        weight = self.linear.weight
         blocks = rows.reshape(len(adapter.down), -1, rows.shape[-1])
         found = Fused.apply(blocks, weight.T if self.transposed else weight, adapter.down, adapter.up, adapter.factor)
         found = found.reshape(*rows.shape[:-1], -1)
@@ -102,7 +106,12 @@ class Adapted(nn.Module):
     def weight_with(self, name: str | None) -> Tensor:
         """The weight in the linear's own layout with adapter `name` added."""
         weight = self.linear.weight.detach()
+        added = self.addition(name)
+        return weight if added is None else (weight.float() + added).to(weight.dtype)
+
+    def addition(self, name: str | None) -> Tensor | None:
+        """What adapter `name` adds to the weight, in the linear's own layout; None where it has none here."""
         if name is None or name not in self.adapters:
-            return weight
+            return None
         added = self.adapters[name].whole().detach()
-        return (weight.float() + (added.T if self.transposed else added)).to(weight.dtype)
+        return added.T if self.transposed else added

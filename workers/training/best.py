@@ -19,12 +19,12 @@ from workers.training.actors import Actors, open_actors
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.drawn import Drawn
 from workers.training.lines import read_lines, turns
-from workers.training.ppo import begin
 from workers.training.practice import read_prompts, seeds_of
 from workers.training.processes import once
 from workers.training.progress import Progress, Report, never, quiet, replace_file
 from workers.training.rollouts import Rollout, draw, judge
 from workers.training.shaping import shape_scores
+from workers.training.standing import begin
 
 
 def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bool] = never) -> Path:

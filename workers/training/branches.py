@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workers.training.folds import level
 from workers.training.networks import Backbone, Layout
-from workers.training.tensors import pad_right
+from workers.training.tensors import alike, pad_right
 
 Key = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -134,4 +134,4 @@ def can_branch(backbone: Backbone) -> bool:
     together = Sheet.of([rows], 0, backbone.device)
     alone = backbone.hidden(torch.tensor([[4, 5, 6, 9, 10, 11]], device=backbone.device))
     found = backbone.hidden(together.ids, layout=together.layout)
-    return torch.allclose(found[0, 5:].float(), alone[0, 3:].float(), atol=1e-4, rtol=1e-3)
+    return alike(found[0, 5:], alone[0, 3:])

@@ -69,6 +69,7 @@ class Opened:
 
     stored_dtype: of the weights on disk, which a policy trained from here is saved in.
     stop_ids: every token that ends an answer. pad_id is none of them.
+    precision: what a base that stays frozen is held in (`bases`); else float32 stands for whatever was asked for.
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class Opened:
     stop_ids: frozenset[int]
     stored_dtype: torch.dtype
     context: int
+    precision: str = "float32"
 
     @cached_property
     def weights_sha256(self) -> str:

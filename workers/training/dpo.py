@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from app.training.configs import DPOConfig, DPORun
-from workers.training.checkpoints import CheckpointRecord, file_sha256, open_checkpoint
+from workers.training.bases import open_base
+from workers.training.checkpoints import CheckpointRecord, file_sha256
 from workers.training.learning import keep, learn
 from workers.training.lessons import Lesson, Student, open_student, parts_of
 from workers.training.opinions import Example, Liked, Preferred, read_liked, read_preferred
@@ -41,7 +43,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     """Run file in, policy checkpoint out. Raises RunFailed, RunRefused, CheckpointRefused, each with a sentence."""
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
-    opened = open_checkpoint(run.checkpoint, run.device)
+    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
     inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
     if done := done_before(run, inputs):
         return DPOResult(run.output, done)
@@ -87,6 +89,9 @@ class Referred(Lesson[Row]):
         found = torch.zeros((lines, texts), dtype=torch.double, device=student.backbone.device)
 
         def sums(some: Sequence[Row]) -> list[list[float]]:
+            return student.within_memory(partial(passes, some))
+
+        def passes(some: Sequence[Row]) -> list[list[float]]:
             told: dict[int, list[float]] = {}
             for part in parts_of(student, some, self.read):
                 read = student.answer_sums([text for one in part for text in self.read(one)]).double()
@@ -94,7 +99,8 @@ class Referred(Lesson[Row]):
             return [told[one.row] for one in some]
 
         found[[one.row for one in everyone]] = found.new_tensor(spread(sums, everyone))
-        self.reference = found.to(next(student.backbone.network.parameters()).dtype)
+        held = next(student.backbone.network.parameters()).dtype
+        self.reference = found.to(torch.promote_types(held, torch.float32))
 
     def kept(self) -> dict[str, Tensor]:
         return {"reference": self.reference}
@@ -163,6 +169,9 @@ class Liking(Referred[Liked]):
         """The batch's divergence, by answers that belong to other prompts; never below 0, and without gradients."""
 
         def gaps(some: Sequence[Liked]) -> list[float]:
+            return student.within_memory(partial(passes, some))
+
+        def passes(some: Sequence[Liked]) -> list[float]:
             """In any order: they are for a mean."""
             parts = parts_of(student, some, lambda one: [one.other])
             told = (student.answer_sums([one.other for one in part]) - self.reference[[one.row for one in part], 1]

@@ -40,7 +40,6 @@ def descend(
     student: Student, lesson: Lesson[Example], batch: Sequence[Example], optimizer: torch.optim.Optimizer
 ) -> Values:
     """One optimizer step."""
-    optimizer.zero_grad(set_to_none=True)
     values = measured(student, lesson, batch, backward=True)
     sum_gradients(student.weights().values())
     norm = grad_norm(student.weights().values(), student.config.max_grad_norm)
@@ -97,6 +96,7 @@ def learn(
             group["lr"] = config.lr * rate_at(step - 1, steps, config.warmup)
         rows = batch_rows(len(lesson.train), config.batch, step - 1, run.seed)
         values = descend(student, lesson, [lesson.train[row] for row in rows], optimizer)
+        values |= student.memory.figures(config.token_budget)
         if step % every == 0 or step == steps:
             values |= look(student, lesson)
             if config.keep == "best":

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from app.training.configs import TuningConfig
+from workers.training.bases import state_to_keep
 from workers.training.checkpoints import Opened
+from workers.training.memory import Memory
 from workers.training.networks import Backbone, arithmetic
 from workers.training.packing import Text, answer_logprobs, can_pack, pack, parts_within
 from workers.training.processes import share, summed
+from workers.training.progress import forget
 
 ADAPTER = "tuned"
 Example = TypeVar("Example")
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Student:
     config: TuningConfig
     adapter: str | None
     packing: bool
+    memory: Memory = field(default_factory=Memory)
 
     def weights(self) -> dict[str, nn.Parameter]:
         if self.adapter is not None:
@@ -36,17 +41,19 @@ class Student:
         return {path: tensor for path, tensor in self.backbone.network.named_parameters() if tensor.requires_grad}
 
     def state(self) -> dict[str, Tensor]:
-        """An ordinary network's weights, in the type that the start was stored in."""
-        stored = self.opened.stored_dtype
-        state = self.backbone.weights_with(self.adapter)
-        return {name: tensor.to(stored) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+        return state_to_keep(self.opened, self.backbone, self.adapter)
 
     def answer_sums(self, texts: Sequence[Text]) -> Tensor:
         """Log-probability of each text's answer, (texts,), with gradients where they are on."""
         packed = pack(texts, self.opened.pad_id, self.backbone.device, packing=self.packing)
+        self.memory.enter(packed.ids.shape, packed.ids.device)
         with arithmetic(self.config.precision, self.backbone.device), self.backbone.using(self.adapter):
             logprobs = answer_logprobs(self.backbone, packed)
         return logprobs.new_zeros(len(texts)).index_add(0, packed.owner, logprobs)
+
+    def within_memory(self, compute: Callable[[], Found]) -> Found:
+        """`Memory.within` of the config's budget."""
+        return self.memory.within(self.config.token_budget, compute)
 
 
 def open_student(opened: Opened, config: TuningConfig) -> Student:
@@ -100,7 +107,8 @@ def parts_of(
 ) -> Iterator[list[Example]]:
     """A batch in parts whose texts fit the token budget when packed."""
     sizes = [[len(text) for text in texts(example)] for example in batch]
-    for rows in parts_within(sizes, student.config.token_budget, packing=student.packing):
+    budget = student.memory.budget(student.config.token_budget)
+    for rows in parts_within(sizes, budget, packing=student.packing):
         yield [batch[row] for row in rows]
 
 
@@ -112,17 +120,23 @@ def sums_of(student: Student, lesson: Lesson[Example], part: Sequence[Example]) 
 def measured(
     student: Student, lesson: Lesson[Example], batch: Sequence[Example], *, backward: bool = False
 ) -> dict[str, float]:
-    """Means over a batch, however it is cut into parts and shares; with `backward` the gradients of this process's
-    share are added to the weights'."""
+    """Means over a batch, however it is cut into parts and shares; with `backward` the weights' gradients become those
+    of this process's share."""
     with torch.no_grad():
         lesson.meet(student, batch)
     whole = sum(map(lesson.size, batch))
-    totals: dict[str, Tensor] = {}
     own = share(batch, length=lambda one: sum(map(len, lesson.texts(one))))
-    for part in parts_of(student, own, lesson.texts):
-        loss, figures = lesson.loss(part, sums_of(student, lesson, part))
+
+    def passes() -> dict[str, Tensor]:
+        totals: dict[str, Tensor] = {}
         if backward:
-            (loss / whole).backward()
-        for name, value in {"loss": loss, **figures}.items():
-            totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
-    return summed({name: float(value) / whole for name, value in totals.items()})
+            forget(student.weights().values())
+        for part in parts_of(student, own, lesson.texts):
+            loss, figures = lesson.loss(part, sums_of(student, lesson, part))
+            if backward:
+                (loss / whole).backward()
+            for name, value in {"loss": loss, **figures}.items():
+                totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
+        return totals
+
+    return summed({name: float(value) / whole for name, value in student.within_memory(passes).items()})

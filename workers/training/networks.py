@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from workers.training.adapters import Adapted, Adapter
 from workers.training.checkpoints import CheckpointRefused
+from workers.training.packed import Packed
 from workers.training.tensors import entropy_of, logprobs_of, positions_of
 
 # logits in flight at once, in numbers: beyond it they are made in chunks and made again for the gradient
@@ -104,12 +105,16 @@ class Backbone(nn.Module):
 
     @contextmanager
     def folded(self, name: str | None) -> Iterator[None]:
-        """As `using`, with the adapter added into copies of the weights: quick for many small forward passes."""
+        """As `using`, with the adapter added into copies of the weights: quick for many small forward passes.
+
+        Packed weights stay as they are, their adapter beside them: a copy would be the whole base that did not fit.
+        """
         try:
-            for place in self.adapted.values():
+            for place in filter(lambda place: place.is_plain, self.adapted.values()):
                 weight = place.weight_with(name)
                 place.folded = weight if place.transposed else weight.T
-            yield
+            with self.using(name):
+                yield
         finally:
             for place in self.adapted.values():
                 place.folded = None
@@ -199,7 +204,7 @@ def in_chunks(compute: Callable[[Tensor, Tensor], Tensor], rows: Tensor, wanted:
 def linear_maps(network: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     """Every linear map but the one onto the vocabulary, by path."""
     head = network.get_output_embeddings()
-    kinds = (nn.Linear, Conv1D)
+    kinds = (nn.Linear, Conv1D, Packed)
     return [(path, part) for path, part in network.named_modules() if isinstance(part, kinds) and part is not head]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workers.training.networks import Backbone, Layout
+from workers.training.tensors import alike
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def can_pack(backbone: Backbone) -> bool:
     alone = backbone.hidden(torch.arange(4, 8, device=device).unsqueeze(0))
     ids = torch.tensor([[9, 10, 11, 4, 5, 6, 7]], device=device)
     together = backbone.hidden(ids, layout=Layout(torch.tensor([[0, 1, 2, 0, 1, 2, 3]], device=device)))
-    return torch.allclose(together[:, 3:].float(), alone.float(), atol=1e-4, rtol=1e-3)
+    return alike(together[:, 3:], alone)
 
 
 def answer_logprobs(backbone: Backbone, packed: Pack) -> Tensor:

@@ -23,8 +23,8 @@ from workers.training.checkpoints import CheckpointRecord
 from workers.training.figures import describe, look
 from workers.training.judging import Judges
 from workers.training.networks import arithmetic
-from workers.training.practice import Prompts, draw_prompts, read_prompts, seeds_of
-from workers.training.pretraining import language_loss
+from workers.training.practice import Prompts, read_prompts
+from workers.training.pretraining import language_loss, some_texts
 from workers.training.processes import share, sum_gradients, summed
 from workers.training.progress import (
     NotANumber,
@@ -33,15 +33,16 @@ from workers.training.progress import (
     RunCancelled,
     Values,
     done_before,
+    forget,
     grad_norm,
     never,
     quiet,
 )
-from workers.training.rollouts import Part, Rollout, draw_ahead, judge, parts, roll_out
+from workers.training.rollouts import Part, Rollout, draw_ahead, judge, parts
 from workers.training.schedules import rate_at, set_rate, steer
 from workers.training.shaping import one_score, shape_rewards, shape_scores
-from workers.training.standing import Standing, finish, inputs_of, load, save
-from workers.training.tensors import seed_of
+from workers.training.standing import Standing, begin, finish, inputs_of, load, save
+from workers.training.tensors import at_least_single, seed_of
 
 LOG_RATIO_LIMIT = 20.0  # e^20 is as good as infinite, and finite
 
@@ -73,24 +74,6 @@ def train_ppo(run: PPORun, report: Report = quiet, should_stop: Callable[[], boo
     return PPOResult(run.output, record)
 
 
-def begin(run: PPORun, actors: Actors, judges: Judges, prompts: Prompts) -> Standing:
-    """Before the first step: answers of the reference give the score its zero and unit, and length its measure."""
-    config = run.config
-    chosen = draw_prompts(prompts.practice, 0, config.reference_samples, run.seed + 1)
-    sampled = roll_out(actors, judges, chosen, seeds_of(run.seed, 0, len(chosen)), reference=True)
-    scores = one_score(sampled.scores, config)
-    standing = Standing(
-        kl_coef=config.kl_coef,
-        score_mean=float(scores.mean()),
-        score_sd=float(scores.std().clamp(min=1e-6)),
-        reference_length=float(sampled.lengths.float().mean()),
-        reference_distinct=sampled.distinct,
-        reference_ended=float(sampled.ended.float().mean()),
-    )
-    standing.see(scores)
-    return standing
-
-
 def learn(
     run: PPORun,
     actors: Actors,
@@ -115,6 +98,7 @@ def learn(
         lesson = Lesson(rollout, advantages, returns, step, standing.kl_coef, prompts.pretraining)
         stats = improve(actors, lesson, optimizer, run.seed)
         values = describe(rollout, scores, returns, standing, config) | stats | {"lr": rate_at(step, config)}
+        values |= actors.memory.figures(config.token_budget)
         if prompts.evaluation and (step % config.evaluate_every == 0 or step == config.steps):
             values |= look(actors, judges, prompts, run.seed, partial(progress.show, step))
         try:
@@ -162,7 +146,8 @@ def improve(actors: Actors, lesson: Lesson, optimizer: torch.optim.Adam, seed: i
     for _ in range(config.epochs):
         order = torch.randperm(len(lesson.rollout.answers), generator=chance).split(config.minibatch)
         passed = [
-            descend(actors, lesson, rows.tolist(), some_texts(lesson, config, chance), optimizer) for rows in order
+            descend(actors, lesson, rows.tolist(), some_texts(lesson.texts, config, chance), optimizer)
+            for rows in order
         ]
         updates += passed
         moved, ratio = (sum(update[name] for update in passed) / len(passed) for name in ("step_kl", "ratio"))
@@ -174,36 +159,38 @@ def improve(actors: Actors, lesson: Lesson, optimizer: torch.optim.Adam, seed: i
     return means | {"updates": float(len(updates)), "first_ratio": updates[0]["ratio"]}
 
 
-def some_texts(lesson: Lesson, config: PPOConfig, chance: torch.Generator) -> list[list[int]]:
-    if not lesson.texts:
-        return []
-    chosen = torch.randperm(len(lesson.texts), generator=chance)[: config.pretraining_batch]
-    return [lesson.texts[number] for number in chosen.tolist()]
-
-
 def descend(
     actors: Actors, lesson: Lesson, rows: list[int], texts: list[list[int]], optimizer: torch.optim.Adam
 ) -> Values:
     """One optimizer step. The loss is a mean over the minibatch's tokens, however it is cut into passes and shares."""
-    config, rollout = actors.config, lesson.rollout
-    optimizer.zero_grad(set_to_none=True)
-    tokens = int(rollout.lengths[rows].sum())
-    own = share(rows, length=lambda row: len(rollout.answers[row]))
-    warming = lesson.step <= config.critic_warmup
-    total: dict[str, Tensor] = {}
-    for part in parts(rollout, own, config.token_budget, actors.opened.pad_id):
-        with arithmetic(config.precision, part.ids.device):
-            now = read(actors, part)
-        loss, stats = ppo_loss(now, old_of(lesson, part, config), tokens, lesson.kl_coef, config, critic_only=warming)
-        loss.backward()
-        total = {name: total.get(name, torch.zeros_like(stat)) + stat for name, stat in stats.items()}
-    if texts and not warming:
-        total["pretraining_loss"] = language_loss(actors, texts)
+    config, warming = actors.config, lesson.step <= actors.config.critic_warmup
+    mixed = [] if warming else texts
+    total = actors.memory.within(config.token_budget, partial(gradients, actors, lesson, rows, mixed))
     sum_gradients(actors.trained().values())
     norm = grad_norm(actors.trained().values(), config.max_grad_norm)
     if math.isfinite(norm):  # a broken step changes nothing, and the loss that broke it ends the run
         optimizer.step()
     return summed({name: float(stat) for name, stat in total.items()}) | {"grad_norm": norm}
+
+
+def gradients(actors: Actors, lesson: Lesson, rows: list[int], texts: list[list[int]]) -> dict[str, Tensor]:
+    """Set the gradients of this process's share of a minibatch; whatever stood there goes. Returns the loss's terms."""
+    config, rollout = actors.config, lesson.rollout
+    forget(actors.trained().values())
+    tokens = int(rollout.lengths[rows].sum())
+    own = share(rows, length=lambda row: len(rollout.answers[row]))
+    warming = lesson.step <= config.critic_warmup
+    total: dict[str, Tensor] = {}
+    for part in parts(rollout, own, actors.memory.budget(config.token_budget), actors.opened.pad_id):
+        actors.memory.enter(part.ids.shape, part.ids.device)
+        with arithmetic(config.precision, part.ids.device):
+            now = read(actors, part)
+        loss, stats = ppo_loss(now, old_of(lesson, part, config), tokens, lesson.kl_coef, config, critic_only=warming)
+        loss.backward()
+        total = {name: total.get(name, torch.zeros_like(stat)) + stat for name, stat in stats.items()}
+    if texts:
+        total["pretraining_loss"] = language_loss(actors, texts)
+    return total
 
 
 @dataclass(frozen=True)
@@ -238,7 +225,7 @@ def read(actors: Actors, part: Part) -> Now:
     if not config.asks_critic:
         return Now(logprobs, None, entropy)
     trunk = states if config.critic == "shared" else part.states(actors.critic, actors.critic_adapter)
-    return Now(logprobs, actors.value_head(trunk).squeeze(-1).float(), entropy)
+    return Now(logprobs, actors.value_head(at_least_single(trunk)).squeeze(-1).float(), entropy)
 
 
 def old_of(lesson: Lesson, part: Part, config: PPOConfig) -> Old:

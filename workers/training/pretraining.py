@@ -5,12 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from app.training.configs import PPOConfig
 from workers.training.actors import Actors
 from workers.training.batches import micro_batches
 from workers.training.networks import arithmetic
 from workers.training.processes import share
 from workers.training.rollouts import Part
 from workers.training.tensors import mask_of
+
+
+def some_texts(texts: list[list[int]], config: PPOConfig, chance: torch.Generator) -> list[list[int]]:
+    """Those of one optimizer step."""
+    if not texts:
+        return []
+    chosen = torch.randperm(len(texts), generator=chance)[: config.pretraining_batch]
+    return [texts[number] for number in chosen.tolist()]
 
 
 def language_loss(actors: Actors, texts: list[list[int]]) -> Tensor:
@@ -20,7 +29,9 @@ def language_loss(actors: Actors, texts: list[list[int]]) -> Tensor:
     tokens = sum(len(text) - 1 for text in texts)
     texts = share(texts, length=len)
     firsts, rests = [text[:1] for text in texts], [text[1:] for text in texts]
-    for rows, ids in micro_batches(firsts, rests, config.token_budget, actors.opened.pad_id):
+    budget = actors.memory.budget(config.token_budget)
+    for rows, ids in micro_batches(firsts, rests, budget, actors.opened.pad_id):
+        actors.memory.enter(ids.shape, total.device)
         ids = ids.to(total.device)
         mask = mask_of([len(rests[row]) for row in rows], max(len(rests[row]) for row in rows)).to(total.device)
         part = Part(rows, ids, [1] * len(rows), mask, ids[:, 1:][mask])

@@ -247,6 +247,12 @@ def copy_into(parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor], p
             parameter.copy_(tensors[prefix + name])
 
 
+def forget(parameters: Iterable[nn.Parameter]) -> None:
+    """Whatever gradients they have."""
+    for parameter in parameters:
+        parameter.grad = None
+
+
 def grad_norm(parameters: Iterable[nn.Parameter], limit: float) -> float:
     """Clip to `limit` and return the norm before."""
     return float(nn.utils.clip_grad_norm_(list(parameters), limit))

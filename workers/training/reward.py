@@ -12,16 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from app.training.configs import RewardConfig, RewardRun
+from workers.training.bases import open_base
 from workers.training.batches import read_pairs
 from workers.training.calibration import figures_of, reliability_of, settle
-from workers.training.checkpoints import CheckpointRecord, Opened, file_sha256, open_checkpoint
+from workers.training.checkpoints import CheckpointRecord, Opened, file_sha256
 from workers.training.folds import (
     Keeper,
     clip_members,
@@ -36,7 +39,17 @@ from workers.training.learning import rate_at
 from workers.training.measures import Numbers, choices_of, require_votes, right
 from workers.training.networks import Backbone, arithmetic
 from workers.training.processes import once, share, spread, sum_gradients, summed
-from workers.training.progress import Progress, Report, Values, code_version, done_before, fingerprint_of, never, quiet
+from workers.training.progress import (
+    Progress,
+    Report,
+    Values,
+    code_version,
+    done_before,
+    fingerprint_of,
+    forget,
+    never,
+    quiet,
+)
 from workers.training.scoring import RewardNetwork, save_reward
 from workers.training.stems import Stems, item_scores
 from workers.training.subjects import Subject, Subjects, subjects_in
@@ -60,7 +73,7 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     """Run file in, reward checkpoint out. Raises RunFailed, RunRefused, CheckpointRefused, each with a sentence."""
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
-    opened = open_checkpoint(run.checkpoint, run.device)
+    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
     inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
     if done := done_before(run, inputs):
         return RewardResult(run.output, done)
@@ -133,7 +146,8 @@ def fit(
             optimizer.step()
         blind, blind_losses = look_at_folds(reward, subjects, items, folds, stems)
         keeper.consider(epoch, blind, blind_losses)
-        progress.step(epoch, config.epochs, epoch_values(losses, gaps_of(blind, subjects), blind_losses, subjects))
+        values = epoch_values(losses, gaps_of(blind, subjects), blind_losses, subjects)
+        progress.step(epoch, config.epochs, values | reward.memory.figures(config.token_budget))
         keeper.save(run.work, epoch, optimizer, fingerprint)
     keeper.restore()
     return gaps_of(keeper.blind, subjects), keeper.best_epochs
@@ -178,15 +192,23 @@ def look_at_folds(
     reward: RewardNetwork, subjects: Subjects, items: list[Item], folds: list[list[int]], stems: Stems
 ) -> tuple[Tensor, Tensor]:
     """Each member on the fold it never sees: scores (n, k, heads) of all items, and its mean loss (members,)."""
-    device = reward.backbone.device
+    config, device = reward.config, reward.backbone.device
     most = max(len(item.answers) for item in items)
     blind = torch.zeros(len(items), most, len(subjects.each), device=device)
     owner = torch.zeros(len(items), dtype=torch.long, device=device)
 
     def scored(parts: Sequence[list[list[int]]]) -> list[Tensor]:
-        return [item_scores(reward, [[items[row] for row in mine] for mine in rows], stems).cpu() for rows in parts]
+        # every process has the same parts; what a halved budget cuts further is put together again here
+        mine = ([[items[row] for row in rows] for rows in part] for part in parts)
+        return [reward.memory.within(config.token_budget, partial(passes, part)) for part in mine]
 
-    parts = list(fold_parts(items, folds, reward.config.token_budget))
+    def passes(part: list[list[Item]]) -> Tensor:
+        cut = within_budget(part, reward.memory.budget(config.token_budget))
+        pieces = [item_scores(reward, piece, stems).cpu() for piece in cut]
+        k = max(piece.shape[2] for piece in pieces)
+        return torch.cat([pad(piece, (0, 0, 0, k - piece.shape[2])) for piece in pieces], 1)
+
+    parts = list(fold_parts(items, folds, config.token_budget))
     for rows, scores in zip(parts, spread(scored, parts), strict=True):
         for member, mine in enumerate(rows):
             blind[mine, : scores.shape[2]], owner[mine] = scores[member].to(device), member
@@ -198,13 +220,20 @@ def look_at_folds(
 
 def descend(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]], stems: Stems) -> float:
     """Gradients of one step: batch[m] are member m's items, equally many for each. Returns the mean loss per vote."""
+    total = reward.memory.within(reward.config.token_budget, partial(gradients, reward, subjects, batch, stems))
+    sum_gradients([*reward.trained().values(), *subjects.parameters().values()])
+    subjects.priors().sum().backward()
+    return summed({"loss": total})["loss"]
+
+
+def gradients(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]], stems: Stems) -> float:
+    """Set those of this process's share of a batch; whatever stood there goes. Returns its part of the mean loss."""
     config, device = reward.config, reward.backbone.device
-    for parameter in [*reward.parameters(), *subjects.parameters().values()]:
-        parameter.grad = None
+    forget([*reward.parameters(), *subjects.parameters().values()])
     whole = torch.tensor([subjects.weight_of(items) for items in batch], device=device)
     total = 0.0
     own = [share(items) for items in batch]
-    for part in within_budget(own, config.token_budget) if own[0] else ():
+    for part in within_budget(own, reward.memory.budget(config.token_budget)) if own[0] else ():
         with arithmetic(config.precision, device):
             scores = item_scores(reward, part, stems)  # (members, n, k, heads)
         member = torch.arange(len(part), device=device).repeat_interleave(len(part[0]))
@@ -215,9 +244,7 @@ def descend(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]], 
         sums = scores[:, :, :2].sum(2).square().mean(2).sum(1)
         (mean + config.centering * sums / len(batch[0])).sum().backward()
         total += float(mean.detach().mean())
-    sum_gradients([*reward.trained().values(), *subjects.parameters().values()])
-    subjects.priors().sum().backward()
-    return summed({"loss": total})["loss"]
+    return total
 
 
 def record_of(run: RewardRun, opened: Opened, metrics: dict[str, Any]) -> CheckpointRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from workers.training.networks import Backbone, arithmetic, gather_answers
 from workers.training.practice import Prompts, draw_prompts, seeds_of
 from workers.training.processes import gathered, share, size, spread
 from workers.training.scoring import Scores
-from workers.training.tensors import fill_right, mask_of
+from workers.training.tensors import at_least_single, fill_right, mask_of
 
 # the sampler's cache holds keys and values only, so it may be wider than a pass that keeps activations
 CACHE_FACTOR = 4
@@ -179,8 +179,9 @@ def read_all(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, referen
         scores=judges.scores(drawn.prompts, finished(answers, actors), actors.opened.pad_id),
         ruled=judges.ruled(drawn.prompts, answers),
     )
-    anew = actors.config.precision == "bfloat16" or drawn.version < step
-    fill_in(rollout, actors, reference=reference, anew=anew)
+    rounds = actors.config.precision == "bfloat16" or actors.config.base_precision != "float32"
+    anew = rounds or drawn.version < step
+    actors.memory.within(actors.config.token_budget, partial(fill_in, rollout, actors, reference=reference, anew=anew))
     return rollout
 
 
@@ -190,6 +191,7 @@ def draw(actors: Actors, prompts: list[list[int]], seeds: list[int], n: int, *, 
     backbone, adapter = (actors.reference, None) if reference else (actors.policy, actors.policy_adapter)
     config, opened = actors.config, actors.opened
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
+    budget = actors.memory.budget(config.token_budget)
 
     def drawn_to(rows: Sequence[int]) -> list[list[Sampled]]:
         asked = [prompts[row] for row in rows]
@@ -201,7 +203,7 @@ def draw(actors: Actors, prompts: list[list[int]], seeds: list[int], n: int, *, 
             seeds=[seeds[row] for row in rows],
             stop_ids=set(opened.stop_ids),
             pad_id=opened.pad_id,
-            token_budget=max(CACHE_FACTOR * config.token_budget, max(map(len, asked)) + config.max_tokens),
+            token_budget=max(CACHE_FACTOR * budget, max(map(len, asked)) + config.max_tokens),
         )
 
     with backbone.using(adapter), backbone.folded(adapter):
@@ -220,15 +222,17 @@ def fill_in(rollout: Rollout, actors: Actors, *, reference: bool = False, anew: 
     """Write the reference's log-probabilities and the critic's values into a fresh rollout, and the policy's own where
     they are to be read anew."""
     config = actors.config
-    for rows, ids in micro_batches(rollout.prompts, rollout.answers, config.token_budget, actors.opened.pad_id):
+    budget = actors.memory.budget(config.token_budget)
+    for rows, ids in micro_batches(rollout.prompts, rollout.answers, budget, actors.opened.pad_id):
         part = Part.of(rollout, rows, ids.to(rollout.mask.device))
+        actors.memory.enter(ids.shape, rollout.mask.device)
         with arithmetic(config.precision, ids.device):
             states = part.states(actors.reference, None)
             found, _ = actors.reference.answer_logprobs(states, part.tokens, config.temperature)
             part.put(rollout.ref_logprobs, found)
             if config.asks_critic and not reference:
-                values = actors.value_head(part.states(actors.critic, actors.critic_adapter)).squeeze(-1)
-                part.put(rollout.values, values.float())
+                trunk = at_least_single(part.states(actors.critic, actors.critic_adapter))
+                part.put(rollout.values, actors.value_head(trunk).squeeze(-1).float())
             if anew:
                 again = part.states(actors.policy, None if reference else actors.policy_adapter)
                 part.put(rollout.logprobs, actors.policy.answer_logprobs(again, part.tokens, config.temperature)[0])

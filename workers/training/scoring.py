@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from workers.training.checkpoints import (
 )
 from workers.training.groups import OVERALL
 from workers.training.heads import Head, Mix, counted_in
+from workers.training.memory import Memory
 from workers.training.networks import Backbone
 from workers.training.progress import copy_into
 from workers.training.tensors import by_token_budget
@@ -91,6 +93,7 @@ class RewardNetwork(nn.Module):
         self.heads = nn.Parameter(heads.to(backbone.device))
         self.constants = [Head(name, [0.0] * config.members) for name in names]
         self.mix = Mix()
+        self.memory = Memory()
 
     def trained(self) -> dict[str, nn.Parameter]:
         """What is fitted, each with the member as first dimension."""
@@ -132,13 +135,20 @@ class RewardNetwork(nn.Module):
     ) -> Tensor:
         """What each member says, (members, n, heads), before any constant. known: gives what is in common of rows, if
         they were read before."""
+        return self.memory.within(self.config.token_budget, partial(self._raw_scores, prompts, answers, pad, known))
+
+    def _raw_scores(
+        self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pad: int, known: StemOf | None
+    ) -> Tensor:
         members, device = self.config.members, self.backbone.device
         raw = torch.zeros(members, len(prompts), len(self.constants), device=device)
         rows = self.rows(list(zip(prompts, answers, strict=True)))
         first = [0, *accumulate(len(row.answers) for row in rows)]
-        budget = self.config.token_budget // (1 if self.reads_one else members)
-        for chosen in by_token_budget([len(row) for row in rows], max(1, budget)):
+        beside = 1 if self.reads_one else members
+        budget = max(1, self.memory.budget(self.config.token_budget) // beside)
+        for chosen in by_token_budget([len(row) for row in rows], budget):
             some = [rows[number] for number in chosen]
+            self.memory.enter((beside * len(some), max(map(len, some))), device)
             stem = known(some) if known else self.stem(Sheet.of([some], pad, device))
             repeated = stem.repeat(members, *[1] * (stem.dim() - 1))
             texts = [text for number in chosen for text in range(first[number], first[number + 1])]

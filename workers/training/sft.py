@@ -17,7 +17,8 @@ from torch import Tensor
 
 from app.datasets.records import DemonstrationRecord
 from app.training.configs import SFTConfig, SFTRun
-from workers.training.checkpoints import CheckpointRecord, Opened, file_sha256, open_checkpoint
+from workers.training.bases import open_base
+from workers.training.checkpoints import CheckpointRecord, Opened, file_sha256
 from workers.training.learning import keep, learn
 from workers.training.lessons import Lesson, open_student
 from workers.training.lines import read_records, turns
@@ -48,7 +49,7 @@ def train_sft(run: SFTRun, report: Report = quiet, should_stop: Callable[[], boo
     """Run file in, a checkpoint that writes out. Raises RunFailed, RunRefused, CheckpointRefused."""
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
-    opened = open_checkpoint(run.checkpoint, run.device)
+    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
     inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
     if done := done_before(run, inputs):
         return SFTResult(run.output, done)

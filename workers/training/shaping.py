@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from app.training.configs import PPOConfig
 from workers.training.rollouts import Rollout
 from workers.training.scoring import Scores
-from workers.training.standing import Standing
 from workers.training.tensors import whiten
+
+if TYPE_CHECKING:
+    from workers.training.standing import Standing
 
 
 def one_score(scores: Scores, config: PPOConfig) -> Tensor:

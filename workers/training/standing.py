@@ -16,7 +16,7 @@ from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha25
 from workers.training.drawn import Drawn, drawn_of, tensors_of
 from workers.training.figures import end_figures
 from workers.training.judging import Judges
-from workers.training.practice import Prompts
+from workers.training.practice import Prompts, draw_prompts, seeds_of
 from workers.training.processes import once
 from workers.training.progress import (
     copy_into,
@@ -26,7 +26,8 @@ from workers.training.progress import (
     restore_optimizer,
     save_state,
 )
-from workers.training.rollouts import Rollout
+from workers.training.rollouts import Rollout, roll_out
+from workers.training.shaping import one_score
 
 
 @dataclass
@@ -86,6 +87,24 @@ class Standing:
         """Bring back the policy that the broken step began with; `sentence` says what broke."""
         self.ended_by = sentence
         copy_into(actors.policy_weights(), self.within)
+
+
+def begin(run: PPORun, actors: Actors, judges: Judges, prompts: Prompts) -> Standing:
+    """Before the first step: answers of the reference give the score its zero and unit, and length its measure."""
+    config = run.config
+    chosen = draw_prompts(prompts.practice, 0, config.reference_samples, run.seed + 1)
+    sampled = roll_out(actors, judges, chosen, seeds_of(run.seed, 0, len(chosen)), reference=True)
+    scores = one_score(sampled.scores, config)
+    standing = Standing(
+        kl_coef=config.kl_coef,
+        score_mean=float(scores.mean()),
+        score_sd=float(scores.std().clamp(min=1e-6)),
+        reference_length=float(sampled.lengths.float().mean()),
+        reference_distinct=sampled.distinct,
+        reference_ended=float(sampled.ended.float().mean()),
+    )
+    standing.see(scores)
+    return standing
 
 
 def inputs_of(run: PPORun, actors: Actors) -> dict[str, str | None]:

@@ -56,6 +56,7 @@ def item_scores(reward: RewardNetwork, part: list[list[Item]], stems: Stems) -> 
     """
     blocks = [reward.rows([(item.prompt, answer) for item in items for answer in item.answers]) for items in part]
     sheet = Sheet.of(blocks, stems.pad, reward.backbone.device)
+    reward.memory.enter(sheet.ids.shape, sheet.ids.device)
     scores = reward.block_scores(stems.of([row for block in level(blocks) for row in block]), sheet)
     counts = [[len(item.answers) for item in items] for items in part]
     most = max(map(max, counts))

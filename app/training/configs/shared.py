@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.translation import _
 
 
 class RunRefused(Exception):
@@ -24,10 +26,21 @@ class Config(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Arithmetic of the matrix products while training; weights stay as they are."
     )
+    # adapters learn in fp32 beside either; 4 bits cost some digits of the base, and are for one that would not fit else
+    base_precision: Literal["float32", "bfloat16", "nf4"] = Field(
+        default="float32",
+        description="What a frozen base is held in (lora); nf4: 4 bits a weight (QLoRA), with bitsandbytes alone.",
+    )
     # micro-batches are cut by padded tokens, so memory is bounded whatever the lengths
     token_budget: int = Field(
         default=8192, ge=64, description="Padded tokens in one forward pass: bounds memory, changes no result."
     )
+
+    @model_validator(mode="after")
+    def holds_what_stays_frozen(self) -> Self:
+        if self.base_precision != "float32" and getattr(self, "tuning", "lora") != "lora":
+            self.refuse(_("base_precision {base_precision} is for a base that stays frozen: it needs tuning lora"))
+        return self
 
     def refuse(self, sentence: str) -> NoReturn:
         """:raises ValueError: the sentence, its braces filled from the fields."""
