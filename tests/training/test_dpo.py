@@ -17,7 +17,7 @@ from app.training.configs import DPOConfig, DPORun
 from tests.training.make import make_comparison, make_comparisons, make_vote, message, write
 from tests.training.test_sft import texts
 from workers.training.checkpoints import Opened, read_record
-from workers.training.dpo import Liking, Preferring, train_dpo
+from workers.training.dpo import Liking, Preferring, pair_losses, train_dpo
 from workers.training.lessons import Lesson, Student, measured, open_student
 from workers.training.opinions import Liked, Opinion, Preferred, likes_of, opinions_of, read_liked, read_preferred
 from workers.training.packing import Text
@@ -75,13 +75,14 @@ def by_formula(student: Student, lesson: Any, reference: dict[str, float], confi
             wanted = 1 / (2 * config.beta)
             loss = one.share * (gap - wanted) ** 2 + (1 - one.share) * (gap + wanted) ** 2
         else:
-            probability = 1 / (1 + torch.exp(-config.beta * gap))
+            longer = config.length_coef * (len(one.a.answer) - len(one.b.answer))
+            probability = 1 / (1 + torch.exp(-config.beta * gap - longer))
             loss = -one.share * torch.log(probability) - (1 - one.share) * torch.log(1 - probability)
         total, weights = total + one.weight * loss, weights + one.weight
     return total / weights
 
 
-@pytest.mark.parametrize("fields", [{}, {"per_token": True}, {"loss": "ipo"}, {"loss": "kto"}])
+@pytest.mark.parametrize("fields", [{}, {"per_token": True}, {"length_coef": 0.3}, {"loss": "ipo"}, {"loss": "kto"}])
 def test_loss_and_gradients_are_those_of_the_papers_formulas(opened: Opened, fields: dict[str, Any]) -> None:
     """On a frozen batch, in parts and packed, to 1e-6."""
     opened.network.double()
@@ -126,6 +127,15 @@ def test_an_untouched_policy_is_the_reference(opened: Opened) -> None:
             found = measured(student, lesson, lesson.train)
         assert (found["loss"], found["margin"]) == (pytest.approx(expected, rel=1e-4), pytest.approx(0.0, abs=1e-5))
         student.backbone.remove("tuned")
+
+
+def test_length_has_a_say_in_the_sigmoid_alone() -> None:
+    """One token longer at 0.5 each, no gap yet: -ln sigmoid(0.5), by hand; and a refusal elsewhere."""
+    longer, all_votes = torch.tensor([1.0]), torch.ones(1)
+    (loss,) = pair_losses(torch.zeros(1, 2), all_votes, longer, DPOConfig(length_coef=0.5))
+    assert loss.item() == pytest.approx(0.474077, abs=1e-6)
+    with pytest.raises(ValueError, match=r"length_coef 0\.5 is part of the sigmoid loss; ipo"):
+        DPOConfig(loss="ipo", length_coef=0.5)
 
 
 # ---- what votes come to --------------------------------------------------------------------------------------------

@@ -121,7 +121,8 @@ class Preferring(Referred[Preferred]):
         ratios = sums - self.reference[[one.row for one in part]]
         if self.config.per_token:
             ratios = ratios / lengths
-        losses = pair_losses(ratios, share, self.config) - self.config.sft_coef * sums[:, 0] / lengths[:, 0]
+        longer = lengths[:, 0] - lengths[:, 1]
+        losses = pair_losses(ratios, share, longer, self.config) - self.config.sft_coef * sums[:, 0] / lengths[:, 0]
         rewards = self.config.beta * ratios.detach()
         gap = rewards[:, 0] - rewards[:, 1]
         figures = {
@@ -134,18 +135,21 @@ class Preferring(Referred[Preferred]):
         return (weight * losses).sum(), {name: (weight * value).sum() for name, value in figures.items()}
 
 
-def pair_losses(ratios: Tensor, share: Tensor, config: DPOConfig) -> Tensor:
+def pair_losses(ratios: Tensor, share: Tensor, longer: Tensor, config: DPOConfig) -> Tensor:
     """ratios (n, 2): log-ratios to the reference of the preferred and of the other answer; share (n,): of the votes for
-    the preferred one → (n,).
+    the preferred one; longer (n,): by how many tokens that one is → (n,).
 
     sigmoid (Rafailov et al. 2023, eq. 7) with soft labels: the cross-entropy between the share and what the policy
-    says. ipo (Azar et al. 2024, eq. 17): the gap is drawn to 1 / (2 beta), to its negative for the other votes.
+    says. With length_coef the length has its own say in that (R-DPO, Park et al. 2024), so that what it explains of a
+    vote is not learned. ipo (Azar et al. 2024, eq. 17): the gap is drawn to 1 / (2 beta), to its negative for the other
+    votes.
     """
     gap = ratios[:, 0] - ratios[:, 1]
     if config.loss == "ipo":
         wanted = 1 / (2 * config.beta)
         return share * (gap - wanted).square() + (1 - share) * (gap + wanted).square()
-    return -(share * logsigmoid(config.beta * gap) + (1 - share) * logsigmoid(-config.beta * gap))
+    odds = config.beta * gap + config.length_coef * longer
+    return -(share * logsigmoid(odds) + (1 - share) * logsigmoid(-odds))
 
 
 class Liking(Referred[Liked]):

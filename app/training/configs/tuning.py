@@ -79,6 +79,10 @@ class DPOConfig(TuningConfig):
     )
     # sums of log-ratios grow with length, so long answers pull harder than short ones
     per_token: bool = Field(default=False, description="Log-ratios as means over an answer's tokens, not sums.")
+    # off as in the paper on DPO; where whole answers are liked, which are longer, it goes on beyond what is liked
+    length_coef: float = Field(
+        default=0.0, ge=0, description="Log-odds that a token more explains of a preference (R-DPO, sigmoid only)."
+    )
     sft_coef: float = Field(
         default=0.0, ge=0, description="Weight of the chosen answers' loss per token beside (pairs only)."
     )
@@ -98,6 +102,8 @@ class DPOConfig(TuningConfig):
     def fits_together(self) -> Self:
         if self.loss == "kto" and self.batch < 2:
             self.refuse(_("kto compares each answer with others of its batch, so batch {batch} must be at least 2"))
+        if self.length_coef > 0 and self.loss != "sigmoid":
+            self.refuse(_("length_coef {length_coef:g} is part of the sigmoid loss; {loss} has no place for it"))
         return self
 
 
