@@ -38,7 +38,7 @@ def number(value: float | None, digits: int | None = None) -> str:
     if digits is None:
         digits = 0 if value == int(value) else _decimals(value)
     thousands, point = SIGNS.get(reader.get().locale[:2], SIGNS["en"])
-    written = f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    written = f"{value:z,.{digits}f}".replace("-", "\N{MINUS SIGN}")
     return written.replace(",", "\0").replace(".", point).replace("\0", thousands)
 
 

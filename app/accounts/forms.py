@@ -144,7 +144,7 @@ def listed_addresses(text: str) -> list[str]:
         try:
             found.setdefault(part.casefold(), clean_address(part))
         except ValueError:
-            raise ValueError(_("{address} is not an e-mail address").format(address=part[:100])) from None
+            raise ValueError(_("“{address}” is not an e-mail address").format(address=part[:100])) from None
     if not found:
         raise ValueError(_("write at least one address"))
     if len(found) > 500:
@@ -218,12 +218,15 @@ class TokenForm(Strict):
     skips_reading: bool = False
 
 
+SearchWords = Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", "").strip())]
+
+
 class LogSearch(BaseModel):
     """What is looked for in the log. kind: how it begins (`task.`). q: in what was done, by whom or to what. since: a
     day, in UTC. An empty field of the form looks for nothing."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-    q: Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", ""))] = ""
+    q: SearchWords = ""
     kind: Annotated[str, Field(max_length=60, pattern=r"^[a-z_.]*$")] = ""
     since: Annotated[date | None, BeforeValidator(empty_is_none)] = None
     cursor: Annotated[str | None, Field(max_length=500)] = None

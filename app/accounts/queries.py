@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, any_, cast, column, func, or_, select, table
+from sqlalchemy import ColumnElement, Select, Text, any_, cast, column, func, or_, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.accounts.access import Access
@@ -29,10 +29,15 @@ async def person_behind(session: AsyncSession, link: Link) -> User:
     return await session.get_one(User, link.user_id)
 
 
-def people() -> Select[Any]:
-    """Everybody of the installation, with the number of projects they are in."""
+def people(q: str = "") -> Select[Any]:
+    """Everybody of the installation, with the number of projects they are in. q: stands in the name or the address."""
     places = select(func.count(Membership.id)).where(Membership.user_id == User.id).scalar_subquery()
-    return select(User, places.label("projects"))
+    found: Select[Any] = select(User, places.label("projects"))
+    return found.where(_any_has(q, User.name, User.email)) if q else found
+
+
+def _any_has(words: str, *columns: Any) -> ColumnElement[bool]:
+    return or_(*(one.icontains(words, autoescape=True) for one in columns))
 
 
 async def named_project(session: AsyncSession, project_id: int) -> Any:
@@ -91,6 +96,19 @@ def letters_to(person_id: int) -> Select[Any]:
     """A person's letters, with the outside id and the name of the project each is about."""
     found: Select[Any] = select(InboxItem, PROJECTS.c.public_id, PROJECTS.c.name)
     return found.join(PROJECTS, PROJECTS.c.id == InboxItem.project_id).where(InboxItem.user_id == person_id)
+
+
+def members_like(access: Access, q: str) -> Select[Any]:
+    """Of `members` those whose name, address or pseudonym has these words: of the three what the caller may see."""
+    found = members(access)
+    if not q:
+        return found
+    seen = [Membership.pseudonym]
+    if access.may(Permission.member_read):
+        seen += [User.name, User.email]
+    elif access.may(Permission.cohort_read):
+        seen.append(User.name)
+    return found.where(_any_has(q, *seen))
 
 
 def members(access: Access) -> Select[Any]:

@@ -98,6 +98,8 @@ async def tasks_found(
     asked = select(Task.id).where(Task.project_id == project_id, *await _by_index(session, project_id, only))
     if before is not None:
         asked = asked.where(Task.id < before)
+    if only.queue is not None:
+        asked = asked.where(_has_answers(2 if only.queue is Queue.disagreements else 1))
     asked = asked.order_by(Task.id.desc())
     scorer = await newest_scorer(session, project_id) if only.queue is Queue.reward else None
     if only.queue is Queue.reward and scorer is None:
@@ -179,6 +181,12 @@ def _prompts(project_id: int, only: TaskFilter) -> Select[int]:
 def _answered_by(project_id: int, people: ColumnElement[bool]) -> Select[int]:
     counts = Annotation.state.in_((AnnotationState.live, AnnotationState.surplus))
     return select(Annotation.task_id).where(Annotation.project_id == project_id, people, counts)
+
+
+def _has_answers(least: int) -> ColumnElement[bool]:
+    """Of a task: so many people have answered it. Thousands that wait for answers are not looked through."""
+    said = select(Annotation.id).where(Annotation.task_id == Task.id, Annotation.state == AnnotationState.live)
+    return said.offset(least - 1).correlate(Task).exists()
 
 
 def _by_answers(only: TaskFilter, scorer: Checkpoint | None) -> ColumnElement[bool] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, literal_column, select
+from sqlalchemy import Select, func, literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -104,9 +104,11 @@ async def queue_short(session: AsyncSession, access: Access, project: Project) -
     asks = select(Task.id).join(Batch, Batch.id == Task.batch_id).where(Task.id == Slot.task_id)
     asks = asks.where(Batch.state.in_([state for state in BatchState if state.asks]))
     usual = (Slot.lane >= 0) & (Slot.lane.bitwise_and(GOLD) == 0)  # what waits for room in a limit is work as well
-    waits_for_somebody = Slot.state.in_([literal_column("-1"), literal_column("0")])
-    free = select(Slot.id).where(Slot.project_id == project.id, waits_for_somebody, usual, asks.exists())
-    waiting = await session.scalar(select(func.count()).select_from(free.limit(LONGEST_QUEUE).subquery()))
+    work = select(Slot.id).where(Slot.project_id == project.id, usual, asks.exists()).limit(LONGEST_QUEUE)
+    # each by its own partial index: of both states at once every slot of every project would be read
+    waits = [work.where(Slot.state == literal_column(state)).subquery() for state in ("0", "-1")]
+    each = union_all(*(select(one.c.id) for one in waits)).limit(LONGEST_QUEUE)
+    waiting = await session.scalar(select(func.count()).select_from(each.subquery()))
     hours = hours_of_work(waiting or 0, answers, first, last, now)
     if hours is None or hours >= SHORT or waiting == LONGEST_QUEUE:
         return None

@@ -11,12 +11,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import Date, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.access import Access
-from app.accounts.forms import empty_is_none
+from app.accounts.forms import SearchWords, empty_is_none
 from app.accounts.permissions import Permission, Role
 from app.accounts.queries import members
 from app.accounts.tables import Membership
@@ -51,17 +51,14 @@ class Order(StrEnum):
     gold = "gold"
 
 
-Word = Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", "").strip())]
-
-
 class Only(BaseModel):
     """Whom a list shows, and in which order. Its address is a link that others can follow. state empty: all who are
     not deactivated. sign: the name of a sign that is raised; `any` of them. fell: whose known answers fell."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-    q: Word = ""
-    cohort: Word = ""
-    skill: Word = ""
+    q: SearchWords = ""
+    cohort: SearchWords = ""
+    skill: SearchWords = ""
     state: Annotated[State | None, BeforeValidator(empty_is_none)] = None
     sign: Annotated[str, Field(max_length=20, pattern="^[a-z]*$")] = ""
     fell: bool = False

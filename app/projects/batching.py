@@ -49,6 +49,12 @@ class HandOut(Form):
         return self
 
 
+class HandOutEdit(HandOut):
+    """version: of the round that the editor saw; empty: whatever it is by now."""
+
+    version: int | None = None
+
+
 class Selection(Body):
     """Which prompts a round asks about. tags: those that carry one of them; none: all for labelling. again: answers
     that stand in tasks of other rounds (or, where none are shown, prompts) are asked about once more."""

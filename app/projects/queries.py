@@ -221,7 +221,7 @@ async def hand_out_of(session: AsyncSession, batch: Batch) -> dict[str, Any]:
     """How a round's tasks are handed out, as its form has it; calibration in per cent."""
     chosen = await session.scalar(select(Audience.public_id).where(Audience.id == batch.audience_id))
     plain = {"k": batch.k, "most_k": batch.most_k, "ordering": batch.ordering.value, "audience": chosen}
-    return plain | {"calibration": f"{100 * batch.calibration:g}"}
+    return plain | {"calibration": f"{100 * batch.calibration:g}", "version": batch.version}
 
 
 async def limits_of(session: AsyncSession, project: Project) -> dict[str, Any]:

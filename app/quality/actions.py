@@ -10,6 +10,7 @@ from app import events
 from app.accounts.actions.lanes import share_hand_out
 from app.errors import Conflict
 from app.markup import render_markdown
+from app.quality.adjudicating import not_their_own
 from app.quality.entering import judge_authors_again
 from app.quality.forms import Argument
 from app.quality.gathering import OURS
@@ -54,10 +55,11 @@ async def argue(
     Bodies are read under one protocol: where that has moved on, the earlier ones go.
 
     :raises NotArguable: it is a text. :raises AskedForItself: the task is of an evaluation or the like.
-    :raises EnoughAccepted: there are as many as may be.
+    :raises EnoughAccepted: there are as many as may be. :raises AnsweredYourself: who argues has answered it as well.
     """
     if not is_arguable(body):
         raise NotArguable
+    await not_their_own(session, task, actor_id)
     await share_hand_out(session, task.project_id)  # its lock comes before those of rows
     task = await asked_first(session, task)
     if task.purpose not in OURS:

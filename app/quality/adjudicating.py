@@ -4,9 +4,10 @@ said stays as it is; what was settled stands beside it, marked, wherever it goes
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app import events
 from app.annotations.actions.editing import CHANGEABLE, NotToBeChanged, locked
@@ -15,7 +16,7 @@ from app.annotations.tables import Annotation
 from app.completions.tables import Completion
 from app.errors import Conflict
 from app.quality.rules import is_arguable
-from app.quality.tables import Adjudication
+from app.quality.tables import Adjudication, ArguedAnswer
 from app.tasks.tables import Task, TaskCompletion
 from app.translation import _
 
@@ -35,6 +36,31 @@ class NotToBeSettled(Conflict):
     sentence = _("Of texts that people wrote none is the right one. Return the answer with a remark, or set it aside.")
 
 
+def answered_by(person_id: int) -> ColumnElement[bool]:
+    """Of a task: this person has an answer to it that counts. An answer to its twin, or to the task whose twin it is,
+    is one to it: the same was asked."""
+    twin = aliased(ArguedAnswer)
+    same = or_(
+        Annotation.task_id == Task.id,
+        Annotation.task_id.in_(select(twin.task_id).where(twin.twin_of == Task.id).correlate(Task)),
+        Annotation.task_id.in_(select(twin.twin_of).where(twin.task_id == Task.id).correlate(Task)),
+    )
+    theirs = select(Annotation.id).where(
+        Annotation.project_id == Task.project_id, Annotation.annotator_id == person_id, same
+    )
+    return theirs.where(Annotation.state.in_(CHANGEABLE)).correlate(Task).exists()
+
+
+async def has_answered(session: AsyncSession, task: Task, person_id: int) -> bool:
+    return await session.scalar(select(Task.id).where(Task.id == task.id, answered_by(person_id))) is not None
+
+
+async def not_their_own(session: AsyncSession, task: Task, person_id: int) -> None:
+    """:raises AnsweredYourself: who is to decide about a task has answered it."""
+    if await has_answered(session, task, person_id):
+        raise AnsweredYourself
+
+
 async def adjudicate(
     session: AsyncSession,
     task: Task,
@@ -51,9 +77,7 @@ async def adjudicate(
     """
     if not is_arguable(body):
         raise NotToBeSettled
-    own = select(Annotation.id).where(Annotation.task_id == task.id, Annotation.annotator_id == actor_id)
-    if await session.scalar(own.where(Annotation.state.in_(CHANGEABLE)).limit(1)) is not None:
-        raise AnsweredYourself
+    await not_their_own(session, task, actor_id)
     said = {
         "protocol_id": protocol_id,
         "annotation_id": annotation_id,

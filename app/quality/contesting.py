@@ -118,6 +118,7 @@ async def close_contest(
     if said.annotator_id == actor_id:
         raise OwnAnswer
     task = await asked_first(session, await session.get_one(Task, said.task_id))
+    await session.get(ArguedAnswer, task.id, with_for_update=True)  # a twin that is made now is there then
     both = or_(ArguedAnswer.task_id == task.id, ArguedAnswer.twin_of == task.id)
     locked = select(ArguedAnswer).where(both).order_by(ArguedAnswer.task_id).with_for_update()
     argued = list(await session.scalars(locked, execution_options={"populate_existing": True}))

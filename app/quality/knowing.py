@@ -14,6 +14,7 @@ from app.annotations.tables import Annotation, AnnotationState
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
 from app.quality.actions import argue
+from app.quality.adjudicating import answered_by
 from app.quality.forms import Argument
 from app.quality.gathering import OURS
 from app.quality.rules import decision, is_arguable
@@ -49,14 +50,16 @@ class Known:
     protocol_id: int
 
 
-async def known_tasks(session: AsyncSession, project_id: int, source: Source, least: int, most: int) -> list[Known]:
+async def known_tasks(
+    session: AsyncSession, project_id: int, source: Source, least: int, most: int, actor_id: int
+) -> list[Known]:
     """Tasks whose answer is known and not argued yet, the newest first; none whose prompt is out of use, that
-    somebody reported or cancelled, or that belongs to an evaluation."""
+    somebody reported or cancelled, that belongs to an evaluation, or that whoever argues them has answered."""
     if source is Source.settled:
-        asked = _not_argued(project_id, Task, Adjudication.body, Adjudication.protocol_id)
+        asked = _not_argued(project_id, actor_id, Task, Adjudication.body, Adjudication.protocol_id)
         asked = asked.join(Adjudication, Adjudication.task_id == Task.id)
         return [Known(*row) for row in await session.execute(asked.order_by(Task.id.desc()).limit(most))]
-    done = _not_argued(project_id, Task).where(Task.state == TaskState.done)
+    done = _not_argued(project_id, actor_id, Task).where(Task.state == TaskState.done)
     tasks = {one.id: one for one in await session.scalars(done.order_by(Task.id.desc()).limit(LOOKED_THROUGH))}
     said = select(Annotation.task_id, Annotation.body, Annotation.protocol_id)
     said = said.where(Annotation.task_id.in_(tasks), Annotation.state == AnnotationState.live).order_by(Annotation.id)
@@ -67,11 +70,11 @@ async def known_tasks(session: AsyncSession, project_id: int, source: Source, le
     return known[:most]
 
 
-def _not_argued(project_id: int, *columns: Any) -> Select[Any]:
+def _not_argued(project_id: int, actor_id: int, *columns: Any) -> Select[Any]:
     argued = select(ArguedAnswer.task_id).where(ArguedAnswer.task_id == Task.id)
     reported = select(Report.id).where(Report.task_id == Task.id, Report.closed_at.is_(None))
     asked: Select[Any] = select(*columns).select_from(Task).join(Prompt, Prompt.id == Task.prompt_id)
-    asked = asked.where(Task.project_id == project_id, ~argued.exists(), ~reported.exists())
+    asked = asked.where(Task.project_id == project_id, ~argued.exists(), ~reported.exists(), ~answered_by(actor_id))
     return asked.where(Prompt.retired_at.is_(None), Task.purpose.in_(OURS), Task.state != TaskState.cancelled)
 
 
@@ -87,7 +90,7 @@ async def argue_many(session: AsyncSession, project: Project, form: ManyArgument
     """Argue them, all in the same words, which are kept for the next time. How many were argued."""
     project.argument_template = form.argument
     plain = Argument(use=form.use, argument=form.argument)
-    found = await known_tasks(session, project.id, form.source, form.least, form.most)
+    found = await known_tasks(session, project.id, form.source, form.least, form.most, actor_id)
     for one in found:
         await argue(session, one.task, one.protocol_id, one.body, plain, actor_id, is_templated=True)
     return len(found)

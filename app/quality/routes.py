@@ -1,6 +1,7 @@
 """Pages: my page, in one project and over all; what one contests; and figures about quality."""
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -11,6 +12,7 @@ from app.accounts.permissions import Permission
 from app.accounts.tables import Letter
 from app.annotations.earnings import Period, earned_by
 from app.annotations.history import my_talks
+from app.cursors import Cursor, page_of_list
 from app.database import Session
 from app.pages import redirect, respond
 from app.projects.queries import get_project
@@ -31,6 +33,7 @@ router = APIRouter()
 Me = Annotated[Access, in_person()]
 Own = Annotated[Access, may(Permission.annotation_own)]
 Counter = Annotated[Access, may(Permission.progress_read)]
+PEOPLE = 25
 
 
 @router.get("/me")
@@ -83,18 +86,28 @@ async def contest_argument(
 
 @router.get("/projects/{project}/quality")
 async def show_quality(
-    request: Request, access: Counter, session: Session, measure: Annotated[str, Query(max_length=60)] = ""
+    request: Request,
+    access: Counter,
+    session: Session,
+    measure: Annotated[str, Query(max_length=60)] = "",
+    cursor: Cursor = None,
 ) -> Response:
     """How far people agree and can be relied on, as it was computed last; people for those who may read answers."""
     project = await get_project(session, access.of_project())
     figures = await figures_of(session, project.id, "quality")
     measures = figures.body["measures"] if figures else []
+    people = await _people(session, access, figures.body["people"]) if figures else []
+    part = page_of_list(people, [one["pseudonym"] for one in people], scope="quality", cursor=cursor, limit=PEOPLE)
     page: dict[str, Any] = {
         "project": project,
         "figures": figures,
         "chosen": next((one for one in measures if one["measure"] == measure), measures[0] if measures else None),
         "checkpoints": await checkpoints_by_id(session, project.id),
-        "people": await _people(session, access, figures.body["people"]) if figures else [],
+        "people": part.rows,
+        "everybody": len(people),
+        "next": urlencode({"measure": measure, "cursor": part.next} if measure else {"cursor": part.next})
+        if part.next
+        else None,
     }
     return respond(request, "quality/report.html", "quality", **page)
 

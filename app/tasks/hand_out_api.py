@@ -10,7 +10,7 @@ from app.accounts.access import Access, may
 from app.accounts.actions.audiences import audience_of
 from app.accounts.permissions import Permission
 from app.database import Session
-from app.projects.batching import HandOut, LimitsEdit, TagWish
+from app.projects.batching import HandOutEdit, LimitsEdit, TagWish
 from app.projects.queries import default_batch, get_project, hand_out_of, limits_of
 from app.tasks.actions import assign, edit_hand_out, edit_limits, unassign
 from app.tasks.limits import standing_of
@@ -51,21 +51,22 @@ class TaskPlace(BaseModel):
 
 
 @router.get("/projects/{project}/hand-out")
-async def show_hand_out(project: UUID, access: Reader, session: Session) -> HandOut:
+async def show_hand_out(project: UUID, access: Reader, session: Session) -> HandOutEdit:
     """How tasks of the default round are handed out."""
     return await _hand_out(session, access)
 
 
 @router.put("/projects/{project}/hand-out")
-async def put_hand_out(project: UUID, form: HandOut, access: Editor, session: Session) -> HandOut:
-    """k and calibration hold for new tasks, the rest also for open ones, as far as nobody has them in hand."""
+async def put_hand_out(project: UUID, form: HandOutEdit, access: Editor, session: Session) -> HandOutEdit:
+    """k and calibration hold for new tasks, the rest also for open ones, as far as nobody has them in hand. With the
+    version that you saw, 409 if somebody has changed it since."""
     await edit_hand_out(session, await default_batch(session, access.of_project()), form, access.person.id)
     return await _hand_out(session, access)
 
 
-async def _hand_out(session: Session, access: Access) -> HandOut:
+async def _hand_out(session: Session, access: Access) -> HandOutEdit:
     found = await hand_out_of(session, await default_batch(session, access.of_project()))
-    return HandOut(**found | {"calibration": float(found["calibration"]) / 100})
+    return HandOutEdit(**found | {"calibration": float(found["calibration"]) / 100})
 
 
 @router.get("/projects/{project}/limits")

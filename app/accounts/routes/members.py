@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -9,9 +10,9 @@ from fastapi import APIRouter, Form, Request, Response
 from app.accounts.access import Access, may
 from app.accounts.actions.invite import Given, invite_members, mails, withdraw_invitation
 from app.accounts.actions.members import change_member, pause_member
-from app.accounts.forms import MemberForm, MemberInvitationForm
+from app.accounts.forms import MemberForm, MemberInvitationForm, SearchWords
 from app.accounts.permissions import Permission, Role
-from app.accounts.queries import members, named_project, open_invitations
+from app.accounts.queries import members_like, named_project, open_invitations
 from app.accounts.routes.browsers import absolute
 from app.accounts.tables import Membership, User
 from app.cursors import Cursor, page_of
@@ -22,6 +23,7 @@ from app.translation import _
 router = APIRouter(prefix="/projects/{project}/members")
 Reader = Annotated[Access, may(Permission.member_list)]
 Manager = Annotated[Access, may(Permission.member_manage)]
+ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ def shown(reader: Access, member: Membership, user: User) -> Shown:
 
 
 @router.get("")
-async def show_members(request: Request, session: Session, reader: Reader, cursor: Cursor = None) -> Response:
-    return await members_page(request, session, reader, cursor)
+async def show_members(
+    request: Request, session: Session, reader: Reader, q: SearchWords = "", cursor: Cursor = None
+) -> Response:
+    return await members_page(request, session, reader, cursor, q=q)
 
 
 @router.post("/invitations")
@@ -75,14 +79,21 @@ async def submit_pause(
 
 
 async def members_page(
-    request: Request, session: Session, reader: Access, cursor: str | None = None, given: list[Given] | None = None
+    request: Request,
+    session: Session,
+    reader: Access,
+    cursor: str | None = None,
+    given: list[Given] | None = None,
+    q: str = "",
 ) -> Response:
     """The list, and once the links just made."""
-    page = await page_of(session, members(reader), Membership.id, cursor=cursor, limit=100, newest_first=False)
+    asked = members_like(reader, q)
+    page = await page_of(session, asked, Membership.id, cursor=cursor, limit=ROWS, newest_first=False)
     told: dict[str, Any] = {
         "project": await named_project(session, reader.of_project()),
         "members": [shown(reader, *row) for row in page.rows],
-        "next": page.next,
+        "next": urlencode({"q": q, "cursor": page.next} if q else {"cursor": page.next}) if page.next else None,
+        "q": q,
         "links": [(one.email, absolute(request, one.path) if one.path else None) for one in given or []],
         "invitations": [],
         "roles": [(role, _(role)) for role in Role],

@@ -1,6 +1,7 @@
 """Everybody of the installation, for its admins."""
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from app.accounts.access import Access, may
 from app.accounts.actions.invite import Given, give_reset_link, invite, mails, withdraw_invitation
 from app.accounts.actions.people import change_admin, disable, enable
-from app.accounts.forms import InvitationForm
+from app.accounts.forms import InvitationForm, SearchWords
 from app.accounts.permissions import Permission
 from app.accounts.queries import open_invitations, people
 from app.accounts.routes.browsers import absolute
@@ -20,11 +21,14 @@ from app.translation import _
 
 router = APIRouter(prefix="/people")
 Admin = Annotated[Access, may(Permission.installation_manage)]
+ROWS = 50
 
 
 @router.get("")
-async def show_people(request: Request, session: Session, _admin: Admin, cursor: Cursor = None) -> Response:
-    return await people_page(request, session, cursor)
+async def show_people(
+    request: Request, session: Session, _admin: Admin, q: SearchWords = "", cursor: Cursor = None
+) -> Response:
+    return await people_page(request, session, cursor, q=q)
 
 
 @router.post("/invitations")
@@ -68,12 +72,13 @@ async def submit_admin(
 
 
 async def people_page(
-    request: Request, session: Session, cursor: str | None = None, given: list[Given] | None = None
+    request: Request, session: Session, cursor: str | None = None, given: list[Given] | None = None, q: str = ""
 ) -> Response:
     """The list, and once the links just made."""
-    page = await page_of(session, people(), User.id, cursor=cursor, limit=100, newest_first=False)
+    page = await page_of(session, people(q), User.id, cursor=cursor, limit=ROWS, newest_first=False)
+    more = urlencode({"q": q, "cursor": page.next} if q else {"cursor": page.next}) if page.next else None
     links = [(one.email, absolute(request, one.path) if one.path else None) for one in given or []]
     invitations = await open_invitations(session, None)
-    told: dict[str, Any] = {"people": page.rows, "next": page.next, "links": links, "mails": mails()}
+    told: dict[str, Any] = {"people": page.rows, "next": more, "q": q, "links": links, "mails": mails()}
     told["invitations"] = invitations
     return respond(request, "accounts/people.html", "people", **told)

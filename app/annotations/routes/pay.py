@@ -2,6 +2,7 @@
 
 from datetime import date
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +13,7 @@ from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.paying import adjust, set_rate
 from app.annotations.earnings import FIRST_DAY, LAST_DAY, Period, earned, rates_of, statement
+from app.cursors import Cursor, page_of_list
 from app.database import Session
 from app.errors import DomainError
 from app.pages import redirect, respond
@@ -26,15 +28,22 @@ from app.translation import _
 router = APIRouter(prefix="/projects/{project}/pay")
 Reader = Annotated[Access, may(Permission.pay_read)]
 Editor = Annotated[Access, may(Permission.pay_edit)]
+ROWS = 25
 MONEY = ("an_answer", "a_minute", "most", "amount")
 Day = Annotated[str, Query(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 
 @router.get("")
 async def index(
-    request: Request, project: UUID, access: Reader, session: Session, first: Day = "", last: Day = ""
+    request: Request,
+    project: UUID,
+    access: Reader,
+    session: Session,
+    first: Day = "",
+    last: Day = "",
+    cursor: Cursor = None,
 ) -> Response:
-    return await _page(request, access, session, period_of(first, last))
+    return await _page(request, access, session, period_of(first, last), cursor)
 
 
 @router.post("/rates")
@@ -106,19 +115,31 @@ def _hundredths(amount: str) -> str:
 
 
 async def _page(
-    request: Request, access: Access, session: Session, period: Period, *, told: str | None = None, status: int = 200
+    request: Request,
+    access: Access,
+    session: Session,
+    period: Period,
+    cursor: str | None = None,
+    *,
+    told: str | None = None,
+    status: int = 200,
 ) -> Response:
     found = await get_project(session, access.of_project())
     people = await earned(session, found, period)
+    part = page_of_list(people, [one.rater for one in people], scope="pay", cursor=cursor, limit=ROWS)
     page: dict[str, Any] = {
         "project": found,
         "told": told,
         "period": period,
-        "people": people,
+        "people": part.rows,
+        "count": len(people),
+        "next": urlencode(period.asked | {"cursor": part.next}) if part.next else None,
         "sum": sum(one.amount for one in people),
         "kind_name": kind_name,
         "rates": await rates_of(session, found.id),
         "kinds": [("", _("all kinds")), *((kind, kind_name(kind)) for kind in KINDS)],
         "standing": await standing_of(session, found.id),
     }
+    if told is not None:  # said above the forms, which stay as they were filled in
+        return respond(request, "annotations/pay.html", "refusal", status, into="notices", **page)
     return respond(request, "annotations/pay.html", "pay", status, **page)

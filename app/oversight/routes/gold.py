@@ -127,7 +127,7 @@ async def _page(
         "would": None,
     }
     if asked["source"] is not None:
-        found = await known_tasks(session, project.id, asked["source"], asked["least"], asked["most"])
+        found = await known_tasks(session, project.id, asked["source"], asked["least"], asked["most"], access.person.id)
         rows: list[Row] = await rows_of(session, [one.task.id for one in found[:SHOWN]], project.care)
         told |= {"would": len(found), "rows": rows}
     return respond(request, "oversight/gold.html", "gold", status, **told)

@@ -69,7 +69,7 @@ async def index(
         "count": len(rows),
         "found": page_of_people(rows, only, cursor),
         "orders": [(one.value, _(said)) for one, said in ORDERS.items()],
-        "states": [("", _("all but deactivated")), *((one.name, _(one)) for one in State)],
+        "states": [("", _("not deactivated")), *((one.name, _(one)) for one in State)],
         "cohorts": _named({row.member.cohort for row in everybody.rows if row.member.cohort}),
         "skills": _named({skill for row in everybody.rows for skill in row.member.skills}),
         "signs": [
@@ -165,7 +165,7 @@ async def _change_page(
     status: int = 200,
 ) -> Response:
     page = {"project": found, "rows": rows, "does": does.value, "title": _(DOES[does]), "sent": sent}
-    return respond(request, "oversight/change.html", None, status, errors=errors or {}, **page)
+    return respond(request, "oversight/change.html", "change", status, errors=errors or {}, **page)
 
 
 @router.get("/{member}")

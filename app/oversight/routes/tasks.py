@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from app.accounts.access import Access, may
 from app.accounts.permissions import Permission
 from app.annotations.actions.answering import kept_body
-from app.annotations.actions.editing import CHANGEABLE
 from app.annotations.asking import asking
 from app.annotations.forms import PostedForm
 from app.annotations.kinds import in_words
@@ -26,7 +25,7 @@ from app.projects.forms import filled
 from app.projects.protocols import protocol_of
 from app.projects.queries import batches_of, get_project, protocol_of_kind
 from app.quality.actions import argue, drop_argument
-from app.quality.adjudicating import accept_answer, adjudicate, open_again
+from app.quality.adjudicating import accept_answer, adjudicate, has_answered, open_again
 from app.quality.forms import AcceptedBy, Argument, SettledBy
 from app.quality.gathering import OURS
 from app.quality.queries import argued_answer, checkpoints_by_id, settled_answer
@@ -168,7 +167,7 @@ def _again(
 ) -> Response:
     """The page with what is wrong, and with everything that was filled in."""
     page |= {"errors": errors, "said": posted.fields, "typed": typed["argument"], "use": typed["use"] or page["use"]}
-    return respond(request, "oversight/task.html", None, 422, **page)
+    return respond(request, "oversight/task.html", "settling", 422, **page)
 
 
 async def _posted(request: Request) -> tuple[PostedForm, dict[str, str]]:
@@ -216,7 +215,7 @@ async def _task_page(session: Session, access: Access, task: UUID, queue: Queue 
         "protocol_id": newest.id,
         "made": await made_by(session, found.task),
         "given": given,
-        "answered_it": any(one.is_mine and one.annotation.state in CHANGEABLE for one in given),
+        "answered_it": await has_answered(session, found.task, me),
         "history": history if by_whom else [],
         "people": people,
         "queue": queue,

@@ -12,7 +12,7 @@ from app.database import Session
 from app.errors import DomainError
 from app.pages import redirect, respond
 from app.projects.actions import EditedMeanwhile
-from app.projects.batching import ORDERS, HandOut, LimitsEdit, as_share
+from app.projects.batching import ORDERS, HandOutEdit, LimitsEdit, as_share
 from app.projects.forms import filled
 from app.projects.queries import default_batch, get_project, hand_out_of, limits_of
 from app.projects.tables import Ordering
@@ -36,11 +36,13 @@ async def show(request: Request, project: UUID, access: Editor, session: Session
 async def save_hand_out(request: Request, project: UUID, access: Editor, session: Session) -> Response:
     sent = {name: str(value) for name, value in (await request.form()).items()}
     share = {"calibration": as_share(sent["calibration"])} if sent.get("calibration") else {}
-    form, errors = filled(HandOut, sent | share)
+    form, errors = filled(HandOutEdit, sent | share)
     if form is None:
         return await _page(request, access, session, told=" ".join(errors.values()), status=422, hand_out=sent)
     try:
         await edit_hand_out(session, await default_batch(session, access.of_project()), form, access.person.id)
+    except EditedMeanwhile as conflict:  # sent again, it holds: what is there is in the log
+        return await _page(request, access, session, told=str(conflict), status=409, hand_out=sent, anew=True)
     except DomainError as refusal:
         return await _page(request, access, session, told=str(refusal), status=refusal.status, hand_out=sent)
     return redirect(request, f"/projects/{project}/settings/hand-out", _("Saved. It holds from the next task on."))
@@ -89,11 +91,12 @@ async def _page(
     found = await get_project(session, access.of_project())
     audiences = [(str(one.audience.public_id), one.audience.name) for one in await audiences_of(session, found.id)]
     there = await limits_of(session, found)
+    asks = await hand_out_of(session, await default_batch(session, found.id))
     rows = (limits or there)["tags"]
     page: dict[str, Any] = {
         "project": found,
         "told": told,
-        "hand_out": hand_out or await hand_out_of(session, await default_batch(session, found.id)),
+        "hand_out": asks | (hand_out or {}) | ({"version": asks["version"]} if anew else {}),
         "limits": there | (limits or {}) | ({"version": there["version"]} if anew else {}),
         "rows": [*rows, *[dict.fromkeys(TAG_FIELDS, "")] * BLANK_TAGS],
         "standing": await standing_of(session, found.id),

@@ -22,6 +22,7 @@ HITS, MISSES = 0.3, 0.1  # votes that everybody has beforehand; they also say th
 USUAL, FACTOR = 2.0, 1.6  # σ beforehand, and what it lies within a factor of: see `crowd_bt`
 ROUNDS = 60
 CHUNK = 2048
+DENSER = 30  # a pair that is looked up costs as much as so many products in a matrix
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,37 @@ def fit_at(votes: Votes, at: Floats) -> Fit:
 
 
 def outer_products(votes: Votes, per_vote: Floats, by_spread: Floats, weight: Floats) -> Floats:
-    """(raters + 1, raters + 1), a piece of the tasks at a time. weight: (tasks,)."""
+    """(raters + 1, raters + 1): the sum of w·s·sᵀ over tasks' scores s. weight: (tasks,). Few of many raters answer a
+    task, and then most of s is zero: only pairs of answers to one task are met. Where all answer all it is dense."""
+    sizes = np.diff(np.append(votes.starts, len(votes.task)))
+    is_sparse = DENSER * np.sum(sizes**2) < len(sizes) * (votes.raters + 1) ** 2
+    return (by_pairs if is_sparse else by_matrices)(votes, per_vote, by_spread, weight)
+
+
+def by_pairs(votes: Votes, per_vote: Floats, by_spread: Floats, weight: Floats) -> Floats:
+    """Pairs of answers to one task that stand so many places apart, for each number of places."""
+    side = votes.raters + 1
+    weighed = per_vote * weight[votes.task]
+    found = np.zeros((side, side))
+    found[:-1, -1] = found[-1, :-1] = np.bincount(votes.rater, weighed * by_spread[votes.task], votes.raters)
+    found[-1, -1] = weight @ by_spread**2
+    people = np.arange(side - 1)
+    found[people, people] = np.bincount(votes.rater, weighed * per_vote, votes.raters)
+    one, apart = np.arange(len(votes.task)), 1
+    while True:
+        one = one[one + apart < len(votes.task)]
+        one = one[votes.task[one] == votes.task[one + apart]]  # answers to a task stand together
+        if not len(one):
+            return found
+        other = one + apart
+        place = votes.rater[one] * side + votes.rater[other]
+        products = np.bincount(place, weighed[one] * per_vote[other], side * side).reshape(side, side)
+        found += products + products.T
+        apart += 1
+
+
+def by_matrices(votes: Votes, per_vote: Floats, by_spread: Floats, weight: Floats) -> Floats:
+    """A piece of the tasks at a time."""
     tasks = len(votes.starts)
     ends = np.append(votes.starts, len(votes.task))
     found = np.zeros((votes.raters + 1, votes.raters + 1))

@@ -13,7 +13,7 @@ from app.accounts.actions.lanes import hold_hand_out, share_hand_out
 from app.errors import Conflict, Invalid
 from app.jobs.queue import enqueue
 from app.projects.actions import EditedMeanwhile, locked
-from app.projects.batching import SETTLED, HandOut, LimitsEdit
+from app.projects.batching import SETTLED, HandOutEdit, LimitsEdit
 from app.projects.care import GOLD
 from app.projects.queries import limits_of
 from app.projects.tables import Batch, Ordering, Project, TagRule
@@ -39,14 +39,17 @@ class RoundSettled(Conflict):
     sentence = _("This round is {state}: only its name and the day it is due can be changed.")
 
 
-async def edit_hand_out(session: AsyncSession, batch: Batch, form: HandOut, actor_id: int | None) -> Batch:
+async def edit_hand_out(session: AsyncSession, batch: Batch, form: HandOutEdit, actor_id: int | None) -> Batch:
     """How a round's tasks are handed out. k holds for tasks that are made from now on, the rest also for those that are
     there, as far as nobody has them in hand.
 
+    :raises EditedMeanwhile: the round has moved on from the version that the editor saw.
     :raises NotFound: there is no such audience. :raises RoundSettled: its answers are accepted, and this is another.
     """
     await share_hand_out(session, batch.project_id)
     await session.refresh(batch, with_for_update={"key_share": True})
+    if form.version not in (None, batch.version):
+        raise EditedMeanwhile([("version", batch.version, form.version)])
     audience_id = await _audience(session, batch.project_id, form.audience)
     is_same = isclose(batch.calibration, form.calibration, abs_tol=1e-6) and (
         (batch.k, batch.most_k, batch.ordering, batch.audience_id) == (form.k, form.most_k, form.ordering, audience_id)
@@ -102,7 +105,7 @@ async def _changed(
     project_id: int,
     kind: str,
     subject: UUID,
-    form: HandOut | LimitsEdit,
+    form: HandOutEdit | LimitsEdit,
     actor_id: int | None,
     **told: object,
 ) -> None:

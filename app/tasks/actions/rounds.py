@@ -16,7 +16,7 @@ from app.completions.tables import Generation
 from app.errors import Conflict, NotFound
 from app.jobs.queue import enqueue
 from app.projects.actions import EditedMeanwhile
-from app.projects.batching import SETTLED, HandOut, RoundEdit, RoundForm, Selection
+from app.projects.batching import SETTLED, HandOut, HandOutEdit, RoundEdit, RoundForm, Selection
 from app.projects.protocols import ProtocolBody
 from app.projects.queries import batch_by_public_id, get_project, protocol_of_batch
 from app.projects.rules import Recipe, day_begins
@@ -121,7 +121,9 @@ async def remove_draft(session: AsyncSession, batch: Batch, actor_id: int | None
 async def _fill_in(
     session: AsyncSession, project: Project, batch: Batch, form: RoundForm, kind: str, actor_id: int | None
 ) -> Batch:
-    await edit_hand_out(session, batch, HandOut(**{name: getattr(form, name) for name in HandOut.model_fields}), None)
+    await edit_hand_out(
+        session, batch, HandOutEdit(**{name: getattr(form, name) for name in HandOut.model_fields}), None
+    )
     batch.name, batch.target, batch.pilot = form.name, form.target, form.pilot
     batch.selection, batch.recipe = form.selection.as_json(), form.recipe.as_json()
     batch.due_at = None if form.due is None else day_begins(form.due + timedelta(days=1), project.zone)

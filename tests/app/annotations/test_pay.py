@@ -264,6 +264,9 @@ async def test_the_page_sets_rates_and_adds_lines(client: httpx.AsyncClient, ses
     assert "0.15" in page
     both = await client.post(f"{base}/rates", data=fields | {"a_minute": "1"})
     assert (both.status_code, "either what an answer" in both.text) == (422, True)
+    part = await client.post(f"{base}/rates", data=fields | {"a_minute": "1"}, headers={"HX-Request": "true"})
+    assert (part.status_code, part.headers.get("HX-Retarget")) == (422, "#notices")  # the form stays as it was
+    assert (await client.get(base, headers={"HX-Request": "true"})).status_code == 200
     nobody = await client.post(f"{base}/ledger", data={"rater": "x", "amount": "1", "remark": "Bonus"})
     assert (nobody.status_code, "nobody" in nobody.text) == (422, True)
     name = await session.scalar(select(Membership.pseudonym).where(Membership.user_id == there.me.person.id))

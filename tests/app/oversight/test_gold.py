@@ -54,29 +54,28 @@ async def test_unanimous_and_settled_tasks_are_argued_in_the_projects_words(sess
         task.state = "done"
     protocol = (await session.scalars(select(Annotation.protocol_id).limit(1))).one()
     await adjudicate(session, two, protocol, SECOND, (await make.user(session)).id)
-    form = ManyArguments(argument="All said so.", least=2)
-    assert [known.task.id for known in await known_tasks(session, project.id, form.source, 2, 9)] == [one.id]
-    assert [known.task.id for known in await known_tasks(session, project.id, form.source, 3, 9)] == []
-    assert await argue_many(session, project, form, members[0].user_id) == 1
-    assert await argue_many(session, project, form, members[0].user_id) == 0
-    assert (
-        await argue_many(session, project, form.model_copy(update={"source": Source.settled}), members[0].user_id) == 1
-    )
+    form, reviewer = ManyArguments(argument="All said so.", least=2), (await make.user(session)).id
+    settled = form.model_copy(update={"source": Source.settled})
+    assert [known.task.id for known in await known_tasks(session, project.id, form.source, 2, 9, reviewer)] == [one.id]
+    assert [known.task.id for known in await known_tasks(session, project.id, form.source, 3, 9, reviewer)] == []
+    for whole in (form, settled):  # whoever answered a task is no judge of it
+        assert await argue_many(session, project, whole, members[0].user_id) == 0
+    assert [await argue_many(session, project, whole, reviewer) for whole in (form, form, settled)] == [1, 0, 1]
     argued = (await session.scalars(select(ArguedAnswer).order_by(ArguedAnswer.task_id))).all()
     assert [(each.is_templated, each.bodies[0]["preferred"]) for each in argued] == [(True, 0), (True, 1)]
     assert project.argument_template == "All said so."
 
 
 async def test_tasks_of_evaluations_get_no_known_answer(session: AsyncSession) -> None:
-    project, (one, two, three), members = await some_tasks(session)
+    project, (one, two, three), _members = await some_tasks(session)
     protocol = (await session.scalars(select(Annotation.protocol_id).limit(1))).one()
     for task in (one, two, three):
         await adjudicate(session, task, protocol, SECOND, (await make.user(session)).id)
     one.purpose, two.state = Purpose.evaluation, "cancelled"
     await session.flush()
-    assert [known.task.id for known in await known_tasks(session, project.id, Source.settled, 2, 9)] == [three.id]
+    assert [known.task.id for known in await known_tasks(session, project.id, Source.settled, 2, 9, 0)] == [three.id]
     with pytest.raises(AskedForItself):
-        await argue(session, one, protocol, SECOND, Argument(argument="So."), members[0].user_id)
+        await argue(session, one, protocol, SECOND, Argument(argument="So."), (await make.user(session)).id)
     with pytest.raises(ValidationError):
         ManyArguments.model_validate({"argument": "So.", "use": "attention"})
 

@@ -139,7 +139,7 @@ async def test_prompts_answers_and_people_come_along(client: httpx.AsyncClient, 
 @pytest.mark.parametrize(
     ("wrong", "files", "sentence"),
     [
-        ({"people": "one@example.org, nobody"}, {}, "nobody is not an e-mail address"),
+        ({"people": "one@example.org, nobody"}, {}, "“nobody” is not an e-mail address"),
         ({"k": "0"}, {}, "greater than or equal to 1"),
         ({"name": " "}, {}, "at least 1 character"),
         ({"purpose": "world peace"}, {}, "choose one of the purposes"),

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.checkpoints.tables import CheckpointKind, CheckpointState
 from app.completions.tables import Completion, Score
 from app.events import Event
-from app.projects.batching import HandOut
+from app.projects.batching import HandOutEdit
 from app.projects.queries import default_batch
 from app.projects.tables import Ordering
 from app.quality.gathering import Gathered
@@ -77,7 +77,7 @@ async def test_a_round_asks_first_what_its_ensemble_disagrees_about(session: Asy
     batch = await default_batch(session, there.project.id)
     answered = await session.get_one(Task, there.tasks[0])
     await make.annotation(session, answered, await make.user(session), 0)
-    await edit_hand_out(session, batch, HandOut(ordering=Ordering.informative), None)
+    await edit_hand_out(session, batch, HandOutEdit(ordering=Ordering.informative), None)
     assert await settle_places(session, there.project.id) == there.tasks[-1]
     chances = dict((await session.execute(select(Task.id, Task.chance))).all())
     assert chances[there.tasks[0]] == 1, "everybody would have been asked it"
@@ -114,7 +114,7 @@ async def test_the_newest_reward_model_scores_what_a_round_asks_about(
 ) -> None:
     there = await scene(session, people=1, tasks=3, low_water=0)
     batch = await default_batch(session, there.project.id)
-    await edit_hand_out(session, batch, HandOut(ordering=Ordering.informative), None)
+    await edit_hand_out(session, batch, HandOutEdit(ordering=Ordering.informative), None)
     await settle_places(session, there.project.id)
     assert not await ask_for_scores(session, there.project.id, batch.id)  # there is none
     base = await make.checkpoint(session)

@@ -184,7 +184,7 @@ async def test_what_people_who_are_right_elsewhere_say_otherwise_is_doubted(sess
     first = await session.get_one(Task, wrong)
     protocol = await newest_protocol(session, there.project.id)
     form = Argument(argument="The other one.")
-    await argue(session, first, protocol.id, FIRST | {"preferred": 1}, form, there.me.person.id)
+    await argue(session, first, protocol.id, FIRST | {"preferred": 1}, form, (await make.user(session)).id)
     assert {one.state.value for one in await twins(session)} == {"open"}
     assert (await claimed(session, there.people[5])).task_id in {one.id for one in await twins(session)}
     assert await broken(session) == {}

@@ -8,7 +8,16 @@ import pytest
 
 from app.quality.statistics.biases import length_bias, logistic_regression
 from app.quality.statistics.intervals import Estimate, share_of
-from app.quality.statistics.raters import ceiling, ceiling_of, crowd_bt, dawid_skene, votes_of
+from app.quality.statistics.raters import (
+    by_matrices,
+    by_pairs,
+    ceiling,
+    ceiling_of,
+    crowd_bt,
+    dawid_skene,
+    outer_products,
+    votes_of,
+)
 from app.quality.statistics.standings import Games, components, standings, win_matrix
 
 
@@ -51,6 +60,19 @@ def test_crowd_bt_recovers_people_within_their_intervals() -> None:
         assert right.mean() > 0.65  # of six votes a task, of careless people too
     assert hits >= 180, hits  # of 200, as 27 of 30
     assert better >= 180, better
+
+
+@pytest.mark.parametrize(("people", "each"), [(40, 3), (5, 5), (9, 1)])
+def test_information_is_the_same_by_pairs_of_answers_as_by_matrices(people: int, each: int) -> None:
+    """Also where somebody answered a task twice, and where tasks weigh differently."""
+    draw = np.random.default_rng(0)
+    task, rater = shown(draw, 3000, people, each)
+    task, rater = np.append(task, [7, 7]), np.append(rater, [rater[task == 7][0]] * 2)
+    votes = votes_of(task, rater, draw.random(len(task)) < 0.5, weight=(draw.random(3000) + 0.5)[task])
+    per_vote, by_spread = draw.normal(size=len(task)), draw.normal(size=3000)
+    one, other = (how(votes, per_vote, by_spread, votes.weight) for how in (by_pairs, by_matrices))
+    assert one == pytest.approx(other, abs=1e-9)
+    assert np.array_equal(outer_products(votes, per_vote, by_spread, votes.weight), other if each == people else one)
 
 
 def test_dawid_skene_recovers_people_within_their_intervals() -> None:

@@ -35,7 +35,7 @@ from app.tasks.actions import Waiting, claim
 from app.tasks.tables import Task
 from tests import make
 from tests.app.evaluation.scene import here
-from tests.app.quality.test_mixing import FIRST, answer, argued, twins
+from tests.app.quality.test_mixing import FIRST, answer, argued, mixing, twins
 from tests.app.scene import Scene, access_of, broken, scene
 from tests.app.tasks.test_limits import limit
 from tests.conftest import sign_in
@@ -92,6 +92,41 @@ async def test_a_reviewer_settles_nothing_they_answered_and_accepts_nothing_they
     assert (await accept_answer(session, project, first.public_id, reviewer, version=2)).annotation_id == first.id
     await session.execute(text("UPDATE annotations SET state = 'withdrawn'"))
     assert (await adjudicate(session, task, first.protocol_id, FIRST, second.annotator_id)).by_id
+
+
+async def test_nobody_decides_about_a_task_that_they_answered_nor_about_its_twin(session: AsyncSession) -> None:
+    there = await mixing(session, 1.0, people=3, tasks=2)
+    first, (twin,) = await session.get_one(Task, there.tasks[0]), await twins(session)
+    assert (await answer(session, there)).task_id == twin.id
+    protocol, form = await newest_protocol(session, there.project.id), Argument(argument="The other one as well.")
+    other, (me, _second, reviewer) = FIRST | {"preferred": 1}, [one.person.id for one in there.people]
+    for task in (first, twin):
+        with pytest.raises(AnsweredYourself):
+            await argue(session, task, protocol.id, other, form, me)
+        with pytest.raises(AnsweredYourself):
+            await adjudicate(session, task, protocol.id, other, me)
+    assert len((await argue(session, twin, protocol.id, other, form, reviewer)).bodies) == 2
+
+
+async def test_the_page_of_a_task_that_its_reader_answered_has_no_form_to_decide(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await scene(session, people=2, tasks=1, k=2)
+    task = await session.get_one(Task, there.tasks[0])
+    await session.execute(text("UPDATE memberships SET role = 'reviewer'"))
+    await answer(session, there)
+    page = f"/projects/{there.project.public_id}/tasks/{task.public_id}"
+    decides = (f'action="{page}/settled"', f'formaction="{page}/argued"', "another reviewer settles it")
+    seen = []
+    for reader in there.people:
+        await sign_in(client, session, reader.person)
+        shown = (await client.get(page)).text
+        seen.append([words in shown for words in decides])
+    assert seen == [[False, False, True], [True, True, False]]
+    await sign_in(client, session, there.me.person)
+    sent = {"kind": "comparison", "choice": "tie", "argument": "So.", "use": "gold"}
+    refused = await client.post(f"{page}/argued", data=sent)
+    assert (refused.status_code, "another reviewer settles it" in refused.text) == (422, True)
 
 
 async def test_what_is_contested_is_what_was_handed_in(session: AsyncSession) -> None:

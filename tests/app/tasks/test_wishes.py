@@ -1,5 +1,6 @@
 """Of whom, how often and in which order: rounds, tags of prompts, calibration, places of single tasks."""
 
+import re
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
 from app.accounts.tables import Audience, Membership
-from app.projects.batching import HandOut
+from app.projects.batching import HandOutEdit
 from app.projects.queries import default_batch
 from app.projects.tables import Ordering, Project, TagRule
 from app.prompts.tables import Prompt
@@ -127,7 +128,7 @@ async def test_who_joins_later_is_asked_for_calibration_as_well(session: AsyncSe
 async def test_fewest_answers_first_gives_every_task_one_before_any_has_two(session: AsyncSession) -> None:
     there = await scene(session, people=6, tasks=5, k=3)
     batch = await default_batch(session, there.project.id)
-    await edit_hand_out(session, batch, HandOut(k=3, ordering=Ordering.fewest), None)
+    await edit_hand_out(session, batch, HandOutEdit(k=3, ordering=Ordering.fewest), None)
     assert await settle_places(session, there.project.id) == there.tasks[-1]
     assert await settle_places(session, there.project.id, there.tasks[-1]) is None
     first = [(await claimed(session, access)).task_id for access in there.people]
@@ -139,7 +140,7 @@ async def test_oldest_first_is_the_order_of_making(session: AsyncSession) -> Non
     there = await scene(session, people=4, tasks=4)
     await session.execute(text("UPDATE slots SET rank = 1000000000000000 - id"))
     batch = await default_batch(session, there.project.id)
-    await edit_hand_out(session, batch, HandOut(ordering=Ordering.oldest), None)
+    await edit_hand_out(session, batch, HandOutEdit(ordering=Ordering.oldest), None)
     await settle_places(session, there.project.id)
     assert [(await claimed(session, access)).task_id for access in there.people] == there.tasks
 
@@ -155,7 +156,8 @@ async def test_a_change_moves_what_nobody_has_and_leaves_what_somebody_has_place
     own = await session.scalar(select(Task.public_id).where(Task.id == there.tasks[1]))
     assert (await client.put(f"/api/v1/tasks/{own}/place", json={"band": 0})).status_code == 204
     sent = await client.put(f"{base}/hand-out", json={"k": 1, "audience": made["id"], "ordering": "oldest"})
-    assert sent.json() == {"k": 1, "most_k": None, "calibration": 0.0, "ordering": "oldest", "audience": made["id"]}
+    told = {"k": 1, "most_k": None, "calibration": 0.0, "ordering": "oldest", "audience": made["id"], "version": 2}
+    assert sent.json() == told
     assert len(await waiting(session, "PlacesChanged")) == 1
     await move_slots(PlacesChanged(project_id=there.project.id), here(session))
     found = await session.execute(select(Slot.task_id, Slot.lane, Slot.rank // 2**48).order_by(Slot.task_id))
@@ -203,6 +205,32 @@ async def test_the_page_saves_and_names_what_is_wrong(client: httpx.AsyncClient,
     assert (less.status_code, "must not be less" in less.text) == (422, True)
     wrong = await client.post(page, data=fields | {"calibration": "lots"})
     assert wrong.status_code == 422
+
+
+async def test_of_two_who_edit_the_hand_out_at_once_the_second_is_told(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    there = await scene(session)
+    await engineer(client, session, there.project, Role.manager)
+    page = f"/projects/{there.project.public_id}/settings/hand-out"
+    shown = (await client.get(page)).text
+    version = re.search(r'action="[^"]+/hand-out" .*?name="version" value="(\d+)"', shown, re.S)
+    assert version is not None
+    fields = {"most_k": "", "calibration": "0", "audience": "", "ordering": "random", "version": version[1]}
+    assert (await client.post(page, data=fields | {"k": "2"})).status_code == 303
+    late = await client.post(page, data=fields | {"k": "7"})
+    assert (late.status_code, "in the meantime" in late.text) == (409, True)
+    assert 'value="7"' in late.text  # what was typed stays, under the version that is there: sent again, it holds
+    api = f"/api/v1{page.replace('/settings', '')}"
+    assert (await client.get(api)).json()["k"] == 2
+    again = re.search(r'action="[^"]+/hand-out" .*?name="version" value="(\d+)"', late.text, re.S)
+    assert again is not None
+    assert (await client.post(page, data=fields | {"k": "7", "version": again[1]})).status_code == 303
+    there_now = (await client.get(api)).json()
+    assert there_now["k"] == 7
+    put = {name: value for name, value in there_now.items() if name != "version"}
+    assert (await client.put(api, json=put | {"version": 1})).status_code == 409
+    assert (await client.put(api, json=put)).status_code == 200  # a program that does not say what it saw
 
 
 @given(st.uuids().map(str), st.sampled_from(list(BANDS)), st.integers(1, 2**40), st.integers(0, 49))
