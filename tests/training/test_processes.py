@@ -3,84 +3,29 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import socket
 import time
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from app.training.configs import DPOConfig, DPORun, PPORun, RewardConfig, RewardRun, Run, RunRefused, SFTConfig, SFTRun
+from app.training.configs import PPORun, RunRefused
 from tests.training.conftest import WORDS
-from tests.training.make import make_comparisons, write
 from tests.training.rolling import changed
+from tests.training.together import beside, learned, same_lines, same_weights, side_by_side
 from workers.training import figures, processes
 from workers.training.__main__ import main
-from workers.training.dpo import train_dpo
 from workers.training.ppo import train_ppo
 from workers.training.progress import RunCancelled, done_before
-from workers.training.reward import train_reward
-from workers.training.sft import train_sft
 
-FORKED = multiprocessing.get_context("fork")  # torch is there already
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a process that has met a GPU cannot be forked")
 
 
 @pytest.fixture(autouse=True)
 def few_to_look_at_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "END_LOOK", 8)
-
-
-def side_by_side(work: Callable[[], Any], count: int = 2) -> list[int]:
-    """`work` in as many processes as a launcher would start; their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def enter(number: int) -> None:
-        place = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": count, "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-        processes.join()
-        code = work()
-        processes.leave()
-        os._exit(code or 0)
-
-    started = [FORKED.Process(target=enter, args=(number,)) for number in range(count)]
-    for one in started:
-        one.start()
-    for one in started:
-        one.join(60)
-        one.kill()  # of one that waits for another that is gone
-        one.join()
-    return [-1 if one.exitcode is None else one.exitcode for one in started]
-
-
-def beside(run: Any, folder: Path) -> Any:
-    return run.model_copy(update={"output": folder / "two"})
-
-
-def same_lines(one: Run, two: Run) -> None:
-    """But for DPO's accuracy, which at its first step asks for the sign of nothing."""
-    told = [[json.loads(line) for line in (run.work / "metrics.jsonl").read_text().splitlines()] for run in (one, two)]
-    assert [line["step"] for line in told[1]] == [line["step"] for line in told[0]], "one process writes"
-    for single, double in zip(*told, strict=True):
-        signed = {"accuracy": single["values"].get("accuracy")} if "accuracy" in single["values"] else {}
-        assert double["values"] | signed == pytest.approx(single["values"], rel=1e-3, abs=1e-4)
-
-
-def same_weights(one: Path, two: Path) -> None:
-    (file,) = one.glob("*.safetensors")
-    before, after = load_file(file), load_file(two / file.name)
-    assert before.keys() == after.keys()
-    gap = max(float((before[name] - after[name]).abs().max()) for name in before)
-    assert gap < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -154,28 +99,6 @@ def test_two_that_were_stopped_go_on_by_the_entry_point_which_tells_once(
     assert capfd.readouterr().out.count('"done"') == 1
     same_weights(run.output, two.output)
     same_lines(run, two)
-
-
-def learned(base: Path, tmp_path: Path) -> list[tuple[Any, Callable[[Any], Any]]]:
-    """Small runs of what else learns."""
-    pairs = write(tmp_path / "pairs.jsonl", [*make_comparisons(24), *make_comparisons(8, split="heldout")])
-    texts = tmp_path / "texts.jsonl"
-    lines = ({"prompt": f"the day {n}", "completion": " ".join(WORDS[n : n + 2 + n % 5])} for n in range(14))
-    texts.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    told = {"checkpoint": base, "device": "cpu"}
-    small = {"epochs": 1, "batch": 5, "token_budget": 128}
-    return [
-        (SFTRun(dataset=texts, output=tmp_path / "sft", config=SFTConfig(**small), **told), train_sft),
-        (DPORun(dataset=pairs, output=tmp_path / "dpo", config=DPOConfig(**small), **told), train_dpo),
-        (DPORun(dataset=pairs, output=tmp_path / "kto", config=DPOConfig(loss="kto", **small), **told), train_dpo),
-        (
-            RewardRun(
-                dataset=pairs, output=tmp_path / "reward", **told,
-                config=RewardConfig(members=2, epochs=2, batch=5, read="mean", token_budget=256),
-            ),
-            train_reward,
-        ),
-    ]  # fmt: skip
 
 
 def test_sft_dpo_kto_and_reward_models_learn_alike_in_two_processes(base_folder: Path, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 On a terminal a bar with the time left, else a line of JSON per step on standard output; when something is wrong, one
 sentence as the last line of standard error. Exit codes: 0 done, 1 failed, 2 refused (words, run file, data or
 checkpoint), 3 cancelled with its state saved. Under `torchrun` several processes train as one (`processes`), and the
-first one tells. `hone train export` writes a run for a cluster (`exporting`).
+first one tells. `hone train ray` has a Ray cluster start them (`cluster`), `hone train export` writes a run for other
+programs (`exporting`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import nullcontext
 from types import FrameType
 from typing import Any
 
-from app.training.configs import AnyRun, BestRun, DPORun, PPORun, RewardRun, RunRefused
+from app.training.configs import RunRefused
 from workers.training.command import parse, shown
 from workers.training.exporting import export
 
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["export"]:
             return told(export(arguments[1:]))
+        if arguments[:1] == ["ray"]:
+            return on_ray(arguments[1:])
         run, as_json = parse(arguments)
     except RunRefused as refusal:
         return say(refusal.sentence, 2)
@@ -35,11 +38,12 @@ def main(arguments: list[str]) -> int:
     from workers.training import processes  # torch takes seconds; a bad file is told at once
     from workers.training.checkpoints import CheckpointRefused
     from workers.training.progress import RunCancelled, RunFailed, quiet
+    from workers.training.starting import start
 
     try:
         processes.join(run.device)
         with shown(run.method, as_json=as_json) if processes.is_first() else nullcontext(quiet) as show:
-            folder = tracked_training(run, show)
+            folder = start(run, show, lambda: stopping)
     except (RunRefused, CheckpointRefused) as refusal:
         return say(refusal.sentence, 2)
     except RunCancelled as cancelled:  # all processes leave at once, and one of them says so
@@ -57,40 +61,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def on_ray(arguments: list[str]) -> int:
+    """Raises RunRefused before anything starts."""
+    from workers.training.cluster import Ended, train_on_ray
+
+    try:
+        return told(train_on_ray(arguments))
+    except Ended as ended:
+        return say(ended.sentence, ended.code)
+
+
 def told(folder: Any) -> int:
     print(json.dumps({"done": str(folder)}), flush=True)  # noqa: T201
     return 0
-
-
-def tracked_training(run: AnyRun, show: Any) -> Any:
-    """The first process alone has figures to tell."""
-    from workers.training import processes, tracking
-
-    with tracking.tracked(run, show) if processes.is_first() else nullcontext(show) as report:
-        return train(run, report)
-
-
-def train(run: AnyRun, show: Any) -> Any:
-    """Each method loads what it needs and no more."""
-    if isinstance(run, BestRun):
-        from workers.training.best import keep_best
-
-        return keep_best(run, show, lambda: stopping)
-    if isinstance(run, PPORun):
-        from workers.training.ppo import train_ppo
-
-        return train_ppo(run, show, lambda: stopping).folder
-    if isinstance(run, RewardRun):
-        from workers.training.reward import train_reward
-
-        return train_reward(run, show, lambda: stopping).folder
-    if isinstance(run, DPORun):
-        from workers.training.dpo import train_dpo
-
-        return train_dpo(run, show, lambda: stopping).folder
-    from workers.training.sft import train_sft
-
-    return train_sft(run, show, lambda: stopping).folder
 
 
 def say(sentence: str, code: int) -> int:

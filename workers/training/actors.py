@@ -18,6 +18,7 @@ from workers.training.memory import Memory
 from workers.training.networks import Backbone, layer_of
 from workers.training.scoring import ADAPTER as REWARD
 from workers.training.scoring import RewardNetwork, load_reward, read_reward_record
+from workers.training.sharding import alike, opened_on, parted, shard
 
 POLICY, CRITIC = "policy", "critic"
 
@@ -67,9 +68,10 @@ def weights_of(backbone: Backbone, adapter: str | None, role: str) -> dict[str, 
 
 def open_actors(run: PPORun) -> tuple[Actors, Judges]:
     """Everything PPO needs in memory. Raises CheckpointRefused, RunRefused."""
-    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
+    opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     backbone = Backbone(opened.network)
-    actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config)
+    actors = (lora_actors if run.config.tuning == "lora" else full_actors)(opened, backbone, run.config, parted(run))
+    actors.memory.together = parted(run) is not None
     reward = open_reward(run, run.reward, opened, backbone) if run.reward else None
     if reward is not None:
         reward.mix, reward.memory = mix_of(run.config, reward.constants), actors.memory
@@ -85,13 +87,15 @@ def open_reward(run: PPORun, folder: Path, opened: Opened, backbone: Backbone) -
     record = read_reward_record(folder)
     if run.reward_base is None or record.base_sha256 == opened.weights_sha256:
         return load_reward(folder, backbone, opened.weights_sha256)
-    base = open_base(run.reward_base, run.device, run.config.base_precision)
+    base = open_base(run.reward_base, opened_on(run), run.config.base_precision)
     if tokenizer_of(base.folder) != tokenizer_of(opened.folder):
         raise CheckpointRefused(
             f"tokenizer.json of {base.folder.name} differs from that of {opened.folder.name}:"
             " the reward network would read other tokens than the policy wrote."
         )
-    return load_reward(folder, Backbone(base.network), base.weights_sha256)
+    backbone = Backbone(base.network)
+    shard(backbone, parted(run))
+    return load_reward(folder, backbone, base.weights_sha256)
 
 
 def tokenizer_of(folder: Path) -> str:
@@ -106,7 +110,8 @@ def new_value_head(backbone: Backbone) -> nn.Linear:
     return head.to(backbone.device)
 
 
-def lora_actors(opened: Opened, backbone: Backbone, config: PPOConfig) -> Actors:
+def lora_actors(opened: Opened, backbone: Backbone, config: PPOConfig, parts: torch.device | None) -> Actors:
+    shard(backbone, parts)
     backbone.add(POLICY, config.rank, config.scale)
     critic = POLICY
     if config.critic == "own":
@@ -116,10 +121,14 @@ def lora_actors(opened: Opened, backbone: Backbone, config: PPOConfig) -> Actors
     return Actors(opened, config, backbone, backbone, backbone, POLICY, critic, head)
 
 
-def full_actors(opened: Opened, reference: Backbone, config: PPOConfig) -> Actors:
+def full_actors(opened: Opened, reference: Backbone, config: PPOConfig, parts: torch.device | None) -> Actors:
+    """Weights in parts are each network's own: what the policy leaves as it is is not the reference's tensors then."""
     policy = free_copy(reference, config)
     critic = policy if config.critic == "shared" else free_copy(reference, config)
-    return Actors(opened, config, reference, policy, critic, None, None, new_value_head(policy))
+    head = new_value_head(policy)
+    for network in dict.fromkeys((policy, critic, reference, head)):
+        shard(network, parts)
+    return Actors(opened, config, reference, policy, critic, None, None, head)
 
 
 def free_copy(backbone: Backbone, config: PPOConfig) -> Backbone:
@@ -162,7 +171,8 @@ def start_critic_from(reward: RewardNetwork, actors: Actors) -> None:
         if actors.config.tuning != "lora":
             for path, place in actors.critic.adapted.items():
                 if place.linear.weight.requires_grad:  # the others are the reference's own
-                    place.linear.weight.copy_(reward.backbone.adapted[path].weight_with(REWARD))
+                    known = reward.backbone.adapted[path].weight_with(REWARD)
+                    place.linear.weight.copy_(alike(known, place.linear.weight))
             return
         actors.critic.remove(CRITIC)
         actors.critic.add(CRITIC, reward.config.rank, reward.config.scale, above=reward.above)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+from workers.training.sharding import full
+
 
 class Adapter(nn.Module):
     """`members` low-rank additions to one linear map (Hu et al. 2021). `up` starts at 0: at first nothing changes.
@@ -104,8 +106,8 @@ class Adapted(nn.Module):
         return found if self.linear.bias is None else found + self.linear.bias
 
     def weight_with(self, name: str | None) -> Tensor:
-        """The weight in the linear's own layout with adapter `name` added."""
-        weight = self.linear.weight.detach()
+        """The whole weight in the linear's own layout with adapter `name` added."""
+        weight = full(self.linear.weight.detach())
         added = self.addition(name)
         return weight if added is None else (weight.float() + added).to(weight.dtype)
 

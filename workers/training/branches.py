@@ -132,6 +132,7 @@ def can_branch(backbone: Backbone) -> bool:
         return False
     rows = [Row([4, 5, 6], ([7, 8], [9, 10, 11]))]
     together = Sheet.of([rows], 0, backbone.device)
-    alone = backbone.hidden(torch.tensor([[4, 5, 6, 9, 10, 11]], device=backbone.device))
-    found = backbone.hidden(together.ids, layout=together.layout)
+    ids = torch.tensor([[4, 5, 6, 9, 10, 11]], device=backbone.device)
+    alone = backbone(lambda: backbone.hidden(ids))
+    found = backbone(lambda: backbone.hidden(together.ids, layout=together.layout))
     return alike(found[0, 5:], alone[0, 3:])

@@ -22,7 +22,8 @@ from app.training.configs import METHODS, AnyRun, RunRefused, first_complaint, r
 METHOD_NAMES = "|".join(METHODS)
 USAGE = (
     f"usage: hone train {METHOD_NAMES} [run.json] [--config FILE] [--dataset FILE] [--base FOLDER] [--output FOLDER]"
-    " [--reward FOLDER] [--seed N] [--device D] [--track wandb|trackio] [--set FIELD=VALUE …] [--json]"
+    " [--reward FOLDER] [--seed N] [--device D] [--sharding none|full] [--track wandb|trackio] [--set FIELD=VALUE …]"
+    " [--json]"
 )
 SHOWN = ("loss", "heldout_loss", "blind_loss", "blind_accuracy", "accuracy", "score", "kl", "lr")  # beside the bar
 
@@ -42,6 +43,7 @@ def parse(arguments: Sequence[str]) -> tuple[AnyRun, bool]:
         words.add_argument(f"--{name}", type=Path)
     words.add_argument("--seed")
     words.add_argument("--device")
+    words.add_argument("--sharding")
     words.add_argument("--track")
     words.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     words.add_argument("--json", action="store_true")
@@ -60,7 +62,8 @@ def run_of(said: argparse.Namespace) -> AnyRun:
     data = "prompts" if said.method in ("ppo", "best") else "dataset"
     named = {"checkpoint": said.base, data: said.dataset, "output": said.output, "reward": said.reward}
     content |= {name: str(path.resolve()) for name, path in named.items() if path is not None}
-    content |= {name: getattr(said, name) for name in ("seed", "device", "track") if getattr(said, name) is not None}
+    single = ("seed", "device", "sharding", "track")
+    content |= {name: getattr(said, name) for name in single if getattr(said, name) is not None}
     content.setdefault("output", str(Path(said.method).resolve()))
     content["config"] = content.get("config", {}) | dict(map(setting, said.set))
     try:

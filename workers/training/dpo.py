@@ -25,6 +25,7 @@ from workers.training.opinions import Example, Liked, Preferred, read_liked, rea
 from workers.training.packing import Text
 from workers.training.processes import spread
 from workers.training.progress import Progress, Report, RunFailed, done_before, fingerprint_of, never, quiet
+from workers.training.sharding import even, opened_on, parted
 
 Row = TypeVar("Row", bound=Example)
 
@@ -43,7 +44,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     """Run file in, policy checkpoint out. Raises RunFailed, RunRefused, CheckpointRefused, each with a sentence."""
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
-    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
+    opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
     if done := done_before(run, inputs):
         return DPOResult(run.output, done)
@@ -56,7 +57,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     if len(lesson.train) < run.config.min_lines:
         what = "judged answers" if run.config.loss == "kto" else "pairs"
         raise RunFailed(f"{len(lesson.train)} {what} for training; {run.config.min_lines} are needed.")
-    student = open_student(opened, run.config)
+    student = open_student(opened, run.config, parted(run))
     metrics = learn(run, student, lesson, progress, fingerprint_of(run, inputs))
     record = keep(run, student, "policy", inputs, metrics | {"left_out": +left_out})
     return DPOResult(run.output, record)
@@ -93,7 +94,7 @@ class Referred(Lesson[Row]):
 
         def passes(some: Sequence[Row]) -> list[list[float]]:
             told: dict[int, list[float]] = {}
-            for part in parts_of(student, some, self.read):
+            for part, _ in even(parts_of(student, some, self.read), lambda: list(some[:1]), student.backbone):
                 read = student.answer_sums([text for one in part for text in self.read(one)]).double()
                 told |= dict(zip((one.row for one in part), read.reshape(len(part), texts).tolist(), strict=True))
             return [told[one.row] for one in some]
@@ -177,10 +178,10 @@ class Liking(Referred[Liked]):
 
         def passes(some: Sequence[Liked]) -> list[float]:
             """In any order: they are for a mean."""
-            parts = parts_of(student, some, lambda one: [one.other])
-            told = (student.answer_sums([one.other for one in part]) - self.reference[[one.row for one in part], 1]
-                    for part in parts)  # fmt: skip
-            return [gap for part in told for gap in part.tolist()]
+            parts = even(parts_of(student, some, lambda one: [one.other]), lambda: list(some[:1]), student.backbone)
+            told = [(student.answer_sums([one.other for one in part]) - self.reference[[one.row for one in part], 1],
+                    counts) for part, counts in parts]  # fmt: skip
+            return [gap for gaps, counts in told if counts for gap in gaps.tolist()]
 
         self.divergence = self.reference.new_tensor(spread(gaps, batch)).mean().clamp(min=0)
 

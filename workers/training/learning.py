@@ -30,6 +30,7 @@ from workers.training.progress import (
     optimizer_state,
     restore_optimizer,
     save_state,
+    taken_from,
 )
 from workers.training.tensors import seed_of
 
@@ -192,15 +193,8 @@ def load(
     tensors, values = saved
     copy_into(student.weights(), tensors, "weights.")
     restore_optimizer(optimizer, tensors)
-    best, kept = (
-        {
-            name.removeprefix(prefix): tensor.to(student.backbone.device)
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
-        for prefix in ("best.", "lesson.")
-    )
-    lesson.resume(kept)
+    best, kept = (taken_from(tensors, prefix, student.weights()) for prefix in ("best.", "lesson."))
+    lesson.resume({name: tensor.to(student.backbone.device) for name, tensor in kept.items()})
     return Course(best=best, **values["course"])
 
 
@@ -219,5 +213,6 @@ def keep(
         **inputs,
     )
     network, tokenizer = student.backbone.network, student.opened.tokenizer
-    once(lambda: save_checkpoint(run.output, network, tokenizer, record, state_dict=student.state()))
+    state = student.state()
+    once(lambda: save_checkpoint(run.output, network, tokenizer, record, state_dict=state))
     return record

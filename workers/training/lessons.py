@@ -18,6 +18,7 @@ from workers.training.networks import Backbone, arithmetic
 from workers.training.packing import Text, answer_logprobs, can_pack, pack, parts_within
 from workers.training.processes import share, summed
 from workers.training.progress import forget
+from workers.training.sharding import even, shard
 
 ADAPTER = "tuned"
 Example = TypeVar("Example")
@@ -56,15 +57,17 @@ class Student:
         return self.memory.within(self.config.token_budget, compute)
 
 
-def open_student(opened: Opened, config: TuningConfig) -> Student:
-    """At first it writes exactly as the checkpoint does."""
+def open_student(opened: Opened, config: TuningConfig, parted: torch.device | None = None) -> Student:
+    """At first it writes exactly as the checkpoint does. parted: the device that its parts go to, where the processes
+    share its weights out."""
     backbone = Backbone(opened.network)
     student = Student(opened, backbone, config, None, config.packing and can_pack(backbone))
+    backbone.network.requires_grad_(config.tuning == "full")
+    shard(backbone, parted)
+    student.memory.together = parted is not None
     if config.tuning == "lora":
         backbone.add(ADAPTER, config.rank, config.scale)
         student.adapter = ADAPTER
-    else:
-        backbone.network.requires_grad_(True)
     if config.gradient_checkpointing:
         backbone.network.activation_checkpointing_enable({"use_reentrant": False, "context_fn": backbone.as_it_is})
         backbone.network.train()  # transformers recomputes in training mode only; dropout is silenced in both
@@ -131,12 +134,12 @@ def measured(
         totals: dict[str, Tensor] = {}
         if backward:
             forget(student.weights().values())
-        for part in parts_of(student, own, lesson.texts):
+        for part, counts in even(parts_of(student, own, lesson.texts), lambda: list(batch[:1]), student.backbone):
             loss, figures = lesson.loss(part, sums_of(student, lesson, part))
             if backward:
-                (loss / whole).backward()
+                (counts * loss / whole).backward()
             for name, value in {"loss": loss, **figures}.items():
-                totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
+                totals[name] = totals.get(name, torch.zeros_like(value)) + counts * value.detach()
         return totals
 
     return summed({name: float(value) / whole for name, value in student.within_memory(passes).items()})

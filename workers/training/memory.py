@@ -26,10 +26,12 @@ Found = TypeVar("Found")
 
 @dataclass
 class Memory:
-    """Of one run, shared by all networks in it. rows, longest: of the newest pass, for the sentence about it."""
+    """Of one run, shared by all networks in it. rows, longest: of the newest pass, for the sentence about it. together:
+    weights are in parts (`sharding`), so every pass is all processes', and none makes its own again."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     is_halved: bool = False
+    together: bool = False
     rows: int = 0
     longest: int = 0
 
@@ -54,7 +56,7 @@ class Memory:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.is_halved:
+        if self.is_halved or self.together:
             raise OutOfMemory(self._sentence(tokens))
         self.is_halved = True
         log.warning(
@@ -70,8 +72,9 @@ class Memory:
 
     def _sentence(self, tokens: int) -> str:
         free, whole = left(self.device)
+        again = f", and again with {self.budget(tokens):,}" if self.is_halved else ""
         return (
-            f"Memory ran out with a token budget of {tokens:,} tokens a pass, and again with {self.budget(tokens):,},"
+            f"Memory ran out with a token budget of {tokens:,} tokens a pass{again},"
             f" in a pass of {self.rows:,} rows of {self.longest:,} tokens, {self.rows * self.longest:,} in all. Of"
             f" {whole / 1e9:,.1f} GB of {self.device} {free / 1e9:,.1f} are free without it: lower token_budget or the"
             " length of texts, turn gradient_checkpointing on, or use a smaller checkpoint."

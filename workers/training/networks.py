@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,10 @@ from transformers.pytorch_utils import Conv1D
 from workers.training.adapters import Adapted, Adapter
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.packed import Packed
+from workers.training.sharding import for_file, is_sharded
 from workers.training.tensors import entropy_of, logprobs_of, positions_of
+
+Found = TypeVar("Found")
 
 # logits in flight at once, in numbers: beyond it they are made in chunks and made again for the gradient
 LOGITS_AT_ONCE = 1 << 24
@@ -55,6 +58,11 @@ class Backbone(nn.Module):
             setattr(network.get_submodule(parent), name, self.adapted[path])
         check_head(self)
         self.splits = can_split(self)
+
+    def forward(self, read: Callable[[], Found]) -> Found:
+        """One pass: what `read` computes of this network. Where weights are in parts (`sharding`), the embedding's and
+        the head's are whole while it lasts, and each layer's while that layer runs; outside of a pass none are."""
+        return read()
 
     @property
     def width(self) -> int:
@@ -161,19 +169,22 @@ class Backbone(nn.Module):
         return self.network.get_output_embeddings()(hidden)
 
     def weights_with(self, name: str | None) -> dict[str, Tensor]:
-        """The network's state under its original names, adapter `name` added."""
-        state = {}
+        """The network's state under its original names, adapter `name` added. Of weights in parts every process has to
+        ask, and the first one gets it."""
+        state: dict[str, Tensor] = {}
+        same, written = tied(self.network), for_file if is_sharded(self) else lambda tensor: tensor
         for path, tensor in self.network.state_dict().items():
             owner, _, part = path.rpartition(".")
             place, inner = self.adapted.get(owner.removesuffix(".linear")), owner.endswith(".linear")
             if ".adapters." in path:
                 continue
-            if place is not None and inner:
-                state[f"{owner.removesuffix('.linear')}.{part}"] = (
-                    place.weight_with(name) if part == "weight" else tensor
-                )
+            if (first := same.get(path, path)) != path:
+                state[path] = state[first]
+            elif place is not None and inner:
+                found = place.weight_with(name) if part == "weight" else tensor
+                state[f"{owner.removesuffix('.linear')}.{part}"] = written(found)
             else:
-                state[path] = tensor
+                state[path] = written(tensor)
         return state
 
     def answer_logprobs(
@@ -190,7 +201,8 @@ class Backbone(nn.Module):
             return torch.stack([*found, entropy_of(logits, temperature)] if entropy else found)
 
         found = in_chunks(of_chunk, hidden, tokens, self.network.get_input_embeddings().num_embeddings)
-        return found[0], found[1] if entropy else None
+        # copies, not views: a pass may end here, and FSDP hangs its hooks on what it returns
+        return found[0].clone(), found[1].clone() if entropy else None
 
 
 def in_chunks(compute: Callable[[Tensor, Tensor], Tensor], rows: Tensor, wanted: Tensor, wide: int) -> Tensor:
@@ -206,6 +218,13 @@ def linear_maps(network: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     head = network.get_output_embeddings()
     kinds = (nn.Linear, Conv1D, Packed)
     return [(path, part) for path, part in network.named_modules() if isinstance(part, kinds) and part is not head]
+
+
+def tied(network: nn.Module) -> dict[str, str]:
+    """The path of each parameter, and the one that it is met by first: an embedding may be the head as well."""
+    first: dict[int, str] = {}
+    found = network.named_parameters(remove_duplicate=False)
+    return {path: first.setdefault(id(parameter), path) for path, parameter in found}
 
 
 def silence_dropout(network: PreTrainedModel) -> None:

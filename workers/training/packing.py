@@ -113,5 +113,9 @@ def can_pack(backbone: Backbone) -> bool:
 
 def answer_logprobs(backbone: Backbone, packed: Pack) -> Tensor:
     """Log-probability of every answer token, (n,), by what counts on the backbone now."""
-    hidden = backbone.hidden(packed.ids, layout=packed.layout)
-    return backbone.answer_logprobs(hidden.flatten(0, 1)[packed.states], packed.tokens, 1.0)[0]
+
+    def read() -> Tensor:
+        hidden = backbone.hidden(packed.ids, layout=packed.layout)
+        return backbone.answer_logprobs(hidden.flatten(0, 1)[packed.states], packed.tokens, 1.0)[0]
+
+    return backbone(read)

@@ -38,7 +38,7 @@ from workers.training.progress import (
     never,
     quiet,
 )
-from workers.training.rollouts import Part, Rollout, draw_ahead, judge, parts
+from workers.training.rollouts import Part, Rollout, draw_ahead, judge, passes
 from workers.training.schedules import rate_at, set_rate, steer
 from workers.training.shaping import one_score, shape_rewards, shape_scores
 from workers.training.standing import Standing, begin, finish, inputs_of, load, save
@@ -181,13 +181,12 @@ def gradients(actors: Actors, lesson: Lesson, rows: list[int], texts: list[list[
     own = share(rows, length=lambda row: len(rollout.answers[row]))
     warming = lesson.step <= config.critic_warmup
     total: dict[str, Tensor] = {}
-    for part in parts(rollout, own, actors.memory.budget(config.token_budget), actors.opened.pad_id):
-        actors.memory.enter(part.ids.shape, part.ids.device)
+    for part, counts in passes(rollout, own, actors):
         with arithmetic(config.precision, part.ids.device):
             now = read(actors, part)
         loss, stats = ppo_loss(now, old_of(lesson, part, config), tokens, lesson.kl_coef, config, critic_only=warming)
-        loss.backward()
-        total = {name: total.get(name, torch.zeros_like(stat)) + stat for name, stat in stats.items()}
+        (counts * loss).backward()
+        total = {name: total.get(name, torch.zeros_like(stat)) + counts * stat for name, stat in stats.items()}
     if texts:
         total["pretraining_loss"] = language_loss(actors, texts)
     return total
@@ -218,9 +217,8 @@ class Old:
 
 def read(actors: Actors, part: Part) -> Now:
     config = actors.config
-    states = part.states(actors.policy, actors.policy_adapter)
-    logprobs, entropy = actors.policy.answer_logprobs(
-        states, part.tokens, config.temperature, entropy=config.entropy_coef > 0
+    states, logprobs, entropy = part.read(
+        actors.policy, actors.policy_adapter, config.temperature, entropy=config.entropy_coef > 0
     )
     if not config.asks_critic:
         return Now(logprobs, None, entropy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from workers.training.batches import micro_batches
 from workers.training.networks import arithmetic
 from workers.training.processes import share
 from workers.training.rollouts import Part
+from workers.training.sharding import even
 from workers.training.tensors import mask_of
 
 
@@ -27,18 +30,22 @@ def language_loss(actors: Actors, texts: list[list[int]]) -> Tensor:
     times pretraining_coef is added to what the weights have; what is returned has none. Both are of a share."""
     config, total = actors.config, torch.zeros((), device=actors.policy.device)
     tokens = sum(len(text) - 1 for text in texts)
-    texts = share(texts, length=len)
-    firsts, rests = [text[:1] for text in texts], [text[1:] for text in texts]
-    budget = actors.memory.budget(config.token_budget)
-    for rows, ids in micro_batches(firsts, rests, budget, actors.opened.pad_id):
-        actors.memory.enter(ids.shape, total.device)
-        ids = ids.to(total.device)
-        mask = mask_of([len(rests[row]) for row in rows], max(len(rests[row]) for row in rows)).to(total.device)
-        part = Part(rows, ids, [1] * len(rows), mask, ids[:, 1:][mask])
+    own = share(texts, length=len)
+    for part, counts in even(parts_of(actors, own), lambda: next(parts_of(actors, texts[:1])), actors.policy):
         with arithmetic(config.precision, total.device):
-            states = part.states(actors.policy, actors.policy_adapter)
-            logprobs, _ = actors.policy.answer_logprobs(states, part.tokens, temperature=1.0)
-        loss = -logprobs.sum() / tokens
+            _, logprobs, _ = part.read(actors.policy, actors.policy_adapter, temperature=1.0)
+        loss = -counts * logprobs.sum() / tokens
         (config.pretraining_coef * loss).backward()
         total += loss.detach()
     return total
+
+
+def parts_of(actors: Actors, texts: list[list[int]]) -> Iterator[Part]:
+    """Each text as an answer to its first token."""
+    firsts, rests = [text[:1] for text in texts], [text[1:] for text in texts]
+    budget = actors.memory.budget(actors.config.token_budget)
+    for rows, ids in micro_batches(firsts, rests, budget, actors.opened.pad_id):
+        actors.memory.enter(ids.shape, actors.policy.device)
+        ids = ids.to(actors.policy.device)
+        mask = mask_of([len(rests[row]) for row in rows], max(len(rests[row]) for row in rows)).to(ids.device)
+        yield Part(rows, ids, [1] * len(rows), mask, ids[:, 1:][mask])

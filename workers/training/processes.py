@@ -3,7 +3,7 @@
 What is sampled and judged is shared out by rows and put together again, so every process holds the whole batch:
 whitening, baselines, budgets and figures are computed from the same numbers everywhere and need no care of their own.
 Of each minibatch a process reads its share; losses are sums over the whole minibatch's tokens, so gradients are summed,
-once an optimizer step. Files are the first process's.
+once an optimizer step. Files are the first process's. Each process holds all weights, or its part of them (`sharding`).
 
 Not torch's DistributedDataParallel: it averages, wants one forward of one module for each backward and as many of them
 everywhere. Here one backbone serves several roles by its adapters, and parts are cut by tokens, so processes have
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
+from torch.distributed.tensor import DTensor
 
 from app.training.configs import RunRefused
 
@@ -107,10 +108,11 @@ def summed(values: dict[str, float]) -> dict[str, float]:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Every parameter's gradient becomes the sum of all processes'; None stays None where nobody has one."""
-    if size() == 1:
+    """Every parameter's gradient becomes the sum of all processes'; None stays None where nobody has one. Of weights in
+    parts they are summed already (`sharding`)."""
+    everyone = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+    if size() == 1 or not everyone:
         return
-    everyone = list(parameters)
     present = torch.tensor([parameter.grad is not None for parameter in everyone], dtype=torch.int32)
     distributed.all_reduce(present)
     bucket: list[nn.Parameter] = []

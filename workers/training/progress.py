@@ -29,6 +29,7 @@ from app.training.configs import AnyRun
 from app.version import code_version as code_version
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, flush_to_disk, read_record
 from workers.training.processes import anyone, is_first, once
+from workers.training.sharding import alike, for_file, full
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
@@ -156,15 +157,12 @@ def replace_file(file: Path, content: bytes) -> None:
 
 
 def save_state(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-    """All that the next step depends on, in one file that is replaced whole."""
+    """All that the next step depends on, in one file that is replaced whole and knows no number of processes."""
+    whole = {name: for_file(tensor).contiguous() for name, tensor in tensors.items()}
 
     def write() -> None:
         partial = folder / f".{STATE}.partial"
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            partial,
-            {"values": json.dumps(values)},
-        )
+        save_file(whole, partial, {"values": json.dumps(values)})
         flush_to_disk(partial)
         os.replace(partial, folder / STATE)
         flush_to_disk(folder)
@@ -234,17 +232,25 @@ def same_config(run: AnyRun, record: CheckpointRecord) -> bool:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for path, tensor in tensors.items():
         if path.startswith("optimizer."):
             _, number, name = path.split(".")
-            state.setdefault(int(number), {})[name] = tensor
+            weight = weights[int(number)]
+            state.setdefault(int(number), {})[name] = alike(tensor, weight) if tensor.shape == weight.shape else tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def copy_into(parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor], prefix: str = "") -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(tensors[prefix + name])
+            parameter.copy_(alike(tensors[prefix + name], parameter))
+
+
+def taken_from(tensors: dict[str, Tensor], prefix: str, weights: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """What is saved under the prefix; copies of weights lie where the weights lie."""
+    found = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {name: alike(tensor, weights[name]) if name in weights else tensor for name, tensor in found.items()}
 
 
 def forget(parameters: Iterable[nn.Parameter]) -> None:
@@ -255,4 +261,4 @@ def forget(parameters: Iterable[nn.Parameter]) -> None:
 
 def grad_norm(parameters: Iterable[nn.Parameter], limit: float) -> float:
     """Clip to `limit` and return the norm before."""
-    return float(nn.utils.clip_grad_norm_(list(parameters), limit))
+    return float(full(nn.utils.clip_grad_norm_(list(parameters), limit)))

@@ -51,6 +51,7 @@ from workers.training.progress import (
     quiet,
 )
 from workers.training.scoring import RewardNetwork, save_reward
+from workers.training.sharding import even, opened_on, parted, shard
 from workers.training.stems import Stems, item_scores
 from workers.training.subjects import Subject, Subjects, subjects_in
 from workers.training.tensors import seed_of
@@ -73,19 +74,22 @@ def train_reward(run: RewardRun, report: Report = quiet, should_stop: Callable[[
     """Run file in, reward checkpoint out. Raises RunFailed, RunRefused, CheckpointRefused, each with a sentence."""
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
-    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
+    opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
     if done := done_before(run, inputs):
         return RewardResult(run.output, done)
     found, left_out = read_pairs(run.dataset, opened, run.config)
     items: list[Item] = [*found, *read_groups(run.dataset, opened, run.config, left_out)]
     train, heldout = ([item for item in items if item.split == side] for side in ("train", "heldout"))
-    subjects = subjects_in(train, run.config, opened.network.device, left_out)
+    subjects = subjects_in(train, run.config, parted(run) or opened.network.device, left_out)
     train = subjects.heard(train)
     first = [one for one in subjects.each if one.name == OVERALL] or subjects.each
     require_votes([pair for subject in first for pair in subject.pairs], run.config)
     names = [subject.name for subject in subjects.each]
-    reward = RewardNetwork(Backbone(opened.network), run.config, opened.weights_sha256, opened.reply_ids(), names)
+    backbone = Backbone(opened.network)
+    shard(backbone, parted(run))
+    reward = RewardNetwork(backbone, run.config, opened.weights_sha256, opened.reply_ids(), names)
+    reward.memory.together = parted(run) is not None
 
     order = {"heads": ",".join(names)} if len(names) > 1 else {}  # a state holds them by number
     fingerprint = fingerprint_of(run, inputs | order)
@@ -199,8 +203,10 @@ def look_at_folds(
 
     def scored(parts: Sequence[list[list[int]]]) -> list[Tensor]:
         # every process has the same parts; what a halved budget cuts further is put together again here
-        mine = ([[items[row] for row in rows] for rows in part] for part in parts)
-        return [reward.memory.within(config.token_budget, partial(passes, part)) for part in mine]
+        mine = [[[items[row] for row in rows] for rows in part] for part in parts]
+        found = even(mine, lambda: mine[0], reward.backbone)
+        read = [(reward.memory.within(config.token_budget, partial(passes, part)), counts) for part, counts in found]
+        return [scores for scores, counts in read if counts]
 
     def passes(part: list[list[Item]]) -> Tensor:
         cut = within_budget(part, reward.memory.budget(config.token_budget))
@@ -233,7 +239,8 @@ def gradients(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]]
     whole = torch.tensor([subjects.weight_of(items) for items in batch], device=device)
     total = 0.0
     own = [share(items) for items in batch]
-    for part in within_budget(own, reward.memory.budget(config.token_budget)) if own[0] else ():
+    cut = within_budget(own, reward.memory.budget(config.token_budget)) if own[0] else ()
+    for part, counts in even(cut, lambda: [items[:1] for items in batch], reward.backbone):
         with arithmetic(config.precision, device):
             scores = item_scores(reward, part, stems)  # (members, n, k, heads)
         member = torch.arange(len(part), device=device).repeat_interleave(len(part[0]))
@@ -242,8 +249,8 @@ def gradients(reward: RewardNetwork, subjects: Subjects, batch: list[list[Item]]
             per_member = per_member.index_add(0, heard.member, heard.losses * heard.weight)
         mean = per_member / whole
         sums = scores[:, :, :2].sum(2).square().mean(2).sum(1)
-        (mean + config.centering * sums / len(batch[0])).sum().backward()
-        total += float(mean.detach().mean())
+        (counts * (mean + config.centering * sums / len(batch[0])).sum()).backward()
+        total += counts * float(mean.detach().mean())
     return total
 
 

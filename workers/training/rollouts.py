@@ -19,6 +19,7 @@ from workers.training.networks import Backbone, arithmetic, gather_answers
 from workers.training.practice import Prompts, draw_prompts, seeds_of
 from workers.training.processes import gathered, share, size, spread
 from workers.training.scoring import Scores
+from workers.training.sharding import even, whole
 from workers.training.tensors import at_least_single, fill_right, mask_of
 
 # the sampler's cache holds keys and values only, so it may be wider than a pass that keeps activations
@@ -206,7 +207,7 @@ def draw(actors: Actors, prompts: list[list[int]], seeds: list[int], n: int, *, 
             token_budget=max(CACHE_FACTOR * budget, max(map(len, asked)) + config.max_tokens),
         )
 
-    with backbone.using(adapter), backbone.folded(adapter):
+    with whole(backbone), backbone.using(adapter), backbone.folded(adapter):
         drawn = spread(drawn_to, range(len(prompts)))
     return [answer for answers in drawn for answer in answers]
 
@@ -222,20 +223,15 @@ def fill_in(rollout: Rollout, actors: Actors, *, reference: bool = False, anew: 
     """Write the reference's log-probabilities and the critic's values into a fresh rollout, and the policy's own where
     they are to be read anew."""
     config = actors.config
-    budget = actors.memory.budget(config.token_budget)
-    for rows, ids in micro_batches(rollout.prompts, rollout.answers, budget, actors.opened.pad_id):
-        part = Part.of(rollout, rows, ids.to(rollout.mask.device))
-        actors.memory.enter(ids.shape, rollout.mask.device)
-        with arithmetic(config.precision, ids.device):
-            states = part.states(actors.reference, None)
-            found, _ = actors.reference.answer_logprobs(states, part.tokens, config.temperature)
-            part.put(rollout.ref_logprobs, found)
+    for part, _ in passes(rollout, range(len(rollout.answers)), actors):
+        with arithmetic(config.precision, part.ids.device):
+            part.put(rollout.ref_logprobs, part.read(actors.reference, None, config.temperature)[1])
             if config.asks_critic and not reference:
                 trunk = at_least_single(part.states(actors.critic, actors.critic_adapter))
                 part.put(rollout.values, actors.value_head(trunk).squeeze(-1).float())
             if anew:
-                again = part.states(actors.policy, None if reference else actors.policy_adapter)
-                part.put(rollout.logprobs, actors.policy.answer_logprobs(again, part.tokens, config.temperature)[0])
+                adapter = None if reference else actors.policy_adapter
+                part.put(rollout.logprobs, part.read(actors.policy, adapter, config.temperature)[1])
 
 
 @dataclass(frozen=True)
@@ -258,8 +254,21 @@ class Part:
     def states(self, backbone: Backbone, adapter: str | None) -> Tensor:
         """(n, width): the states from which the answers' tokens were drawn."""
         with backbone.using(adapter):
-            hidden = backbone.hidden(self.ids)
+            hidden = backbone(lambda: backbone.hidden(self.ids))
         return gather_answers(hidden, self.starts, self.mask.shape[1])[self.mask]
+
+    def read(
+        self, backbone: Backbone, adapter: str | None, temperature: float, *, entropy: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """States, and what is read of the tokens from them: log-probabilities (n,) and, if asked, entropies (n,)."""
+
+        def read() -> tuple[Tensor, Tensor, Tensor | None]:
+            hidden = backbone.hidden(self.ids)
+            states = gather_answers(hidden, self.starts, self.mask.shape[1])[self.mask]
+            return states, *backbone.answer_logprobs(states, self.tokens, temperature, entropy=entropy)
+
+        with backbone.using(adapter):
+            return backbone(read)
 
     def flat(self, tensor: Tensor) -> Tensor:
         """(b, t) of the rollout → (n,)"""
@@ -271,8 +280,19 @@ class Part:
         tensor[self.rows, : self.mask.shape[1]] = block
 
 
-def parts(rollout: Rollout, rows: list[int], budget: int, pad: int) -> Iterator[Part]:
+def parts(rollout: Rollout, rows: Sequence[int], budget: int, pad: int) -> Iterator[Part]:
     """These rows in forward passes of similar length within a budget of padded tokens."""
     prompts, answers = [rollout.prompts[row] for row in rows], [rollout.answers[row] for row in rows]
     for chosen, ids in micro_batches(prompts, answers, budget, pad):
         yield Part.of(rollout, [rows[place] for place in chosen], ids.to(rollout.mask.device))
+
+
+def passes(rollout: Rollout, rows: Sequence[int], actors: Actors) -> Iterator[tuple[Part, bool]]:
+    """The passes that this process makes to read these rows, and whether each counts."""
+
+    def cut(rows: Sequence[int]) -> Iterator[Part]:
+        for part in parts(rollout, rows, actors.memory.budget(actors.config.token_budget), actors.opened.pad_id):
+            actors.memory.enter(part.ids.shape, part.ids.device)
+            yield part
+
+    return even(cut(rows), lambda: next(cut([0])), actors.policy)

@@ -35,8 +35,9 @@ from workers.training.checkpoints import (
 from workers.training.groups import OVERALL
 from workers.training.heads import Head, Mix, counted_in
 from workers.training.memory import Memory
-from workers.training.networks import Backbone
+from workers.training.networks import PLAIN, Backbone
 from workers.training.progress import copy_into
+from workers.training.sharding import even
 from workers.training.tensors import by_token_budget
 
 StemOf = Callable[[list[Row]], Tensor]  # rows → what `RewardNetwork.stem` gives of them
@@ -116,17 +117,18 @@ class RewardNetwork(nn.Module):
         """What the members have in common of a sheet's rows, for `block_scores`: the states of all their tokens; of
         `reads_one` those at the end of each text, (blocks x n, 1, width)."""
         with self.backbone.using(None):
-            states = self.backbone.stem(sheet.ids, self.above, sheet.layout)
+            states = self.backbone(lambda: self.backbone.stem(sheet.ids, self.above, sheet.layout))
         return sheet.ends(states).unsqueeze(1) if self.reads_one else states
 
     def block_scores(self, stem: Tensor, sheet: Sheet) -> Tensor:
         """Member m reads the m-th of as many blocks of rows → raw scores of its texts, (members, n, heads)."""
         with self.backbone.using(ADAPTER):
-            if self.reads_one:
-                read = self.backbone.crown(stem, self.above).float().squeeze(1)
-            else:
-                hidden = self.backbone.crown(stem, self.above, sheet.layout).float()
-                read = sheet.means(hidden) if self.config.read == "mean" else sheet.ends(hidden)
+            layout = PLAIN if self.reads_one else sheet.layout
+            hidden = self.backbone(lambda: self.backbone.crown(stem, self.above, layout)).float()
+        if self.reads_one:
+            read = hidden.squeeze(1)
+        else:
+            read = sheet.means(hidden) if self.config.read == "mean" else sheet.ends(hidden)
         return torch.einsum("mnd,mhd->mnh", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
 
     @torch.no_grad()
@@ -146,7 +148,7 @@ class RewardNetwork(nn.Module):
         first = [0, *accumulate(len(row.answers) for row in rows)]
         beside = 1 if self.reads_one else members
         budget = max(1, self.memory.budget(self.config.token_budget) // beside)
-        for chosen in by_token_budget([len(row) for row in rows], budget):
+        for chosen, _counts in even(by_token_budget([len(row) for row in rows], budget), lambda: [0], self.backbone):
             some = [rows[number] for number in chosen]
             self.memory.enter((beside * len(some), max(map(len, some))), device)
             stem = known(some) if known else self.stem(Sheet.of([some], pad, device))

@@ -24,6 +24,7 @@ from workers.training.lessons import Lesson, open_student
 from workers.training.lines import read_records, turns
 from workers.training.packing import Text
 from workers.training.progress import Progress, Report, RunFailed, done_before, fingerprint_of, never, quiet
+from workers.training.sharding import opened_on, parted
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def train_sft(run: SFTRun, report: Report = quiet, should_stop: Callable[[], boo
     """Run file in, a checkpoint that writes out. Raises RunFailed, RunRefused, CheckpointRefused."""
     torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
-    opened = open_base(run.checkpoint, run.device, run.config.base_precision)
+    opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     inputs = {"base_sha256": opened.weights_sha256, "dataset_sha256": file_sha256(run.dataset)}
     if done := done_before(run, inputs):
         return SFTResult(run.output, done)
@@ -59,7 +60,7 @@ def train_sft(run: SFTRun, report: Report = quiet, should_stop: Callable[[], boo
         raise RunFailed(
             f"{run.dataset.name} has no written answer to learn from; {left_out.total()} lines are left out."
         )
-    student = open_student(opened, run.config)
+    student = open_student(opened, run.config, parted(run))
     metrics = learn(run, student, lesson, progress, fingerprint_of(run, inputs))
     record = keep(run, student, "sft", inputs, metrics | {"left_out": +left_out})
     return SFTResult(run.output, record)

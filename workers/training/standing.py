@@ -25,6 +25,7 @@ from workers.training.progress import (
     optimizer_state,
     restore_optimizer,
     save_state,
+    taken_from,
 )
 from workers.training.rollouts import Rollout, roll_out
 from workers.training.shaping import one_score
@@ -141,11 +142,7 @@ def load(run: PPORun, actors: Actors, optimizer: torch.optim.Adam) -> Standing |
     tensors, values = saved
     copy_into(actors.trained(), tensors, "weights.")
     restore_optimizer(optimizer, tensors)
-    within = {
-        name.removeprefix("within."): tensor.to(actors.policy.device)
-        for name, tensor in tensors.items()
-        if name.startswith("within.")
-    }
+    within = taken_from(tensors, "within.", actors.policy_weights())
     return Standing(**values["standing"], within=within, ahead=ahead_of(tensors))
 
 
@@ -180,5 +177,6 @@ def finish(run: PPORun, actors: Actors, judges: Judges, prompts: Prompts, standi
         metrics=metrics,
     )
     network, tokenizer = actors.policy.network, actors.opened.tokenizer
-    once(lambda: save_checkpoint(run.output, network, tokenizer, record, state_dict=actors.policy_state()))
+    state = actors.policy_state()
+    once(lambda: save_checkpoint(run.output, network, tokenizer, record, state_dict=state))
     return record

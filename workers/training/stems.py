@@ -8,7 +8,9 @@ from torch import Tensor
 from workers.training.branches import Key, Row, Sheet
 from workers.training.folds import level
 from workers.training.groups import Item
+from workers.training.processes import anyone
 from workers.training.scoring import RewardNetwork
+from workers.training.sharding import is_sharded
 from workers.training.tensors import pad_right
 
 # bytes of kept states: some ten thousand short texts of a small network; texts beyond are run each time
@@ -30,6 +32,8 @@ class Stems:
             return pad_right([row.tokens for row in rows], self.pad)[0].to(reward.backbone.device)
         keys = [row.key for row in rows]
         missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in self.kept}
+        if is_sharded(reward.backbone) and anyone(bool(missing)):  # all have to make the pass that one needs
+            missing = missing or {keys[0]: rows[0]}
         found = self.read(missing) if missing else {}
         states = [self.kept[key] if key in self.kept else found[key] for key in keys]
         return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
@@ -43,6 +47,8 @@ class Stems:
 
     def keep(self, found: dict[Key, Tensor]) -> None:
         for key, state in found.items():
+            if key in self.kept:  # read again along with another process
+                continue
             self.bytes += state.numel() * state.element_size()
             if self.bytes > KEPT:
                 return

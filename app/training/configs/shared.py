@@ -57,6 +57,11 @@ class Run(BaseModel):
     folder: Path | None = Field(default=None, description="Working folder; empty is output with .run behind.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Every random choice follows from it.")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    # of the run file as the device is: it says where things lie, and changes no result
+    sharding: Literal["none", "full"] = Field(
+        default="none",
+        description="Of several processes each holds all weights, or its part of weights, gradients and moments.",
+    )
     parent: str | None = Field(default=None, description="The checkpoint's id, kept in the result's record.")
     # of the run file, never of a config: a config also comes over REST, and figures leave the machine by this
     track: Literal["wandb", "trackio"] | None = Field(
