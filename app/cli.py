@@ -203,6 +203,12 @@ def chat(rest: Rest = None) -> None:
 
 
 @app.command(context_settings=PASS_ON)
+def serve(rest: Rest = None) -> None:
+    """Answer for a checkpoint at an address of this machine, without a database: FOLDER --port 8766."""
+    hand_on("workers.sampling", "serve", *(rest or []))
+
+
+@app.command(context_settings=PASS_ON)
 def score(rest: Rest = None) -> None:
     """Judge the answers of a file by a reward model: FOLDER answers.jsonl --base FOLDER."""
     hand_on("workers.sampling", "score", *(rest or []))

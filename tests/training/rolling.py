@@ -12,11 +12,12 @@ from torch import Tensor
 from app.training.configs import PPOConfig, PPORun
 from workers.training import ppo
 from workers.training.actors import Actors, open_actors
+from workers.training.judged import Rollout
 from workers.training.judging import Judges
 from workers.training.ppo import Lesson, Now, Old
 from workers.training.practice import read_prompts, seeds_of
 from workers.training.progress import Values
-from workers.training.rollouts import Rollout, roll_out
+from workers.training.rollouts import roll_out
 from workers.training.scoring import RewardNetwork, Scores
 from workers.training.standing import Standing
 from workers.training.tensors import mask_of

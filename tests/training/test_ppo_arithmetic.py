@@ -14,8 +14,8 @@ from torch import Tensor
 from app.training.configs import PPOConfig
 from tests.training.rolling import PLAIN, loss_of, make_old, make_rollout, plain, scores_of, standing
 from workers.training.advantages import estimate_advantages
+from workers.training.judged import repeated_share
 from workers.training.ppo import Now, Old, ppo_loss
-from workers.training.rollouts import repeated_share
 from workers.training.schedules import rate_at
 from workers.training.scoring import Scores
 from workers.training.shaping import one_score, shape_rewards, shape_scores

@@ -22,10 +22,10 @@ from tests.training.rolling import lines, make_rollout, rolled
 from workers.training import best, rules
 from workers.training.best import keep_best
 from workers.training.checkpoints import CheckpointRefused
+from workers.training.judged import Rollout
 from workers.training.lines import read_lines
 from workers.training.ppo import train_ppo
 from workers.training.progress import RunFailed
-from workers.training.rollouts import Rollout
 from workers.training.rules import measure_of
 
 

@@ -1,8 +1,9 @@
-"""`python -m workers.sampling sample|chat|score FOLDER …`: checkpoints answer and judge from files, with no database.
+"""`python -m workers.sampling sample|chat|score|serve FOLDER …`: checkpoints answer and judge, with no database.
 
     sample FOLDER prompts.jsonl                  answers as JSON lines on standard output, or to --out
     chat FOLDER                                  a talk at the terminal; an empty line begins anew, Ctrl-D ends it
     score FOLDER answers.jsonl --base FOLDER     what a reward model says of answers, as JSON lines
+    serve FOLDER                                 the loopback door over it until SIGTERM: PPO's server of answers, say
 
 A line of prompts is {"prompt": text or messages} or {"messages": […]}; what else stands in it comes back beside its
 "completions". A line of answers has an "answer" beside, or "completions" as `sample` writes them; each gets "reward"
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,9 +29,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.training.configs import PPOConfig, first_complaint
 from workers.sampling.answers import Completed, NotAnswerable, Sampling
+from workers.sampling.door import door_server, make_door
 from workers.sampling.engine import Engine
 from workers.sampling.judging import Judged
 from workers.sampling.memory import OutOfMemory
+from workers.sampling.token import TokenRefused, door_token
 from workers.training.checkpoints import CheckpointRefused
 
 TOGETHER = 64  # prompts in one batch
@@ -45,7 +49,7 @@ def main(words: Sequence[str]) -> int:
         asyncio.run(asked.run(asked))
     except NotAnswerable as error:
         return say(f"{error.field}: {error.sentence}")
-    except (CheckpointRefused, OutOfMemory) as error:
+    except (CheckpointRefused, OutOfMemory, TokenRefused) as error:
         return say(error.sentence)
     except (Refused, ValueError, OSError) as error:
         return say(str(error))
@@ -84,6 +88,14 @@ def arguments() -> argparse.ArgumentParser:
     judge.add_argument("--formula", default="", help="of the heads, instead of the preference as a whole")
     judge.add_argument("--out", type=Path, help="where the lines go, instead of standard output")
     judge.set_defaults(run=score_file)
+    door = ways.add_parser("serve", parents=[everywhere], help="answer at an address of this machine")
+    door.add_argument("folder", type=Path, help="a checkpoint that writes; it may come later")
+    door.add_argument("--port", type=int, default=8766)
+    door.add_argument("--name", help="what requests call it (the folder's name)")
+    door.add_argument("--token", type=Path, default=Path(), help="the folder of sampler.token, its key (this one)")
+    door.add_argument("--memory", type=float, default=4.0, help="GB of weights that are kept open (4)")
+    door.add_argument("--token-budget", type=int, default=32_768, help="positions of one batch (32,768)")
+    door.set_defaults(run=serve)
     return parser
 
 
@@ -97,6 +109,26 @@ def sampling_of(asked: argparse.Namespace) -> Sampling:
         min_p=asked.min_p,
         repetition_penalty=asked.repetition_penalty,
     )
+
+
+async def serve(asked: argparse.Namespace) -> None:
+    """One checkpoint at the door. It need not be there yet: whoever trains it may write it later, and anew."""
+    token = door_token(asked.token)
+    engine = Engine(device=asked.device, memory_budget=int(asked.memory * 1e9), token_budget=asked.token_budget)
+    known = {asked.name or asked.folder.resolve().name: asked.folder}
+
+    async def folder_of(name: str) -> Path | None:
+        return known.get(name)
+
+    async def names() -> list[str]:
+        return list(known)
+
+    server = door_server(make_door(engine, folder_of, names, token), asked.port)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
+    try:
+        await server.serve()
+    finally:
+        await engine.close()
 
 
 async def answer_file(asked: argparse.Namespace) -> None:

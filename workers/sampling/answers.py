@@ -94,7 +94,7 @@ class Completed:
 
     `token_count` counts what was drawn, stop token included, also tokens of a stop text that `text` no longer shows.
     `logprob_sum` is over the same tokens, None where an endpoint does not tell. `tokens` are those tokens one by one,
-    where somebody asked for them.
+    where somebody asked for them. `version`: what the writer of the weights calls them, where their file says so.
     """
 
     text: str
@@ -103,6 +103,7 @@ class Completed:
     logprob_sum: float | None = None
     prompt_tokens: int = 0
     tokens: tuple[Token, ...] = ()
+    version: str = ""
 
     @property
     def empty(self) -> bool:

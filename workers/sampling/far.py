@@ -2,29 +2,23 @@
 
 Rollouts go over `/v1/completions` with token ids in and token ids out: text that is read again gives other tokens.
 Their log-probabilities must be of the distribution drawn from, at its temperature: vLLM tells those when it is started
-with `--logprobs-mode processed_logprobs`, our own door always.
+with `--logprobs-mode processed_logprobs`, SGLang and our own door always.
 
-Weights reach vLLM as a LoRA adapter on a shared disk (`load_lora_adapter`, VLLM_ALLOW_RUNTIME_LORA_UPDATING=1), or
-whole, over its weight transfer (VLLM_SERVER_DEV_MODE=1, `--weight-transfer-config`): its four phases are calls here,
-and the bytes go over NCCL or CUDA IPC by whatever `send` is handed in. SGLang reads whole checkpoints and adapters from
-a shared disk.
+An adapter goes there over a shared disk, each version under a name of its own: both servers keep keys and values of
+prompts by the adapter's name, so one that is replaced in place would go on from what the old one made of the prompt
+(vLLM, issue 42125), and a server that was started anew knows no such name and says so. Whole weights have no name of
+their own, but a version, which SGLang and our door tell with each answer and vLLM on request.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workers.sampling.answers import Sampling
-from workers.sampling.remote import Endpoint, EndpointFailed, Remote
+from workers.sampling.remote import Endpoint, EndpointFailed, Remote, together
 from workers.sampling.rows import Sampled
-
-# announces tensors to a server: [(name, dtype as "bfloat16", shape)]
-Announced = Sequence[tuple[str, str, Sequence[int]]]
-Send = Callable[[Announced], Awaitable[None]]
 
 
 async def sample_far(
@@ -36,18 +30,24 @@ async def sample_far(
     n: int,
     seeds: Sequence[int],
     stop_ids: Iterable[int],
+    version: str | None = None,
 ) -> list[list[Sampled]]:
     """What `decoding.sample` gives, drawn elsewhere: n answers to each prompt with their log-probabilities.
 
+    version: of the weights that each answer must say it was drawn by, where the server tells (SGLang, our door).
     Raises EndpointFailed, also for a server that tells no token ids or not as many log-probabilities.
     """
-    bodies = [_body(endpoint, prompt, sampling, n, seed, stop_ids) for prompt, seed in zip(prompts, seeds, strict=True)]
-    asking = [remote.rollout(endpoint, body) for body in bodies]
-    return [_read(endpoint, answer, n, sampling) for answer in await asyncio.gather(*asking)]
+    ends = frozenset({*stop_ids, *sampling.stop_ids})
+    bodies = [_body(endpoint, prompt, sampling, n, seed, ends) for prompt, seed in zip(prompts, seeds, strict=True)]
+
+    def read(answer: Any) -> list[Sampled]:
+        return _read(endpoint, answer, n, sampling.max_tokens, ends, version)
+
+    return await together(remote.rollout(endpoint, body, read) for body in bodies)
 
 
 def _body(
-    endpoint: Endpoint, prompt: list[int], sampling: Sampling, n: int, seed: int, stop_ids: Iterable[int]
+    endpoint: Endpoint, prompt: list[int], sampling: Sampling, n: int, seed: int, ends: frozenset[int]
 ) -> dict[str, Any]:
     return {
         "model": endpoint.name,
@@ -59,14 +59,19 @@ def _body(
         "top_k": sampling.top_k or -1,  # vLLM's and SGLang's word for all
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,
-        "stop_token_ids": sorted({*stop_ids, *sampling.stop_ids}),
+        "stop_token_ids": sorted(ends),
         "seed": seed,
         "logprobs": 0,  # of the drawn tokens, and of no others
         "return_token_ids": True,
     }
 
 
-def _read(endpoint: Endpoint, answer: Any, n: int, sampling: Sampling) -> list[Sampled]:
+def _read(
+    endpoint: Endpoint, answer: Any, n: int, most: int, ends: frozenset[int], version: str | None
+) -> list[Sampled]:
+    if version is not None and (said := _version_in(answer)) != version:
+        # over a network disk new weights may be seen some seconds late
+        raise EndpointFailed(f"{endpoint.name} answers with weights {said!r}, not {version!r}.", retryable=True)
     try:
         choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
         found = [_read_choice(choice) for choice in choices]
@@ -78,11 +83,25 @@ def _read(endpoint: Endpoint, answer: Any, n: int, sampling: Sampling) -> list[S
         ) from None
     if len(found) != n:
         raise EndpointFailed(f"{endpoint.name} gave {len(found)} answers instead of {n}.", retryable=True)
-    if any(not 0 < len(one.tokens) <= sampling.max_tokens for one in found):
+    if any(choice["finish_reason"] not in ("stop", "length") for choice in choices):
+        raise EndpointFailed(f"{endpoint.name} broke an answer off.", retryable=True)
+    if any(not 0 < len(one.tokens) <= most for one in found):
         raise EndpointFailed(
             f"{endpoint.name} gave an answer without tokens, or one beyond max_tokens.", retryable=False
         )
+    if any(one.finish_reason == "stop" and one.tokens[-1] not in ends for one in found):
+        raise EndpointFailed(
+            f"{endpoint.name} left out the token that ended an answer, and its choice is to be learned from too.",
+            retryable=False,
+        )
     return found
+
+
+def _version_in(answer: Any) -> str | None:
+    try:
+        return str(answer["metadata"]["weight_version"])
+    except (KeyError, TypeError):
+        return None
 
 
 def _read_choice(choice: dict[str, Any]) -> Sampled:
@@ -95,66 +114,74 @@ def _read_choice(choice: dict[str, Any]) -> Sampled:
 
 @dataclass(frozen=True)
 class VLLM:
-    """A vLLM server that takes new weights. Its control routes lie beside `/v1`, below the same address."""
+    """A vLLM server that takes new weights. Its control routes lie beside `/v1`, below the same address.
+
+    Adapters need VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and `--enable-lora`; whole weights VLLM_SERVER_DEV_MODE=1 and
+    `--weight-transfer-config`. Their four phases are vLLM's trainer side's to call, by the routes of the same names.
+    """
 
     remote: Remote
     endpoint: Endpoint
 
-    async def reload_adapter(self, path: str) -> None:
-        """The adapter that the endpoint is named for is read anew from a folder that the server sees as well."""
-        body = {"lora_name": self.endpoint.name, "lora_path": path, "load_inplace": True}
-        await self._call("/v1/load_lora_adapter", body)
+    async def load_adapter(self, name: str, path: str) -> None:
+        """From a folder that the server sees as well."""
+        await self.call("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+
+    async def unload_adapter(self, name: str) -> None:
+        await self.call("/v1/unload_lora_adapter", {"lora_name": name})
+
+    def with_adapter(self, name: str) -> Endpoint:
+        """Where to ask for answers by that adapter."""
+        return _named(self.endpoint, name)
 
     async def workers(self) -> int:
         """Processes of the server that take part in a transfer; the trainer comes on top."""
         return int((await self.remote.look(self.endpoint, "/get_world_size"))["world_size"])
 
-    async def join(self, init_info: dict[str, Any], open_here: Callable[[], Awaitable[None]]) -> None:
-        """Once: both sides meet, so `open_here`, which opens the trainer's end, runs while the server waits."""
-        await _both(self._call("/init_weight_transfer_engine", {"init_info": init_info}), open_here())
+    async def version(self) -> str:
+        """Of the weights there, as the last finished update called it."""
+        return str((await self.remote.look(self.endpoint, "/weight_info"))["weight_version"])
 
-    @asynccontextmanager
-    async def updating(self) -> AsyncIterator[None]:
-        """Requests under way wait inside, and go on afterwards with the new weights.
+    async def pause(self) -> None:
+        """Requests under way wait, and go on with what weights are there at `resume`.
 
-        When the transfer fails half way the server holds neither the old nor the new weights whole: it stays paused,
-        and the caller transfers again.
+        When a transfer fails half way the server holds neither the old nor the new weights whole: it stays paused until
+        somebody has transferred again.
         """
-        await self._call("/pause?mode=keep")
-        await self._call("/start_weight_update", {})
-        yield
-        await self._call("/finish_weight_update", {})
-        await self._call("/reset_prefix_cache")  # keys and values there are of the old weights
-        await self._call("/resume")
+        await self.call("/pause?mode=keep")
 
-    async def transfer(self, tensors: Announced, send: Send) -> None:
-        """Inside `updating`, once or piece by piece: `send` puts the tensors on the wire while the server takes them
-        in, in the order announced."""
-        names, dtypes, shapes = (list(part) for part in zip(*tensors, strict=True))
-        update = {"names": names, "dtype_names": dtypes, "shapes": [list(shape) for shape in shapes]}
-        await _both(self._call("/update_weights", {"update_info": update}), send(tensors))
+    async def resume(self) -> None:
+        await self.call("/reset_prefix_cache")  # keys and values there are of the old weights
+        await self.call("/resume")
 
-    async def _call(self, route: str, body: dict[str, Any] | None = None) -> None:
+    async def call(self, route: str, body: dict[str, Any] | None = None) -> None:
         await self.remote.command(self.endpoint, route, body)
 
 
 @dataclass(frozen=True)
 class SGLang:
-    """An SGLang server that takes new weights from a disk it shares with us."""
+    """An SGLang server that takes new weights from a disk it shares with us. Adapters need `--enable-lora`,
+    `--max-lora-rank` and `--lora-target-modules`."""
 
     remote: Remote
     endpoint: Endpoint
 
-    async def reload_adapter(self, path: str) -> None:
-        """Adapters are not replaced there, so the old one goes first."""
-        await self._call("/unload_lora_adapter", {"lora_name": self.endpoint.name})
-        await self._call("/load_lora_adapter", {"lora_name": self.endpoint.name, "lora_path": path})
+    async def load_adapter(self, name: str, path: str) -> None:
+        await self._call("/load_lora_adapter", {"lora_name": name, "lora_path": path})
 
-    async def reload(self, path: str) -> None:
+    async def unload_adapter(self, name: str) -> None:
+        await self._call("/unload_lora_adapter", {"lora_name": name})
+
+    def with_adapter(self, name: str) -> Endpoint:
+        """Where to ask for answers by that adapter: behind the base's name and a colon."""
+        return _named(self.endpoint, f"{self.endpoint.name}:{name}")
+
+    async def reload(self, path: str, version: str) -> None:
         """A whole checkpoint. Requests under way go back to the line and are read anew with it."""
         await self._call("/pause_generation", {"mode": "retract"})
         try:
-            await self._call("/update_weights_from_disk", {"model_path": path, "flush_cache": True})
+            body = {"model_path": path, "flush_cache": True, "weight_version": version}
+            await self._call("/update_weights_from_disk", body)
         finally:
             await self._call("/continue_generation", {})
 
@@ -166,12 +193,5 @@ class SGLang:
             )
 
 
-async def _both(there: Awaitable[Any], here: Awaitable[None]) -> None:
-    """Each waits for the other, so both are begun; when one fails, the other is not waited for."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_awaited(there))
-        group.create_task(_awaited(here))
-
-
-async def _awaited(what: Awaitable[Any]) -> None:
-    await what
+def _named(endpoint: Endpoint, name: str) -> Endpoint:
+    return Endpoint(endpoint.address, name, endpoint.key_variable)

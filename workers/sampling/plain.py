@@ -53,7 +53,9 @@ class PlainRequest(Asked):
 def response(asked: PlainRequest, head: dict[str, Any], groups: list[list[Completed]]) -> dict[str, Any]:
     answers = [answer for group in groups for answer in group]
     choices = [_choice(asked, index, one.text, one.tokens, one.finish_reason) for index, one in enumerate(answers)]
-    return head | {"object": "text_completion", "choices": choices, "usage": usage(groups)}
+    # SGLang's words for it; all answers of a request are of the same weights
+    told = {"metadata": {"weight_version": answers[0].version}} if answers[0].version else {}
+    return head | {"object": "text_completion", "choices": choices, "usage": usage(groups)} | told
 
 
 async def events(asked: PlainRequest, head: dict[str, Any], pieces: AsyncIterator[Piece]) -> AsyncIterator[str]:

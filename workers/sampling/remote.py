@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -53,13 +53,7 @@ class Remote:
             _body(where, conversation, sampling, n, seed)
             for conversation, seed in zip(conversations, seeds, strict=True)
         ]
-        asking = [asyncio.ensure_future(self._answers(where, body, n)) for body in bodies]
-        try:
-            return await asyncio.gather(*asking)
-        finally:
-            for one in asking:  # after the first failure nobody needs the others
-                one.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+        return await together(self._answers(where, body, n) for body in bodies)
 
     async def _answers(self, endpoint: Endpoint, body: dict[str, Any], n: int) -> list[Completed]:
         """Some servers give fewer answers than asked for: then ask for the rest with another seed."""
@@ -70,20 +64,19 @@ class Remote:
             answers += found[: n - len(answers)]
         return answers
 
-    async def rollout(self, endpoint: Endpoint, body: dict[str, Any]) -> Any:
-        """What plain completions of the endpoint answer, with all that it tells of each token. As patient as
-        `complete`."""
-        return await self._patiently(
-            endpoint, f"{endpoint.base}/completions", body, lambda _place, answer: answer, most=MOST_TOLD_BYTES
-        )
+    async def rollout(self, endpoint: Endpoint, body: dict[str, Any], read: Callable[[Any], Read]) -> Read:
+        """What `read` finds in the endpoint's plain completions, which tell of each token. As patient as `complete`;
+        a retryable EndpointFailed of `read` asks again."""
+        address = f"{endpoint.base}/completions"
+        return await self._patiently(endpoint, address, body, lambda _place, said: read(said), most=MOST_TOLD_BYTES)
 
     async def command(self, endpoint: Endpoint, route: str, body: dict[str, Any] | None = None) -> Any:
         """Post to a control route of the endpoint's server, once: what changes a server is not repeated blindly.
 
-        Returns the JSON of its answer, None where it has none.
+        Returns the JSON of its answer, None where it has none: vLLM answers some with a sentence.
         """
         place, headers, content = await self._send(endpoint, endpoint.root + route, body, COMMAND_SECONDS, MOST_BYTES)
-        return parsed(place, headers, content) if content.strip() else None
+        return parsed(place, headers, content) if "json" in headers.get("content-type", "") else None
 
     async def look(self, endpoint: Endpoint, route: str) -> Any:
         """What a control route tells."""
@@ -154,6 +147,17 @@ class Remote:
                         f"{endpoint.name} sent more than {most:,} bytes for one answer.", retryable=False
                     )
             return answer.status_code, answer.headers, bytes(content)
+
+
+async def together(asking: Iterable[Coroutine[Any, Any, Read]]) -> list[Read]:
+    """All answers, in order; after the first failure nobody needs the others."""
+    tasks = [asyncio.ensure_future(one) for one in asking]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _body(endpoint: Endpoint, conversation: Conversation, sampling: Sampling, n: int, seed: int) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Shelf:
             needed = _weight_bytes(folder, self.dtype)
             # where there is room for both, the new is seen to be whole before the old goes
             both = before is not None and self._used() + needed <= self.memory_budget
-            opened = open_checkpoint(folder, self.device, self.dtype) if both else None
+            key, opened = self._open_whole(folder) if both else (key, None)
         except CheckpointRefused as refused:
             if before is None or not key[1]:
                 raise
@@ -105,9 +105,19 @@ class Shelf:
         if before is not None:
             del self._open[before]
         self._make_room(needed)
-        self._open[key] = opened or open_checkpoint(folder, self.device, self.dtype)
-        own_weights(self._open[key].network)
+        if opened is None:
+            key, opened = self._open_whole(folder)
+        self._open[key] = opened
+        own_weights(opened.network)
         return key
+
+    def _open_whole(self, folder: Path) -> tuple[Key, Opened]:
+        """What lies there, of one moment: where it was changed meanwhile, it is read again."""
+        while True:
+            key = self._key(folder)
+            opened = open_checkpoint(folder, self.device, self.dtype)
+            if self._key(folder) == key:
+                return key, opened
 
     def _key(self, folder: Path) -> Key:
         """The newest change to its config or weights; 0 where there is no config."""

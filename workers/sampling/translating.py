@@ -50,7 +50,8 @@ def completed_of(
 ) -> Completed:
     text = cut(decode(opened.tokenizer, sampled.tokens, ends_of(opened, sampling)), sampling.stop)
     tokens = tokens_of(opened, sampled, 0) if with_tokens else ()
-    return Completed(text, len(sampled.tokens), sampled.finish_reason, sum(sampled.logprobs), len(prompt), tokens)
+    count, logprob = len(sampled.tokens), sum(sampled.logprobs)
+    return Completed(text, count, sampled.finish_reason, logprob, len(prompt), tokens, opened.version)
 
 
 def tokens_of(opened: Opened, answer: Sampled | Row, first: int) -> tuple[Token, ...]:

@@ -18,11 +18,12 @@ from app.training.configs import BestRun
 from workers.training.actors import Actors, open_actors
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.drawn import Drawn
+from workers.training.judged import Rollout
 from workers.training.lines import read_lines, turns
 from workers.training.practice import read_prompts, seeds_of
 from workers.training.processes import once
 from workers.training.progress import Progress, Report, never, quiet, replace_file
-from workers.training.rollouts import Rollout, draw, judge
+from workers.training.rollouts import draw, judge
 from workers.training.shaping import shape_scores
 from workers.training.standing import begin
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -60,6 +61,7 @@ transformers_logging.disable_progress_bar()
 
 # stands where a control token that somebody typed is parted; a noncharacter, so templates and tokenizers know none
 PARTED = "\ufdd0"
+VERSION = "hone_version"  # among a weight file's metadata, so that weights and version are replaced as one
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64}
 
 
@@ -68,7 +70,8 @@ class Opened:
     """A checkpoint in memory, in evaluation mode (no dropout anywhere) with gradients off.
 
     stored_dtype: of the weights on disk, which a policy trained from here is saved in.
-    stop_ids: every token that ends an answer. pad_id is none of them.
+    stop_ids: every token that ends an answer. pad_id is none of them. version: what whoever writes the weights anew, as
+    PPO does for the server that draws its answers, calls these; else empty.
     precision: what a base that stays frozen is held in (`bases`); else float32 stands for whatever was asked for.
     """
 
@@ -81,6 +84,7 @@ class Opened:
     stored_dtype: torch.dtype
     context: int
     precision: str = "float32"
+    version: str = ""
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -159,7 +163,7 @@ def open_checkpoint(
     stop_ids = _stop_ids(network, tokenizer)
     pad_id = _check_tokens(network, tokenizer, stop_ids)
     context = int(getattr(network.config, "max_position_embeddings", 0) or 1 << 20)
-    return Opened(folder, network, tokenizer, record, pad_id, stop_ids, stored, context)
+    return Opened(folder, network, tokenizer, record, pad_id, stop_ids, stored, context, version=_version(folder))
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -182,6 +186,13 @@ def save_checkpoint(
         tokenizer.save_pretrained(place)
 
     save_folder(folder, record, write)
+
+
+def _version(folder: Path) -> str:
+    if not (folder / WEIGHTS).is_file():
+        return ""
+    with safe_open(folder / WEIGHTS, "pt") as weights:
+        return (weights.metadata() or {}).get(VERSION, "")
 
 
 def _stored_dtype(header: dict[str, Any]) -> torch.dtype:

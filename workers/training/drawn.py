@@ -7,16 +7,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.sampling.decoding import Sampled
+from app.training.configs import PPOConfig
+from workers.sampling.decoding import Sampled, Sampling
+
+
+def sampling_of(config: PPOConfig) -> Sampling:
+    """The whole distribution (no top-k, no top-p: statement 2), never greedy."""
+    return Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """n answers to each of some prompts, as they were sampled; version: the step whose policy did."""
+    """n answers to each of some prompts, as they were sampled; version: the step whose policy did; elsewhere: by a
+    server, whose log-probabilities are not quite the trainer's. States do not say the latter: what they hold is for
+    later steps than its version, and read anew for that."""
 
     prompts: list[list[int]]
     answers: list[Sampled]
     version: int
+    elsewhere: bool = False
 
 
 def tensors_of(drawn: Drawn) -> dict[str, Tensor]:

@@ -160,7 +160,7 @@ def left_behind(run: PPORun) -> list[str]:
     asked = run.config.model_dump(exclude_defaults=True).keys() - CHANGED.keys()
     asked |= {name for name, none in CHANGED.items() if getattr(run.config, name) != none}
     found = sorted(asked - CARRIED)
-    return found + [name for name in ("references", "pretraining", "functions") if getattr(run, name)]
+    return found + [name for name in ("references", "pretraining", "functions", "rollouts") if getattr(run, name)]
 
 
 def script(run: PPORun, way: str, options: Iterator[str]) -> str:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from app.training.configs import PPOConfig
 from workers.training.actors import Actors
+from workers.training.judged import Rollout
 from workers.training.judging import Judges
 from workers.training.practice import Prompts, seeds_of
 from workers.training.progress import Samples, Values
-from workers.training.rollouts import Rollout, roll_out
+from workers.training.rollouts import roll_out
 from workers.training.samples import samples_of
 from workers.training.tensors import masked_mean
 
@@ -24,7 +25,8 @@ END_LOOK = 128  # answers that the last figures are taken from
 
 def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standing, config: PPOConfig) -> Values:
     """A step in numbers. kl is what was paid for (k1); entropy is estimated by the tokens that were drawn; a rule's is
-    its mean before its weight, a head's in deviations of the reference's answers."""
+    its mean before its weight, a head's in deviations of the reference's answers. sampler_*: what sampler and trainer
+    disagree on, said of answers that are of this very policy: of older ones they would tell of its way since."""
     values = {
         "score": float(rollout.scores.mean.mean()),
         "score_shaped": float(scores.mean()),
@@ -45,6 +47,8 @@ def describe(rollout: Rollout, scores: Tensor, returns: Tensor, standing: Standi
         values["explained_variance"] = explained_variance(rollout, returns)
     if config.sample_every > 1:
         values["staleness"] = float(standing.step + 1 - masked_mean(rollout.versions.float(), rollout.mask))
+    if rollout.reread and bool((rollout.versions == standing.step + 1).all()):
+        values["sampler_gap"], values["sampler_kl"] = rollout.mismatch
     return values
 
 

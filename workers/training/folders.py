@@ -36,6 +36,7 @@ __all__ = [
     "refuse_code",
     "save_folder",
     "weights_sha256",
+    "write_folder",
 ]
 
 
@@ -79,6 +80,17 @@ def read_record(folder: Path) -> CheckpointRecord | None:
 
 
 def save_folder(folder: Path, record: CheckpointRecord, write: Callable[[Path], None]) -> None:
+    """As `write_folder`, with the record."""
+
+    def write_all(place: Path) -> None:
+        write(place)
+        told = record.model_copy(update={"weights_sha256": digest_of([*place.glob("*.safetensors")])})
+        (place / RECORD).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    write_folder(folder, write_all)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Whole or not at all: written beside its place, flushed to disk, renamed. Never replaces a folder."""
     if folder.exists():
         raise CheckpointRefused(f"{folder} is there already; a checkpoint is never overwritten.")
@@ -86,8 +98,6 @@ def save_folder(folder: Path, record: CheckpointRecord, write: Callable[[Path], 
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed while it saved
     partial.mkdir(parents=True)
     write(partial)
-    record = record.model_copy(update={"weights_sha256": digest_of([*partial.glob("*.safetensors")])})
-    (partial / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for file in partial.iterdir():
         file.chmod(0o644)  # safetensors writes for its owner alone; sampler and trainer may be two users
         flush_to_disk(file)

@@ -20,7 +20,9 @@ from app.training.configs import PPOConfig, PPORun
 from workers.training.actors import Actors, open_actors
 from workers.training.advantages import estimate_advantages
 from workers.training.checkpoints import CheckpointRecord
+from workers.training.elsewhere import server_of
 from workers.training.figures import describe, look
+from workers.training.judged import Rollout
 from workers.training.judging import Judges
 from workers.training.networks import arithmetic
 from workers.training.practice import Prompts, read_prompts
@@ -30,7 +32,6 @@ from workers.training.progress import (
     NotANumber,
     Progress,
     Report,
-    RunCancelled,
     Values,
     done_before,
     forget,
@@ -38,10 +39,10 @@ from workers.training.progress import (
     never,
     quiet,
 )
-from workers.training.rollouts import Part, Rollout, draw_ahead, judge, passes
+from workers.training.rollouts import Part, draw_ahead, judge, passes
 from workers.training.schedules import rate_at, set_rate, steer
 from workers.training.shaping import one_score, shape_rewards, shape_scores
-from workers.training.standing import Standing, begin, finish, inputs_of, load, save
+from workers.training.standing import Standing, begin, finish, inputs_of, kept, load, save
 from workers.training.tensors import at_least_single, seed_of
 
 LOG_RATIO_LIMIT = 20.0  # e^20 is as good as infinite, and finite
@@ -85,45 +86,35 @@ def learn(
 ) -> None:
     """The loop. Leaves the policy of the last step, or the last good one: within kl_budget, its losses all numbers."""
     config = run.config
-    for step in range(standing.step + 1, config.steps + 1):
-        standing.ahead = standing.ahead or draw_ahead(actors, prompts, step, run.seed)
-        rollout = judge(actors, judges, standing.ahead.pop(0), step)
-        if not standing.is_within_budget(rollout, actors):
-            break
-        standing.see(one_score(rollout.scores, config))
-        scores = shape_scores(rollout, standing, config)
-        rewards = shape_rewards(rollout, scores, standing.kl_coef, config)
-        advantages, returns = estimate_advantages(rewards, rollout.values, rollout.mask, config)
-        set_rate(optimizer, rate_at(step, config))
-        lesson = Lesson(rollout, advantages, returns, step, standing.kl_coef, prompts.pretraining)
-        stats = improve(actors, lesson, optimizer, run.seed)
-        values = describe(rollout, scores, returns, standing, config) | stats | {"lr": rate_at(step, config)}
-        values |= actors.memory.figures(config.token_budget)
-        if prompts.evaluation and (step % config.evaluate_every == 0 or step == config.steps):
-            values |= look(actors, judges, prompts, run.seed, partial(progress.show, step))
-        try:
-            progress.step(step, config.steps, values)
-        except NotANumber as broken:
-            if step == 1:  # there is no good policy but the start
-                raise
-            standing.fall_back(actors, broken.sentence)
-            break
-        standing.kl_coef = steer(standing.kl_coef, float(rollout.kl.mean()), len(rollout.answers), config)
-        standing.step = step
-        leave_if_asked(run, actors, optimizer, standing, progress)
-
-
-def leave_if_asked(
-    run: PPORun, actors: Actors, optimizer: torch.optim.Adam, standing: Standing, progress: Progress
-) -> None:
-    """Save the state when it is time to, and always before leaving."""
-    try:
-        progress.stop_if_asked(standing.step)
-    except RunCancelled:
-        save(run, actors, optimizer, standing)
-        raise
-    if standing.step % run.config.save_every == 0:
-        save(run, actors, optimizer, standing)
+    with server_of(run, actors) as server, kept(run, actors, optimizer, standing):
+        for step in range(standing.step + 1, config.steps + 1):
+            standing.ahead = standing.ahead or draw_ahead(actors, prompts, step, run.seed, server)
+            rollout = judge(actors, judges, standing.ahead.pop(0), step)
+            if not standing.is_within_budget(rollout, actors):
+                break
+            standing.see(one_score(rollout.scores, config))
+            scores = shape_scores(rollout, standing, config)
+            rewards = shape_rewards(rollout, scores, standing.kl_coef, config)
+            advantages, returns = estimate_advantages(rewards, rollout.values, rollout.mask, config)
+            set_rate(optimizer, rate_at(step, config))
+            lesson = Lesson(rollout, advantages, returns, step, standing.kl_coef, prompts.pretraining)
+            stats = improve(actors, lesson, optimizer, run.seed)
+            values = describe(rollout, scores, returns, standing, config) | stats | {"lr": rate_at(step, config)}
+            values |= actors.memory.figures(config.token_budget)
+            if prompts.evaluation and (step % config.evaluate_every == 0 or step == config.steps):
+                values |= look(actors, judges, prompts, run.seed, partial(progress.show, step))
+            try:
+                progress.step(step, config.steps, values)
+            except NotANumber as broken:
+                if step == 1:  # there is no good policy but the start
+                    raise
+                standing.fall_back(actors, broken.sentence)
+                break
+            standing.kl_coef = steer(standing.kl_coef, float(rollout.kl.mean()), len(rollout.answers), config)
+            standing.step = step
+            progress.stop_if_asked(step)
+            if step % config.save_every == 0:
+                save(run, actors, optimizer, standing)
 
 
 @dataclass(frozen=True)

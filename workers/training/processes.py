@@ -140,6 +140,22 @@ def anyone(asks: bool) -> bool:
     return any(gathered(asks))
 
 
+def from_first(find: Callable[[], Found]) -> Found:
+    """What the first process finds, in all of them; where it fails, all fail so."""
+    if size() == 1:
+        return find()
+    found: Any = None
+    if is_first():
+        try:
+            found = find()
+        except Exception as failure:
+            found = failure
+    told: Any = gathered(found)[0]
+    if isinstance(told, Exception):
+        raise told
+    return told
+
+
 def once(write: Callable[[], None]) -> None:
     """The first process writes, and the others wait until it has: who is done before may end all of them."""
     if is_first():

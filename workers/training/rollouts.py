@@ -3,125 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from workers.sampling.decoding import Sampled, Sampling, sample
+from workers.sampling.decoding import Sampled, sample
 from workers.training.actors import Actors
 from workers.training.batches import micro_batches
-from workers.training.drawn import Drawn
-from workers.training.judging import Judges, Ruled
+from workers.training.drawn import Drawn, sampling_of
+from workers.training.elsewhere import Server
+from workers.training.judged import Rollout, merged, moved
+from workers.training.judging import Judges
 from workers.training.networks import Backbone, arithmetic, gather_answers
 from workers.training.practice import Prompts, draw_prompts, seeds_of
 from workers.training.processes import gathered, share, size, spread
-from workers.training.scoring import Scores
 from workers.training.sharding import even, whole
 from workers.training.tensors import at_least_single, fill_right, mask_of
 
 # the sampler's cache holds keys and values only, so it may be wider than a pass that keeps activations
 CACHE_FACTOR = 4
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """Answers of one step. Tensors are (b, t), mask True on real answer tokens; token ids stay as they were sampled.
-
-    scores: of the reward network, raw. ruled: what rules say. ended: which answers stopped by themselves and were not
-    cut off. versions: the step whose policy drew a token.
-    """
-
-    prompts: list[list[int]]
-    answers: list[list[int]]
-    ended: Tensor  # (b,)
-    mask: Tensor
-    behaviour: Tensor  # log-probabilities of the policy that sampled, at the sampling temperature
-    versions: Tensor
-    logprobs: Tensor  # of the policy that this step begins with, which is the same one unless answers are stale
-    ref_logprobs: Tensor  # of the frozen policy we started from, at the same temperature
-    values: Tensor
-    scores: Scores
-    ruled: Ruled = field(default_factory=dict)
-
-    def weights(self, cap: float | None) -> Tensor:
-        """(b, t): the chance of a token under `logprobs` over that under `behaviour`, at most `cap` (the decoupled
-        objective, Hilton et al. 2022): 1 where both are one policy. All 1 without a cap."""
-        gap = torch.where(self.mask, self.logprobs - self.behaviour, 0.0)
-        return torch.ones_like(gap) if cap is None else gap.clamp(max=20).exp().clamp(max=cap)
-
-    @cached_property
-    def kl(self) -> Tensor:
-        """(b,) nats per answer by the estimator k1 that training pays for; single answers may be below 0."""
-        return torch.where(self.mask, self.logprobs - self.ref_logprobs, 0.0).sum(1)
-
-    @cached_property
-    def kl_low_variance(self) -> Tensor:
-        """(b,) nats per answer by the estimator k3 (Schulman 2020), never below 0: a second reading, not trained on."""
-        gap = torch.where(self.mask, self.ref_logprobs - self.logprobs, 0.0)
-        return (gap.clamp(max=20).exp() - 1 - gap).sum(1)
-
-    @cached_property
-    def lengths(self) -> Tensor:
-        return self.mask.sum(1)
-
-    @cached_property
-    def repetition(self) -> Tensor:
-        """(b,) share of each answer that it has said before."""
-        return torch.tensor([repeated_share(answer) for answer in self.answers], device=self.mask.device)
-
-    @property
-    def distinct(self) -> float:
-        """Share of different answers."""
-        return len(set(map(tuple, self.answers))) / len(self.answers)
-
-
-def repeated_share(tokens: Sequence[int], run: int = 5) -> float:
-    """Share of the runs of `run` tokens in a text that stand in it a second time or more; 0 of a shorter text.
-
-    Five tokens are longer than the phrases that good texts say again, and shorter than any sentence.
-    """
-    runs = [tuple(tokens[start : start + run]) for start in range(len(tokens) - run + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
-
-
-def moved(rollout: Rollout, device: torch.device | str) -> Rollout:
-    """The same on another device."""
-    tensors = {name: value.to(device) for name, value in vars(rollout).items() if isinstance(value, Tensor)}
-    heads = {name: said.to(device) for name, said in rollout.scores.heads.items()}
-    ruled = {title: (weight, said.to(device)) for title, (weight, said) in rollout.ruled.items()}
-    return replace(rollout, **tensors, scores=Scores(rollout.scores.members.to(device), heads), ruled=ruled)
-
-
-def merged(parts: Sequence[Rollout], device: torch.device) -> Rollout:
-    """Of n rollouts with every n-th row each the whole one, its rows in their order."""
-    count, width = sum(len(part.answers) for part in parts), max(part.mask.shape[1] for part in parts)
-    places = [row for first in range(len(parts)) for row in range(first, count, len(parts))]
-    order = torch.tensor(places).argsort()
-
-    def whole(tensors: Sequence[Tensor]) -> Tensor:
-        """(b, t) or (b,)"""
-        rows = [pad(one, (0, width - one.shape[1])) if one.dim() > 1 else one for one in tensors]
-        return torch.cat(rows)[order]
-
-    one = parts[0]
-    tensors = {name: whole([getattr(part, name) for part in parts]) for name, value in vars(one).items()
-               if isinstance(value, Tensor)}  # fmt: skip
-    members = torch.cat([part.scores.members for part in parts], 1)[:, order]
-    heads = {name: whole([part.scores.heads[name] for part in parts]) for name in one.scores.heads}
-    ruled = {name: (weight, whole([part.ruled[name][1] for part in parts])) for name, (weight, _) in one.ruled.items()}
-    prompts = [row for part in parts for row in part.prompts]
-    answers = [row for part in parts for row in part.answers]
-    found = Rollout(
-        prompts=[prompts[row] for row in order.tolist()],
-        answers=[answers[row] for row in order.tolist()],
-        scores=Scores(members, heads),
-        ruled=ruled,
-        **tensors,
-    )
-    return moved(found, device)
 
 
 def roll_out(
@@ -137,28 +39,30 @@ def roll_out(
     return judge(actors, judges, Drawn(list(prompts), answers, 0), 0, reference=reference)
 
 
-def draw_ahead(actors: Actors, prompts: Prompts, step: int, seed: int) -> list[Drawn]:
-    """The answers of this step, and of those after it that the same sampling serves."""
+def draw_ahead(actors: Actors, prompts: Prompts, step: int, seed: int, server: Server | None = None) -> list[Drawn]:
+    """The answers of this step, and of those after it that the same sampling serves, drawn here or by a server."""
     config = actors.config
     steps = range(step, min(step + config.sample_every, config.steps + 1))
     count, n = config.prompts_per_step, config.samples_per_prompt
     chosen = [draw_prompts(prompts.practice, (one - 1) * count, count, seed) for one in steps]
     seeds = [number for one in steps for number in seeds_of(seed, one, count)]
-    answers = draw(actors, [prompt for some in chosen for prompt in some], seeds, n, reference=False)
+    asked = [prompt for some in chosen for prompt in some]
+    answers = server.draw(asked, seeds, n, step) if server else draw(actors, asked, seeds, n, reference=False)
     batches = [answers[first : first + config.batch] for first in range(0, len(answers), config.batch)]
     repeated = [[prompt for prompt in some for _ in range(n)] for some in chosen]
-    return [Drawn(some, batch, step) for some, batch in zip(repeated, batches, strict=True)]
+    return [Drawn(some, batch, step, server is not None) for some, batch in zip(repeated, batches, strict=True)]
 
 
 def judge(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, reference: bool = False) -> Rollout:
     """Let reference, critic, reward network and rules read answers, in each process a share of them.
 
     Log-probabilities are the sampler's own, taken as each token was drawn; where training runs in bf16, or the answers
-    are a past policy's, they are read anew by the pass that training uses, since both must agree (statement 3).
+    are a past policy's or a server's, they are read anew by the pass that training uses, since both must agree
+    (statement 3).
     """
     if size() == 1 or len(drawn.answers) < size():
         return read_all(actors, judges, drawn, step, reference=reference)
-    own = Drawn(share(drawn.prompts), share(drawn.answers), drawn.version)
+    own = replace(drawn, prompts=share(drawn.prompts), answers=share(drawn.answers))
     rollout = read_all(actors, judges, own, step, reference=reference)
     return merged(gathered(moved(rollout, "cpu")), rollout.mask.device)
 
@@ -167,6 +71,8 @@ def read_all(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, referen
     answers = [answer.tokens for answer in drawn.answers]
     mask = mask_of([len(answer) for answer in answers], max(map(len, answers))).to(actors.policy.device)
     logprobs = fill_right([answer.logprobs for answer in drawn.answers], mask.shape[1]).to(mask.device)
+    rounds = actors.config.precision == "bfloat16" or actors.config.base_precision != "float32"
+    reread = rounds or drawn.version < step or drawn.elsewhere
     rollout = Rollout(
         prompts=drawn.prompts,
         answers=answers,
@@ -179,10 +85,10 @@ def read_all(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, referen
         values=torch.zeros_like(logprobs),
         scores=judges.scores(drawn.prompts, finished(answers, actors), actors.opened.pad_id),
         ruled=judges.ruled(drawn.prompts, answers),
+        reread=reread,
     )
-    rounds = actors.config.precision == "bfloat16" or actors.config.base_precision != "float32"
-    anew = rounds or drawn.version < step
-    actors.memory.within(actors.config.token_budget, partial(fill_in, rollout, actors, reference=reference, anew=anew))
+    fill = partial(fill_in, rollout, actors, reference=reference, anew=reread)
+    actors.memory.within(actors.config.token_budget, fill)
     return rollout
 
 
@@ -191,7 +97,7 @@ def draw(actors: Actors, prompts: list[list[int]], seeds: list[int], n: int, *, 
     samples those to its share of the prompts."""
     backbone, adapter = (actors.reference, None) if reference else (actors.policy, actors.policy_adapter)
     config, opened = actors.config, actors.opened
-    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
+    sampling = sampling_of(config)
     budget = actors.memory.budget(config.token_budget)
 
     def drawn_to(rows: Sequence[int]) -> list[list[Sampled]]:

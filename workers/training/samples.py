@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workers.training.checkpoints import Opened
+from workers.training.judged import Rollout
 from workers.training.progress import Samples, tidy
-from workers.training.rollouts import Rollout
 
 LONGEST = 4000  # characters kept of a text
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.training.configs import PPOConfig
-from workers.training.rollouts import Rollout
+from workers.training.judged import Rollout
 from workers.training.scoring import Scores
 from workers.training.tensors import whiten
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +16,14 @@ from app.version import code_version
 from workers.training.actors import Actors
 from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha256, save_checkpoint
 from workers.training.drawn import Drawn, drawn_of, tensors_of
+from workers.training.elsewhere import ServerLost
 from workers.training.figures import end_figures
+from workers.training.judged import Rollout
 from workers.training.judging import Judges
 from workers.training.practice import Prompts, draw_prompts, seeds_of
 from workers.training.processes import once
 from workers.training.progress import (
+    RunCancelled,
     copy_into,
     fingerprint_of,
     load_state,
@@ -27,7 +32,7 @@ from workers.training.progress import (
     save_state,
     taken_from,
 )
-from workers.training.rollouts import Rollout, roll_out
+from workers.training.rollouts import roll_out
 from workers.training.shaping import one_score
 
 
@@ -132,6 +137,16 @@ def save(run: PPORun, actors: Actors, optimizer: torch.optim.Adam, standing: Sta
     for number, drawn in enumerate(standing.ahead):
         tensors |= {f"ahead.{number}.{name}": tensor for name, tensor in tensors_of(drawn).items()}
     save_state(run.work, tensors, {"fingerprint": identity_of(run, actors), "standing": standing.numbers()})
+
+
+@contextmanager
+def kept(run: PPORun, actors: Actors, optimizer: torch.optim.Adam, standing: Standing) -> Iterator[None]:
+    """Whoever leaves between two steps leaves a state behind: on request, or where nobody draws the next answers."""
+    try:
+        yield
+    except (RunCancelled, ServerLost):
+        save(run, actors, optimizer, standing)
+        raise
 
 
 def load(run: PPORun, actors: Actors, optimizer: torch.optim.Adam) -> Standing | None:

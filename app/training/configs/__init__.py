@@ -7,6 +7,7 @@ classes. A field's description says unit and reason; pages show it as the field'
 from app.training.configs.files import METHODS, AnyRun, read_content, read_run
 from app.training.configs.ppo import BestRun, PPOConfig, PPORun
 from app.training.configs.reward import RewardConfig, RewardRun
+from app.training.configs.rollouts import RolloutServer
 from app.training.configs.shared import Config, Run, RunRefused, first_complaint
 from app.training.configs.tuning import DPOConfig, DPORun, SFTConfig, SFTRun, TuningConfig
 
@@ -21,6 +22,7 @@ __all__ = [
     "PPORun",
     "RewardConfig",
     "RewardRun",
+    "RolloutServer",
     "Run",
     "RunRefused",
     "SFTConfig",

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from app.preferences.formula import LONGEST, parsed
+from app.training.configs.rollouts import RolloutServer
 from app.training.configs.rules import OutsideRule, Rule
 from app.training.configs.shared import Config, Run
 from app.translation import _
@@ -42,7 +43,8 @@ class PPOConfig(Config):
     behaviour_cap: float | None = Field(
         default=2.0,
         gt=0,
-        description="Most that a token of a past policy may weigh for its chance now over then; empty weighs none.",
+        description="Most that a token of a past policy, or of a sampler elsewhere, may weigh for its chance now over"
+        " then; empty weighs none.",
     )
     tuning: Literal["lora", "full", "layers", "biases"] = Field(
         default="lora",
@@ -205,6 +207,9 @@ class PPORun(Run):
         default=None, description='JSONL of lines {"text": …} that pretraining_coef keeps the policy able to write.'
     )
     functions: tuple[OutsideRule, ...] = Field(default=(), description="Rules that are your own code or server.")
+    rollouts: RolloutServer | None = Field(
+        default=None, description="A server that draws the answers that are learned from; empty draws them here."
+    )
 
     @model_validator(mode="after")
     def has_what_it_needs(self) -> Self:
@@ -219,6 +224,10 @@ class PPORun(Run):
             raise ValueError("references is missing, which bleu, chrf and rouge compare with")
         if (self.config.pretraining_coef > 0) != (self.pretraining is not None):
             raise ValueError("pretraining (a file) and pretraining_coef (above 0) come together")
+        if self.rollouts is not None and self.rollouts.weights == "adapter" and self.config.tuning != "lora":
+            raise ValueError(f"tuning {self.config.tuning} has no adapter: rollouts.weights must be everything")
+        if self.rollouts is not None and self.sharding != "none":
+            raise ValueError("rollouts take a whole policy to a server, and with sharding no process holds one")
         return self
 
 
@@ -237,4 +246,6 @@ class BestRun(PPORun):
     def has_a_choice(self) -> Self:
         if self.config.samples_per_prompt < 2:
             raise ValueError("samples_per_prompt is the n of best-of-n: it must be above 1")
+        if self.rollouts is not None:
+            raise ValueError("best-of-n draws from the checkpoint as it is, and here: rollouts is of PPO alone")
         return self

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from workers.sampling import shelf as shelf_module
 from workers.sampling.answers import NotAnswerable, Sampling
 from workers.sampling.decoding import sample
 from workers.sampling.engine import Engine, EngineClosed
@@ -226,6 +227,22 @@ def test_a_folder_written_anew_is_opened_anew(tiny, tmp_path):
     (copy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 64}))
     assert shelf.take(copy) is not first
     assert shelf.take(copy).context == 64
+
+
+def test_what_changes_while_it_is_read_is_read_again(tiny, tmp_path, monkeypatch):
+    """Else the header of one could stand for the weights of the other."""
+    copy, reads = shutil.copytree(tiny, tmp_path / "copy"), []
+
+    def open_and_change(folder, *more):
+        reads.append(open_checkpoint(folder, *more))
+        if len(reads) == 1:
+            os.utime(copy / "model.safetensors", ns=(1, time.time_ns() + 1_000_000_000))
+        return reads[-1]
+
+    monkeypatch.setattr(shelf_module, "open_checkpoint", open_and_change)
+    shelf = Shelf(device="cpu", dtype=None, memory_budget=1 << 30)
+    assert shelf.take(copy) is shelf.take(copy) is reads[1]
+    assert len(reads) == 2
 
 
 async def test_a_new_checkpoint_in_the_same_folder_loses_no_request(engine, tiny, other, tmp_path):

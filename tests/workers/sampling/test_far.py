@@ -40,8 +40,10 @@ class StandIn:
             return httpx.Response(200, json={"world_size": 2})
         if route == "/update_weights_from_disk":
             return httpx.Response(200, json={"success": "bad" not in body["model_path"], "message": "no such folder"})
-        if route == "/v1/load_lora_adapter":
-            return httpx.Response(200, text="")  # vLLM answers with a sentence, or with nothing
+        if route == "/weight_info":
+            return httpx.Response(200, json={"weight_version": "step-3"})
+        if route.endswith("lora_adapter") and route.startswith("/v1"):
+            return httpx.Response(200, text="Success: LoRA adapter added successfully.")  # vLLM answers with a sentence
         return httpx.Response(200, json={"status": "ok"})
 
     def completion(self, body):
@@ -73,9 +75,9 @@ async def remote(stand_in):
     await opened.close()
 
 
-async def roll(remote):
+async def roll(remote, **more):
     sampling = Sampling(temperature=0.7, max_tokens=3)
-    return await sample_far(remote, ENDPOINT, [[11, 12], [13]], sampling, n=2, seeds=[1, 2], stop_ids={2})
+    return await sample_far(remote, ENDPOINT, [[11, 12], [13]], sampling, n=2, seeds=[1, 2], stop_ids={2}, **more)
 
 
 async def test_rollouts_are_token_ids_in_and_out_with_their_logprobs(remote, stand_in):
@@ -110,90 +112,74 @@ async def test_one_logprob_too_few_is_refused(remote, stand_in):
         await roll(remote)
 
 
-async def test_whole_weights_go_over_the_four_phases_while_requests_wait(remote, stand_in):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"finish_reason": "abort"}, "broke an answer off"),
+        ({"token_ids": [5, 9], "logprobs": {"token_logprobs": [-1, -1]}}, "left out the token that ended an answer"),
+        ({"token_ids": [], "logprobs": {"token_logprobs": []}}, "without tokens"),
+    ],
+)
+async def test_an_answer_that_is_no_whole_one_is_refused(remote, stand_in, change, said):
+    whole = {"index": 0, "token_ids": [5, 2], "logprobs": {"token_logprobs": [-1, -1]}, "finish_reason": "stop"}
+    stand_in.changes = {"choices": [whole, whole | {"index": 1} | change]}
+    with pytest.raises(EndpointFailed, match=said):
+        await roll(remote)
+
+
+async def test_answers_of_other_weights_are_asked_for_again_and_then_refused(remote, stand_in):
+    stand_in.changes = {"metadata": {"weight_version": "step-3"}}
+    assert await roll(remote, version="step-3") == [DRAWN, DRAWN]
+    stand_in.calls.clear()
+    with pytest.raises(EndpointFailed, match="answers with weights 'step-3', not 'step-4'"):
+        await roll(remote, version="step-4")
+    assert len(stand_in.calls) > 2  # over a network disk they may be seen late
+    stand_in.changes = {}
+    with pytest.raises(EndpointFailed, match="answers with weights None"):
+        await roll(remote, version="step-4")
+
+
+async def test_vllm_pauses_and_forgets_what_it_made_of_prompts(remote, stand_in):
     server = VLLM(remote, ENDPOINT)
-    wire = []
-
-    async def open_here():
-        wire.append("open")
-
-    async def send(tensors):
-        wire.append([name for name, _, _ in tensors])
-
-    workers = await server.workers()
-    init = {"master_address": "127.0.0.1", "master_port": 29500, "rank_offset": 1, "world_size": workers + 1}
-    await server.join(init, open_here)
-    async with server.updating():
-        await server.transfer([("a.weight", "bfloat16", (2, 3)), ("b.weight", "float32", (4,))], send)
-        await server.transfer([("c.weight", "bfloat16", (1,))], send)
+    assert await server.workers() == 2
+    await server.pause()
+    await server.call("/start_weight_update", {})
+    await server.resume()
+    assert await server.version() == "step-3"
     assert stand_in.calls == [
         ("GET", "/get_world_size", None),
-        ("POST", "/init_weight_transfer_engine", {"init_info": init | {"world_size": 3}}),
         ("POST", "/pause?mode=keep", None),
         ("POST", "/start_weight_update", {}),
-        (
-            "POST",
-            "/update_weights",
-            {
-                "update_info": {
-                    "names": ["a.weight", "b.weight"],
-                    "dtype_names": ["bfloat16", "float32"],
-                    "shapes": [[2, 3], [4]],
-                }
-            },
-        ),
-        (
-            "POST",
-            "/update_weights",
-            {"update_info": {"names": ["c.weight"], "dtype_names": ["bfloat16"], "shapes": [[1]]}},
-        ),
-        ("POST", "/finish_weight_update", {}),
         ("POST", "/reset_prefix_cache", None),
         ("POST", "/resume", None),
+        ("GET", "/weight_info", None),
     ]
-    assert wire == ["open", ["a.weight", "b.weight"], ["c.weight"]]
 
 
-async def test_half_an_update_is_never_resumed(remote, stand_in):
-    stand_in.refuses["/update_weights"] = 500
-
-    async def send(tensors):
-        await asyncio.sleep(10)  # the other side is gone: nobody takes it
-
-    server = VLLM(remote, ENDPOINT)
-    with pytest.raises(ExceptionGroup) as caught:
-        async with server.updating():
-            await server.transfer([("a.weight", "bfloat16", (2,))], send)
-    assert caught.group_contains(EndpointFailed, match="no room")
-    assert [route for _, route, _ in stand_in.calls] == ["/pause?mode=keep", "/start_weight_update", "/update_weights"]
-
-
-async def test_adapters_are_read_anew_from_a_shared_disk(remote, stand_in):
-    await VLLM(remote, ENDPOINT).reload_adapter("/shared/step-3")
-    await SGLang(remote, ENDPOINT).reload_adapter("/shared/step-3")
+async def test_each_version_of_an_adapter_has_a_name_of_its_own(remote, stand_in):
+    for server in (VLLM(remote, ENDPOINT), SGLang(remote, ENDPOINT)):
+        await server.load_adapter("step-3", "/shared/step-3")
+        await server.unload_adapter("step-2")
+    body = {"lora_name": "step-3", "lora_path": "/shared/step-3"}
     assert stand_in.calls == [
-        (
-            "POST",
-            "/v1/load_lora_adapter",
-            {"lora_name": "policy", "lora_path": "/shared/step-3", "load_inplace": True},
-        ),
-        ("POST", "/unload_lora_adapter", {"lora_name": "policy"}),
-        ("POST", "/load_lora_adapter", {"lora_name": "policy", "lora_path": "/shared/step-3"}),
+        ("POST", "/v1/load_lora_adapter", body),
+        ("POST", "/v1/unload_lora_adapter", {"lora_name": "step-2"}),
+        ("POST", "/load_lora_adapter", body),
+        ("POST", "/unload_lora_adapter", {"lora_name": "step-2"}),
     ]
+    assert VLLM(remote, ENDPOINT).with_adapter("step-3") == Endpoint(ENDPOINT.address, "step-3", "FAR_KEY")
+    assert SGLang(remote, ENDPOINT).with_adapter("step-3") == Endpoint(ENDPOINT.address, "policy:step-3", "FAR_KEY")
 
 
 async def test_sglang_reads_a_checkpoint_between_pause_and_go(remote, stand_in):
     server = SGLang(remote, ENDPOINT)
-    await server.reload("/shared/good")
+    await server.reload("/shared/good", "step-1")
     with pytest.raises(EndpointFailed, match="no such folder"):
-        await server.reload("/shared/bad")
+        await server.reload("/shared/bad", "step-2")
     around = [("POST", "/pause_generation", {"mode": "retract"}), ("POST", "/continue_generation", {})]
-    for first, path in ((0, "/shared/good"), (3, "/shared/bad")):
-        assert stand_in.calls[first : first + 3] == [
-            around[0],
-            ("POST", "/update_weights_from_disk", {"model_path": path, "flush_cache": True}),
-            around[1],
-        ]
+    for first, path, version in ((0, "/shared/good", "step-1"), (3, "/shared/bad", "step-2")):
+        body = {"model_path": path, "flush_cache": True, "weight_version": version}
+        assert stand_in.calls[first : first + 3] == [around[0], ("POST", "/update_weights_from_disk", body), around[1]]
 
 
 async def test_the_door_of_another_sampler_serves_rollouts(tiny):

@@ -1,4 +1,4 @@
-"""`hone sample`, `hone chat` and `hone score` from files alone."""
+"""`hone sample`, `hone chat`, `hone score` and `hone serve` from files alone."""
 
 import io
 import json
@@ -108,3 +108,10 @@ def test_what_cannot_be_scored_is_named(base_folder, reward_folder, tmp_path, ca
     assert scored(reward_folder, base_folder, tmp_path / "a.jsonl", *more) == 2
     assert said in capsys.readouterr().err
     assert scored(base_folder, base_folder, tmp_path / "a.jsonl") == 2, "a base is no reward model"
+
+
+def test_a_door_whose_key_others_can_read_does_not_open(tiny, tmp_path, capsys):
+    (tmp_path / "sampler.token").write_text("a" * 20)
+    (tmp_path / "sampler.token").chmod(0o644)
+    assert main(["serve", str(tiny), "--token", str(tmp_path), "--device", "cpu"]) == 2
+    assert "can be read by others" in capsys.readouterr().err
