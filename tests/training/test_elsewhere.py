@@ -443,10 +443,11 @@ def test_half_a_version_and_older_ones_go(run: PPORun, tmp_path: Path) -> None:
     ],
 )
 def test_a_place_that_cannot_be_is_refused(place: dict[str, Any], config: dict[str, Any], sentence: str) -> None:
+    sharding = {name: place[name] for name in place if name == "sharding"}  # a field of the run, not of the place
+    server = {"kind": "vllm", "address": "http://a/v1", "model": "m", **place}
     content = {
-        "checkpoint": "base", "output": "out", "prompts": "p", "reward": "r", "config": config,
-        "sharding": place.get("sharding", "none"),
-        "rollouts": {"kind": "vllm", "address": "http://a/v1", "model": "m", **{name: value for name, value in place.items() if name != "sharding"}},
+        "checkpoint": "base", "output": "out", "prompts": "p", "reward": "r", "config": config, **sharding,
+        "rollouts": {name: server[name] for name in server if name not in sharding},
     }  # fmt: skip
     with pytest.raises(ValidationError) as refused:
         PPORun.model_validate(content)
