@@ -224,7 +224,8 @@ async def test_argued_tasks_stay_out_of_datasets_unless_gold_is_wanted(session: 
     plain, argued = [await session.get_one(Task, task) for task in there.tasks]
     said, _other = [await make.annotation(session, task, person) for task in (plain, argued)]
     form = Argument(use=ArguedUse.gold, argument="Because.")
-    await argue(session, argued, said.protocol_id, said.body, form, person.id)
+    reviewer = await make.user(session)  # nobody argues what they answered
+    await argue(session, argued, said.protocol_id, said.body, form, reviewer.id)
     dataset, lines = await frozen(session, there.project, tmp_path)
     assert [line["id"] for line in lines] == [str(plain.public_id)]
     assert dataset.manifest["counts"]["left_out_as_argued"] == 1
