@@ -184,8 +184,8 @@ def judging_of(asked: argparse.Namespace) -> PPOConfig:
 
 
 def answers_of(file: Path, line: dict[str, Any]) -> list[str]:
-    """The texts to judge. Raises Refused where there are none."""
-    if isinstance(line.get("answer"), str):
+    """The texts to judge: those that were sampled, where an answer stands beside them. Raises Refused without any."""
+    if "completions" not in line and isinstance(line.get("answer"), str):
         return [line["answer"]]
     found = line.get("completions")
     if not isinstance(found, list) or not all(

@@ -72,11 +72,12 @@ def test_what_was_sampled_is_scored_as_it_stands(base_folder, reward_folder, tmp
         {"prompt": "the day", "id": 7, "completions": [{"text": "good fine", "tokens": 3}, {"text": "bad sad"}]},
         {"messages": [{"role": "user", "content": "the day"}], "answer": "good fine"},
         {"prompt": "the day", "completions": []},
+        {"prompt": "the day", "answer": "bad sad", "completions": [{"text": "good fine"}]},
     ]
     file, out = tmp_path / "answers.jsonl", tmp_path / "scored.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
     assert scored(reward_folder, base_folder, file, "--out", str(out), "--uncertainty", "0.25") == 0
-    several, single, nothing = (json.loads(line) for line in out.read_text().splitlines())
+    several, single, nothing, beside = (json.loads(line) for line in out.read_text().splitlines())
     opened = open_checkpoint(base_folder)
     network = load_reward(reward_folder, Backbone(opened.network), opened.weights_sha256)
     prompt, said = opened.prompt_ids([("user", "the day")]), ["good fine", "bad sad"]
@@ -90,8 +91,10 @@ def test_what_was_sampled_is_scored_as_it_stands(base_folder, reward_folder, tmp
     assert single["doubt"] == pytest.approx(float(scores.sd[0]) / deviation, abs=1e-4)
     assert single["heads"] == {}
     assert nothing == lines[2]
+    assert beside["completions"][0]["reward"] == pytest.approx(expected[0], abs=1e-4), "not the answer's beside it"
+    assert "reward" not in beside
     assert scored(reward_folder, base_folder, file) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 @pytest.mark.parametrize(
