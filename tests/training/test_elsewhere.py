@@ -26,7 +26,7 @@ from tests.training.conftest import make_checkpoint, make_tokenizer
 from tests.training.far_servers import START, FarServer, reached, with_vllm
 from tests.training.rolling import changed, rolled, steps_and_values
 from tests.training.test_processes import same_lines, same_weights, side_by_side
-from workers.training import bringing, elsewhere, figures
+from workers.training import bringing, elsewhere, figures, ppo
 from workers.training.actors import Actors, open_actors
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, open_checkpoint, save_checkpoint
 from workers.training.elsewhere import ServerLost
@@ -501,7 +501,11 @@ def test_best_of_n_and_configs_name_no_server(run: PPORun) -> None:
         changed(run, rollouts=place)
 
 
-def test_a_key_that_is_not_there_is_told_before_anything_is_asked(run: PPORun) -> None:
+def test_a_key_that_is_not_there_is_told_before_anything_is_asked(run: PPORun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the reference neither."""
+    monkeypatch.setattr(ppo, "begin", lambda *_: pytest.fail("the reference was asked"))
+    with pytest.raises(RunRefused, match="not installed here"):
+        train_ppo(far(run, "vllm", "everything"))
     with pytest.raises(RunRefused, match="HONE_NO_SUCH_KEY"):
         train_ppo(far(run, "vllm", "adapter", key_variable="HONE_NO_SUCH_KEY"))
 
