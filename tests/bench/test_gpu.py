@@ -15,11 +15,14 @@ from tests.bench.gpu import __main__ as script
 from tests.bench.gpu.stages import OURS
 from tests.bench.gpu.theirs import THEIRS
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.timeout(600)
 def test_every_stage_runs_with_tiny_shapes_and_tells_its_figures(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "tests.bench.gpu", "--tiny", "--output", str(tmp_path / "gpu")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=550)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads((tmp_path / "gpu.json").read_text())
     figures = {one["stage"]: one for one in told["stages"]}

@@ -83,6 +83,16 @@ def make_comparisons(
     return found
 
 
+def uneven(count: int = 25) -> list[ComparisonRecord]:
+    """Pairs of very different lengths, ten of them about one thing, which so stand in one fold."""
+    chance, found = random.Random(count), []
+    for number in range(count):
+        a, b = words(chance, 1 + number * 7 % 40), words(chance, 1 + number * 3 % 11)
+        pair = make_comparison(number, a, b, [make_vote(chance.choice("ab"))])
+        found.append(pair.model_copy(update={"group": "one" if number % 5 < 2 else f"g{number}"}))
+    return found
+
+
 def planted(chance: random.Random) -> str:
     share = chance.random() * 0.6
     return " ".join(

@@ -18,17 +18,17 @@ import pytest
 import torch
 from peft import PeftModel
 from pydantic import ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from app.training.configs import BestRun, PPORun, RolloutServer, RunRefused, first_complaint
-from tests.training.conftest import make_tokenizer
+from tests.training.conftest import make_checkpoint, make_tokenizer
 from tests.training.far_servers import START, FarServer, reached, with_vllm
 from tests.training.rolling import changed, rolled, steps_and_values
 from tests.training.test_processes import same_lines, same_weights, side_by_side
-from workers.training import bringing, elsewhere, figures
+from workers.training import bringing, elsewhere, figures, ppo
 from workers.training.actors import Actors, open_actors
-from workers.training.checkpoints import CheckpointRecord, open_checkpoint, save_checkpoint
+from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, open_checkpoint, save_checkpoint
 from workers.training.elsewhere import ServerLost
 from workers.training.lending import replace_weights, write_adapter
 from workers.training.ppo import train_ppo
@@ -279,6 +279,10 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
             break
         except httpx.TransportError:
             time.sleep(0.1)
+    else:
+        child.kill()
+        child.wait()
+        pytest.fail("the door did not come up")
     os.environ["HONE_TEST_DOOR"] = (home / "sampler.token").read_text().strip()
     yield {
         "folder": home / "policy",
@@ -387,6 +391,31 @@ def test_a_folder_that_holds_something_else_is_never_written_over(run: PPORun, d
     assert open_checkpoint(run.checkpoint).weights_sha256 == before
 
 
+def test_a_folder_of_another_starts_rollouts_is_not_written_over(run: PPORun, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    one, _ = open_actors(run)
+    replace_weights(folder, one, "step-1-00000000")
+    base = make_checkpoint(tmp_path / "other", seed=3)
+    other, _ = open_actors(run.model_copy(update={"checkpoint": base, "reward_base": run.checkpoint}))
+    with pytest.raises(CheckpointRefused, match="began from another checkpoint"):
+        replace_weights(folder, other, "step-1-ffffffff")
+    assert open_checkpoint(folder).version == "step-1-00000000"
+
+
+def test_a_full_disk_ends_the_run_behind_its_state(run: PPORun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As safetensors says it, which is no OSError."""
+
+    def full(*_: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    there = far(run, "vllm", "adapter")
+    reached(monkeypatch, FarServer("vllm", run.checkpoint))
+    monkeypatch.setattr("workers.training.lending.save_file", full)
+    with pytest.raises(ServerLost, match=r"could not be written: .*No space left.* goes on from it\."):
+        train_ppo(there)
+    assert learned_until(there) == 0
+
+
 # ---- files
 
 
@@ -440,13 +469,22 @@ def test_half_a_version_and_older_ones_go(run: PPORun, tmp_path: Path) -> None:
         ({"folder": "/s", "password": "a"}, {}, "rollouts.password is not a field"),
         ({"folder": "/s"}, {"tuning": "full"}, "tuning full has no adapter"),
         ({"folder": "/s", "sharding": "full"}, {}, "with sharding no process holds one"),
+        ({"folder": "/o/out"}, {}, "must be apart from output"),
+        ({"folder": "/o/out/shared"}, {}, "must be apart from output"),
+        ({"folder": "/o/out.run"}, {}, "must be apart from output"),
+        ({"folder": "/o"}, {}, "must be apart from output"),
+        (
+            {"weights": "everything", "meet_at": "h:1"},
+            {"base_precision": "bfloat16"},
+            "rollouts.weights must be adapter",
+        ),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(place: dict[str, Any], config: dict[str, Any], sentence: str) -> None:
     sharding = {name: place[name] for name in place if name == "sharding"}  # a field of the run, not of the place
     server = {"kind": "vllm", "address": "http://a/v1", "model": "m", **place}
     content = {
-        "checkpoint": "base", "output": "out", "prompts": "p", "reward": "r", "config": config, **sharding,
+        "checkpoint": "base", "output": "/o/out", "prompts": "p", "reward": "r", "config": config, **sharding,
         "rollouts": {name: server[name] for name in server if name not in sharding},
     }  # fmt: skip
     with pytest.raises(ValidationError) as refused:
@@ -463,7 +501,11 @@ def test_best_of_n_and_configs_name_no_server(run: PPORun) -> None:
         changed(run, rollouts=place)
 
 
-def test_a_key_that_is_not_there_is_told_before_anything_is_asked(run: PPORun) -> None:
+def test_a_key_that_is_not_there_is_told_before_anything_is_asked(run: PPORun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the reference neither."""
+    monkeypatch.setattr(ppo, "begin", lambda *_: pytest.fail("the reference was asked"))
+    with pytest.raises(RunRefused, match="not installed here"):
+        train_ppo(far(run, "vllm", "everything"))
     with pytest.raises(RunRefused, match="HONE_NO_SUCH_KEY"):
         train_ppo(far(run, "vllm", "adapter", key_variable="HONE_NO_SUCH_KEY"))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
 from app.training.configs import PPORun, RunRefused
 from tests.training.conftest import WORDS
@@ -48,6 +50,16 @@ def test_two_processes_make_the_update_of_one(run: PPORun, way: dict[str, Any], 
     assert side_by_side(lambda: train_ppo(two) and 0) == [0, 0]
     same_weights(run.output, two.output)
     same_lines(run, two)
+
+
+def test_nobody_gives_the_others_up_while_the_first_one_waits_for_a_server() -> None:
+    """Half an hour is too little for answers from elsewhere, which may take ten minutes and are asked for again."""
+
+    def patient() -> int:
+        group = distributed.group.WORLD._get_backend(torch.device("cpu"))
+        return 0 if group.options._timeout == timedelta(days=1) else 4
+
+    assert side_by_side(patient) == [0, 0]
 
 
 def test_one_of_two_may_run_out_of_memory_alone(run: PPORun, tmp_path: Path) -> None:

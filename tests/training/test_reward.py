@@ -17,11 +17,20 @@ from torch import Tensor
 from app.datasets.records import Answer, SampleRecord, TextPart
 from app.training.configs import RewardConfig, RewardRun, RunRefused
 from tests.training.conftest import make_checkpoint
-from tests.training.make import make_comparison, make_comparisons, make_vote, message, planted, write
+from tests.training.make import make_comparison, make_comparisons, make_vote, message, planted, uneven, write
 from workers.training import hearing
 from workers.training.batches import Votes, countable, encode_pair, read_pairs, votes_of
 from workers.training.checkpoints import CheckpointRefused, Opened, open_checkpoint
-from workers.training.folds import Keeper, clip_members, epoch_batches, folds_of, level, steps_per_epoch
+from workers.training.folds import (
+    Keeper,
+    clip_members,
+    epoch_batches,
+    fold_parts,
+    folds_of,
+    level,
+    steps_per_epoch,
+    within_budget,
+)
 from workers.training.hearing import Nuisance, preference_loss, prior_loss
 from workers.training.measures import (
     agreement_ceiling,
@@ -193,6 +202,17 @@ def test_folds_are_whole_groups_and_cover_everything(opened: Opened, tmp_path: P
     for member, fold in enumerate(folds):
         read = {pair.id for batch in batches for pair in batch[member]}
         assert read == {pair.id for pair in pairs} - {pairs[row].id for row in fold}
+
+
+def test_a_part_of_folds_is_one_pass_also_where_a_shorter_fold_goes_round_again(opened: Opened, tmp_path: Path) -> None:
+    """Processes that share weights out make one pass for each part, so none may need two."""
+    pairs, _ = read_pairs(write(tmp_path / "pairs.jsonl", uneven()), opened, PLAIN)
+    folds = [list(range(4)), list(range(4, len(pairs)))]
+    parts = list(fold_parts(pairs, folds, 256))
+    assert len(parts) > 2
+    assert [{row for part in parts for row in part[member]} for member in range(2)] == [set(fold) for fold in folds]
+    for part in parts:
+        assert len(list(within_budget([[pairs[row] for row in rows] for rows in part], 256))) == 1
 
 
 def test_lists_are_levelled_by_going_round() -> None:

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from app.training.configs import PPORun, SFTConfig
+from app.training.configs import PPORun, RewardConfig, RewardRun, SFTConfig
 from tests.training.conftest import WORDS
+from tests.training.make import uneven, write
 from tests.training.rolling import changed
 from tests.training.together import beside, learned, same_lines, same_weights, side_by_side
 from workers.training import figures, learning, ppo, processes
 from workers.training.ppo import train_ppo
 from workers.training.progress import RunCancelled
+from workers.training.reward import train_reward
 from workers.training.sharding import even, shard
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a process that has met a GPU cannot be forked")
@@ -70,6 +72,19 @@ def test_sft_dpo_kto_and_reward_models_learn_alike_from_weights_in_parts(
     for (one, _), (two, _) in zip(runs, doubles, strict=True):
         same_weights(one.output, two.output)
         same_lines(one, two)
+
+
+def test_a_reward_models_folds_of_unlike_sizes_are_looked_at_in_step(base_folder: Path, tmp_path: Path) -> None:
+    """Pairs of very different lengths: each process makes as many passes as the other, whichever parts are its own."""
+    one = RewardRun(
+        dataset=write(tmp_path / "pairs.jsonl", uneven()), checkpoint=base_folder, output=tmp_path / "one",
+        device="cpu", config=RewardConfig(members=3, epochs=1, batch=5, read="mean", token_budget=256),
+    )  # fmt: skip
+    two = one.model_copy(update={"output": tmp_path / "two", "sharding": "full"})
+    train_reward(one)
+    assert side_by_side(lambda: train_reward(two) and 0) == [0, 0]
+    same_weights(one.output, two.output)
+    same_lines(one, two)
 
 
 def test_each_process_holds_half_and_one_layer_at_a_time_is_whole(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from app.training.configs import DPOConfig, DPORun, RewardConfig, RewardRun, Run, SFTConfig, SFTRun
@@ -34,6 +35,7 @@ def side_by_side(work: Callable[[], Any], count: int = 2) -> list[int]:
         place = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": count, "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        torch.set_num_threads(1)
         processes.join()
         code = work()
         processes.leave()
@@ -43,7 +45,7 @@ def side_by_side(work: Callable[[], Any], count: int = 2) -> list[int]:
     for one in started:
         one.start()
     for one in started:
-        one.join(60)
+        one.join(240)
         one.kill()  # of one that waits for another that is gone
         one.join()
     return [-1 if one.exitcode is None else one.exitcode for one in started]

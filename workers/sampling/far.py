@@ -188,9 +188,8 @@ class SGLang:
     async def _call(self, route: str, body: dict[str, Any]) -> None:
         said = await self.remote.command(self.endpoint, route, body)
         if isinstance(said, dict) and said.get("success") is False:
-            raise EndpointFailed(
-                f"{self.endpoint.name} did not take the new weights: {said.get('message', '')}.", retryable=False
-            )
+            reason = said.get("message") or said.get("error_message", "")
+            raise EndpointFailed(f"{self.endpoint.name} did not take the new weights: {reason}.", retryable=False)
 
 
 def _named(endpoint: Endpoint, name: str) -> Endpoint:

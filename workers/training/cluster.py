@@ -16,19 +16,22 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
+from types import FrameType
 from typing import Any
 
-from app.training.configs import METHODS, AnyRun, RunRefused
+from pydantic import ValidationError
+
+from app.training.configs import METHODS, AnyRun, RunRefused, first_complaint
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.command import parse, shown
-from workers.training.processes import gpu_of
-from workers.training.progress import METRICS, RunCancelled, RunFailed, quiet
+from workers.training.processes import LONGEST_WAIT, gpu_of
+from workers.training.progress import CANCEL, METRICS, RunCancelled, RunFailed, quiet
 from workers.training.starting import start
 
 USAGE = "usage: hone train ray WORKERS METHOD … (the words behind are those of hone train)"
@@ -59,9 +62,24 @@ def train_on_ray(arguments: Sequence[str]) -> str:
     if find_spec("ray") is None:
         raise RunRefused("This needs ray: pip install 'hone[ray]'")
     run.work.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: (run.work / "cancel").touch())  # all see it at the same step, and leave
     with cluster(workers), shown(run.method, as_json=as_json) as show, followed(run.work / METRICS, show):
+        signal.signal(signal.SIGTERM, asks_to_stop(run.work / CANCEL))  # in here: Ray puts its own there as it starts
         return fit(run, workers)
+
+
+def asks_to_stop(mark: Path) -> Callable[[int, FrameType | None], None]:
+    """A handler: the first signal leaves the mark, which all workers see at the same step; a second is not waited
+    for."""
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(128 + number)
+        asked = True
+        mark.touch()
+
+    return handle
 
 
 @contextmanager
@@ -94,7 +112,9 @@ def followed(file: Path, show: Any) -> Iterator[None]:
         nonlocal last
         while True:
             ending = over.wait(PATIENCE)
-            for step, total, values in lines_of(file):
+            lines = lines_of(file)
+            last = min(last, max((step for step, _, _ in lines), default=0))  # a run that goes on rewinds
+            for step, total, values in lines:
                 if step > last:
                     last = step
                     show(step, total, {name: value for name, value in values.items() if value is not None})
@@ -123,8 +143,10 @@ def fit(run: AnyRun, workers: int) -> str:
     train, torch = import_module("ray.train"), import_module("ray.train.torch")
     trainer = torch.TorchTrainer(
         work,
-        train_loop_config={"method": run.method, "run": run.model_dump(mode="json", exclude_none=True)},
-        torch_config=torch.TorchConfig(backend="cpu:gloo,cuda:nccl" if on_gpus else "gloo"),
+        train_loop_config={"method": run.method, "run": run.model_dump(mode="json")},
+        torch_config=torch.TorchConfig(
+            "cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout_s=int(LONGEST_WAIT.total_seconds())
+        ),
         scaling_config=train.ScalingConfig(num_workers=workers, use_gpu=on_gpus),
         run_config=train.RunConfig(name="ray", storage_path=str(run.work.resolve())),
     )
@@ -150,9 +172,10 @@ def first_line(error: Exception) -> str:
 
 def work(told: dict[str, Any]) -> str:
     """What each worker does. Ray has them met already."""
-    run = METHODS[told["method"]].model_validate(told["run"])
     try:
-        return str(start(run, quiet))
+        return str(start(METHODS[told["method"]].model_validate(told["run"]), quiet))
+    except ValidationError as error:  # of another Hone than the one that read the run file
+        raise Ended(2, first_complaint(error)) from None
     except (RunRefused, CheckpointRefused) as refusal:
         raise Ended(2, refusal.sentence) from None
     except RunCancelled as cancelled:

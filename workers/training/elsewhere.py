@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from safetensors import SafetensorError
+
 from app.training.configs import PPORun, RolloutServer
 from workers.sampling.far import sample_far
 from workers.sampling.remote import EndpointFailed, Remote
@@ -68,7 +70,7 @@ class Server:
             )
             answers = [answer for group in self.wires.wait(asking) for answer in group]
             self._must_be_ours(answers, version)
-        except (EndpointFailed, CheckpointRefused, OSError) as failure:
+        except (EndpointFailed, CheckpointRefused, OSError, SafetensorError) as failure:  # the last: a full disk
             sentence = getattr(failure, "sentence", None) or f"The weights could not be written: {failure}."
             raise ServerLost(
                 f"Step {step} has no answers: {sentence} The state is saved; the same run file goes on from it."

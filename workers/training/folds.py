@@ -65,8 +65,9 @@ def level(rows: Sequence[Sequence[Row]]) -> list[list[Row]]:
 
 
 def fold_parts(pairs: list[Item], folds: list[list[int]], budget: int) -> Iterator[list[list[int]]]:
-    """All folds in parts of equally many rows for every member, within a budget of padded tokens."""
-    rows = level([sorted(fold, key=lambda row: -pairs[row].longest) for fold in folds])
+    """All folds in parts of equally many rows for every member, within a budget of padded tokens: a part's first rows
+    are its longest, also where a shorter fold goes round again."""
+    rows = [sorted(fold, key=lambda row: -pairs[row].longest) for fold in level(folds)]
     answers = max(len(pair.answers) for pair in pairs)
     first = 0
     while first < len(rows[0]):

@@ -82,6 +82,8 @@ def replace_weights(folder: Path, actors: Actors, version: str) -> None:
     record = read_record(folder) if folder.is_dir() else None
     if record is None or record.method != METHOD:
         raise CheckpointRefused(f"{folder} holds something else than rollouts' weights, and is not overwritten.")
+    if record.base_sha256 != actors.opened.weights_sha256:
+        raise CheckpointRefused(f"{folder} holds the rollouts' weights of a run that began from another checkpoint.")
     _replace(folder / WEIGHTS, actors, version)
 
 

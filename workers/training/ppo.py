@@ -20,7 +20,7 @@ from app.training.configs import PPOConfig, PPORun
 from workers.training.actors import Actors, open_actors
 from workers.training.advantages import estimate_advantages
 from workers.training.checkpoints import CheckpointRecord
-from workers.training.elsewhere import server_of
+from workers.training.elsewhere import Server, server_of
 from workers.training.figures import describe, look
 from workers.training.judged import Rollout
 from workers.training.judging import Judges
@@ -68,9 +68,10 @@ def train_ppo(run: PPORun, report: Report = quiet, should_stop: Callable[[], boo
     prompts = read_prompts(run, actors.opened)
     # eps 1e-5 as in the first implementations: the usual 1e-8 lets tiny gradients take whole steps
     optimizer = torch.optim.Adam(actors.trained().values(), lr=run.config.lr, eps=1e-5)
-    standing = load(run, actors, optimizer) or begin(run, actors, judges, prompts)
-    progress.rewind(standing.step)
-    learn(run, actors, judges, prompts, optimizer, standing, progress)
+    with server_of(run, actors) as server:  # a place that cannot be is told before the reference answers anything
+        standing = load(run, actors, optimizer) or begin(run, actors, judges, prompts)
+        progress.rewind(standing.step)
+        learn(run, actors, judges, prompts, optimizer, standing, progress, server)
     record = finish(run, actors, judges, prompts, standing)
     return PPOResult(run.output, record)
 
@@ -83,10 +84,11 @@ def learn(
     optimizer: torch.optim.Adam,
     standing: Standing,
     progress: Progress,
+    server: Server | None,
 ) -> None:
     """The loop. Leaves the policy of the last step, or the last good one: within kl_budget, its losses all numbers."""
     config = run.config
-    with server_of(run, actors) as server, kept(run, actors, optimizer, standing):
+    with kept(run, actors, optimizer, standing):
         for step in range(standing.step + 1, config.steps + 1):
             standing.ahead = standing.ahead or draw_ahead(actors, prompts, step, run.seed, server)
             rollout = judge(actors, judges, standing.ahead.pop(0), step)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -25,6 +26,8 @@ from app.training.configs import RunRefused
 Row = TypeVar("Row")
 Found = TypeVar("Found")
 BUCKET = 1 << 25  # gradients in one message, in numbers: memory beside the gradients themselves
+# of all for the one that asks a server for answers or writes a file: torch gives up after 30 minutes, or 10
+LONGEST_WAIT = timedelta(days=1)
 
 
 def join(device: str = "auto") -> None:
@@ -37,9 +40,9 @@ def join(device: str = "auto") -> None:
     place = gpu_of(device, int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count())
     if place is not None:
         torch.cuda.set_device(place)
-        distributed.init_process_group("cpu:gloo,cuda:nccl")
+        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=LONGEST_WAIT)
     else:
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
 
 
 def gpu_of(device: str, place: int, gpus: int) -> int | None:

@@ -228,7 +228,22 @@ class PPORun(Run):
             raise ValueError(f"tuning {self.config.tuning} has no adapter: rollouts.weights must be everything")
         if self.rollouts is not None and self.sharding != "none":
             raise ValueError("rollouts take a whole policy to a server, and with sharding no process holds one")
+        self._fits_its_server()
         return self
+
+    def _fits_its_server(self) -> None:
+        place = self.rollouts
+        if place is None:
+            return
+        if place.folder is not None:
+            shared, own = place.folder.resolve(), [self.output.resolve(), self.work.resolve()]
+            if any(shared.is_relative_to(one) or one.is_relative_to(shared) for one in own):
+                raise ValueError("rollouts.folder must be apart from output and its working folder")
+        if (place.kind, place.weights) == ("vllm", "everything") and self.config.base_precision != "float32":
+            raise ValueError(
+                f"base_precision {self.config.base_precision} has whole weights in the machine's memory alone, and vllm"
+                " takes them from a GPU: rollouts.weights must be adapter"
+            )
 
 
 class BestRun(PPORun):

@@ -44,6 +44,8 @@ class StandIn:
             return httpx.Response(200, json={"weight_version": "step-3"})
         if route.endswith("lora_adapter") and route.startswith("/v1"):
             return httpx.Response(200, text="Success: LoRA adapter added successfully.")  # vLLM answers with a sentence
+        if route == "/load_lora_adapter" and "bad" in body["lora_path"]:
+            return httpx.Response(200, json={"success": False, "error_message": "rank is too high"})
         return httpx.Response(200, json={"status": "ok"})
 
     def completion(self, body):
@@ -169,6 +171,11 @@ async def test_each_version_of_an_adapter_has_a_name_of_its_own(remote, stand_in
     ]
     assert VLLM(remote, ENDPOINT).with_adapter("step-3") == Endpoint(ENDPOINT.address, "step-3", "FAR_KEY")
     assert SGLang(remote, ENDPOINT).with_adapter("step-3") == Endpoint(ENDPOINT.address, "policy:step-3", "FAR_KEY")
+
+
+async def test_an_adapter_that_sglang_refuses_is_told_with_its_reason(remote):
+    with pytest.raises(EndpointFailed, match="did not take the new weights: rank is too high"):
+        await SGLang(remote, ENDPOINT).load_adapter("step-3", "/shared/bad")
 
 
 async def test_sglang_reads_a_checkpoint_between_pause_and_go(remote, stand_in):
