@@ -91,7 +91,11 @@ async def _locked(session: AsyncSession, task: Task, protocol_id: int, actor_id:
 
 
 async def drop_argument(session: AsyncSession, task: Task, actor_id: int) -> None:
-    """Nothing is accepted about a task any more, and nobody is told anything."""
+    """Nothing is accepted about a task any more, and nobody is told anything.
+
+    :raises AnsweredYourself: who takes it away has answered the task.
+    """
+    await not_their_own(session, task, actor_id)
     task = await asked_first(session, task)
     await session.get(ArguedAnswer, task.id, with_for_update=True)  # a twin that is made now is there then
     await part(session, task.id)

@@ -134,7 +134,11 @@ def adjudications(project_id: int) -> Select[Any]:
 
 
 async def open_again(session: AsyncSession, task: Task, actor_id: int) -> None:
-    """Nothing is settled about a task any more."""
+    """Nothing is settled about a task any more.
+
+    :raises AnsweredYourself: who opens it again has answered it.
+    """
+    await not_their_own(session, task, actor_id)
     gone = await session.scalar(
         delete(Adjudication).where(Adjudication.task_id == task.id).returning(Adjudication.task_id)
     )

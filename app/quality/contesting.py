@@ -16,6 +16,7 @@ from app.annotations.actions.returning import OwnAnswer
 from app.annotations.tables import Annotation
 from app.errors import Conflict, NotFound
 from app.quality.actions import MOST, EnoughAccepted
+from app.quality.adjudicating import not_their_own
 from app.quality.entering import judge_authors_again
 from app.quality.mixing import asked_first
 from app.quality.queries import STANDS, said_first
@@ -106,6 +107,7 @@ async def close_contest(
     """Decide. Accepted, the answer counts as right from now on, whoever gave or gives it.
 
     :raises NotFound: :raises ContestClosed: :raises OwnAnswer: the reviewer gave the answer.
+    :raises AnsweredYourself: who is to accept has answered the task as well: the same words of another would be theirs.
     :raises EnoughAccepted: as many are accepted as may be. :raises OtherProtocol: it was asked otherwise then.
     """
     await share_hand_out(session, project_id)  # its lock comes before those of rows
@@ -118,6 +120,8 @@ async def close_contest(
     if said.annotator_id == actor_id:
         raise OwnAnswer
     task = await asked_first(session, await session.get_one(Task, said.task_id))
+    if accepts:
+        await not_their_own(session, task, actor_id)
     await session.get(ArguedAnswer, task.id, with_for_update=True)  # a twin that is made now is there then
     both = or_(ArguedAnswer.task_id == task.id, ArguedAnswer.twin_of == task.id)
     locked = select(ArguedAnswer).where(both).order_by(ArguedAnswer.task_id).with_for_update()

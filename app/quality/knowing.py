@@ -10,11 +10,11 @@ from pydantic import Field
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.annotations.actions.editing import CHANGEABLE
 from app.annotations.tables import Annotation, AnnotationState
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
 from app.quality.actions import argue
-from app.quality.adjudicating import answered_by
 from app.quality.forms import Argument
 from app.quality.gathering import OURS
 from app.quality.rules import decision, is_arguable
@@ -73,8 +73,11 @@ async def known_tasks(
 def _not_argued(project_id: int, actor_id: int, *columns: Any) -> Select[Any]:
     argued = select(ArguedAnswer.task_id).where(ArguedAnswer.task_id == Task.id)
     reported = select(Report.id).where(Report.task_id == Task.id, Report.closed_at.is_(None))
+    # read once for all tasks; a task that has a twin, or is one, is argued, so answers to those are no matter here
+    mine = select(Annotation.task_id).where(Annotation.project_id == project_id, Annotation.annotator_id == actor_id)
+    mine = mine.where(Annotation.state.in_(CHANGEABLE))
     asked: Select[Any] = select(*columns).select_from(Task).join(Prompt, Prompt.id == Task.prompt_id)
-    asked = asked.where(Task.project_id == project_id, ~argued.exists(), ~reported.exists(), ~answered_by(actor_id))
+    asked = asked.where(Task.project_id == project_id, ~argued.exists(), ~reported.exists(), Task.id.not_in(mine))
     return asked.where(Prompt.retired_at.is_(None), Task.purpose.in_(OURS), Task.state != TaskState.cancelled)
 
 

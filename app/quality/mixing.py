@@ -2,7 +2,7 @@
 
 The twin is a task like any other, in lanes that a claim looks at by chance (`tasks.actions.claiming.mixed_in`), so the
 page tells nothing. Whoever has met the task that was argued never meets the twin, nor the other way round: the first is
-asked no more, and its people have passed the second by.
+asked no more, and its people have passed the second by. So have those who argued it: they know what is accepted.
 """
 
 from collections import defaultdict
@@ -38,7 +38,8 @@ MET = text("""
                    UNION SELECT k.annotator_id FROM skips k WHERE k.task_id = :task
                    UNION SELECT a.annotator_id FROM annotations a WHERE a.task_id = :task
                    UNION SELECT l.annotator_id FROM lapses l JOIN slots s ON s.id = l.slot_id
-                   WHERE s.task_id = :task) met
+                   WHERE s.task_id = :task
+                   UNION SELECT g.by_id FROM argued_answers g WHERE g.task_id = :task) met
     WHERE t.id = :twin
     ON CONFLICT DO NOTHING
 """).bindparams(bindparam("task", type_=BigInteger), bindparam("twin", type_=BigInteger))
@@ -57,7 +58,7 @@ async def asked_first(session: AsyncSession, task: Task) -> Task:
 
 
 async def follow(session: AsyncSession, argued: ArguedAnswer) -> None:
-    """The twin of an argued task accepts what its first does, for the same reason."""
+    """The twin of an argued task accepts what its first does, for the same reason, and is not for who argued it."""
     twin = await session.scalar(select(ArguedAnswer).where(ArguedAnswer.twin_of == argued.task_id))
     if twin is not None:
         for name in SHARED:
@@ -66,6 +67,7 @@ async def follow(session: AsyncSession, argued: ArguedAnswer) -> None:
             twin.doubted_at = None
             await session.execute(ASK_AGAIN, {"task": twin.task_id})
         await session.flush()
+        await session.execute(MET, {"task": argued.task_id, "twin": twin.task_id})
 
 
 async def part(session: AsyncSession, task_id: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 
 from app import database
 from app.accounts.permissions import Role
+from app.accounts.tables import User
 from app.tasks.tables import Task
 from tests import make
 from tests.browser.site import WATCH, Site, a_site
@@ -152,6 +153,61 @@ async def test_headings_of_a_long_table_stay_in_sight_and_a_wide_one_scrolls_in_
         await page.evaluate("document.querySelector('#people tbody td').style.minWidth = '1400px'")
         await expect(page.locator("#people .table.fits")).to_have_count(0)
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert await page.evaluate("window.broken") == []
+
+
+async def test_focus_that_goes_up_a_long_table_stands_below_its_headings(committed: str, browser: Browser) -> None:
+    async with screens(browser, people=30) as there:
+        page = await there.open("/annotators")
+        await expect(page.locator("#people .table.fits")).to_have_count(1)
+        await page.locator("#people tbody :is(a, input, button)").last.focus()
+        gap = """() => document.activeElement.closest("tbody") && document.activeElement.getBoundingClientRect().top
+            - document.querySelector("#people thead th:last-child").getBoundingClientRect().bottom"""
+        gaps = []
+        while (found := await page.evaluate(gap)) is not None:
+            gaps.append(found)
+            await page.keyboard.press("Shift+Tab")
+        assert len(gaps) >= 30
+        assert min(gaps) >= 0
+
+
+async def test_what_was_scrolled_out_of_sight_on_a_phone_stays_so_while_a_part_comes_anew(
+    committed: str, browser: Browser
+) -> None:
+    async with screens(browser, width=390) as there:
+        page = await there.open("/settings/about-you")
+        after = """(where) => {
+            const row = document.querySelector(".tabs");
+            row.scrollLeft = 0;
+            document.querySelector(where).dispatchEvent(new CustomEvent("htmx:afterSettle", { bubbles: true }));
+            return row.scrollLeft;
+        }"""
+        assert await page.evaluate(after, "main h1") == 0  # nothing of the row came
+        assert await page.evaluate(after, "main") > 0
+
+
+async def test_a_remark_on_an_answer_outlives_an_expired_sign_in(committed: str, browser: Browser) -> None:
+    async with screens(browser) as there:
+        async with database.transaction() as session:
+            task, another = await session.scalars(select(Task).order_by(Task.id).limit(2))
+            theirs = await make.annotation(session, task, await make.user(session))
+            person = await session.get_one(User, there.site.there.me.person.id)
+            mine = await make.annotation(session, another, person)
+        for path, button in (
+            (f"/annotations/{theirs.public_id}", "Only say it"),
+            (f"/answers/{mine.public_id}", "Send"),
+        ):
+            page = await there.open(path)
+            remark = page.locator("#remarks textarea")
+            await remark.fill("Which of the two is meant?")
+            await expire()
+            await page.get_by_role("button", name=button).click()
+            await expect(page.locator("#notices")).to_contain_text("sign in")
+            await expect(remark).to_have_value("Which of the two is meant?")
+            await expire(back=True)
+            await page.get_by_role("button", name=button).click()
+            await expect(page.locator("#notices")).to_contain_text("Said.")
+            await expect(page.locator("#remarks")).to_contain_text("Which of the two is meant?")
         assert await page.evaluate("window.broken") == []
 
 

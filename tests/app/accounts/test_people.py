@@ -261,3 +261,27 @@ async def test_tokens_of_others_are_out_of_reach(client: httpx.AsyncClient, sess
     await be(client, session, person)
     assert (await client.post(f"/account/tokens/{token}/revoke")).status_code == 404
     assert (await client.delete(f"/api/v1/tokens/{token}")).status_code == 404
+
+
+async def test_members_are_found_by_no_more_than_the_caller_may_read(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    """Else a search would tell who is behind a pseudonym."""
+    project = await make.project(session)
+    sought = await make.user(session, name="Zoe Findable", email="zoe@example.org")
+    await make.member(session, project, sought, Role.annotator, pseudonym="rater-quince", cohort="north")
+    found: dict[Role, list[bool]] = {}
+    for role in (Role.manager, Role.lead, Role.reviewer):
+        reader = await make.user(session)
+        await make.member(session, project, reader, role, cohort="north")
+        await be(client, session, reader)
+        pages = [
+            (await client.get(f"/projects/{project.public_id}/members", params={"q": words})).text
+            for words in ("findable", "zoe@example", "quince")
+        ]
+        found[role] = ["rater-quince" in page for page in pages]
+    assert found == {
+        Role.manager: [True, True, True],
+        Role.lead: [True, False, True],
+        Role.reviewer: [False, False, True],
+    }

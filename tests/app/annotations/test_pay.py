@@ -1,7 +1,9 @@
 """What answers earn: rates, the ledger that adds up to the cent, statements, and a budget that holds."""
 
 import csv
+import re
 from datetime import timedelta
+from html import unescape
 from io import StringIO
 from typing import Any
 
@@ -22,6 +24,7 @@ from app.projects.tables import Project, Rate
 from app.tasks.actions import Waiting, claim, release, release_slots
 from app.tasks.actions.ending import drop
 from app.tasks.tables import Slot
+from tests import make
 from tests.app.scene import (
     Scene,
     broken,
@@ -302,3 +305,21 @@ async def test_work_that_was_taken_off_somebodys_hands_is_paid_when_it_comes(ses
     assert await drop(session, slot.id, slot.task_id, there.me.person.id, late.key)
     await submit(session, there.project.id, there.me.person.id, late.task, late.key, prefers(late))
     assert await amounts(session) == [9]
+
+
+async def test_those_who_earned_stand_on_pages_of_twenty_five(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    there = await scene(session, tasks=1)
+    for nth in range(26):
+        person = await make.user(session)
+        await make.member(session, there.project, person, Role.annotator, pseudonym=f"earner-{nth:02}")
+        line = {"project_id": there.project.id, "annotator_id": person.id, "amount": 100 - nth, "remark": "Welcome."}
+        session.add(LedgerLine(**line))
+    await engineer(client, session, there.project, Role.manager)
+    base = f"/projects/{there.project.public_id}/pay"
+    first = (await client.get(base)).text
+    assert re.findall(r"rater=(earner-\d+)", first) == [f"earner-{nth:02}" for nth in range(25)]
+    (further,) = {unescape(at) for at in re.findall(rf'href="({base}\?[^"]*cursor=[^"]*)"', first)}
+    second = (await client.get(further)).text
+    assert re.findall(r"rater=(earner-\d+)", second) == ["earner-25"]
+    for page in (first, second):
+        assert "26 people in all" in page

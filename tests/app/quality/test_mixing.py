@@ -98,6 +98,22 @@ async def test_a_twin_shows_the_same_and_its_first_is_asked_no_more(session: Asy
     assert await broken(session) == {}
 
 
+async def test_whoever_argues_a_task_never_meets_its_twin(session: AsyncSession) -> None:
+    """They know what is accepted, whether they argued it before there was a twin or afterwards."""
+    there = await scene(session, people=3, tasks=2, k=2)
+    task, protocol = await session.get_one(Task, there.tasks[0]), await newest_protocol(session, there.project.id)
+    await session.execute(text("UPDATE projects SET gold_share = 1"))
+    before, after, neither = there.people
+    form = Argument(use=Use.gold, argument="So.")
+    await argue(session, task, protocol.id, FIRST, form, before.person.id)
+    await mix_argued_tasks_in(here(session))
+    (twin,) = await twins(session)
+    await argue(session, task, protocol.id, FIRST | {"preferred": 1}, form, after.person.id)
+    met = [(await claimed(session, one)).task_id for one in (before, after, neither)]
+    assert met == [there.tasks[1], there.tasks[1], twin.id]
+    assert await broken(session) == {}
+
+
 async def completions(session: AsyncSession, task_id: int) -> set[int]:
     asked = text("SELECT completion_id FROM task_completions WHERE task_id = :task")
     return set((await session.execute(asked, {"task": task_id})).scalars())
@@ -166,7 +182,7 @@ async def test_a_changed_argument_is_the_twins_as_well_and_a_dropped_one_ends_it
 
 
 async def test_what_people_who_are_right_elsewhere_say_otherwise_is_doubted(session: AsyncSession) -> None:
-    there = await mixing(session, 1.0, people=6, tasks=6)
+    there = await mixing(session, 1.0, people=7, tasks=6)
     for nth in range(1, 6):
         await argued(session, there, nth)
     await mix_argued_tasks_in(here(session))
@@ -271,10 +287,10 @@ async def test_who_let_the_first_run_out_never_meets_its_twin(session: AsyncSess
 
 
 async def test_argued_anew_after_a_drop_is_for_nobody_who_met_its_twin(session: AsyncSession) -> None:
-    there = await mixing(session, 1.0, people=2, tasks=3)
+    there = await mixing(session, 1.0, people=3, tasks=3)
     await answer(session, there)
     first = await session.get_one(Task, there.tasks[0])
-    await drop_argument(session, first, there.me.person.id)
+    await drop_argument(session, first, there.people[1].person.id)
     await argued(session, there, 0)
     await mix_argued_tasks_in(here(session))
     assert len(await twins(session)) == 2

@@ -106,6 +106,36 @@ async def test_nobody_decides_about_a_task_that_they_answered_nor_about_its_twin
         with pytest.raises(AnsweredYourself):
             await adjudicate(session, task, protocol.id, other, me)
     assert len((await argue(session, twin, protocol.id, other, form, reviewer)).bodies) == 2
+    await adjudicate(session, twin, protocol.id, other, reviewer)
+    for task in (first, twin):
+        with pytest.raises(AnsweredYourself):
+            await drop_argument(session, task, me)
+    with pytest.raises(AnsweredYourself):
+        await open_again(session, twin, me)
+    assert len((await session.scalars(select(ArguedAnswer))).all()) == 2
+    assert (await session.scalars(select(Adjudication))).one().task_id == twin.id
+
+
+async def test_whoever_said_the_same_accepts_no_contest_about_it(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    """It would make their own answer right. To uphold what is argued against themselves is theirs to do."""
+    there, said = await missed(session)
+    project, me, reviewer = there.project.id, there.me.person.id, there.people[2].person
+    mine = await contest(session, project, me, said.public_id, "The second one is shorter.")
+    other = there.people[1].person
+    page = f"/projects/{there.project.public_id}/review/contests"
+    await session.execute(text("UPDATE memberships SET role = 'reviewer'"))
+    offered = []
+    for reader in (there.me.person, other, reviewer):
+        await sign_in(client, session, reader)
+        shown = (await client.get(page)).text
+        offered.append([words in shown for words in ("Uphold</button>", "Accept as well</button>")])
+    assert offered == [[False, False], [True, False], [True, True]]
+    with pytest.raises(AnsweredYourself):
+        await close_contest(session, project, mine.public_id, other.id, accepts=True)
+    assert [len(one.bodies) for one in await session.scalars(select(ArguedAnswer), execution_options=FRESH)] == [1]
+    assert not (await close_contest(session, project, mine.public_id, other.id, accepts=False)).is_accepted
 
 
 async def test_the_page_of_a_task_that_its_reader_answered_has_no_form_to_decide(
@@ -115,14 +145,20 @@ async def test_the_page_of_a_task_that_its_reader_answered_has_no_form_to_decide
     task = await session.get_one(Task, there.tasks[0])
     await session.execute(text("UPDATE memberships SET role = 'reviewer'"))
     await answer(session, there)
+    await argued(session, there, 0)
+    protocol = await newest_protocol(session, there.project.id)
+    await adjudicate(session, task, protocol.id, FIRST, there.people[1].person.id)
     page = f"/projects/{there.project.public_id}/tasks/{task.public_id}"
-    decides = (f'action="{page}/settled"', f'formaction="{page}/argued"', "another reviewer settles it")
+    decides = (
+        "another reviewer settles it",
+        *(f'action="{page}/{deed}"' for deed in ("settled", "argued", "argued/drop", "settled/open")),
+    )
     seen = []
     for reader in there.people:
         await sign_in(client, session, reader.person)
         shown = (await client.get(page)).text
         seen.append([words in shown for words in decides])
-    assert seen == [[False, False, True], [True, True, False]]
+    assert seen == [[True, False, False, False, False], [False, True, True, True, True]]
     await sign_in(client, session, there.me.person)
     sent = {"kind": "comparison", "choice": "tie", "argument": "So.", "use": "gold"}
     refused = await client.post(f"{page}/argued", data=sent)
