@@ -53,11 +53,13 @@ def told(run: PPORun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[
     return run, two
 
 
-def launched(words: list[str], place: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def launched(
+    words: list[str], place: Path, patience: float = 250, **environment: str
+) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(ROOT), str(place)])
     settings = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
-        [sys.executable, *words], cwd=place, env=settings, capture_output=True, text=True, timeout=250, check=False
+        [sys.executable, *words], cwd=place, env=settings, capture_output=True, text=True, timeout=patience, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     witnesses = {file.name for file in place.glob("process-*")}
@@ -94,7 +96,7 @@ def test_two_workers_of_a_ray_cluster_make_the_update_of_one_and_leave_nothing(
     with tempfile.TemporaryDirectory() as place:  # Ray's sockets want a short path
         words = ["-m", "workers.training", "ray", "2", "ppo", "run.json"]
         niceness = {"RAY_worker_niceness": "0"}  # 15 by default, which on a busy machine is minutes
-        done = launched(words, tmp_path, TMPDIR=place, HOME=place, **niceness)
+        done = launched(words, tmp_path, 500, TMPDIR=place, HOME=place, **niceness)
         late = time.monotonic() + 60
         while left := [*left_of(place), *Path(place).iterdir()]:
             assert time.monotonic() < late, left
