@@ -33,4 +33,4 @@ def rloo(config: PPOConfig) -> PPOConfig:
 def dpo_config() -> DPOConfig:
     """Three passes: six hundred votes are some forty steps a pass. Without a price on length the answers become half as
     long again: whole ones are liked, and longer."""
-    return DPOConfig(epochs=3, lr=1e-3, length_coef=0.02)
+    return DPOConfig(epochs=3, lr=1e-3, length_coef=0.01)
