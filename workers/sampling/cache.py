@@ -19,10 +19,17 @@ class GrowingLayer(DynamicLayer):
     shared: keys and values (1, heads, columns, size) that stand before those of every row, see `share`.
     """
 
+    key_room: Tensor
+    value_room: Tensor
     limit = 0  # width at which rooms stop growing ahead
     shared: tuple[Tensor, Tensor] | None = None
+    column: Tensor | None = None  # (1,) see `pin`
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if self.column is not None:
+            self.key_room.index_copy_(2, self.column, key_states)
+            self.value_room.index_copy_(2, self.column, value_states)
+            return self.key_room, self.value_room
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states, value_states
@@ -61,6 +68,29 @@ def share(cache: Cache, rows: int, limit: int) -> None:
         layer.key_room = layer.keys.new_empty(rows, heads, min(AHEAD, layer.limit), size)
         layer.value_room = layer.values.new_empty(rows, heads, min(AHEAD, layer.limit), size)
         layer.keys, layer.values = layer.key_room[:, :, :0], layer.value_room[:, :, :0]
+
+
+def pin(cache: Cache, column: Tensor) -> int:
+    """From now on each layer writes its next keys and values at `column`, (1,), and is read in its whole room: shapes
+    and addresses stay as they are. Gives the width of the rooms, in which at least one column is free."""
+    for layer in cache.layers:
+        filled, room = layer.keys.shape[-2], layer.key_room.shape[-2]
+        if filled == room:
+            wider = max(filled + 1, min(filled + AHEAD, layer.limit))
+            layer.key_room = _roomier(layer.key_room, filled, wider)
+            layer.value_room = _roomier(layer.value_room, filled, wider)
+        # masked columns are multiplied by 0, as in `_side_by_side`
+        layer.key_room[:, :, filled:] = 0
+        layer.value_room[:, :, filled:] = 0
+        layer.column = column
+    return int(cache.layers[0].key_room.shape[-2])
+
+
+def unpin(cache: Cache, filled: int) -> None:
+    """Back to columns that are appended; so many are written."""
+    for layer in cache.layers:
+        layer.column = None
+        layer.keys, layer.values = layer.key_room[:, :, :filled], layer.value_room[:, :, :filled]
 
 
 def regroup(parts: list[Part], limit: int) -> Cache:

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from workers.sampling import graphs
 from workers.sampling.answers import Sampling
 from workers.sampling.cache import Part, new_cache, regroup, share
-from workers.sampling.drawing import Drawn, draw, penalised, row_key
+from workers.sampling.drawing import draw, penalised, row_key
+from workers.sampling.graphs import Recorder, Steady
 from workers.sampling.lean import Lean
 from workers.sampling.memory import OutOfMemory, is_out_of_memory, too_large
 from workers.sampling.rows import Request, Row, Sampled, reserved_width
@@ -52,6 +54,7 @@ class _Batch:
     starts: Tensor  # (B,) int64
     pending: Tensor  # (B,) int64, drawn but not yet read by the network
     reserved: int  # width that the token budget was granted for
+    steady: Steady | None = None
 
     @property
     def live(self) -> list[int]:
@@ -70,6 +73,7 @@ class _Call:
     token_budget: int
     watch: Watch | None
     lean: Lean | None
+    recorder: Recorder | None
 
 
 def sample(
@@ -83,6 +87,7 @@ def sample(
     pad_id: int,
     token_budget: int,
     watch: Watch | None = None,
+    is_recorded: bool = True,
 ) -> list[list[Sampled]]:
     """n answers to each prompt, in the order of the prompts.
 
@@ -91,12 +96,15 @@ def sample(
     `token_budget` bounds rows times width of the cache, prompt and answer together; when memory does not suffice, half
     of it is tried, going on where each answer was. Raises `PromptTooLong` before anything runs when one prompt with
     `max_tokens` exceeds it, `OutOfMemory` with the sizes when half was too much too, ValueError for an empty prompt.
+    `is_recorded`: steps on a GPU are replayed from CUDA graphs where the network allows it.
     """
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
     device = next(network.parameters()).device
     every_stop = frozenset(stop_ids) | frozenset(sampling.stop_ids)
-    call = _Call(network, device, sampling, every_stop, pad_id, token_budget, watch, Lean.of(network))
+    lean = Lean.of(network)
+    recorder = graphs.graphs_on(device) if lean and is_recorded else None
+    call = _Call(network, device, sampling, every_stop, pad_id, token_budget, watch, lean, recorder)
     rows = list(_rows(prompts, seeds, n, call))
     with torch.inference_mode(), _evaluating(network):
         _run_within_memory(rows, call)
@@ -172,6 +180,8 @@ def _pack(batch: _Batch | None, waiting: deque[Request], call: _Call) -> _Batch 
     """Drop finished rows and let waiting prompts in; None when nothing is left to do."""
     live = batch.live if batch else []
     rows = [batch.rows[index] for index in live] if batch else []
+    if batch and batch.steady:
+        batch.steady.settle(batch.width)
     admitted = _admit(rows, waiting, call)
     every = rows + [row for request in admitted for row in request.rows]
     if not every:
@@ -193,7 +203,8 @@ def _pack(batch: _Batch | None, waiting: deque[Request], call: _Call) -> _Batch 
         share(cache, len(every), reserved)
     else:
         cache = regroup(parts, reserved)
-    return _Batch(every, cache, width, starts, torch.cat(pending), reserved)
+    steady = Steady.of(call.lean, cache, starts, call.recorder)
+    return _Batch(every, cache, width, starts, torch.cat(pending), reserved, steady)
 
 
 def _admit(rows: list[Row], waiting: deque[Request], call: _Call) -> list[Request]:
@@ -225,7 +236,10 @@ def _prefill(requests: list[Request], call: _Call) -> tuple[Part, Tensor]:
 def _step(batch: _Batch, call: _Call) -> None:
     """Read each row's pending token and draw the next."""
     batch.width += 1
-    logits = _forward(batch.pending[:, None], batch.starts, batch.cache, batch.width, call)
+    if batch.steady:
+        logits = batch.steady.step(batch.pending, batch.width)
+    else:
+        logits = _forward(batch.pending[:, None], batch.starts, batch.cache, batch.width, call)
     batch.pending = _record(batch.rows, logits, call)
 
 
@@ -252,20 +266,13 @@ def _record(rows: list[Row], logits: Tensor, call: _Call) -> Tensor:
     if call.sampling.repetition_penalty != 1:
         logits = penalised(logits, [row.read + row.tokens for row in rows], call.sampling.repetition_penalty)
     drawn = draw(logits, [row.key for row in rows], [len(row.tokens) for row in rows], call.sampling)
-    for row, (token, logprob, *told) in zip(rows, _numbers(drawn), strict=True):
+    for row, (token, logprob, *told) in zip(rows, drawn.numbers(), strict=True):
         if row.finish_reason is None:
             if told:
                 pairs = zip(told[: len(told) // 2], told[len(told) // 2 :], strict=True)
                 row.alternatives.append([(int(place), found) for place, found in pairs])
             _extend(row, int(token), logprob, call)
     return drawn.tokens
-
-
-def _numbers(drawn: Drawn) -> list[list[float]]:
-    """A row each: token, log-probability, the likeliest, theirs. One transfer: doubles hold ids and fp32 exactly."""
-    pair = torch.stack([drawn.tokens.double(), drawn.logprobs.double()], 1)
-    found: list[list[float]] = torch.cat([pair, drawn.likeliest, drawn.likeliest_logprobs], 1).tolist()
-    return found
 
 
 def _extend(row: Row, token: int, logprob: float, call: _Call) -> None:

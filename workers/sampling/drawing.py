@@ -35,6 +35,12 @@ class Drawn(NamedTuple):
     likeliest: Tensor
     likeliest_logprobs: Tensor
 
+    def numbers(self) -> list[list[float]]:
+        """A row each: token, log-probability, likeliest, theirs. One transfer: doubles hold ids and fp32 exactly."""
+        pair = torch.stack([self.tokens.double(), self.logprobs.double()], 1)
+        found: list[list[float]] = torch.cat([pair, self.likeliest, self.likeliest_logprobs], 1).tolist()
+        return found
+
 
 def draw(logits: Tensor, keys: list[int], steps: list[int], sampling: Sampling) -> Drawn:
     """One token per row.

@@ -47,9 +47,17 @@ class Lean:
 
         tokens (B,); mask (B, width) True on real columns, the new one included; positions (B,) of the tokens.
         """
-        states = self.trunk.embed_tokens(tokens)  # (B, H)
-        cos, sin = (table[positions][:, None] for table in self._tables(states, mask.shape[1]))  # (B, 1, size)
+        cos, sin = (table[positions][:, None] for table in self.turns(positions, mask.shape[1]))  # (B, 1, size)
         seen = None if bool(mask.all()) else mask[:, None, None]  # (B, 1, 1, width)
+        return self.read(tokens, seen, cos, sin, cache)
+
+    def read(self, tokens: Tensor, seen: Tensor | None, cos: Tensor, sin: Tensor, cache: Cache) -> Tensor:
+        """The step itself, which asks the device for nothing back.
+
+        seen: (B, 1, 1, columns) True on those of a row's own columns that it may read; None: all of them. cos, sin
+        (B, 1, size), see `turns`.
+        """
+        states = self.trunk.embed_tokens(tokens)  # (B, H)
         for index, layer in enumerate(self.trunk.layers):
             read = normed(layer.input_layernorm, states)
             heard = self._attend(layer.self_attn, read, cos, sin, seen, cache.layers[index])
@@ -76,27 +84,33 @@ class Lean:
         if layer.shared is None:
             heard = scaled_dot_product_attention(asked, keys, values, attn_mask=seen, scale=self.scale)
         else:
-            heard = self._attend_shared(asked * self.scale, keys, values, *layer.shared)
+            heard = self._attend_shared(asked * self.scale, keys, values, seen, *layer.shared)
         return product(attention.o_proj, heard.reshape(rows, -1))
 
-    def _attend_shared(self, asked: Tensor, keys: Tensor, values: Tensor, first: Tensor, told: Tensor) -> Tensor:
+    def _attend_shared(
+        self, asked: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None, first: Tensor, told: Tensor
+    ) -> Tensor:
         """Attention to one prompt's keys `first` and values `told`, (1, heads, read, size), which all rows share and
-        which are read from memory once, and to each row's own keys and values (B, heads, t, size); nothing is masked.
+        which are read from memory once, and to each row's own keys and values (B, heads, t, size), as far as `seen`.
         """
         rows, heads, group, _ = asked.shape
         read = first.shape[2]
         gathered = asked.transpose(0, 1).reshape(heads, rows * group, -1)
         of_prompt = (gathered @ first[0].transpose(1, 2)).view(heads, rows, group, read).transpose(0, 1)
-        weights = torch.cat([of_prompt, asked @ keys.transpose(2, 3)], -1).softmax(-1, torch.float32).to(asked.dtype)
+        own = asked @ keys.transpose(2, 3)
+        if seen is not None:
+            own = own.masked_fill(~seen, -torch.inf)
+        weights = torch.cat([of_prompt, own], -1).softmax(-1, torch.float32).to(asked.dtype)
         of_prompt = weights[..., :read].transpose(0, 1).reshape(heads, rows * group, read)
         heard = (of_prompt @ told[0]).view(heads, rows, group, -1).transpose(0, 1)
         return heard + weights[..., read:] @ values
 
-    def _tables(self, states: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    def turns(self, positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
         """cos and sin by position, (at least width, size); sin is negative where its half is turned backwards."""
         if self._turns is None or len(self._turns[0]) < width:
-            places = torch.arange(-(-width // 256) * 256, device=states.device)
-            cos, sin = (table[0] for table in self.trunk.rotary_emb(states, places[None]))
+            places = torch.arange(-(-width // 256) * 256, device=positions.device)
+            like = self.trunk.embed_tokens.weight[:0]  # they are of the type of the states
+            cos, sin = (table[0] for table in self.trunk.rotary_emb(like, places[None]))
             half = self.size // 2
             self._turns = cos, torch.cat([-sin[:, :half], sin[:, half:]], -1)
         return self._turns

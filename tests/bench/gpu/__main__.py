@@ -30,6 +30,7 @@ VERSIONS = ("torch", "transformers", "trl", "bitsandbytes")
 PLAN = [
     ("card", ["tiny"], 60),
     ("decode", ["0.5B", "1.5B"], 90),
+    ("decode-plain", ["0.5B"], 45),
     ("generate", ["0.5B", "1.5B"], 90),
     ("ppo", ["0.5B", "1.5B"], 120),
     ("ppo-8B", ["8B"], 150),

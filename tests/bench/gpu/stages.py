@@ -92,7 +92,7 @@ def written(shape: Shape, sizes: Sizes, seconds: float) -> Figures:
     }  # fmt: skip
 
 
-def decode(shape: Shape, sizes: Sizes) -> Figures:
+def decode(shape: Shape, sizes: Sizes, *, is_recorded: bool = True) -> Figures:
     """Our sampler; no answer ends before its time."""
     network = network_of(shape, sizes.context + 16, torch.bfloat16)
     prompts = token_rows(sizes.rows // sizes.samples, sizes.prompt, shape)
@@ -101,9 +101,15 @@ def decode(shape: Shape, sizes: Sizes) -> Figures:
         sample(
             network, prompts, Sampling(temperature=1.0, max_tokens=sizes.answer), n=sizes.samples,
             seeds=list(range(len(prompts))), stop_ids=set(), pad_id=PAD, token_budget=1 << 20,
+            is_recorded=is_recorded,
         )  # fmt: skip
 
     return written(shape, sizes, timed(work))
+
+
+def decode_plain(shape: Shape, sizes: Sizes) -> Figures:
+    """The same without recorded steps: what CUDA graphs are worth here."""
+    return decode(shape, sizes, is_recorded=False)
 
 
 def generate(shape: Shape, sizes: Sizes) -> Figures:
@@ -274,6 +280,7 @@ def reward_model(shape: Shape, sizes: Sizes) -> Figures:
 
 
 OURS = {
-    "card": card, "decode": decode, "generate": generate, "ppo": ppo_lora, "ppo-full": ppo_full, "dpo": dpo,
-    "reward": reward_model, "grpo": grpo, "ppo-8B": ppo_lora_small, "ppo-8B-nf4": ppo_nf4,
+    "card": card, "decode": decode, "decode-plain": decode_plain, "generate": generate, "ppo": ppo_lora,
+    "ppo-full": ppo_full, "dpo": dpo, "reward": reward_model, "grpo": grpo,
+    "ppo-8B": ppo_lora_small, "ppo-8B-nf4": ppo_nf4,
 }  # fmt: skip

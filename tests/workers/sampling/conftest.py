@@ -3,8 +3,17 @@
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
+from tests.workers.sampling.naive import VOCABULARY
 from workers.training.checkpoints import CheckpointRecord, save_checkpoint
 
 SPECIAL = ["<pad>", "<end>", "<system>", "<user>", "<assistant>"]
@@ -72,3 +81,39 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="session")
 def other(tmp_path_factory):
     return make_checkpoint(tmp_path_factory.mktemp("checkpoints") / "other", seed=1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.3,  # far from uniform, so that a wrong position or mask changes the answer
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="module")
+def absolute():
+    """A network that knows absolute positions: in a Llama, all shifted by the same number look alike."""
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3)
+    return GPT2LMHeadModel(shape).eval()
+
+
+@pytest.fixture(scope="module")
+def biased():
+    """A Qwen2: its maps have biases, and eight rows share two key-value heads."""
+    torch.manual_seed(0)
+    shape = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3}
+    made = Qwen2ForCausalLM(Qwen2Config(**shape, **heads, tie_word_embeddings=True)).eval()
+    for name, weight in made.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight)
+    return made

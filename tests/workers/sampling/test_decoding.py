@@ -4,53 +4,10 @@ import math
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from workers.sampling.decoding import OutOfMemory, PromptTooLong, Sampled, Sampling, sample
-from workers.sampling.drawing import draw, row_key
+from tests.workers.sampling.naive import PROMPTS, SEEDS, STOPS, answer, naive
+from workers.sampling.decoding import OutOfMemory, PromptTooLong, Sampling
 from workers.sampling.lean import Lean
-
-VOCABULARY = 61
-STOPS = {7, 8, 19, 28, 35, 41, 50, 58}
-PROMPTS = [[3, 4, 5], [9], [11, 12, 13, 14, 15, 16, 17, 18], [20, 21], [22, 23, 24, 25, 26], [30, 31, 32, 33]]
-SEEDS = [5, 6, 7, 8, 9, 5]
-
-
-@pytest.fixture(scope="module")
-def network():
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.3,  # far from uniform, so that a wrong position or mask changes the answer
-    )
-    return LlamaForCausalLM(config).eval()
-
-
-@pytest.fixture(scope="module")
-def absolute():
-    """A network that knows absolute positions: in a Llama, all shifted by the same number look alike."""
-    torch.manual_seed(0)
-    shape = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3)
-    return GPT2LMHeadModel(shape).eval()
-
-
-@pytest.fixture(scope="module")
-def biased():
-    """A Qwen2: its maps have biases, and eight rows share two key-value heads."""
-    torch.manual_seed(0)
-    shape = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3}
-    made = Qwen2ForCausalLM(Qwen2Config(**shape, **heads, tie_word_embeddings=True)).eval()
-    for name, weight in made.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(weight)
-    return made
 
 
 class Spy:
@@ -67,26 +24,6 @@ class Spy:
 
     def __getattr__(self, name):
         return getattr(self.network, name)
-
-
-def answer(network, prompts=PROMPTS, seeds=SEEDS, sampling=None, n=2, budget=10_000, **options):
-    sampling = sampling or Sampling(max_tokens=12)
-    settings = {"stop_ids": STOPS, "pad_id": 0, "token_budget": budget} | options
-    return sample(network, prompts, sampling, n=n, seeds=seeds, **settings)
-
-
-def naive(network, prompt, seed, index, sampling):
-    """No cache, no padding, no batch; log-probabilities from a plain log_softmax."""
-    tokens, logprobs = [], []
-    while len(tokens) < sampling.max_tokens:
-        with torch.no_grad():
-            logits = network(torch.tensor([prompt + tokens])).logits[:, -1]
-        drawn = draw(logits, [row_key(seed, index)], [len(tokens)], sampling)
-        tokens.append(int(drawn.tokens))
-        logprobs.append(float((logits / sampling.temperature).log_softmax(-1)[0, tokens[-1]]))
-        if tokens[-1] in STOPS:
-            return Sampled(tokens, logprobs, "stop")
-    return Sampled(tokens, logprobs, "length")
 
 
 @pytest.mark.parametrize("kind", ["network", "biased", "absolute"])
