@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -45,22 +46,23 @@ POINTS = {
 }
 
 
-def measure(repeats: int = 5, steps: int = 3, only: str = "") -> dict[str, dict]:
-    figures: dict[str, dict] = {}
+def measure(repeats: int = 5, steps: int = 3, only: str = "") -> Iterator[tuple[str, dict]]:
     for key, (sizes, way, kind, *_) in POINTS.items():
         if not key.startswith(only):
             continue
         rounds = [(ours(sizes, way, kind, steps), theirs(sizes, kind, steps)) for _ in range(repeats)]
         mine, other = ([pair[side] for pair in rounds] for side in (0, 1))
-        figures[key] = {
-            "speedup": round(middle(other, "s_per_step") / middle(mine, "s_per_step"), 3),
-            "memory_ratio": round(middle(mine, "rss_delta_mb") / max(1, middle(other, "rss_delta_mb")), 3),
-            "ours": mine,
-            "trl": other,
-        }
+        yield (
+            key,
+            {
+                "speedup": round(middle(other, "s_per_step") / middle(mine, "s_per_step"), 3),
+                "memory_ratio": round(middle(mine, "rss_delta_mb") / max(1, middle(other, "rss_delta_mb")), 3),
+                "ours": mine,
+                "trl": other,
+            },
+        )
     if "ppo.learning".startswith(only):
-        figures["ppo.learning"] = learning()
-    return figures
+        yield "ppo.learning", learning()
 
 
 def middle(runs: list[dict], name: str) -> float:
@@ -143,14 +145,14 @@ def prepare(way: str, kind: str, sizes: argparse.Namespace, folder: Path, tokeni
     network = RewardNetwork(Backbone(open_checkpoint(judge).network), told, weights_sha256(judge))
     save_reward(folder / "reward", network, record)
     if kind == "ragged":
-        whole = actors.open_checkpoint
+        whole = actors.open_base
 
         def opened(*args, **more):
             found = whole(*args, **more)
             peers.end_often(found.network, found.eos_id)
             return found
 
-        actors.open_checkpoint = opened
+        actors.open_base = opened
     if kind == "marked":
         marked = peers.marked_of(open_checkpoint(folder / "base").network)
         Judges.scores = lambda self, prompts, answers, pad: Scores(

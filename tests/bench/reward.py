@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -35,13 +36,13 @@ POINTS = {"reward": (1.6, 1.0)}
 EQUAL = 0.03  # accuracies that differ by less are equal: two standard deviations of 120 pairs near 0.97
 
 
-def measure(repeats: int = 5, only: str = "") -> dict[str, dict]:
+def measure(repeats: int = 5, only: str = "") -> Iterator[tuple[str, dict]]:
     if not "reward".startswith(only):
-        return {}
+        return
     told = [word for name, value in (SIZES | {"steps": STEPS}).items() for word in (f"--{name}", str(value))]
     ours, theirs = ["-m", "tests.bench.reward", *told], [str(peers.SCRIPTS / "trl_rm.py"), *told]
     rounds = [(peers.result_of(ours), peers.result_of(theirs)) for _ in range(repeats)]
-    return {"reward": beside(*([pair[side] for pair in rounds] for side in (0, 1)))}
+    yield "reward", beside(*([pair[side] for pair in rounds] for side in (0, 1)))
 
 
 def beside(mine: list[dict], other: list[dict]) -> dict:

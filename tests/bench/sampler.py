@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
@@ -92,8 +93,7 @@ class Ends(StoppingCriteria):
         return input_ids.shape[1] - self.width >= self.lengths
 
 
-def measure(repeats: int = 5, only: str = "") -> dict[str, dict]:
-    figures = {}
+def measure(repeats: int = 5, only: str = "") -> Iterator[tuple[str, dict]]:
     for key in POINTS:
         if not key.startswith(only):
             continue
@@ -108,20 +108,22 @@ def measure(repeats: int = 5, only: str = "") -> dict[str, dict]:
         mine, other = (statistics.median(taken[1:]) for taken in seconds.values())
         memory = {name: grown(key, name) for name in seconds}
         tokens = sum(length for group in setting.lengths for length in group)
-        figures[key] = {
-            "speedup": round(other / mine, 3) if same else 0.0,  # other answers are not quicker ones
-            "memory_ratio": round(memory["ours"] / max(1, memory["generate"]), 3),
-            "same_greedily": same,
-            **{
-                name: {
-                    "seconds": [round(one, 4) for one in taken[1:]],
-                    "tokens_per_second": round(tokens / statistics.median(taken[1:])),
-                    "rss_delta_mb": memory[name],
-                }
-                for name, taken in seconds.items()
+        yield (
+            key,
+            {
+                "speedup": round(other / mine, 3) if same else 0.0,  # other answers are not quicker ones
+                "memory_ratio": round(memory["ours"] / max(1, memory["generate"]), 3),
+                "same_greedily": same,
+                **{
+                    name: {
+                        "seconds": [round(one, 4) for one in taken[1:]],
+                        "tokens_per_second": round(tokens / statistics.median(taken[1:])),
+                        "rss_delta_mb": memory[name],
+                    }
+                    for name, taken in seconds.items()
+                },
             },
-        }
-    return figures
+        )
 
 
 def grown(key: str, side: str) -> int:

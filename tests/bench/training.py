@@ -2,8 +2,9 @@
 
     python -m tests.bench.training [ppo reward sampler …] [--repeats 5] [--only ppo.point1]
 
-A part is a file of this folder with `measure(repeats, only=…)` → {key: {speedup, memory_ratio, …}} and `POINTS`, which
-maps a key to its bars as its last two entries: the least speed-up, and the most memory or None.
+A part is a file of this folder with `measure(repeats, only=…)`, which yields (key, {speedup, memory_ratio, …}), and
+`POINTS`, which maps a key to its bars as its last two entries: the least speed-up, and the most memory or None. Each
+figure is written down when it comes.
 """
 
 import argparse
@@ -40,6 +41,16 @@ def shown(key: str, figure: dict, bars: dict) -> tuple[str, bool]:
     return " ".join(word for word in words if word), holds
 
 
+def keep(figures: dict) -> None:
+    machine = {
+        "cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0],
+        "torch": torch.__version__, "transformers": transformers.__version__,
+    }  # fmt: skip
+    about = {"machine": machine, "measured_at": datetime.now(UTC).isoformat(), "code_version": code_version()}
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(figures | about, indent=2) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", default=PARTS)
@@ -51,17 +62,12 @@ def main() -> int:
     for name in wanted.parts:
         part = importlib.import_module(f"tests.bench.{name}")
         print(f"measuring {name} …", flush=True)
-        measured = part.measure(wanted.repeats, only=wanted.only)
-        figures |= measured
-        for key, figure in measured.items():
+        for key, figure in part.measure(wanted.repeats, only=wanted.only):
             line, holds = shown(key, figure, part.POINTS)
             held &= holds
             print(line, flush=True)
-    figures["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0],
-                          "torch": torch.__version__, "transformers": transformers.__version__}  # fmt: skip
-    figures["measured_at"], figures["code_version"] = datetime.now(UTC).isoformat(), code_version()
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(figures, indent=2) + "\n")
+            figures[key] = figure
+            keep(figures)
     return 0 if held else 1
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -61,8 +62,11 @@ class Graphs:
             graph.capture_begin(pool=self._last and self._last.pool(), capture_error_mode="thread_local")
             try:
                 found = work()
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with suppress(RuntimeError):  # what the work could not do says more than that the recording broke off
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         here.wait_stream(self._stream)
         said.record_stream(here)
         self._last = graph

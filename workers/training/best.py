@@ -1,19 +1,20 @@
-"""Best-of-n and rejection sampling: the cheap baselines beside PPO. They change no weights; they write an SFT file.
+"""Best-of-n and rejection sampling: the cheap baselines beside PPO. They change no weights; they write a file that SFT
+learns from, or DPO.
 
-The same judges, the same shaped score and the same run file as PPO's, so that all three can be compared; n is
+The same judges, the same shaped score and the same run file as PPO's, so that all can be compared; n is
 samples_per_prompt. Best-of-n keeps each prompt's best answer, which is log n - (n - 1) / n nats from the reference;
-rejection sampling keeps every answer above a threshold.
+rejection sampling keeps every answer above a threshold; West-of-n (Pace et al. 2024) sets the best beside the worst.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
-from app.datasets.records import Answer, DemonstrationRecord, PromptRecord, TextPart
+from app.datasets.records import Answer, ComparisonRecord, DemonstrationRecord, Outcome, PromptRecord, TextPart, Vote
 from app.training.configs import BestRun
 from workers.training.actors import Actors, open_actors
 from workers.training.checkpoints import CheckpointRefused
@@ -29,7 +30,8 @@ from workers.training.standing import begin
 
 
 def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bool] = never) -> Path:
-    """Run file in, JSONL of demonstrations out. Raises RunFailed, RunRefused, CheckpointRefused, with a sentence."""
+    """Run file in, JSONL of demonstrations (or of comparisons, where `keep` is pair) out. Raises RunFailed, RunRefused,
+    CheckpointRefused, with a sentence."""
     torch.manual_seed(run.seed)
     if run.output.exists():
         raise CheckpointRefused(f"{run.output} is there already, and is not overwritten.")
@@ -43,7 +45,7 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
     ]
     usable = [(record, ids) for record, ids in encoded if tuple(ids) in short]
     progress.rewind(0)
-    lines: list[DemonstrationRecord] = []
+    lines: list[DemonstrationRecord | ComparisonRecord] = []
     count, n = config.prompts_per_step, config.samples_per_prompt
     batches = [usable[at : at + count] for at in range(0, len(usable), count)]
     for step, batch in enumerate(batches, 1):
@@ -53,8 +55,11 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
             actors, judges, Drawn([ids for ids in prompts for _ in range(n)], answers, step), step, reference=True
         )
         scores = shape_scores(rollout, standing, config).tolist()
-        kept = [row for first in range(0, len(scores), n) for row in choose(run, rollout, scores, first)]
-        lines += [demonstration(run, actors, batch[row // n][0], rollout, row) for row in kept]
+        chosen = [choose(run, rollout, scores, first) for first in range(0, len(scores), n)]
+        for (record, _), rows in zip(batch, chosen, strict=True):
+            answers_kept = [answer_of(run, actors, record, rollout, row) for row in rows]
+            lines += written(run, record, answers_kept)
+        kept = [row for rows in chosen for row in (rows[:1] if run.keep == "pair" else rows)]
         progress.step(step, len(batches), figures_of(scores, kept, n))
         progress.stop_if_asked(step)
     once(lambda: replace_file(run.output, "".join(line.model_dump_json() + "\n" for line in lines).encode()))
@@ -62,26 +67,50 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
 
 
 def choose(run: BestRun, rollout: Rollout, scores: list[float], first: int) -> list[int]:
-    """Rows of one prompt's answers that are kept. None that was cut off: it would teach to stop in the middle."""
+    """Rows of one prompt's answers that are kept, of a pair the better one first. None that was cut off: it would teach
+    to stop in the middle."""
     ended = [row for row in range(first, first + run.config.samples_per_prompt) if bool(rollout.ended[row])]
     if run.keep == "above":
         return [row for row in ended if scores[row] > run.threshold]
-    return [max(ended, key=lambda row: scores[row])] if ended else []
+    ranked = sorted(ended, key=lambda row: -scores[row])
+    if run.keep == "best":
+        return ranked[:1]
+    return [ranked[0], ranked[-1]] if ranked and scores[ranked[0]] > scores[ranked[-1]] else []
 
 
-def demonstration(
-    run: BestRun, actors: Actors, prompt: PromptRecord, rollout: Rollout, row: int
-) -> DemonstrationRecord:
+def answer_of(run: BestRun, actors: Actors, prompt: PromptRecord, rollout: Rollout, row: int) -> Answer:
     text = actors.opened.tokenizer.decode(rollout.answers[row], skip_special_tokens=True)
+    name = f"{prompt.id}.{row % run.config.samples_per_prompt}"
+    return Answer(id=name, checkpoint=run.parent, author=run.checkpoint.name, parts=(TextPart(text=text),))
+
+
+def written(
+    run: BestRun, prompt: PromptRecord, answers: list[Answer]
+) -> Iterator[DemonstrationRecord | ComparisonRecord]:
+    """What the file says of a prompt's answers that were kept."""
     n = run.config.samples_per_prompt
-    name = f"{prompt.id}.{row % n}"
-    return DemonstrationRecord(
-        id=name,
+    if run.keep == "pair":
+        if answers:
+            yield comparison(prompt, answers[0], answers[1], f"best and worst of {n}")
+        return
+    writer = f"best of {n}" if run.keep == "best" else f"above {run.threshold:g} of {n}"
+    for answer in answers:
+        yield DemonstrationRecord(
+            id=answer.id, group=prompt.group, split="train", prompt=prompt.prompt, answer=answer, writer=writer
+        )
+
+
+def comparison(prompt: PromptRecord, better: Answer, worse: Answer, rater: str) -> ComparisonRecord:
+    vote = Vote(rater=rater, outcome=Outcome.a, strength=1, shown_first="a")
+    return ComparisonRecord(
+        id=prompt.id,
         group=prompt.group,
         split="train",
         prompt=prompt.prompt,
-        answer=Answer(id=name, checkpoint=run.parent, author=run.checkpoint.name, parts=(TextPart(text=text),)),
-        writer=f"best of {n}" if run.keep == "best" else f"above {run.threshold:g} of {n}",
+        a=better,
+        b=worse,
+        conclusion=Outcome.a,
+        votes=(vote,),
     )
 
 

@@ -7,6 +7,7 @@ chapter is a function of sums over tasks; then a thousand resamples are one prod
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,18 +52,26 @@ def blocks_of(tasks: int, seed: int = 0) -> Ints:
 
 def resampled(sums: Floats, seed: int = 0, resamples: int = RESAMPLES) -> Floats:
     """(resamples, m) sums over blocks drawn with replacement. sums: (blocks, m)."""
-    blocks = len(sums)
-    drawn = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
-    return drawn.astype(np.float64) @ sums
+    return times_drawn(len(sums), seed, resamples) @ sums
+
+
+@lru_cache(maxsize=1)  # the figures of one page mostly have BLOCKS
+def times_drawn(blocks: int, seed: int, resamples: int) -> Floats:
+    """(resamples, blocks) how often each was drawn; counting draws takes a fifth of the time of drawing the counts."""
+    each = np.random.default_rng(seed).integers(blocks, size=(resamples, blocks))
+    each += blocks * np.arange(resamples)[:, None]
+    counts = np.bincount(each.ravel(), minlength=resamples * blocks).reshape(resamples, blocks).astype(np.float64)
+    counts.setflags(write=False)
+    return counts
 
 
 def bootstrap(sums: Floats, figures: Mapping[str, Figure], *, n: int, seed: int = 0) -> dict[str, Estimate]:
     """Each figure with its interval, all from the same resamples. sums: (blocks, m). n: tasks behind the blocks."""
-    drawn = resampled(sums, seed) if n > 1 else sums[:0]
+    again = resampled(sums, seed) if n > 1 else sums[:0]
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {name: finite(figure(sums.sum(axis=0, keepdims=True))[0]) for name, figure in figures.items()}
         return {
-            name: Estimate(value, n=n) if value is None or n < 2 else within(value, figures[name](drawn), n)
+            name: Estimate(value, n=n) if value is None or n < 2 else within(value, figures[name](again), n)
             for name, value in values.items()
         }
 

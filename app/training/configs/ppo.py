@@ -247,11 +247,12 @@ class PPORun(Run):
 
 
 class BestRun(PPORun):
-    """Best-of-n, or rejection sampling: PPO's run file, samples_per_prompt as n. output: a file of demonstrations."""
+    """Best-of-n, or rejection sampling: PPO's run file, samples_per_prompt as n. output: a file of demonstrations, of
+    comparisons where `keep` is pair."""
 
     method: Literal["best"] = "best"  # type: ignore[assignment]
-    keep: Literal["best", "above"] = Field(
-        default="best", description="Each prompt's best answer, or all above threshold."
+    keep: Literal["best", "above", "pair"] = Field(
+        default="best", description="Each prompt's best answer, all above threshold, or the best beside the worst."
     )
     threshold: float = Field(
         default=1.0, description="Shaped score that a kept answer is above, in the reference's deviations (above)."
