@@ -41,7 +41,7 @@ def ways(base: Path, reward: Path, folder: Path) -> Iterator[tuple[str, Any, Tra
     mixed = folder / "mixed.jsonl"
     mixed.write_text("".join(json.dumps({"text": " ".join(WORDS[n : n + 9])}) + "\n" for n in range(8)))
     told = {"checkpoint": base, "device": "cpu"}
-    small = {"epochs": 1, "batch": 14, "token_budget": BUDGET, "warmup": 0}
+    small = {"epochs": 1, "batch": 16, "token_budget": BUDGET, "warmup": 0}
     yield (
         "sft",
         SFTRun(dataset=texts, output=folder / "sft", config=SFTConfig(**small | {"token_budget": 64}), **told),

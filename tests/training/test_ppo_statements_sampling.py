@@ -35,7 +35,7 @@ from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, op
 from workers.training.figures import describe
 from workers.training.networks import Backbone
 from workers.training.practice import draw_prompts, read_prompts, seeds_of
-from workers.training.rollouts import parts, roll_out
+from workers.training.rollouts import Part, parts, roll_out
 from workers.training.schedules import steer
 from workers.training.scoring import RewardNetwork
 from workers.training.shaping import one_score, shape_rewards, shape_scores
@@ -73,6 +73,30 @@ def test_03_before_the_first_update_the_ratio_is_1(run: PPORun, tuning: str) -> 
         assert gap.abs().max() < 1e-5
         assert gap.exp().mean().item() == pytest.approx(1, abs=1e-5)
     assert rollout.kl.abs().max() < 1e-4  # at the start policy and reference are one
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_03_a_critic_on_the_policys_trunk_says_its_values_while_the_answers_are_drawn(
+    run: PPORun, tuning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those that its own pass would read, and that pass is not made; one with its own trunk reads."""
+    actors, judges = open_actors(changed(run, tuning=tuning))
+    actors.value_head.weight.data.normal_()
+    asked: list[str | None] = []
+    states = Part.states
+    monkeypatch.setattr(Part, "states", lambda self, *rest: asked.append(rest[1]) or states(self, *rest))
+    prompts = [[5, 9, 30], [7] * 9, [11, 12]]
+    rollout = roll_out(actors, judges, prompts, [1, 2, 3])
+    assert asked == []
+    assert rollout.values.std() > 0.01
+    said = rollout.values.clone()
+    rollouts.fill_in(rollout, actors)
+    assert len(asked) > 0
+    assert torch.allclose(said, rollout.values, atol=1e-5)
+    asked.clear()
+    apart, judges = open_actors(changed(run, tuning=tuning, critic="own"))
+    roll_out(apart, judges, prompts, [1, 2, 3])
+    assert len(asked) > 0
 
 
 def test_04_padding_changes_no_logit_value_or_score(run: PPORun) -> None:

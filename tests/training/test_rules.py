@@ -14,16 +14,17 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from app.datasets.records import Answer, DemonstrationRecord, PromptRecord, TextPart
-from app.training.configs import BestRun, PPOConfig, PPORun, RunRefused
+from app.datasets.records import Answer, ComparisonRecord, DemonstrationRecord, PromptRecord, TextPart
+from app.training.configs import BestRun, DPOConfig, PPOConfig, PPORun, RunRefused
 from app.training.configs.rules import OutsideRule, Rule
 from tests.training.make import write
 from tests.training.rolling import lines, make_rollout, rolled
 from workers.training import best, rules
 from workers.training.best import keep_best
-from workers.training.checkpoints import CheckpointRefused
+from workers.training.checkpoints import CheckpointRefused, open_checkpoint
 from workers.training.judged import Rollout
 from workers.training.lines import read_lines
+from workers.training.opinions import read_preferred
 from workers.training.ppo import train_ppo
 from workers.training.progress import RunFailed
 from workers.training.rules import measure_of
@@ -208,11 +209,40 @@ def test_the_best_of_n_becomes_a_file_to_learn_from(
         keep_best(chosen)
 
 
+def test_best_and_worst_of_n_become_pairs_that_dpo_reads(
+    run: PPORun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, scored = best.judge, []
+
+    def all_ended(*args: Any, **more: Any) -> Rollout:
+        rollout = whole(*args, **more)
+        scored.append(rollout)
+        return dataclasses.replace(rollout, ended=torch.ones(len(rollout.answers)).bool())
+
+    monkeypatch.setattr(best, "judge", all_ended)
+    file = keep_best(best_of(run, tmp_path, keep="pair"))
+    found = read_lines(file, ComparisonRecord)
+    asked = [line.prompt for line in read_lines(run.prompts, PromptRecord)]
+    assert [line.prompt for line in found] == asked
+    assert all(line.a.text != line.b.text and line.conclusion == "a" for line in found)
+    mean = {tuple(answer): float(score) for rollout in scored
+            for answer, score in zip(rollout.answers, rollout.scores.mean, strict=True)}  # fmt: skip
+    opened = open_checkpoint(run.checkpoint)
+    pairs, left_out = read_preferred(file, opened, DPOConfig())
+    assert len(pairs) + sum(left_out.values()) == len(found)
+    better = [mean[tuple(pair.a.answer)] > mean[tuple(pair.b.answer)] for pair in pairs
+              if {tuple(pair.a.answer), tuple(pair.b.answer)} <= mean.keys()]  # fmt: skip
+    assert all(better)
+
+
 def test_of_four_answers_the_best_that_ended_is_kept_or_all_above_a_threshold(run: PPORun, tmp_path: Path) -> None:
     rollout = make_rollout([2] * 8, ended=torch.tensor([True, True, False, True, True, False, False, False]))
     scores = [0.5, 2.0, 9.0, 1.5, -3.0, 9.0, 9.0, 9.0]
     first, rejecting = best_of(run, tmp_path), best_of(run, tmp_path, keep="above", threshold=1.0)
     assert [best.choose(first, rollout, scores, row) for row in (0, 4)] == [[1], [4]]
     assert [best.choose(rejecting, rollout, scores, row) for row in (0, 4)] == [[1, 3], []]
+    pairing = best_of(run, tmp_path, keep="pair")
+    assert [best.choose(pairing, rollout, scores, row) for row in (0, 4)] == [[1, 0], []]  # of 5 to 8 one alone ended
+    assert best.choose(pairing, rollout, [1.0] * 8, 0) == []
     with pytest.raises(ValidationError, match="must be above 1"):
         BestRun(**{**run.model_dump(exclude={"method"}), "config": run.config})

@@ -27,7 +27,7 @@ from workers.sampling.drawing import draw, penalised, row_key
 from workers.sampling.graphs import Recorder, Steady
 from workers.sampling.lean import Lean
 from workers.sampling.memory import OutOfMemory, is_out_of_memory, too_large
-from workers.sampling.rows import Request, Row, Sampled, reserved_width
+from workers.sampling.rows import Request, Row, Sampled, requests_of, reserved_width
 
 __all__ = ["OutOfMemory", "PromptTooLong", "Sampled", "Sampling", "Watch", "sample"]
 
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # called with an answer after each token that it got; True ends it with reason "stop"
 Watch = Callable[[Row], bool]
+
+# (B, H) states that tokens are drawn from → (B,) a number each
+Head = Callable[[Tensor], Tensor]
 
 # the batch is packed anew when this share of its rows is done: each packing copies the cache once
 REPACK_SHARE = 1 / 8
@@ -74,6 +77,7 @@ class _Call:
     watch: Watch | None
     lean: Lean | None
     recorder: Recorder | None
+    head: Head | None
 
 
 def sample(
@@ -88,6 +92,7 @@ def sample(
     token_budget: int,
     watch: Watch | None = None,
     is_recorded: bool = True,
+    head: Head | None = None,
 ) -> list[list[Sampled]]:
     """n answers to each prompt, in the order of the prompts.
 
@@ -96,7 +101,8 @@ def sample(
     `token_budget` bounds rows times width of the cache, prompt and answer together; when memory does not suffice, half
     of it is tried, going on where each answer was. Raises `PromptTooLong` before anything runs when one prompt with
     `max_tokens` exceeds it, `OutOfMemory` with the sizes when half was too much too, ValueError for an empty prompt.
-    `is_recorded`: steps on a GPU are replayed from CUDA graphs where the network allows it.
+    `is_recorded`: steps on a GPU are replayed from CUDA graphs where the network allows it. `head` fills
+    `Sampled.values`, of networks that `Lean` knows: of others they stay empty.
     """
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
@@ -104,7 +110,9 @@ def sample(
     every_stop = frozenset(stop_ids) | frozenset(sampling.stop_ids)
     lean = Lean.of(network)
     recorder = graphs.graphs_on(device) if lean and is_recorded else None
-    call = _Call(network, device, sampling, every_stop, pad_id, token_budget, watch, lean, recorder)
+    call = _Call(
+        network, device, sampling, every_stop, pad_id, token_budget, watch, lean, recorder, head if lean else None
+    )
     rows = list(_rows(prompts, seeds, n, call))
     with torch.inference_mode(), _evaluating(network):
         _run_within_memory(rows, call)
@@ -127,7 +135,7 @@ def _rows(prompts: list[list[int]], seeds: list[int], n: int, call: _Call) -> It
 def _run_within_memory(rows: list[list[Row]], call: _Call) -> None:
     """Once more with half the budget where memory did not suffice; what was drawn until then stays drawn."""
     try:
-        return _run(_requests(rows, call), call)
+        return _run(requests_of(rows, call.sampling, call.token_budget), call)
     except Exception as reason:
         if not is_out_of_memory(reason):
             raise
@@ -140,25 +148,11 @@ def _run_within_memory(rows: list[list[Row]], call: _Call) -> None:
     if call.device.type == "cuda":
         torch.cuda.empty_cache()
     try:
-        return _run(_requests(rows, halved), halved)
+        return _run(requests_of(rows, call.sampling, halved.token_budget), halved)
     except Exception as reason:
         if not is_out_of_memory(reason):
             raise
     raise too_large(call.network, halved.token_budget, widest)
-
-
-def _requests(rows: list[list[Row]], call: _Call) -> deque[Request]:
-    """What is to be read: each prompt once for all its samples, or each row that has begun for itself."""
-    waiting: list[Request] = []
-    for group in rows:
-        fresh = [row for row in group if not row.tokens]
-        # samples that do not fit beside each other are read in parts
-        most = call.token_budget // reserved_width(group, call.sampling)
-        waiting += [Request(group[0].read, fresh[first : first + most]) for first in range(0, len(fresh), most)]
-        begun = (row for row in group if row.tokens and row.finish_reason is None)
-        waiting += [Request([*row.read, *row.tokens], [row]) for row in begun]
-    # longest first: what runs alone at the end is then short, and the widest row is known from the start
-    return deque(sorted(waiting, key=lambda request: -len(request.tokens)))
 
 
 def _run(waiting: deque[Request], call: _Call) -> None:
@@ -226,10 +220,11 @@ def _prefill(requests: list[Request], call: _Call) -> tuple[Part, Tensor]:
     ids = torch.tensor([[call.pad_id] * (width - len(r.tokens)) + r.tokens for r in requests], device=call.device)
     starts = torch.tensor([width - len(request.tokens) for request in requests], device=call.device)
     cache = new_cache()
-    logits = _forward(ids, starts, cache, width, call)
+    states, logits = _forward(ids, starts, cache, width, call)
     owners = [index for index, request in enumerate(requests) for _ in request.rows]
     repeated = torch.tensor(owners, device=call.device)
-    drawn = _record([row for request in requests for row in request.rows], logits[repeated], call)
+    states = states if states is None else states[repeated]
+    drawn = _record([row for request in requests for row in request.rows], states, logits[repeated], call)
     return Part(cache, repeated, width), drawn
 
 
@@ -237,19 +232,22 @@ def _step(batch: _Batch, call: _Call) -> None:
     """Read each row's pending token and draw the next."""
     batch.width += 1
     if batch.steady:
-        logits = batch.steady.step(batch.pending, batch.width)
+        said = batch.steady.step(batch.pending, batch.width)
     else:
-        logits = _forward(batch.pending[:, None], batch.starts, batch.cache, batch.width, call)
-    batch.pending = _record(batch.rows, logits, call)
+        said = _forward(batch.pending[:, None], batch.starts, batch.cache, batch.width, call)
+    batch.pending = _record(batch.rows, *said, call)
 
 
-def _forward(ids: Tensor, starts: Tensor, cache: Cache, width: int, call: _Call) -> Tensor:
-    """Logits (B, V) after the last column; `ids` (B, t) are the last t of `width` columns."""
+def _forward(ids: Tensor, starts: Tensor, cache: Cache, width: int, call: _Call) -> tuple[Tensor | None, Tensor]:
+    """States (B, H), where they can be had, and logits (B, V) after the last column; `ids` (B, t) are the last t of
+    `width` columns."""
     columns = torch.arange(width, device=call.device)
     mask = columns >= starts[:, None]  # (B, width), True on real tokens
     positions = (columns[-ids.shape[1] :] - starts[:, None]).clamp(min=0)  # cumsum(mask) - 1
-    if call.lean is not None and ids.shape[1] == 1 and cache.layers:
-        return call.lean.step(ids[:, 0], mask, positions[:, 0], cache)
+    if call.lean is not None:
+        if ids.shape[1] == 1 and cache.layers:
+            return call.lean.step(ids[:, 0], mask, positions[:, 0], cache)
+        return call.lean.open(ids, mask, positions, cache)
     output = call.network(
         input_ids=ids,
         attention_mask=mask.long(),
@@ -258,16 +256,19 @@ def _forward(ids: Tensor, starts: Tensor, cache: Cache, width: int, call: _Call)
         use_cache=True,
         logits_to_keep=1,
     )
-    return output.logits[:, -1]
+    return None, output.logits[:, -1]
 
 
-def _record(rows: list[Row], logits: Tensor, call: _Call) -> Tensor:
+def _record(rows: list[Row], states: Tensor | None, logits: Tensor, call: _Call) -> Tensor:
     """Draw for every row, write down what the unfinished ones got, and return the tokens (B,)."""
     if call.sampling.repetition_penalty != 1:
         logits = penalised(logits, [row.read + row.tokens for row in rows], call.sampling.repetition_penalty)
     drawn = draw(logits, [row.key for row in rows], [len(row.tokens) for row in rows], call.sampling)
-    for row, (token, logprob, *told) in zip(rows, drawn.numbers(), strict=True):
+    values = call.head(states) if call.head is not None and states is not None else None
+    for row, (token, logprob, value, *told) in zip(rows, drawn.numbers(values), strict=True):
         if row.finish_reason is None:
+            if values is not None:
+                row.values.append(value)
             if told:
                 pairs = zip(told[: len(told) // 2], told[len(told) // 2 :], strict=True)
                 row.alternatives.append([(int(place), found) for place, found in pairs])

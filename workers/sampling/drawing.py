@@ -35,10 +35,12 @@ class Drawn(NamedTuple):
     likeliest: Tensor
     likeliest_logprobs: Tensor
 
-    def numbers(self) -> list[list[float]]:
-        """A row each: token, log-probability, likeliest, theirs. One transfer: doubles hold ids and fp32 exactly."""
-        pair = torch.stack([self.tokens.double(), self.logprobs.double()], 1)
-        found: list[list[float]] = torch.cat([pair, self.likeliest, self.likeliest_logprobs], 1).tolist()
+    def numbers(self, values: Tensor | None) -> list[list[float]]:
+        """A row each: token, log-probability, value (0 where there are none), likeliest, theirs. One transfer: doubles
+        hold ids and fp32 exactly."""
+        valued = torch.zeros_like(self.logprobs) if values is None else values
+        first = torch.stack([self.tokens.double(), self.logprobs.double(), valued.double()], 1)
+        found: list[list[float]] = torch.cat([first, self.likeliest, self.likeliest_logprobs], 1).tolist()
         return found
 
 

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 # logits of a replay may differ from the plain step's by this share of the largest one: other kernels may be chosen
 NEAR = 0.05
 
-Work = Callable[[], Tensor]
+Said = tuple[Tensor, Tensor]  # states and logits, as `Lean.step` gives them
+Work = Callable[[], Said]
 
 
 class Recorder(Protocol):
@@ -39,7 +40,7 @@ class Recorder(Protocol):
 
     refused: WeakSet[Any]
 
-    def record(self, work: Work) -> tuple[Work, Tensor]: ...
+    def record(self, work: Work) -> tuple[Work, Said]: ...
 
 
 class Graphs:
@@ -51,7 +52,7 @@ class Graphs:
         self._stream = torch.cuda.Stream(device)
         self._last: torch.cuda.CUDAGraph | None = None  # alive until the next is recorded: they share its memory
 
-    def record(self, work: Work) -> tuple[Work, Tensor]:
+    def record(self, work: Work) -> tuple[Work, Said]:
         """Raises what the work raises, and RuntimeError where it asks for something that no recording can hold."""
         here = torch.cuda.current_stream(self.device)
         graph = torch.cuda.CUDAGraph()
@@ -68,10 +69,11 @@ class Graphs:
                 raise
             graph.capture_end()
         here.wait_stream(self._stream)
-        said.record_stream(here)
+        for tensor in said:
+            tensor.record_stream(here)
         self._last = graph
 
-        def again() -> Tensor:
+        def again() -> Said:
             graph.replay()
             return found
 
@@ -110,8 +112,8 @@ class Steady:
             return None
         return cls(lean, cache, starts, recorder)
 
-    def step(self, tokens: Tensor, width: int) -> Tensor:
-        """Logits (B, V) after one more token a row, tokens (B,), which makes the batch `width` columns wide.
+    def step(self, tokens: Tensor, width: int) -> Said:
+        """After one more token a row, tokens (B,), which makes the batch `width` columns wide.
 
         They lie where the next step writes its own.
         """
@@ -140,7 +142,7 @@ class Steady:
         network = self.lean.network
         try:
             again, said = self.recorder.record(self._work)
-            if _near(again(), said):
+            if all(map(_near, again(), said)):
                 return again
             log.warning("a recorded step of %s says otherwise than the step itself", type(network).__name__)
         except RuntimeError as reason:
@@ -150,7 +152,7 @@ class Steady:
         self.recorder.refused.add(network)
         return self._work
 
-    def _work(self) -> Tensor:
+    def _work(self) -> Said:
         seen = (self._columns <= self.column) & (self._columns + self.before >= self.starts[:, None])
         places = self.column + self.before - self.starts
         cos, sin = (table[places][:, None] for table in self._turns)  # (B, 1, size)

@@ -42,8 +42,14 @@ class Lean:
             return None
         return cls(network) if network.model.rotary_emb.rope_type in FIXED else None
 
-    def step(self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
-        """Logits (B, V) after one more token a row.
+    def open(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> tuple[Tensor, Tensor]:
+        """As `step`, of whole prompts: ids, mask and positions (B, t)."""
+        placed = {"attention_mask": mask.long(), "position_ids": positions, "past_key_values": cache}
+        states = self.trunk(input_ids=ids, use_cache=True, **placed).last_hidden_state[:, -1]
+        return states, self.network.lm_head(states)
+
+    def step(self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> tuple[Tensor, Tensor]:
+        """The last layer's states (B, H) after one more token a row, and the logits (B, V) that they give.
 
         tokens (B,); mask (B, width) True on real columns, the new one included; positions (B,) of the tokens.
         """
@@ -51,7 +57,9 @@ class Lean:
         seen = None if bool(mask.all()) else mask[:, None, None]  # (B, 1, 1, width)
         return self.read(tokens, seen, cos, sin, cache)
 
-    def read(self, tokens: Tensor, seen: Tensor | None, cos: Tensor, sin: Tensor, cache: Cache) -> Tensor:
+    def read(
+        self, tokens: Tensor, seen: Tensor | None, cos: Tensor, sin: Tensor, cache: Cache
+    ) -> tuple[Tensor, Tensor]:
         """The step itself, which asks the device for nothing back.
 
         seen: (B, 1, 1, columns) True on those of a row's own columns that it may read; None: all of them. cos, sin
@@ -65,7 +73,8 @@ class Lean:
             read = normed(layer.post_attention_layernorm, states)
             opened = layer.mlp.act_fn(product(layer.mlp.gate_proj, read)) * product(layer.mlp.up_proj, read)
             states = states + product(layer.mlp.down_proj, opened)
-        return product(self.network.lm_head, normed(self.trunk.norm, states)).contiguous()
+        states = normed(self.trunk.norm, states)
+        return states, product(self.network.lm_head, states).contiguous()
 
     def _attend(
         self, attention: Any, states: Tensor, cos: Tensor, sin: Tensor, seen: Tensor | None, layer: Any

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from workers.training.adapters import Adapted, Adapter
 from workers.training.checkpoints import CheckpointRefused
+from workers.training.chosen import chosen_logprobs, is_plain
 from workers.training.packed import Packed
 from workers.training.sharding import for_file, is_sharded
 from workers.training.tensors import entropy_of, logprobs_of, positions_of
@@ -192,8 +193,11 @@ class Backbone(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """hidden (n, width) before each of tokens (n,) → log-probabilities (n,) and, if asked, entropies (n,).
 
-        The vocabulary's width exists for LOGITS_AT_ONCE numbers at a time only, forwards and backwards.
+        The vocabulary's width exists for some rows at a time only, forwards and backwards.
         """
+        head = self.network.get_output_embeddings()
+        if not entropy and is_plain(head):
+            return chosen_logprobs(head, hidden, tokens, temperature), None
 
         def of_chunk(rows: Tensor, wanted: Tensor) -> Tensor:
             logits = self.logits(rows)

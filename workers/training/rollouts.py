@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from workers.sampling.decoding import Sampled, sample
+from workers.sampling.decoding import Head, Sampled, sample
 from workers.training.actors import Actors
 from workers.training.batches import micro_batches
 from workers.training.drawn import Drawn, sampling_of
@@ -56,7 +56,8 @@ def draw_ahead(actors: Actors, prompts: Prompts, step: int, seed: int, server: S
 def judge(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, reference: bool = False) -> Rollout:
     """Let reference, critic, reward network and rules read answers, in each process a share of them.
 
-    Log-probabilities are the sampler's own, taken as each token was drawn; where training runs in bf16, or the answers
+    Log-probabilities are the sampler's own, taken as each token was drawn, and so are the values of a critic that
+    shares the policy's trunk; where training runs in bf16, or the answers
     are a past policy's or a server's, they are read anew by the pass that training uses, since both must agree
     (statement 3).
     """
@@ -73,6 +74,8 @@ def read_all(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, referen
     logprobs = fill_right([answer.logprobs for answer in drawn.answers], mask.shape[1]).to(mask.device)
     rounds = actors.config.precision == "bfloat16" or actors.config.base_precision != "float32"
     reread = rounds or drawn.version < step or drawn.elsewhere
+    valued = not reread and all(answer.values for answer in drawn.answers)
+    values = fill_right([answer.values for answer in drawn.answers], mask.shape[1]).to(mask.device) if valued else None
     rollout = Rollout(
         prompts=drawn.prompts,
         answers=answers,
@@ -82,12 +85,13 @@ def read_all(actors: Actors, judges: Judges, drawn: Drawn, step: int, *, referen
         versions=torch.full_like(mask, drawn.version, dtype=torch.long),
         logprobs=logprobs.clone(),
         ref_logprobs=torch.zeros_like(logprobs),
-        values=torch.zeros_like(logprobs),
+        values=torch.zeros_like(logprobs) if values is None else values,
         scores=judges.scores(drawn.prompts, finished(answers, actors), actors.opened.pad_id),
         ruled=judges.ruled(drawn.prompts, answers),
         reread=reread,
     )
-    fill = partial(fill_in, rollout, actors, reference=reference, anew=reread)
+    criticised = valued or reference or not actors.config.asks_critic
+    fill = partial(fill_in, rollout, actors, reference=reference, anew=reread, criticised=criticised)
     actors.memory.within(actors.config.token_budget, fill)
     return rollout
 
@@ -111,11 +115,19 @@ def draw(actors: Actors, prompts: list[list[int]], seeds: list[int], n: int, *, 
             stop_ids=set(opened.stop_ids),
             pad_id=opened.pad_id,
             token_budget=max(CACHE_FACTOR * budget, max(map(len, asked)) + config.max_tokens),
+            head=None if reference else critic_of(actors),
         )
 
     with whole(backbone), backbone.using(adapter), backbone.folded(adapter):
         drawn = spread(drawn_to, range(len(prompts)))
     return [answer for answers in drawn for answer in answers]
+
+
+def critic_of(actors: Actors) -> Head | None:
+    """What values the states that tokens are drawn from; None where the critic reads with a trunk of its own."""
+    if not actors.config.asks_critic or actors.config.critic == "own":
+        return None
+    return lambda states: actors.value_head(at_least_single(states)).squeeze(-1).float()
 
 
 def finished(answers: list[list[int]], actors: Actors) -> list[list[int]]:
@@ -125,14 +137,16 @@ def finished(answers: list[list[int]], actors: Actors) -> list[list[int]]:
 
 
 @torch.no_grad()
-def fill_in(rollout: Rollout, actors: Actors, *, reference: bool = False, anew: bool = False) -> None:
-    """Write the reference's log-probabilities and the critic's values into a fresh rollout, and the policy's own where
-    they are to be read anew."""
+def fill_in(
+    rollout: Rollout, actors: Actors, *, reference: bool = False, anew: bool = False, criticised: bool = False
+) -> None:
+    """Write the reference's log-probabilities into a fresh rollout, the critic's values unless it is `criticised`
+    already, and the policy's own log-probabilities where they are to be read anew."""
     config = actors.config
     for part, _ in passes(rollout, range(len(rollout.answers)), actors):
         with arithmetic(config.precision, part.ids.device):
             part.put(rollout.ref_logprobs, part.read(actors.reference, None, config.temperature)[1])
-            if config.asks_critic and not reference:
+            if not criticised:
                 trunk = at_least_single(part.states(actors.critic, actors.critic_adapter))
                 part.put(rollout.values, actors.value_head(trunk).squeeze(-1).float())
             if anew:
