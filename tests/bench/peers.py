@@ -19,6 +19,7 @@ import torch
 
 SCRIPTS = Path(os.environ.get("HONE_PEERS", "../shared/bench")).resolve()
 TRL = Path("var/peers/trl-1.12.0").resolve()
+WORTH = 10.0  # of an answer all of marked tokens: a reward of 1 would be lost beside the price of divergence
 ENDS = 1 / 40  # chance of a ragged answer to end at a token
 LENGTHS = 4.0, 0.7  # of a ragged prompt, in logarithms: mean 70, one in a hundred above 270
 
@@ -96,7 +97,7 @@ def main(kind: str, options: list[str]) -> None:
             values, _, ends = whole(model, texts, pad, start)
             answers = texts[:, start:]
             liked = (marked_of(built[0]).to(texts.device)[answers] & (answers != pad)).sum(1)
-            return values, liked / (answers != pad).sum(1).clamp(min=1), ends
+            return values, WORTH * liked / (answers != pad).sum(1).clamp(min=1), ends
 
         trainer.get_reward = share
     left = runpy.run_path(str(SCRIPTS / "trl_ppo.py"), run_name="__main__")

@@ -10,6 +10,7 @@ threads; each run in a process of its own, sides in turn. The first step is left
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -69,13 +70,25 @@ def middle(runs: list[dict], name: str) -> float:
     return statistics.median(run[name] for run in runs)
 
 
+WINDOW = 8  # steps that a score is the mean of: of one step's 16 answers it says little
+# two standard deviations of the difference of two such means: 128 answers of 48 tokens, half of them marked
+NOISE = 2 * math.sqrt(2 / 128) * peers.WORTH * 0.5 / math.sqrt(48)
+
+
 def learning(steps: int = 40) -> dict:
-    """Both raise the share of marked tokens; ours is read where its divergence first reaches what TRL's ended at."""
+    """Both raise the share of marked tokens. Ours is read where its divergence first reaches what TRL's ended at, or at
+    its own end where it never does: then it had less of it to pay for."""
     mine, other = ours(LEARNING, "separate", "marked", steps), theirs(LEARNING, "marked", steps)
-    last = other["curve"][-1]
-    equal = next((point for point in mine["curve"] if point["kl"] >= last["kl"]), mine["curve"][-1])
+    (*_, last), reached = smooth(other["curve"]), smooth(mine["curve"])
+    equal = next((point for point in reached if point["kl"] >= last["kl"]), reached[-1])
     return {"score": equal["score"], "kl": equal["kl"], "trl_score": last["score"], "trl_kl": last["kl"],
+            "score_before": reached[0]["score"], "equal_accuracy": equal["score"] >= last["score"] - NOISE,
             "speedup": round(other["s_per_step"] / mine["s_per_step"], 3), "ours": mine, "trl": other}  # fmt: skip
+
+
+def smooth(curve: list[dict]) -> list[dict]:
+    windows = [curve[first : first + WINDOW] for first in range(len(curve) - WINDOW + 1)]
+    return [{name: statistics.mean(point[name] for point in some) for name in ("score", "kl")} for some in windows]
 
 
 def options_of(sizes: dict, steps: int) -> list[str]:
@@ -156,7 +169,7 @@ def prepare(way: str, kind: str, sizes: argparse.Namespace, folder: Path, tokeni
     if kind == "marked":
         marked = peers.marked_of(open_checkpoint(folder / "base").network)
         Judges.scores = lambda self, prompts, answers, pad: Scores(
-            torch.stack([marked[answer].float().mean() for answer in answers]).repeat(2, 1)
+            torch.stack([peers.WORTH * marked[answer].float().mean() for answer in answers]).repeat(2, 1)
         )
     # rewards and prices as TRL has them: no clip, no control, no early end
     config = PPOConfig(

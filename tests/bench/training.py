@@ -37,6 +37,9 @@ def shown(key: str, figure: dict, bars: dict) -> tuple[str, bool]:
     ]
     words += [f"(≤ {most})" if most else ""]
     words += [f"accuracy {figure['accuracy']:.3f} beside {figure['trl_accuracy']:.3f}"] if "accuracy" in figure else []
+    if "trl_score" in figure:
+        ours, theirs = (f"{figure[side + 'score']:.2f} at {figure[side + 'kl']:.1f} nats" for side in ("", "trl_"))
+        words += [f"score {ours} beside {theirs}, from {figure['score_before']:.2f}"]
     words += ["" if holds else "MISSED"]
     return " ".join(word for word in words if word), holds
 

@@ -43,7 +43,7 @@ def test_values_and_gradients_are_the_textbooks(n, vocabulary, temperature, bias
     told = made(n, 5, vocabulary, bias=bias, seed=n)
     expected = gradients(textbook, *told, temperature)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(chosen, "KEPT", room[0])
+        patched.setattr(chosen, "KEPT", {"cpu": room[0]})
         patched.setattr(chosen, "AT_ONCE", {"cpu": room[1]})
         found = gradients(chosen_logprobs, *told, temperature)
     for one, other in zip(found, expected, strict=True):
@@ -77,7 +77,7 @@ def test_autocast_decides_the_type_of_the_product():
 
 @pytest.mark.parametrize("kept", [0, 1 << 20])
 def test_a_second_backward_pass_gives_the_same_gradient(monkeypatch, kept):
-    monkeypatch.setattr(chosen, "KEPT", kept)
+    monkeypatch.setattr(chosen, "KEPT", {"cpu": kept})
     head, rows, tokens, pull = made(4, 5, 9)
     loss = (chosen_logprobs(head, rows, tokens, 1.0) * pull).sum()
     first = torch.autograd.grad(loss, rows, retain_graph=True)[0].clone()

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# logits that are kept for the gradient, and those that are in flight at once where they are not, in numbers
-KEPT = 1 << 22
-AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}  # what stays near a core, and what keeps a card busy
+# logits that are kept for the gradient, and those that are in flight at once where they are not, in numbers: on a CPU
+# what stays near a core, on a card what keeps it busy
+KEPT = {"cpu": 1 << 22, "cuda": 1 << 25}
+AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 
 def is_plain(head: nn.Module) -> bool:
@@ -44,7 +45,7 @@ class Chosen(torch.autograd.Function):
     ) -> Tensor:
         found = torch.empty(len(rows), device=rows.device, dtype=wide_enough(rows))
         sums = torch.empty_like(found)
-        keeps = learns and len(rows) * len(weight) <= KEPT
+        keeps = learns and len(rows) * len(weight) <= limit(KEPT, rows)
         ctx.kept = None
         for part, logits in chunks(rows, weight, bias, temperature, whole=keeps):
             found[part] = logits.gather(1, tokens[part, None])[:, 0]
@@ -92,8 +93,7 @@ def chunks(
     rows: Tensor, weight: Tensor, bias: Tensor | None, temperature: float, *, whole: bool = False
 ) -> Iterator[tuple[slice, Tensor]]:
     """Some rows at a time: which, and their logits over the temperature, which the next ones are written over."""
-    at_once = AT_ONCE.get(rows.device.type, KEPT)
-    size = len(rows) if whole else max(1, min(len(rows), at_once // len(weight)))
+    size = len(rows) if whole else max(1, min(len(rows), limit(AT_ONCE, rows) // len(weight)))
     place = rows.new_empty(size, len(weight))
     for first in range(0, len(rows), max(1, size)):
         part = slice(first, min(first + size, len(rows)))
@@ -101,6 +101,10 @@ def chunks(
         if bias is not None:
             logits.add_(bias)
         yield part, logits.to(wide_enough(rows)).div_(temperature)
+
+
+def limit(numbers: dict[str, int], rows: Tensor) -> int:
+    return numbers.get(rows.device.type, numbers["cuda"])
 
 
 def wide_enough(rows: Tensor) -> torch.dtype:
