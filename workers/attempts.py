@@ -103,13 +103,14 @@ async def write_inputs(
     dataset = await session.get_one(Dataset, run.dataset_id) if run.dataset_id is not None else None
     if dataset is not None:
         told["dataset"] = str(lines_of(home, dataset))
-    else:
-        told |= await ppo_inputs(session, run, attempt)
+    if run.reward_id is not None:
+        told |= await practice_inputs(session, run, attempt)
     (attempt.folder / "run.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
     return dataset
 
 
-async def ppo_inputs(session: AsyncSession, run: Run, attempt: Attempt) -> dict[str, Any]:
+async def practice_inputs(session: AsyncSession, run: Run, attempt: Attempt) -> dict[str, Any]:
+    """Of a run that a reward model judges: the model, and the prompts that answers are drawn to."""
     reward = await session.get_one(Checkpoint, run.reward_id)
     told = {"reward": str(location_of(reward)), "prompts": "prompts.jsonl"}
     if reward.parent_id not in (None, run.base_id):
@@ -123,7 +124,8 @@ async def ppo_inputs(session: AsyncSession, run: Run, attempt: Attempt) -> dict[
         if only_looked_at:
             write_lines(looked_at, only_looked_at)
         write_lines(file, practised)
-    return told | ({"evaluation": looked_at.name} if looked_at.exists() else {})
+    is_looked_at = run.method is Method.ppo and looked_at.exists()
+    return told | ({"evaluation": looked_at.name} if is_looked_at else {})
 
 
 def apart(found: list[tuple[str, dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

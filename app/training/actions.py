@@ -20,7 +20,7 @@ from app.errors import Conflict, Invalid
 from app.jobs.queue import enqueue
 from app.preferences.formula import FormulaWrong, checked
 from app.training.configs import PPOConfig
-from app.training.forms import LearnsFromDataset, PPOForm
+from app.training.forms import DPOForm, LearnsFromDataset, PPOForm
 from app.training.jobs import RunEnded, Train
 from app.training.tables import Method, Run, RunMetric, RunSample, RunState
 from app.translation import _, stored_in_english
@@ -55,7 +55,9 @@ async def start_dataset_run(
         raise Invalid(field="base", reason=_("the project has no checkpoint; name one"))
     base = await ready_checkpoint(session, project_id, chosen, "base")
     must_have_weights(base)
+    judge = form.reward if isinstance(form, DPOForm) else None
     values = {
+        "reward_id": (await reward_model(session, project_id, judge)).id if judge else None,
         "dataset_id": dataset.id,
         "base_id": base.id,
         "name": form.name or f"{_(NAMES[form.method])} · {dataset.name}",
@@ -67,9 +69,7 @@ async def start_ppo_run(
     session: AsyncSession, project_id: int, form: PPOForm, actor_id: int | None, **more: Any
 ) -> Run:
     """A policy against a reward model, starting at `form.base`, else at the reward model's own base."""
-    reward = await ready_checkpoint(session, project_id, form.reward, "reward")
-    if reward.kind is not CheckpointKind.reward:
-        raise Invalid(field="reward", reason=_("that checkpoint writes answers; name one that scores them"))
+    reward = await reward_model(session, project_id, form.reward)
     must_have_heads(form.config, heads_in(reward.record))
     if form.base is not None:
         base = await ready_checkpoint(session, project_id, form.base, "base")
@@ -78,6 +78,13 @@ async def start_ppo_run(
     must_have_weights(base)
     values = {"reward_id": reward.id, "base_id": base.id, "name": form.name or f"{_('PPO')} · {reward.name}"}
     return await _queue(session, project_id, Method.ppo, form, values | more, actor_id)
+
+
+async def reward_model(session: AsyncSession, project_id: int, asked: UUID) -> Checkpoint:
+    reward = await ready_checkpoint(session, project_id, asked, "reward")
+    if reward.kind is not CheckpointKind.reward:
+        raise Invalid(field="reward", reason=_("that checkpoint writes answers; name one that scores them"))
+    return reward
 
 
 def must_have_heads(config: PPOConfig, heads: Sequence[str]) -> None:

@@ -123,7 +123,7 @@ async def start_sft(project: UUID, form: SFTForm, access: Trainer, session: Sess
 
 @router.post("/projects/{project}/runs/dpo", status_code=202)
 async def start_dpo(project: UUID, form: DPOForm, access: Trainer, session: Session) -> RunView:
-    """Train a policy on a frozen dataset's preferences, without a reward model."""
+    """Train a policy on a frozen dataset's preferences, and on pairs that a reward model makes where one is named."""
     return await start(session, access, form)
 
 

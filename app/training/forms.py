@@ -43,9 +43,11 @@ class RewardForm(DatasetForm):
 
 
 class DPOForm(DatasetForm):
-    """A policy from preferences, without a reward model."""
+    """A policy from preferences. reward: a reward model that makes further pairs of the base's own answers; empty, only
+    what people preferred is learned from. Answers are drawn to the prompts that PPO practises on."""
 
     method = Method.dpo
+    reward: UUID | None = None
     config: DPOConfig = DPOConfig()
 
 

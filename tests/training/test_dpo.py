@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from app.datasets.records import Answer, ChoiceRecord, RankingRecord, RatingRecord, Scale, TextPart
+from app.datasets.records import Answer, ChoiceRecord, ComparisonRecord, RankingRecord, RatingRecord, Scale, TextPart
 from app.preferences.votes import ChoiceVote, RankingVote, Rated, RatingVote
 from app.training.configs import DPOConfig, DPORun
-from tests.training.make import make_comparison, make_comparisons, make_vote, message, write
+from tests.training.make import make_comparison, make_comparisons, make_prompts, make_vote, message, write
 from tests.training.test_sft import texts
-from workers.training.checkpoints import Opened, read_record
+from workers.training import best, dpo
+from workers.training.checkpoints import Opened, digest_of, open_checkpoint, read_record
 from workers.training.dpo import Liking, Preferring, pair_losses, train_dpo
+from workers.training.judged import Rollout
 from workers.training.lessons import Lesson, Student, measured, open_student
+from workers.training.lines import read_lines
 from workers.training.opinions import Liked, Opinion, Preferred, likes_of, opinions_of, read_liked, read_preferred
 from workers.training.packing import Text
 from workers.training.progress import RunCancelled, RunFailed
@@ -243,10 +248,10 @@ def test_files_of_trl_teach_as_well(opened: Opened, tmp_path: Path) -> None:
     lines.append({"prompt": "x", "completion": "fine", "label": False, "split": "train"})
     file = tmp_path / "trl.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found, left_out = read_preferred(file, opened, DPOConfig())
+    found, left_out = read_preferred([file], opened, DPOConfig())
     assert [(one.share, opened.tokenizer.decode(one.a.answer)) for one in found] == [(1.0, "good<|end|>")] * 4
     assert left_out == {"lines_rating_without_opinion": 1}
-    liked, _ = read_liked(file, opened, DPOConfig(loss="kto"))
+    liked, _ = read_liked([file], opened, DPOConfig(loss="kto"))
     assert [one.liked for one in liked] == [True, False] * 4 + [False]
     assert all(one.other.prompt == one.text.prompt != [] for one in liked)
 
@@ -255,3 +260,53 @@ def test_too_few_pairs_are_a_sentence(run: DPORun, tmp_path: Path) -> None:
     file = write(tmp_path / "few.jsonl", make_comparisons(3, raters={"r1": 1.0}))
     with pytest.raises(RunFailed, match="3 pairs for training; 10 are needed"):
         train_dpo(run.model_copy(update={"dataset": file}))
+
+
+def test_a_reward_model_adds_pairs_of_the_checkpoints_own_answers_and_they_are_drawn_once(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    whole, judge = dpo.keep_best, best.judge
+
+    def all_ended(*told: Any, **more: Any) -> Rollout:
+        rollout = judge(*told, **more)
+        return dataclasses.replace(rollout, ended=torch.ones(len(rollout.answers)).bool())
+
+    monkeypatch.setattr(best, "judge", all_ended)
+    monkeypatch.setattr(dpo, "keep_best", lambda one, **more: asked.append(one) or whole(one, **more))
+    config = run.config.model_copy(update={"drawn_answers": 4, "drawn_pairs": 3, "drawn_tokens": 24})
+    prompts = write(tmp_path / "prompts.jsonl", make_prompts(10))
+    judged = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
+    with pytest.raises(RunCancelled):
+        train_dpo(judged, lambda step, _total, _values: (judged.work / "cancel").touch() if step == 3 else None)
+    metrics = train_dpo(judged).metrics
+    (drawing,) = asked
+    assert (drawing.keep, drawing.config.samples_per_prompt, drawing.rounds) == ("pair", 4, 3)
+    made = read_lines(judged.work / "drawn.jsonl", ComparisonRecord)
+    assert 10 < len(made) == metrics["drawn_pairs"] <= 30
+    assert len({one.id for one in made}) == len(made)
+    of_people = read_preferred([run.dataset], open_checkpoint(run.checkpoint), run.config)[0]
+    of_both = read_preferred([run.dataset, judged.work / "drawn.jsonl"], open_checkpoint(run.checkpoint), run.config)[0]
+    assert sum(metrics["lines"].values()) == len(of_both) > len(of_people)
+    record = read_record(judged.output)
+    assert record is not None
+    assert record.reward_sha256 == digest_of([*reward_folder.glob("*.safetensors")])
+
+
+def test_a_run_that_is_cancelled_while_pairs_are_drawn_can_be_taken_up_again(
+    run: DPORun, reward_folder: Path, tmp_path: Path
+) -> None:
+    config = run.config.model_copy(update={"drawn_answers": 4, "drawn_pairs": 1, "drawn_tokens": 24})
+    told = {"reward": reward_folder, "prompts": write(tmp_path / "prompts.jsonl", make_prompts(10)), "config": config}
+    judged = run.model_copy(update=told)
+    judged.work.mkdir(parents=True)
+    (judged.work / "cancel").touch()
+    with pytest.raises(RunCancelled):
+        train_dpo(judged)
+    assert not (judged.work / "drawn.jsonl").exists()
+    assert train_dpo(judged).folder == judged.output
+
+
+def test_reward_and_prompts_come_together(run: DPORun, reward_folder: Path) -> None:
+    with pytest.raises(ValidationError, match="come together"):
+        DPORun(**run.model_dump(exclude={"method", "reward"}), reward=reward_folder)

@@ -228,7 +228,7 @@ def test_best_and_worst_of_n_become_pairs_that_dpo_reads(
     mean = {tuple(answer): float(score) for rollout in scored
             for answer, score in zip(rollout.answers, rollout.scores.mean, strict=True)}  # fmt: skip
     opened = open_checkpoint(run.checkpoint)
-    pairs, left_out = read_preferred(file, opened, DPOConfig())
+    pairs, left_out = read_preferred([file], opened, DPOConfig())
     assert len(pairs) + sum(left_out.values()) == len(found)
     better = [mean[tuple(pair.a.answer)] > mean[tuple(pair.b.answer)] for pair in pairs
               if {tuple(pair.a.answer), tuple(pair.b.answer)} <= mean.keys()]  # fmt: skip

@@ -47,7 +47,7 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
     progress.rewind(0)
     lines: list[DemonstrationRecord | ComparisonRecord] = []
     count, n = config.prompts_per_step, config.samples_per_prompt
-    batches = [usable[at : at + count] for at in range(0, len(usable), count)]
+    batches = [usable[at : at + count] for at in range(0, len(usable), count)] * run.rounds
     for step, batch in enumerate(batches, 1):
         prompts = [ids for _, ids in batch]
         answers = draw(actors, prompts, seeds_of(run.seed, step, len(batch)), n, reference=True)
@@ -56,8 +56,9 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
         )
         scores = shape_scores(rollout, standing, config).tolist()
         chosen = [choose(run, rollout, scores, first) for first in range(0, len(scores), n)]
+        earlier = n * ((step - 1) * run.rounds // len(batches))  # answers to these prompts in earlier rounds
         for (record, _), rows in zip(batch, chosen, strict=True):
-            answers_kept = [answer_of(run, actors, record, rollout, row) for row in rows]
+            answers_kept = [answer_of(run, actors, record, rollout, row, earlier) for row in rows]
             lines += written(run, record, answers_kept)
         kept = [row for rows in chosen for row in (rows[:1] if run.keep == "pair" else rows)]
         progress.step(step, len(batches), figures_of(scores, kept, n))
@@ -78,9 +79,9 @@ def choose(run: BestRun, rollout: Rollout, scores: list[float], first: int) -> l
     return [ranked[0], ranked[-1]] if ranked and scores[ranked[0]] > scores[ranked[-1]] else []
 
 
-def answer_of(run: BestRun, actors: Actors, prompt: PromptRecord, rollout: Rollout, row: int) -> Answer:
+def answer_of(run: BestRun, actors: Actors, prompt: PromptRecord, rollout: Rollout, row: int, earlier: int) -> Answer:
     text = actors.opened.tokenizer.decode(rollout.answers[row], skip_special_tokens=True)
-    name = f"{prompt.id}.{row % run.config.samples_per_prompt}"
+    name = f"{prompt.id}.{earlier + row % run.config.samples_per_prompt}"
     return Answer(id=name, checkpoint=run.parent, author=run.checkpoint.name, parts=(TextPart(text=text),))
 
 
@@ -103,7 +104,7 @@ def written(
 def comparison(prompt: PromptRecord, better: Answer, worse: Answer, rater: str) -> ComparisonRecord:
     vote = Vote(rater=rater, outcome=Outcome.a, strength=1, shown_first="a")
     return ComparisonRecord(
-        id=prompt.id,
+        id=better.id,
         group=prompt.group,
         split="train",
         prompt=prompt.prompt,

@@ -68,12 +68,12 @@ class Liked(Example):
     liked: bool
 
 
-def read_preferred(file: Path, opened: Opened, config: DPOConfig) -> tuple[list[Preferred], Counter[str]]:
-    """All pairs that say something, and what was left out by reason."""
+def read_preferred(files: Sequence[Path], opened: Opened, config: DPOConfig) -> tuple[list[Preferred], Counter[str]]:
+    """All pairs of all files that say something, and what was left out by reason."""
     left_out: Counter[str] = Counter()
     found: list[Preferred] = []
     longest = min(config.max_tokens, opened.context)
-    for record in read_judged(file, config, left_out):
+    for record in read_judged(files, config, left_out):
         said = opinions_of(record, config)
         if not said:
             left_out[f"lines_{record.kind}_without_opinion"] += 1
@@ -88,13 +88,14 @@ def read_preferred(file: Path, opened: Opened, config: DPOConfig) -> tuple[list[
     return found, left_out
 
 
-def read_judged(file: Path, config: DPOConfig, left_out: Counter[str]) -> Iterator[Judged]:
+def read_judged(files: Sequence[Path], config: DPOConfig, left_out: Counter[str]) -> Iterator[Judged]:
     others: Counter[str] = Counter()
-    for record in read_records(file, KINDS, others, config.heldout_share):
-        if record.weight > 0:
-            yield record
-        else:
-            left_out["lines_without_weight"] += 1
+    for file in files:
+        for record in read_records(file, KINDS, others, config.heldout_share):
+            if record.weight > 0:
+                yield record
+            else:
+                left_out["lines_without_weight"] += 1
     left_out.update({f"lines_{kind}": lines for kind, lines in others.items()})
 
 
@@ -179,10 +180,10 @@ def opinion(
     return Opinion(a, b, share, weight)
 
 
-def read_liked(file: Path, opened: Opened, config: DPOConfig) -> tuple[list[Liked], Counter[str]]:
+def read_liked(files: Sequence[Path], opened: Opened, config: DPOConfig) -> tuple[list[Liked], Counter[str]]:
     """Single answers, liked or not, and what was left out by reason."""
     left_out: Counter[str] = Counter()
-    records = list(read_judged(file, config, left_out))
+    records = list(read_judged(files, config, left_out))
     middle = middle_of(records)
     longest = min(config.max_tokens, opened.context)
     told: list[tuple[Text, bool, float, str]] = []

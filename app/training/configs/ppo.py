@@ -254,6 +254,7 @@ class BestRun(PPORun):
     keep: Literal["best", "above", "pair"] = Field(
         default="best", description="Each prompt's best answer, all above threshold, or the best beside the worst."
     )
+    rounds: int = Field(default=1, ge=1, le=64, description="Times that each prompt is asked.")
     threshold: float = Field(
         default=1.0, description="Shaped score that a kept answer is above, in the reference's deviations (above)."
     )

@@ -97,6 +97,12 @@ class DPOConfig(TuningConfig):
         default=True, description="Whether kto also takes the two sides of a pair as liked and not liked."
     )
     min_lines: int = Field(default=10, ge=2, description="Pairs, or judged answers, needed to begin.")
+    # a few hundred pairs of people's leave much unsaid; best and worst of eight are as far apart as answers get here
+    drawn_answers: int = Field(
+        default=8, ge=2, le=64, description="Answers drawn to a prompt, whose best and worst are a pair (reward model)."
+    )
+    drawn_pairs: int = Field(default=2, ge=1, le=64, description="Such pairs to each prompt (reward model).")
+    drawn_tokens: int = Field(default=128, ge=1, description="Most tokens of an answer that is drawn (reward model).")
 
     @model_validator(mode="after")
     def fits_together(self) -> Self:
@@ -114,6 +120,19 @@ class SFTRun(Run):
 
 
 class DPORun(Run):
+    """reward and prompts come together: then pairs of the checkpoint's own answers are learned from beside people's."""
+
     method: Literal["dpo"] = "dpo"
     config: DPOConfig = DPOConfig()
     dataset: Path = Field(description="JSONL of judged records, or of TRL's preference or unpaired lines.")
+    reward: Path | None = Field(default=None, description="Reward checkpoint folder that judges drawn answers.")
+    reward_base: Path | None = Field(
+        default=None, description="The base of the reward checkpoint, where it is another than checkpoint."
+    )
+    prompts: Path | None = Field(default=None, description="JSONL of prompt records to draw answers to.")
+
+    @model_validator(mode="after")
+    def draws_by_a_judge(self) -> Self:
+        if (self.reward is None) != (self.prompts is None):
+            raise ValueError("reward and prompts come together: answers to the prompts are judged by the reward model")
+        return self

@@ -137,6 +137,28 @@ async def test_other_methods_learn_from_a_dataset_as_well(
     assert runs[1].config["epochs"] == 4
 
 
+async def test_a_reward_model_may_make_further_pairs_for_dpo(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    project = await make.project(session)
+    base, dataset = await make.checkpoint(session), await dataset_in(session, project)
+    reward = await make.checkpoint(session, CheckpointKind.reward, parent_id=base.id)
+    await engineer(client, session, project)
+    form = {"dataset": str(dataset.public_id), "base": str(base.public_id)}
+    address = f"/api/v1/projects/{project.public_id}/runs/dpo"
+    refused = await client.post(address, json=form | {"reward": str(base.public_id)})
+    assert refused.status_code == 422
+    assert "name one that scores" in refused.text
+    assert (await client.post(address, json=form | {"reward": str(reward.public_id)})).status_code == 202
+    page = await client.get(f"/projects/{project.public_id}/runs/new?method=dpo")
+    assert f'value="{reward.public_id}"' in page.text
+    for chosen in (str(reward.public_id), ""):
+        sent = form | {"method": "dpo", "reward": chosen}
+        assert (await client.post(f"/projects/{project.public_id}/runs", data=sent)).status_code == 303
+    runs = (await session.scalars(select(Run).order_by(Run.id))).all()
+    assert [(run.dataset_id, run.reward_id) for run in runs] == [
+        (dataset.id, reward.id), (dataset.id, reward.id), (dataset.id, None),
+    ]  # fmt: skip
+
+
 async def test_a_policy_needs_a_checkpoint_that_scores_and_starts_at_its_base(
     client: httpx.AsyncClient, session: AsyncSession
 ) -> None:

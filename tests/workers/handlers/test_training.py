@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
 from app.checkpoints.tables import Checkpoint, CheckpointKind, Place
+from app.datasets.records import PromptRecord
 from app.jobs.actions import bid
 from app.jobs.rules import Card, Use
 from app.jobs.tables import CardBid
@@ -34,6 +35,7 @@ from workers.attempts import Attempt, apart, write_inputs
 from workers.handlers import training
 from workers.handlers.registry import Context
 from workers.handlers.training import train
+from workers.training.lines import read_lines
 
 PPO = PPOConfig(
     steps=2, batch=4, minibatch=4, epochs=1, max_tokens=8, rank=2, reference_samples=8, save_every=1, evaluate_every=1
@@ -383,6 +385,27 @@ async def test_where_figures_also_go_is_said_by_the_installation(session: AsyncS
     await write_inputs(session, run, attempt, tmp_path, "cpu", "trackio")
     told = read_run("sft", tmp_path / "run.json")
     assert (told.track, told.name) == ("trackio", "Mine")
+
+
+async def test_a_judged_dpo_run_reads_its_dataset_the_reward_model_and_the_prompts_of_practice(
+    session: AsyncSession, tmp_path: Path
+) -> None:
+    project, base = await make.project(session), await make.checkpoint(session)
+    reward = await make.checkpoint(session, CheckpointKind.reward, parent_id=base.id)
+    dataset = await dataset_in(session, project)
+    lines = tmp_path / "datasets" / ("0" * 64) / "records.jsonl"
+    lines.parent.mkdir(parents=True)
+    lines.touch()
+    for number in range(3):
+        await make.prompt(session, project, f"prompt {number}")
+    run = await make.run(session, project, base, method=Method.dpo, dataset_id=dataset.id, reward_id=reward.id)
+    attempt = Attempt(run.id, uuid4(), run.public_id, run.method, tmp_path)
+    await write_inputs(session, run, attempt, tmp_path, "cpu")
+    told = read_run("dpo", tmp_path / "run.json")
+    assert told.dataset == lines
+    assert told.reward is not None
+    assert told.prompts == tmp_path / "prompts.jsonl"
+    assert len(read_lines(told.prompts, PromptRecord)) == 3
 
 
 def test_missing_torch_is_told_as_what_to_install(tmp_path: Path) -> None:

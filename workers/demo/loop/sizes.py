@@ -48,7 +48,7 @@ class Size:
     def policy_run(self, method: Method, dataset: str, reward: str) -> tuple[str, dict[str, Any]]:
         """Which kind of run is asked for to make the policy, and with what form. dataset, reward: their ids."""
         if method == "dpo":
-            return "dpo", {"dataset": dataset, "config": self.dpo.model_dump(mode="json")}
+            return "dpo", {"dataset": dataset, "reward": reward, "config": self.dpo.model_dump(mode="json")}
         config = rloo(self.ppo) if method == "rloo" else self.ppo
         return "ppo", {"reward": reward, "config": config.model_dump(mode="json")}
 
