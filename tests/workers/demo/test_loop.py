@@ -153,13 +153,13 @@ class Asked:
 @pytest.mark.parametrize(
     ("method", "kind", "form", "advantage", "learns_from"),
     [
-        ("ppo", "ppo", PPOForm, "gae", "reward"),
-        ("rloo", "ppo", PPOForm, "rloo", "reward"),
-        ("dpo", "dpo", DPOForm, None, "dataset"),
+        ("ppo", "ppo", PPOForm, "gae", {"reward"}),
+        ("rloo", "ppo", PPOForm, "rloo", {"reward"}),
+        ("dpo", "dpo", DPOForm, None, {"dataset", "reward"}),
     ],
 )
 async def test_the_policy_is_asked_for_as_any_engineer_would(
-    method: sizes.Method, kind: str, form: Any, advantage: str | None, learns_from: str
+    method: sizes.Method, kind: str, form: Any, advantage: str | None, learns_from: set[str]
 ) -> None:
     manager, ids = Asked(), {"dataset": uuid4(), "reward": uuid4()}
     there = loop.Loop(cast(Any, None), cast(Any, manager), 5, sizes.whole(), method)
@@ -168,7 +168,7 @@ async def test_the_policy_is_asked_for_as_any_engineer_would(
     [(path, body)] = manager.posted
     sent = form.model_validate(body)  # what REST reads, which refuses every word that it does not know
     assert (path, sent.seed) == (f"/api/v1/projects/p/runs/{kind}", 5)
-    assert {name: value for name, value in sent if isinstance(value, UUID)} == {learns_from: ids[learns_from]}
+    assert {name: value for name, value in sent if isinstance(value, UUID)} == {name: ids[name] for name in learns_from}
     assert getattr(sent.config, "advantage", None) == advantage
 
 
