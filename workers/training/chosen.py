@@ -104,7 +104,8 @@ def chunks(
 
 
 def limit(numbers: dict[str, int], rows: Tensor) -> int:
-    return numbers.get(rows.device.type, numbers["cuda"])
+    kind = rows.device.type
+    return numbers[kind if kind in numbers else "cuda"]
 
 
 def wide_enough(rows: Tensor) -> torch.dtype:
