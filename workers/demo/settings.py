@@ -34,4 +34,4 @@ def dpo_config() -> DPOConfig:
     """People's pairs are few, so the reward model adds half as many; four passes over both, near the start (beta 0.3),
     and their last weights, since held-out votes are bought for measuring alone. Without a price on length the answers
     become half as long again: whole ones are liked, and longer."""
-    return DPOConfig(epochs=4, lr=1e-3, beta=0.3, length_coef=0.04, keep="last")
+    return DPOConfig(epochs=4, lr=1e-3, beta=0.3, length_coef=0.03, keep="last")
