@@ -282,11 +282,12 @@ def test_a_reward_model_adds_pairs_of_the_checkpoints_own_answers_and_they_are_d
     metrics = train_dpo(judged).metrics
     (drawing,) = asked
     assert (drawing.keep, drawing.config.samples_per_prompt, drawing.rounds) == ("pair", 4, 3)
-    made = read_lines(judged.work / "drawn.jsonl", ComparisonRecord)
+    (file,) = judged.work.glob("drawn-*.jsonl")
+    made = read_lines(file, ComparisonRecord)
     assert 10 < len(made) == metrics["drawn_pairs"] <= 30
     assert len({one.id for one in made}) == len(made)
     of_people = read_preferred([run.dataset], open_checkpoint(run.checkpoint), run.config)[0]
-    of_both = read_preferred([run.dataset, judged.work / "drawn.jsonl"], open_checkpoint(run.checkpoint), run.config)[0]
+    of_both = read_preferred([run.dataset, file], open_checkpoint(run.checkpoint), run.config)[0]
     assert sum(metrics["lines"].values()) == len(of_both) > len(of_people)
     record = read_record(judged.output)
     assert record is not None
@@ -303,8 +304,28 @@ def test_a_run_that_is_cancelled_while_pairs_are_drawn_can_be_taken_up_again(
     (judged.work / "cancel").touch()
     with pytest.raises(RunCancelled):
         train_dpo(judged)
-    assert not (judged.work / "drawn.jsonl").exists()
+    assert not [*judged.work.glob("drawn-*")]
     assert train_dpo(judged).folder == judged.output
+
+
+def test_pairs_that_were_drawn_for_another_configuration_or_other_prompts_are_not_learned_from(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(dpo, "keep_best", lambda one, **_: asked.append(one.rounds) or one.output.touch())
+    prompts = write(tmp_path / "prompts.jsonl", make_prompts(10))
+    run.work.mkdir(parents=True)
+
+    def drawn(pairs: int) -> list[Path]:
+        config = run.config.model_copy(update={"drawn_pairs": pairs})
+        told = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
+        return dpo.drawn_pairs(told, dpo.identity_of(told, dpo.inputs_of(told)), lambda: False)
+
+    first = drawn(1)
+    assert (drawn(1), asked) == (first, [1])
+    assert (drawn(2) != first, asked) == (True, [1, 2])
+    write(prompts, make_prompts(4))
+    assert (drawn(1) != first, asked) == (True, [1, 2, 1])
 
 
 def test_reward_and_prompts_come_together(run: DPORun, reward_folder: Path) -> None:

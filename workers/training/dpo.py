@@ -59,7 +59,8 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     inputs = inputs_of(run)
     if done := done_before(run, inputs):
         return DPOResult(run.output, done)
-    drawn = drawn_pairs(run, should_stop)
+    identity = identity_of(run, inputs)
+    drawn = drawn_pairs(run, identity, should_stop)
     files = [run.dataset, *drawn]
     opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     if run.config.loss == "kto":
@@ -72,7 +73,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
         what = "judged answers" if run.config.loss == "kto" else "pairs"
         raise RunFailed(f"{len(lesson.train)} {what} for training; {run.config.min_lines} are needed.")
     student = open_student(opened, run.config, parted(run))
-    metrics = learn(run, student, lesson, progress, fingerprint_of(run, inputs))
+    metrics = learn(run, student, lesson, progress, identity)
     metrics["drawn_pairs"] = sum(len(file.read_bytes().splitlines()) for file in drawn)
     record = keep(run, student, "policy", inputs, metrics | {"left_out": +left_out})
     return DPOResult(run.output, record)
@@ -84,14 +85,20 @@ def inputs_of(run: DPORun) -> dict[str, str]:
     return read | ({"reward_sha256": digest_of([*run.reward.glob("*.safetensors")])} if run.reward else {})
 
 
-def drawn_pairs(run: DPORun, should_stop: Callable[[], bool]) -> list[Path]:
+def identity_of(run: DPORun, inputs: dict[str, str]) -> str:
+    """What a state belongs to, and the pairs that were drawn for it."""
+    return fingerprint_of(run, inputs | ({"prompts": file_sha256(run.prompts)} if run.prompts else {}))
+
+
+def drawn_pairs(run: DPORun, identity: str, should_stop: Callable[[], bool]) -> list[Path]:
     """A file of pairs that the reward model makes of the checkpoint's own answers, drawn once a run; none without one.
 
     West-of-n (Pace et al. 2024): of several answers to a prompt the best beside the worst.
     """
     if run.reward is None or run.prompts is None:
         return []
-    file, config = run.work / "drawn.jsonl", run.config
+    # another configuration in the same folder draws its own
+    file, config = run.work / f"drawn-{identity[:12]}.jsonl", run.config
     if anyone(file.exists()):
         return [file]
     many = config.drawn_answers * max(1, ANSWERS_AT_ONCE // config.drawn_answers)
