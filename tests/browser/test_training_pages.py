@@ -130,7 +130,15 @@ async def test_a_page_that_looks_again_leaves_open_what_was_opened(site: Site) -
 @pytest.mark.parametrize("width", [390, 1280])
 async def test_no_page_is_wider_than_its_screen(site: Site, width: int) -> None:
     await site.page.set_viewport_size({"width": width, "height": 800})
-    inside = ("datasets", "runs", "runs/new?method=reward", "runs/new?method=ppo", "evaluations", "schedules")
+    inside = (
+        "datasets",
+        "runs",
+        "runs/new?method=reward",
+        "runs/new?method=ppo",
+        "runs/new?method=dpo",
+        "evaluations",
+        "schedules",
+    )
     for address in [*(f"{site.project}/{one}" for one in inside), site.run]:
         answer = await site.page.goto(address)
         assert answer is not None
