@@ -8,8 +8,10 @@ from app.accounts.tables import User
 from tests.app.mirrored import TAG, speaking_mirrored
 from tests.browser.site import Site, armed
 
-# What is outside the window or its own box, unless a box around it scrolls or says that it cuts.
-OUTSIDE = """() => {
+# What is outside the window or its own box, unless a box around it scrolls or says that it cuts. A
+# window that has just changed is painted first: tables learn there whether they fit (static/tables.js).
+OUTSIDE = """async () => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const cuts = (one) => one && (getComputedStyle(one).overflowX !== "visible" || cuts(one.parentElement));
   const shown = (one) => one.checkVisibility() && getComputedStyle(one).clipPath === "none" && one.clientWidth > 1;
   const wide = [...document.querySelectorAll("body *")].filter((one) => {

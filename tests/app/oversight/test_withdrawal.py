@@ -91,6 +91,7 @@ async def test_labels_go_into_no_new_dataset_and_old_ones_are_marked_and_stay_as
     assert "took their consent back" in page
     assert "taught by them" in page
     assert "taught by them" in (await client.get(address)).text
+    assert "consent taken back" in (await client.get(f"/projects/{project.public_id}/members")).text
     kinds = set(await session.scalars(select(Event.kind)))
     assert {"consent.taken_back", "dataset.marked", "annotation.withdrawn"} <= kinds
     assert len(lines) == 2
