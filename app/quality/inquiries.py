@@ -19,7 +19,7 @@ from app.markup import render_markdown
 from app.projects.tables import Project
 from app.prompts.tables import Prompt
 from app.quality.tables import Inquiry, Ruling
-from app.tasks.tables import Slot, Task, TaskCompletion
+from app.tasks.tables import Lapse, Slot, Task, TaskCompletion
 from app.translation import _
 
 OPEN_AT_ONCE = 20  # unanswered questions of one person in a project
@@ -130,7 +130,12 @@ def visible_to(access: Access, *columns: Any) -> Select[Any]:
 
 
 def listed(access: Access, *, is_open: bool) -> Select[Inquiry, UUID, str, str, Ruling]:
-    """(question, task, pseudonym and name of who asked, ruling or None), for `cursors.page_of`."""
+    """Rows as `with_asker` gives them, for `cursors.page_of`."""
+    return with_asker(access).where(Inquiry.answered_at.is_(None) if is_open else Inquiry.answered_at.is_not(None))
+
+
+def with_asker(access: Access) -> Select[Inquiry, UUID, str, str, Ruling]:
+    """(question, task, pseudonym and name of who asked, ruling or None) of all that the caller may answer."""
     place = (Membership.project_id == Inquiry.project_id) & (Membership.user_id == Inquiry.asker_id)
     asked = (
         select(Inquiry, Task.public_id, Membership.pseudonym, User.name, Ruling)
@@ -139,9 +144,17 @@ def listed(access: Access, *, is_open: bool) -> Select[Inquiry, UUID, str, str, 
         .outerjoin(Membership, place)
         .outerjoin(Ruling, Ruling.inquiry_id == Inquiry.id)
         .where(Inquiry.project_id == access.of_project())
-        .where(Inquiry.answered_at.is_(None) if is_open else Inquiry.answered_at.is_not(None))
     )
     return asked if access.may(Permission.annotation_review) else asked.where(in_cohort_of(access))
+
+
+async def order_seen(session: AsyncSession, inquiry: Inquiry) -> list[int] | None:
+    """Numbers of the task's completions as they stood before its asker, who says A and B by them; None: not kept."""
+    seen = Slot.task_id == inquiry.task_id
+    held = select(Slot.sides).where(seen, Slot.annotator_id == inquiry.asker_id, Slot.sides.is_not(None))
+    lapsed = select(Lapse.sides).join(Slot, Slot.id == Lapse.slot_id)
+    lapsed = lapsed.where(seen, Lapse.annotator_id == inquiry.asker_id).order_by(Lapse.at.desc())
+    return await session.scalar(held.limit(1)) or await session.scalar(lapsed.limit(1))
 
 
 async def count_open(session: AsyncSession, access: Access, most: int = 100) -> tuple[int, datetime | None]:

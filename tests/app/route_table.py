@@ -39,6 +39,7 @@ ROUTES: dict[str, P | str] = {
     "POST /projects/{project}/annotate/{task}/question": P.annotate,
     "GET /projects/{project}/questions/mine": P.annotation_own,
     "GET /projects/{project}/questions": P.question_answer,
+    "GET /projects/{project}/questions/{inquiry}": P.question_answer,
     "POST /projects/{project}/questions/{inquiry}": P.question_answer,
     "POST /projects/{project}/questions/{inquiry}/ruling": P.annotation_review,
     "GET /projects/{project}/rulings": P.project_read,
@@ -434,6 +435,7 @@ MAY_BE_ABSENT: dict[str, str] = {
     "GET /projects/{project}/annotators/{member}/signs/{sign}": "there are no figures yet",
     "GET /projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
     "GET /api/v1/projects/{project}/annotators/{member}": "the example is of no cohort, and leads see their own",
+    "GET /projects/{project}/questions/{inquiry}": "who asked is of no cohort, and leads answer their own",
 }
 
 # GET routes that write on purpose.

@@ -1,6 +1,6 @@
 """Pages: asking about the task on the screen, one's own questions, answering them, and rulings for everybody."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -9,13 +9,16 @@ from app.accounts.access import Access, may
 from app.accounts.actions.inbox import mark_read
 from app.accounts.permissions import Permission
 from app.accounts.tables import Letter
+from app.annotations.kinds import LETTERS
 from app.cursors import Cursor, page_of
 from app.database import Session
+from app.errors import NotFound
 from app.pages import redirect, respond
 from app.projects.queries import get_project
 from app.quality.forms import AnswerForm, QuestionForm, RulingForm
-from app.quality.inquiries import answer, ask, listed, my_inquiries, publish, retire, rulings_of
+from app.quality.inquiries import answer, ask, listed, my_inquiries, order_seen, publish, retire, rulings_of, with_asker
 from app.quality.tables import Inquiry
+from app.tasks.queries import shown_task
 from app.translation import _
 
 router = APIRouter(prefix="/projects/{project}")
@@ -54,15 +57,26 @@ async def questions(
     """What people ask: what waits for an answer, or what was answered; leads see their own cohort."""
     project = await get_project(session, access.of_project())
     page = await page_of(session, listed(access, is_open=not answered), Inquiry.id, cursor=cursor, limit=ROWS)
-    names = access.may(Permission.member_read) or access.may(Permission.cohort_read)
-    rows = [
-        {"asked": row[0], "task": row[1], "who": row[3] if names else row[2], "ruling": row[4], "is_mine": is_mine}
-        for row in page.rows
-        for is_mine in (row[0].asker_id == access.person.id,)
-    ]
+    rows = [_told(access, row) for row in page.rows]
     return respond(
         request, "oversight/questions.html", "questions", project=project, rows=rows, next=page.next, answered=answered
     )
+
+
+@router.get("/questions/{inquiry}")
+async def show_question(request: Request, inquiry: UUID, access: Answerer, session: Session) -> Response:
+    """One question with what its task shows; nothing of what anybody said about it."""
+    project = await get_project(session, access.of_project())
+    row = (await session.execute(with_asker(access).where(Inquiry.public_id == inquiry))).one_or_none()
+    if row is None:
+        raise NotFound
+    told = _told(access, row)
+    found = await shown_task(session, project.id, told["task"])
+    order = await order_seen(session, told["asked"])
+    shown = zip(LETTERS, order or range(len(found.htmls)), strict=False)
+    answers = [{"letter": letter, "html": found.htmls[number]} for letter, number in shown]
+    page: dict[str, Any] = {"project": project, "found": found, "answers": answers, "is_order_kept": order is not None}
+    return respond(request, "oversight/question.html", None, **page, **told)
 
 
 @router.post("/questions/{inquiry}")
@@ -96,3 +110,11 @@ async def rulings(request: Request, access: Reader, session: Session) -> Respons
 async def retire_ruling(request: Request, ruling: UUID, access: Reviewer, session: Session) -> Response:
     await retire(session, access, ruling)
     return redirect(request, f"/projects/{access.project}/rulings", _("The ruling is shown no more."))
+
+
+def _told(access: Access, row: Any) -> dict[str, Any]:
+    """A row of `with_asker` as pages draw it: the asker's name for those who may see names."""
+    asked, task, pseudonym, name, ruling = row
+    names = access.may(Permission.member_read) or access.may(Permission.cohort_read)
+    who = name if names else pseudonym
+    return {"asked": asked, "task": task, "who": who, "ruling": ruling, "is_mine": asked.asker_id == access.person.id}

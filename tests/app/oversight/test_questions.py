@@ -10,9 +10,10 @@ from app.events import Event
 from app.projects.tables import Batch
 from app.quality.inquiries import OPEN_AT_ONCE
 from app.quality.tables import Inquiry
+from app.tasks.queries import shown_task
 from app.tasks.tables import Slot, Task
 from tests import make
-from tests.app.scene import Scene, claimed, scene
+from tests.app.scene import Scene, claimed, let_leases_run_out, scene, sweep_all
 from tests.conftest import sign_in
 
 PART = {"HX-Request": "true"}
@@ -139,3 +140,34 @@ async def batch_of(session: AsyncSession, there: Scene) -> object:
 async def task_of(session: AsyncSession, question: Inquiry) -> object:
 
     return (await session.get_one(Task, question.task_id)).public_id
+
+
+async def test_a_lead_who_answers_sees_the_task_as_it_was_seen_and_no_ones_answer(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    """A and B are what the asker calls so, also after the task was taken from them; leads cannot open the task."""
+    there = await asked(client, session)
+    await session.execute(update(Membership).values(cohort="north"))
+    slot = (await session.scalars(select(Slot).where(Slot.annotator_id == there.me.person.id))).one()
+    task = await session.get_one(Task, slot.task_id)
+    own = (await shown_task(session, there.project.id, task.public_id)).htmls
+    seen = [own[number] for number in slot.sides]
+    address = f"/projects/{there.project.public_id}/questions/{(await the_question(session)).public_id}"
+    await leads(client, session, there, Role.lead, cohort="north")
+
+    page = (await client.get(address)).text
+    assert [page.count(html) for html in seen] == [1, 1]
+    assert page.index(seen[0]) < page.index(seen[1])
+    assert "in the order in which they saw it" in page
+    assert (await client.get(f"/projects/{there.project.public_id}/tasks/{task.public_id}")).status_code == 403
+
+    await session.execute(update(Slot).where(Slot.id == slot.id).values(sides=slot.sides[::-1]))
+    page = (await client.get(address)).text
+    assert page.index(seen[1]) < page.index(seen[0])
+    await let_leases_run_out(session)
+    assert await sweep_all(session) == 1
+    page = (await client.get(address)).text
+    assert page.index(seen[1]) < page.index(seen[0])
+
+    await leads(client, session, there, Role.lead, cohort="south")
+    assert (await client.get(address)).status_code == 404
