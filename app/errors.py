@@ -166,13 +166,25 @@ def as_domain_error(error: HTTPException) -> DomainError:
 
 def is_passing(error: Exception) -> bool:
     """Whether the database is only away for a moment: connection lost, starting, full, read-only, deadlock, timeout."""
-    if isinstance(error, PoolTimeout):
+    return is_away(error) or _sqlstate(error) in {"40001", "40P01", "55P03", "57014"}
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether there is no database to ask, whatever is asked: connection lost, starting, stopping, full, read-only."""
+    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(cause, "sqlstate", None) or ""
-    if isinstance(cause, psycopg.OperationalError) and not state:
-        return True
-    return state[:2] in {"08", "53", "57"} or state in {"25006", "40001", "40P01", "55P03"}
+    state = _sqlstate(error)
+    if state is None:
+        return isinstance(_cause(error), psycopg.OperationalError)
+    return state[:2] in {"08", "53"} or state in {"25006", "57P01", "57P02", "57P03", "57P05"}
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    return getattr(_cause(error), "sqlstate", None)
 
 
 def install(app: FastAPI) -> None:

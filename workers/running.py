@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 import workers.handlers
 from app import database
-from app.errors import DomainError
+from app.errors import DomainError, is_away
 from app.jobs.queue import Job, Queue
 from app.settings import get_settings
 from workers.handlers.registry import HANDLERS, MAX_ATTEMPTS, TICKS, Context, Handler, Tick
@@ -37,7 +37,8 @@ LONGEST_WAIT = 60  # seconds between two tries of a job
 class Patiently(BaseRetryStrategy):
     """Again after 1, 2, 4 … seconds; a DomainError is a decision, not a mishap, and is not retried.
 
-    A job that its worker cut off to stop in time waits for the next worker, however often that happens.
+    A job that its worker cut off to stop in time waits for the next worker, however often that happens; so does one
+    that finds no database, whose last tries a restart of Postgres would otherwise be.
     """
 
     def __init__(self, *, gives_up: bool) -> None:
@@ -46,7 +47,9 @@ class Patiently(BaseRetryStrategy):
     def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(retry_in={"seconds": 0})
-        if isinstance(exception, DomainError) or (self.gives_up and job.attempts + 1 >= MAX_ATTEMPTS):
+        if isinstance(exception, DomainError):
+            return None
+        if self.gives_up and job.attempts + 1 >= MAX_ATTEMPTS and not is_away(exception):
             return None
         return RetryDecision(retry_in={"seconds": min(2**job.attempts, LONGEST_WAIT)})
 

@@ -34,7 +34,7 @@ from tests.app.tasks.race import set_up
 from tests.chaos.faults import Chaos, drawn, menu
 from tests.chaos.people import Load, Person, Said, work
 from tests.chaos.proxy import HALF, LOST, Proxy
-from tests.chaos.reckoning import DIFFERS, MISSING, doubled, violations
+from tests.chaos.reckoning import DIFFERS, MISSING, doubled, not_done, violations
 from workers.demo.loop.client import Client, Refused
 from workers.demo.loop.stack import UP, Installation, running
 
@@ -53,14 +53,14 @@ class Size:
     sleepers: int = 10
     naps: int = 2
     asleep: float | None = 75.0
-    tasks: int = 12_000
+    tasks: int = 24_000  # more than a fast machine gets through
     cuts: int = 45
     scale: float = 1.0
     pause: float = 0.2
     torch: bool = True
     minutes: float = 25.0
     full: bool = True
-    disk: str = "2g"
+    disk: str = "4g"
 
 
 @contextmanager
@@ -170,6 +170,7 @@ async def go(installation: Installation, size: Size, seed: int, disk: str | None
     await settle(seconds=100)
     async with database.transaction() as session:
         found = await violations(session, said)
+        undone = await not_done(session)
     await database.dispose()
     faults = chaos.done + proxy.done
     faults[SLEPT] = said.slept
@@ -181,6 +182,7 @@ async def go(installation: Installation, size: Size, seed: int, disk: str | None
         "lost": found[MISSING] + found[DIFFERS],
         "doubled": doubled(said.acknowledged, found),
         "violations": found,
+        "not_done": undone,
         "recovery_s": {
             kind: {"median": round(median(took), 2), "worst": round(max(took), 2), "n": len(took)}
             for kind, took in sorted(chaos.recovery.items())
@@ -217,6 +219,8 @@ def show(report: dict[str, Any]) -> None:
     print(f"{report['lost']:6}  lost\n{report['doubled']:6}  doubled")
     for name, count in report["violations"].items():
         print(f"{count:6}  {name}")
+    for line in report["not_done"]:
+        print(f"        {line}")
 
 
 def main(given: Sequence[str]) -> int:

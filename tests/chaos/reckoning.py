@@ -44,6 +44,19 @@ async def violations(session: AsyncSession, said: Said) -> dict[str, int]:
     return found
 
 
+NOT_DONE = text("""
+    SELECT concat_ws(' ', 'job', task_name, args::text, status, 'after', attempts, 'tries') AS line
+    FROM jobs.procrastinate_jobs WHERE status IN ('failed', 'doing')
+    UNION ALL SELECT concat_ws(' ', 'dataset', name, state, reason) FROM datasets WHERE state <> 'frozen'
+    ORDER BY line LIMIT 20
+""")
+
+
+async def not_done(session: AsyncSession) -> list[str]:
+    """What the invariants about jobs and datasets count, by name and reason."""
+    return list(await session.scalars(NOT_DONE))
+
+
 def compared(acknowledged: Sequence[Acknowledged], there: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """What was acknowledged against what is there, by its outside id."""
     kept = [(one, there[one.id]) for one in acknowledged if one.id in there]

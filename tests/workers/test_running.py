@@ -4,18 +4,22 @@ import asyncio
 from datetime import UTC, datetime
 
 import procrastinate
+import psycopg
 import pytest
 from procrastinate.jobs import Job as QueuedJob
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as SQLTimeout
 
 from app import database
 from app.errors import Conflict
 from app.jobs.queue import enqueue
+from app.settings import get_settings
 from app.tasks.jobs import QueueRanLow
 from app.training.jobs import Train
 from tests.queue import waiting
 from workers import running
-from workers.handlers.registry import MAX_ATTEMPTS
+from workers.handlers.registry import MAX_ATTEMPTS, Context
 from workers.running import Patiently, connector, give_back_for_ever, give_back_stalled
 
 
@@ -41,6 +45,26 @@ def test_a_job_whose_handler_counts_for_itself_is_never_given_up() -> None:
 
 def test_a_decision_is_not_tried_again() -> None:
     assert wait_after(Conflict(), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away"),
+    [
+        (psycopg.OperationalError("server closed the connection unexpectedly"), True),
+        (psycopg.errors.CannotConnectNow("starting up"), True),
+        (psycopg.errors.DiskFull("no space left"), True),
+        (DBAPIError("SELECT 1", {}, psycopg.InterfaceError("it is closed"), connection_invalidated=True), True),
+        (SQLTimeout("no connection is free"), True),
+        (psycopg.errors.QueryCanceled("statement timeout"), False),
+        (psycopg.errors.DeadlockDetected("deadlock"), False),
+        (psycopg.errors.UniqueViolation("twice"), False),
+    ],
+)
+def test_a_database_that_is_away_uses_up_no_tries(error: Exception, is_away: bool) -> None:
+    wrapped = error if isinstance(error, SQLAlchemyError) else OperationalError("SELECT 1", {}, error)
+    for one in (error, wrapped):
+        assert [wait_after(one, attempts) for attempts in (5, 50)] == ([32, 60] if is_away else [None, None])
+        assert Context(get_settings(), attempt=50).gives_up(one) is not is_away
 
 
 def test_a_job_whose_worker_was_told_to_stop_is_never_given_up_for_that() -> None:

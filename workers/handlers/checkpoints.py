@@ -36,7 +36,7 @@ async def check(job: CheckCheckpoint, context: Context) -> None:
         async with context.session() as session:
             await accept_checkpoint(session, job.checkpoint_id, checked)
     except Exception as error:
-        if not isinstance(error, CheckpointRefused) and not context.is_last_attempt:
+        if not isinstance(error, CheckpointRefused) and not context.gives_up(error):
             raise
         async with context.session() as session:
             await refuse_checkpoint(session, job.checkpoint_id, reason_of(error))

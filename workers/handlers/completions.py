@@ -35,7 +35,7 @@ async def generate(job: GenerateCompletions, context: Context) -> None:
         answers, unanswerable = await ask_all(order, context)
         await keep(order, answers, unanswerable, context)
     except Exception as error:
-        if may_pass(error) and not context.is_last_attempt:
+        if may_pass(error) and not context.gives_up(error):
             raise
         # as ASCII: what an endpoint says may be half characters, which no log file takes
         log.warning("generation %s gets no answers: %a", order.generation.public_id, error)

@@ -30,7 +30,7 @@ async def freeze_dataset(job: FreezeDataset, context: Context) -> None:
         async with database.snapshot() as connection:
             manifest = await write_dataset(connection, dataset, context.settings.home)
     except Exception as error:
-        if not isinstance(error, DomainError | OSError) and not context.is_last_attempt:
+        if not isinstance(error, DomainError | OSError) and not context.gives_up(error):
             raise
         async with context.session() as session:
             await give_up_freezing(session, dataset.id, reason_of(error))

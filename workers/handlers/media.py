@@ -41,11 +41,11 @@ async def examine(job: ExamineMedium, context: Context) -> None:
     try:
         told = await look_at(medium, came, context)
     except (NotFetched, Refused) as error:
-        if getattr(error, "retryable", False) and not context.is_last_attempt:
+        if getattr(error, "retryable", False) and not context.gives_up(error):
             raise
         await settle(medium, context, reason=str(error))
-    except Exception:
-        if not context.is_last_attempt:
+    except Exception as error:
+        if not context.gives_up(error):
             raise
         log.exception("medium %s could not be looked at", medium.public_id)  # and lines must not wait for it for ever
         await settle(medium, context, reason=_("something went wrong here while it was looked at; send it again"))

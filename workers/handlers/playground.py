@@ -29,7 +29,7 @@ async def answer_play(job: PlayAsked, context: Context) -> None:
     try:
         result = await played(wanted, context)
     except Exception as error:
-        if may_pass(error) and not isinstance(error, NotAnswerable) and not context.is_last_attempt:
+        if may_pass(error) and not isinstance(error, NotAnswerable) and not context.gives_up(error):
             raise
         async with context.session() as session:
             await note_failure(session, job.answer_id, reason_of(error))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import database
+from app.errors import is_away
 from app.jobs.queue import Job
 from app.settings import Settings
 
@@ -29,9 +30,9 @@ class Context:
     engine: "Engine | None" = None
     attempt: int = 0
 
-    @property
-    def is_last_attempt(self) -> bool:
-        return self.attempt + 1 >= MAX_ATTEMPTS
+    def gives_up(self, error: BaseException) -> bool:
+        """Whether nobody tries again after this error. A database that is away never uses up the tries."""
+        return self.attempt + 1 >= MAX_ATTEMPTS and not is_away(error)
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """One transaction, committed when the block ends well."""

@@ -41,7 +41,7 @@ async def score_answers(job: ScoreAnswers, context: Context) -> None:
             log.info("answers to prompt %s are not scored: %a", prompt.id, error)
             continue
         except Exception as error:
-            if may_pass(error) and not context.is_last_attempt:
+            if may_pass(error) and not context.gives_up(error):
                 raise
             log.warning("%s scores nothing: %a", scorer.name, reason_of(error))
             return

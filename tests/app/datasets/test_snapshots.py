@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app import database
 from app.datasets import actions
@@ -129,6 +131,22 @@ async def test_what_may_pass_is_tried_again_and_given_up_at_last(
     assert (await look(dataset_id)).state is DatasetState.freezing
     await freeze_dataset(FreezeDataset(dataset_id=dataset_id), Context(context.settings, attempt=5))
     assert "the connection is gone" in str((await look(dataset_id)).reason)
+
+
+async def test_a_database_that_is_away_gives_no_dataset_up(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset_id, _tasks, _late = await set_up()
+
+    async def away(*given: Any) -> None:
+        raise OperationalError("SELECT 1", {}, psycopg.OperationalError("server closed the connection"))
+
+    late = Context(context.settings, attempt=5)
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.handlers.datasets.write_dataset", away)
+        with pytest.raises(OperationalError):
+            await freeze_dataset(FreezeDataset(dataset_id=dataset_id), late)
+    assert (await look(dataset_id)).state is DatasetState.freezing
+    await freeze_dataset(FreezeDataset(dataset_id=dataset_id), late)
+    assert (await look(dataset_id)).state is DatasetState.frozen
 
 
 async def test_nothing_to_freeze_is_said_on_the_dataset(context: Context) -> None:
