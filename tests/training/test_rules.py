@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,7 +20,7 @@ from app.training.configs import BestRun, DPOConfig, PPOConfig, PPORun, RunRefus
 from app.training.configs.rules import OutsideRule, Rule
 from tests.training.make import write
 from tests.training.rolling import lines, make_rollout, rolled
-from workers.training import best, rules
+from workers.training import best, lexical, rules
 from workers.training.best import keep_best
 from workers.training.checkpoints import CheckpointRefused, open_checkpoint
 from workers.training.judged import Rollout
@@ -69,11 +70,22 @@ def test_a_rule_says_of_an_answer(rule: dict[str, Any], answer: str, wanted: flo
         ("chrf", "the cat sat on the mat", 1),
         ("rouge", "the mat on the cat", 2 * 3 / (5 + 6)),  # "the on the" or "the the cat": three in order
         ("rouge", "dogs", 0),
+        ("meteor", "the cat sat on the mat", 1 - 0.5 * (1 / 6) ** 3),  # six words in one piece
+        ("meteor", "cats sat", 1 / 3 / (0.9 + 0.1 / 3) * (1 - 0.5 * (1 / 2) ** 3)),  # cats by its stem; P 1, R 2/6
+        ("meteor", "sat cats", 1 / 3 / (0.9 + 0.1 / 3) * (1 - 0.5)),  # two pieces of one word
+        ("meteor", "dogs", 0),
     ],
 )
 def test_likeness_is_to_the_best_reference_and_0_without_one(kind: str, answer: str, wanted: float) -> None:
     assert said({"kind": kind}, answer, "nothing alike", "the cat sat on the mat") == pytest.approx(wanted)
     assert said({"kind": kind}, answer) == 0
+
+
+def test_a_rule_whose_package_is_not_there_is_refused_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nltk.translate.meteor_score", None)
+    lexical.scorer.cache_clear()
+    with pytest.raises(RunRefused, match=r"hone\[meteor\]"):
+        said({"kind": "meteor"}, "a", "b")
 
 
 def counted(prompts: list[str], answers: list[str]) -> list[float]:

@@ -31,12 +31,15 @@ TRIES, PAUSE, MOST_BYTES = 3, 1.0, 10_000_000
 
 
 def measure_of(rule: RuleConfig) -> Measure:
-    """The function that a rule's config describes. Raises RunRefused for one that cannot be imported."""
+    """The function that a rule's config describes. Raises RunRefused for one that cannot be imported, and for one whose
+    package is not there."""
     if isinstance(rule, FunctionRule):
         return by_function(rule)
     if isinstance(rule, RemoteRule):
         return by_server(rule)
     if isinstance(rule, ReferenceMetricRule):
+        if rule.kind == "meteor":
+            lexical.scorer()  # its package is missed now and not when the first answers are there
         return by_references(lexical.LIKENESS[rule.kind])
     return on_each(on_answer(rule))
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from app.preferences.formula import LONGEST, parsed
 from app.training.configs.rollouts import RolloutServer
-from app.training.configs.rules import OutsideRule, Rule
+from app.training.configs.rules import OutsideRule, ReferenceMetricRule, Rule
 from app.training.configs.shared import Config, Run
 from app.translation import _
 
@@ -201,7 +201,7 @@ class PPORun(Run):
     prompts: Path = Field(description="JSONL of prompt records to practise on.")
     evaluation: Path | None = Field(default=None, description="JSONL of prompt records that are only looked at.")
     references: Path | None = Field(
-        default=None, description="JSONL of demonstration records: reference answers for bleu, chrf and rouge."
+        default=None, description="JSONL of demonstration records: reference answers for bleu, chrf, rouge and meteor."
     )
     pretraining: Path | None = Field(
         default=None, description='JSONL of lines {"text": …} that pretraining_coef keeps the policy able to write.'
@@ -220,8 +220,8 @@ class PPORun(Run):
             raise ValueError("head_weights and formula speak of a reward model's heads, and reward is missing")
         if len({rule.title for rule in rules}) < len(rules):
             raise ValueError("two rules have one name; give each its own")
-        if any(rule.kind in ("bleu", "chrf", "rouge") for rule in rules) and self.references is None:
-            raise ValueError("references is missing, which bleu, chrf and rouge compare with")
+        if any(isinstance(rule, ReferenceMetricRule) for rule in rules) and self.references is None:
+            raise ValueError("references is missing, which bleu, chrf, rouge and meteor compare with")
         if (self.config.pretraining_coef > 0) != (self.pretraining is not None):
             raise ValueError("pretraining (a file) and pretraining_coef (above 0) come together")
         if self.rollouts is not None and self.rollouts.weights == "adapter" and self.config.tuning != "lora":

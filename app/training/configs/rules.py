@@ -80,10 +80,11 @@ class TextMetricRule(RuleConfig):
 class ReferenceMetricRule(RuleConfig):
     """Likeness to the best of the prompt's reference answers, from 0 to 1; 0 where it has none.
 
-    bleu and chrf by sacrebleu, per sentence; rouge: F-measure of the longest common run of words in order (ROUGE-L).
+    bleu and chrf by sacrebleu, per sentence; rouge: F-measure of the longest common run of words in order (ROUGE-L);
+    meteor by nltk (extra `meteor`), words alike or of one stem, no synonyms; English.
     """
 
-    kind: Literal["bleu", "chrf", "rouge"]
+    kind: Literal["bleu", "chrf", "rouge", "meteor"]
 
 
 class FunctionRule(RuleConfig):
