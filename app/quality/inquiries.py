@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, false, func, select, update
+from sqlalchemy import ColumnElement, Select, false, func, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -13,6 +13,7 @@ from app.accounts.access import Access
 from app.accounts.actions.inbox import tell
 from app.accounts.permissions import Permission
 from app.accounts.tables import Letter, Membership, User
+from app.annotations.tables import Annotation
 from app.completions.tables import Completion
 from app.errors import Conflict, Forbidden, NotFound
 from app.markup import render_markdown
@@ -149,12 +150,19 @@ def with_asker(access: Access) -> Select[Inquiry, UUID, str, str, Ruling]:
 
 
 async def order_seen(session: AsyncSession, inquiry: Inquiry) -> list[int] | None:
-    """Numbers of the task's completions as they stood before its asker, who says A and B by them; None: not kept."""
-    seen = Slot.task_id == inquiry.task_id
-    held = select(Slot.sides).where(seen, Slot.annotator_id == inquiry.asker_id, Slot.sides.is_not(None))
-    lapsed = select(Lapse.sides).join(Slot, Slot.id == Lapse.slot_id)
-    lapsed = lapsed.where(seen, Lapse.annotator_id == inquiry.asker_id).order_by(Lapse.at.desc())
-    return await session.scalar(held.limit(1)) or await session.scalar(lapsed.limit(1))
+    """Numbers of the task's completions as they stood before its asker, who says A and B by them; None: not kept.
+
+    The same person may be shown a task again, in another order: what counts is the last showing before the question.
+    """
+    showings = [
+        select(of.sides, of.shown_at).where(task == inquiry.task_id, of.annotator_id == inquiry.asker_id)
+        for of, task in ((Slot, Slot.task_id), (Annotation, Annotation.task_id))
+    ]
+    ended = select(Lapse.sides, Lapse.shown_at).join(Slot, Slot.id == Lapse.slot_id)
+    showings.append(ended.where(Slot.task_id == inquiry.task_id, Lapse.annotator_id == inquiry.asker_id))
+    seen = union_all(*showings).subquery()
+    last = select(seen.c.sides).where(seen.c.shown_at <= inquiry.at).order_by(seen.c.shown_at.desc()).limit(1)
+    return await session.scalar(last)
 
 
 async def count_open(session: AsyncSession, access: Access, most: int = 100) -> tuple[int, datetime | None]:

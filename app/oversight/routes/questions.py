@@ -73,8 +73,10 @@ async def show_question(request: Request, inquiry: UUID, access: Answerer, sessi
     told = _told(access, row)
     found = await shown_task(session, project.id, told["task"])
     order = await order_seen(session, told["asked"])
-    shown = zip(LETTERS, order or range(len(found.htmls)), strict=False)
-    answers = [{"letter": letter, "html": found.htmls[number]} for letter, number in shown]
+    if order is None:  # then no letters: they would be others than the asker's as often as not
+        answers = [{"letter": "", "html": html} for html in found.htmls]
+    else:
+        answers = [{"letter": letter, "html": found.htmls[n]} for letter, n in zip(LETTERS, order, strict=False)]
     page: dict[str, Any] = {"project": project, "found": found, "answers": answers, "is_order_kept": order is not None}
     return respond(request, "oversight/question.html", None, **page, **told)
 

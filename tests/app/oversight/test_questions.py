@@ -1,7 +1,10 @@
 """A question about the task on the screen, its answer, and a ruling for everybody."""
 
+from datetime import timedelta
+from uuid import uuid4
+
 import httpx
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.permissions import Role
@@ -11,7 +14,7 @@ from app.projects.tables import Batch
 from app.quality.inquiries import OPEN_AT_ONCE
 from app.quality.tables import Inquiry
 from app.tasks.queries import shown_task
-from app.tasks.tables import Slot, Task
+from app.tasks.tables import Lapse, Slot, SlotState, Task
 from tests import make
 from tests.app.scene import Scene, claimed, let_leases_run_out, scene, sweep_all
 from tests.conftest import sign_in
@@ -151,7 +154,8 @@ async def test_a_lead_who_answers_sees_the_task_as_it_was_seen_and_no_ones_answe
     slot = (await session.scalars(select(Slot).where(Slot.annotator_id == there.me.person.id))).one()
     task = await session.get_one(Task, slot.task_id)
     own = (await shown_task(session, there.project.id, task.public_id)).htmls
-    seen = [own[number] for number in slot.sides]
+    first = list(slot.sides)
+    seen = [own[number] for number in first]
     address = f"/projects/{there.project.public_id}/questions/{(await the_question(session)).public_id}"
     await leads(client, session, there, Role.lead, cohort="north")
 
@@ -161,13 +165,23 @@ async def test_a_lead_who_answers_sees_the_task_as_it_was_seen_and_no_ones_answe
     assert "in the order in which they saw it" in page
     assert (await client.get(f"/projects/{there.project.public_id}/tasks/{task.public_id}")).status_code == 403
 
-    await session.execute(update(Slot).where(Slot.id == slot.id).values(sides=slot.sides[::-1]))
+    await session.execute(update(Slot).where(Slot.id == slot.id).values(sides=first[::-1]))
     page = (await client.get(address)).text
     assert page.index(seen[1]) < page.index(seen[0])
     await let_leases_run_out(session)
     assert await sweep_all(session) == 1
     page = (await client.get(address)).text
     assert page.index(seen[1]) < page.index(seen[0])
+
+    held = {"state": SlotState.leased, "lease": uuid4(), "annotator_id": there.me.person.id}
+    turned = {"sides": first, "shown_at": func.now() + timedelta(hours=1)}  # the same task once more
+    await session.execute(update(Slot).where(Slot.id == slot.id).values(held | turned))
+    page = (await client.get(address)).text
+    assert page.index(seen[1]) < page.index(seen[0])
+    await session.execute(delete(Lapse))
+    page = (await client.get(address)).text
+    assert "in which order they saw it is not kept" in page
+    assert 'class="letter"' not in page
 
     await leads(client, session, there, Role.lead, cohort="south")
     assert (await client.get(address)).status_code == 404

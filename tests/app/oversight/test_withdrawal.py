@@ -92,6 +92,11 @@ async def test_labels_go_into_no_new_dataset_and_old_ones_are_marked_and_stay_as
     assert "taught by them" in page
     assert "taught by them" in (await client.get(address)).text
     assert "consent taken back" in (await client.get(f"/projects/{project.public_id}/members")).text
+    await make.member(session, project, reviewer := await make.user(session), Role.reviewer)
+    await sign_in(client, session, reviewer)
+    page = (await client.get(f"/projects/{project.public_id}/members")).text
+    assert "r0" in page
+    assert "consent taken back" not in page
     kinds = set(await session.scalars(select(Event.kind)))
     assert {"consent.taken_back", "dataset.marked", "annotation.withdrawn"} <= kinds
     assert len(lines) == 2
