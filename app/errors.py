@@ -17,6 +17,7 @@ import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -164,22 +165,30 @@ def as_domain_error(error: HTTPException) -> DomainError:
     return DomainError.saying(error.status_code, code, str(error.detail))
 
 
+# Serialisation, deadlock, a lock not had in time, a statement that took too long.
+DOES_PASS = {"40001", "40P01", "55P03", "57014"}
+
+
 def is_passing(error: Exception) -> bool:
     """Whether the database is only away for a moment: connection lost, starting, full, read-only, deadlock, timeout."""
-    return is_away(error) or _sqlstate(error) in {"40001", "40P01", "55P03", "57014"}
+    return is_away(error) or (_sqlstate(error) or "")[:2] == "53" or _sqlstate(error) in DOES_PASS
 
 
 def is_away(error: BaseException) -> bool:
     """Whether there is no database to ask, whatever is asked: connection lost, starting, stopping, full, read-only."""
-    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    if isinstance(error, PoolTimeout):
         return True
     state = _sqlstate(error)
     if state is None:
-        return isinstance(_cause(error), psycopg.OperationalError)
-    return state[:2] in {"08", "53"} or state in {"25006", "57P01", "57P02", "57P03", "57P05"}
+        is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+        return is_cut or isinstance(_cause(error), psycopg.OperationalError)
+    return state[:2] == "08" or state in {"25006", "53100", "53300", "57P01", "57P02", "57P03", "57P05"}
 
 
 def _cause(error: BaseException) -> BaseException | None:
+    """The driver's own error below what SQLAlchemy or the queue makes of it."""
+    if isinstance(error, ConnectorException):
+        return error.__cause__
     return error.orig if isinstance(error, DBAPIError) else error
 
 
@@ -219,6 +228,6 @@ def install(app: FastAPI) -> None:
         sentence = _("Something went wrong on our side. The error was noted under the number below.")
         return show(request, DomainError.saying(500, "unexpected", sentence))
 
-    for kind in (OperationalError, DBAPIError, PoolTimeout, psycopg.Error):
+    for kind in (OperationalError, DBAPIError, PoolTimeout, psycopg.Error, ConnectorException):
         app.add_exception_handler(kind, database)
     app.add_exception_handler(Exception, unexpected)

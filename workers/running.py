@@ -12,15 +12,16 @@ from procrastinate import JobContext
 from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job as QueuedJob
 from procrastinate.jobs import Status
+from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from sqlalchemy.engine import make_url
 
 import workers.handlers
 from app import database
-from app.errors import DomainError, is_away
+from app.errors import DomainError
 from app.jobs.queue import Job, Queue
 from app.settings import get_settings
-from workers.handlers.registry import HANDLERS, MAX_ATTEMPTS, TICKS, Context, Handler, Tick
+from workers.handlers.registry import HANDLERS, TICKS, Context, Handler, Tick, is_last
 
 if TYPE_CHECKING:  # tidy and train stay free of torch
     from workers.sampling.engine import Engine
@@ -49,7 +50,7 @@ class Patiently(BaseRetryStrategy):
             return RetryDecision(retry_in={"seconds": 0})
         if isinstance(exception, DomainError):
             return None
-        if self.gives_up and job.attempts + 1 >= MAX_ATTEMPTS and not is_away(exception):
+        if self.gives_up and is_last(job.attempts, exception):
             return None
         return RetryDecision(retry_in={"seconds": min(2**job.attempts, LONGEST_WAIT)})
 
@@ -67,10 +68,29 @@ def connector() -> procrastinate.PsycopgConnector:
     return procrastinate.PsycopgConnector(conninfo=plain, kwargs={"options": options}, min_size=1, max_size=4)
 
 
+class Keeper(JobManager):
+    """The queue's own books. Two jobs may not wait under one key, which stands for the same work: one that is to be
+    tried again while another waits so is finished; left as being done for ever it would hold up its lock."""
+
+    async def retry_job(self, job: QueuedJob, *args: Any, **how: Any) -> None:
+        try:
+            await super().retry_job(job, *args, **how)
+        except UniqueViolation:
+            log.info("job %s (%s): a newer one waits to do the same", job.id, job.task_name)
+            await self.finish_job(job, status=Status.SUCCEEDED, delete_job=True)
+
+
+def empty_queue() -> procrastinate.App:
+    """The queue without a task."""
+    queue = procrastinate.App(connector=connector())
+    queue.job_manager = Keeper(queue.connector)
+    return queue
+
+
 def build_queue(engine: "Engine | None" = None) -> procrastinate.App:
     """The queue with one task for each payload class."""
     load_handlers()
-    queue = procrastinate.App(connector=connector())
+    queue = empty_queue()
     for payload, handler in HANDLERS.items():
         retry = Patiently(gives_up=payload.is_given_up)
         queue.task(name=payload.__name__, queue=payload.queue, retry=retry, pass_context=True)(
@@ -109,16 +129,12 @@ async def give_back_for_ever(queue: procrastinate.App) -> None:
 
 
 async def give_back_stalled(queue: procrastinate.App) -> None:
-    """Give jobs of workers that died back to the queue. One whose key another job waits under already is finished: a
-    key stands for the same work, and two may not wait."""
+    """Give jobs of workers that died back to the queue."""
     await queue.job_manager.prune_stalled_workers(seconds_since_heartbeat=30)
     for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=30):
         log.warning("job %s (%s) was left behind and is tried again", job.id, job.task_name)
         try:
             await queue.job_manager.retry_job(job)
-        except UniqueViolation:
-            log.info("job %s (%s): a newer one waits to do the same", job.id, job.task_name)
-            await queue.job_manager.finish_job(job, status=Status.SUCCEEDED, delete_job=True)
         except ConnectorException:
             log.exception("job %s (%s) was not given back", job.id, job.task_name)
 

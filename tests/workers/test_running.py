@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import procrastinate
 import psycopg
 import pytest
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as QueuedJob
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -19,8 +20,8 @@ from app.tasks.jobs import QueueRanLow
 from app.training.jobs import Train
 from tests.queue import waiting
 from workers import running
-from workers.handlers.registry import MAX_ATTEMPTS, Context
-from workers.running import Patiently, connector, give_back_for_ever, give_back_stalled
+from workers.handlers.registry import HANDLERS, MAX_ATTEMPTS, WITHOUT_DATABASE, Context
+from workers.running import Patiently, build_queue, empty_queue, give_back_for_ever, give_back_stalled, load_handlers
 
 
 def wait_after(error: BaseException, attempts: int, *, gives_up: bool = True) -> float | None:
@@ -53,6 +54,9 @@ def test_a_decision_is_not_tried_again() -> None:
         (psycopg.OperationalError("server closed the connection unexpectedly"), True),
         (psycopg.errors.CannotConnectNow("starting up"), True),
         (psycopg.errors.DiskFull("no space left"), True),
+        (psycopg.errors.TooManyConnections("none is free"), True),
+        (psycopg.errors.OutOfMemory("of this query"), False),
+        (psycopg.errors.IdleInTransactionSessionTimeout("it was idle"), False),
         (DBAPIError("SELECT 1", {}, psycopg.InterfaceError("it is closed"), connection_invalidated=True), True),
         (SQLTimeout("no connection is free"), True),
         (psycopg.errors.QueryCanceled("statement timeout"), False),
@@ -65,6 +69,15 @@ def test_a_database_that_is_away_uses_up_no_tries(error: Exception, is_away: boo
     for one in (error, wrapped):
         assert [wait_after(one, attempts) for attempts in (5, 50)] == ([32, 60] if is_away else [None, None])
         assert Context(get_settings(), attempt=50).gives_up(one) is not is_away
+        assert wait_after(one, WITHOUT_DATABASE) is None
+
+
+def test_an_error_that_the_queue_has_wrapped_is_known_by_its_cause() -> None:
+    wrapped = ConnectorException()
+    wrapped.__cause__ = psycopg.OperationalError("server closed the connection unexpectedly")
+    assert wait_after(wrapped, 50) == 60
+    wrapped.__cause__ = psycopg.errors.UndefinedTable("none")
+    assert wait_after(wrapped, 50) is None
 
 
 def test_a_job_whose_worker_was_told_to_stop_is_never_given_up_for_that() -> None:
@@ -86,7 +99,7 @@ async def test_jobs_of_a_worker_that_was_killed_go_back_to_the_queue(committed: 
         for project in (1, 2):
             await enqueue(session, QueueRanLow(project_id=project))
         await session.execute(text(TAKEN))
-    async with procrastinate.App(connector=connector()).open_async() as queue:
+    async with empty_queue().open_async() as queue:
         sweeping = asyncio.create_task(give_back_for_ever(queue))
         states = await until_one_waits()
         sweeping.cancel()
@@ -112,9 +125,37 @@ async def test_a_job_that_another_waits_to_do_is_finished_and_keeps_no_other_fro
     await left_behind("a", "b", None)
     async with database.transaction() as session:
         assert await enqueue(session, QueueRanLow(project_id=1), once="a")
-    async with procrastinate.App(connector=connector()).open_async() as queue:
+    async with empty_queue().open_async() as queue:
         await give_back_stalled(queue)
     assert await states_of_jobs() == [("a", "todo"), ("b", "todo"), (None, "todo")]
+
+
+@pytest.mark.committed
+async def test_a_job_that_fails_while_another_waits_to_do_the_same_is_not_left_as_being_done(
+    committed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that lives is given nothing back; left so, the job would hold up all others of its lock."""
+
+    async def fails(job: QueueRanLow, context: Context) -> None:
+        async with database.transaction() as session:
+            await enqueue(session, job, once="a")
+        raise OSError("once")
+
+    load_handlers()
+    monkeypatch.setitem(HANDLERS, QueueRanLow, fails)
+    async with database.transaction() as session:
+        await enqueue(session, QueueRanLow(project_id=1), once="a")
+    async with build_queue().open_async() as queue:
+        running = asyncio.create_task(
+            queue.run_worker_async(queues=[QueueRanLow.queue], wait=True, install_signal_handlers=False)
+        )
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if await states_of_jobs() == [("a", "todo")]:
+                break
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [key for key, _status in await states_of_jobs()] == ["a"]
 
 
 @pytest.mark.committed
@@ -130,7 +171,7 @@ async def test_giving_back_outlives_its_own_failures(committed: str, monkeypatch
 
     monkeypatch.setattr(running, "give_back_stalled", fails_once)
     monkeypatch.setattr(running, "ROUND", 0.01)
-    async with procrastinate.App(connector=connector()).open_async() as queue:
+    async with empty_queue().open_async() as queue:
         sweeping = asyncio.create_task(give_back_for_ever(queue))
         while await states_of_jobs() != [("a", "todo")]:
             assert not sweeping.done()

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Job)
 MAX_ATTEMPTS = 6
+WITHOUT_DATABASE = 100  # tries of a job that never finds the database there: it may be what takes it away
+
+
+def is_last(attempt: int, error: BaseException) -> bool:
+    """Whether a job is given up that failed so in this try, 0 being the first. Restarts of Postgres use up none of the
+    few that it has."""
+    return attempt + 1 >= (WITHOUT_DATABASE if is_away(error) else MAX_ATTEMPTS)
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class Context:
     attempt: int = 0
 
     def gives_up(self, error: BaseException) -> bool:
-        """Whether nobody tries again after this error. A database that is away never uses up the tries."""
-        return self.attempt + 1 >= MAX_ATTEMPTS and not is_away(error)
+        """Whether nobody tries again after this error."""
+        return is_last(self.attempt, error)
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """One transaction, committed when the block ends well."""
