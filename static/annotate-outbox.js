@@ -10,7 +10,8 @@ const PATIENCE = 20000;
 const HEIRS_FIRST = 2000; // what a page leaves behind goes to the page that a reload puts in its place, if there is one
 const SURELY_SENT = 3 * 60 * 1000; // by a page that lives and is online
 
-export function openOutbox(name, { answered, kept, signedOut, changed }) {
+// headers: say whose entries these are, since whoever signs in meanwhile sends the same cookie.
+export function openOutbox(name, headers, { answered, kept, signedOut, changed }) {
   const watched = new Set(); // other pages with entries
   let page = newId();
   let entries = []; // of this page
@@ -61,7 +62,7 @@ export function openOutbox(name, { answered, kept, signedOut, changed }) {
     if (busy || !entry) return;
     busy = true;
     clearTimeout(again);
-    const outcome = await attempt(entry);
+    const outcome = await attempt(entry, headers);
     busy = false;
     const isCurrent = entries.some((one) => one.id === entry.id); // no newer one has taken its place meanwhile
     if (outcome.wait !== undefined) {
@@ -142,11 +143,11 @@ function whenGone(lock, isFirst, work) {
   else setTimeout(work, isFirst ? 0 : SURELY_SENT);
 }
 
-async function attempt(entry) {
+async function attempt(entry, headers) {
   try {
     const response = await fetch(entry.url, {
       method: "POST",
-      headers: { "HX-Request": "true", "Content-Type": entry.type },
+      headers: { ...headers, "Content-Type": entry.type },
       body: entry.body,
       signal: AbortSignal.timeout(PATIENCE),
     });
@@ -154,6 +155,7 @@ async function attempt(entry) {
     if (status === 401) return { wait: 3000, isSignedOut: true };
     const later = response.headers.get("Retry-After");
     if (status >= 500 || status === 429) return { wait: 1000 * Number(later || 0), isFailure: status >= 500 && !later };
+    if (!response.headers.get("X-Request-Id")) return { wait: 0 }; // a proxy's word or a portal's, not the server's
     const text = await response.text();
     return text ? { status, text } : { wait: 0 }; // a line that is cut among the headers looks like an empty answer
   } catch {

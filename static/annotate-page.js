@@ -7,6 +7,9 @@ export const answers = () => [...task().querySelectorAll("[data-answer]")];
 export const screenOf = (element) => element?.dataset.key || element?.dataset.annotation || "";
 export const seen = () => document.getElementById("guidelines-text")?.dataset.version || 0;
 
+/** With everything that is sent: whose page this is. To the server somebody else's cookie is nobody's then. */
+export const MINE = { "HX-Request": "true", "Hone-Person": says.person };
+
 export const TWO_COLUMNS = matchMedia("(width >= 900px)");
 
 const spoken = document.getElementById("spoken");

@@ -1,5 +1,5 @@
 // A question about the task on the screen, in a dialog of the page: the task and what was typed there stay as they are.
-import { task } from "./annotate-page.js";
+import { MINE, task } from "./annotate-page.js";
 
 const dialog = document.getElementById("ask");
 const form = dialog?.querySelector("form");
@@ -37,7 +37,7 @@ form?.addEventListener("submit", async (event) => {
   const sending = form.querySelector("button.primary");
   if (sending.disabled) return;
   sending.disabled = true;
-  const headers = { "HX-Request": "true", Accept: "application/json" };
+  const headers = { ...MINE, Accept: "application/json" };
   try {
     const response = await fetch(form.action, { method: "POST", headers, body: new URLSearchParams(new FormData(form)) });
     if (!response.ok) throw new Error();

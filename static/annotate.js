@@ -12,7 +12,7 @@ import { frame, FRAME_KEYS } from "./annotate-frame.js";
 import { PICTURE_KEYS } from "./annotate-pictures.js";
 import { openKeys } from "./annotate-keys.js";
 import { openOutbox } from "./annotate-outbox.js";
-import { form, says, screenOf, seen, speak, task, tell } from "./annotate-page.js";
+import { form, MINE, says, screenOf, seen, speak, task, tell } from "./annotate-page.js";
 import { openReturning } from "./annotate-returning.js";
 import { ask, done, isSignedOut, openSigning } from "./annotate-signing.js";
 import { prepareFormulas } from "./prose.js";
@@ -25,7 +25,7 @@ const banner = document.getElementById("unsaved");
 let showing = null; // the element of the task that is on the screen
 
 const deciding = openDeciding({ outbox: { put: (entry) => outbox.put(entry) }, drafts: () => drafts, swap });
-const outbox = openOutbox(`hone.outbox.${says.person}`, { answered, kept: deciding.kept, signedOut: ask, changed });
+const outbox = openOutbox(`hone.outbox.${says.person}`, MINE, { answered, kept: deciding.kept, signedOut: ask, changed });
 const drafts = openDrafts(outbox, { task, form, belongs: (name) => !BESIDE.includes(name), redraw, tell, says });
 connect({ submit: deciding.choose, send: deciding.sendTurn });
 openSigning({ signedIn: () => outbox.send() });
@@ -109,7 +109,7 @@ async function go(link) {
   if (annotation && asked.pathname.endsWith("/back")) asked.searchParams.set("before", annotation);
   try {
     const response = await fetch(asked.pathname.endsWith("/annotate") ? `${asked.pathname}/next${asked.search}` : asked, {
-      headers: { "HX-Request": "true" },
+      headers: MINE,
     });
     if (response.status === 401) return ask();
     if (response.ok) return swap(task(), await response.text(), "outerHTML");

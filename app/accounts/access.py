@@ -23,11 +23,18 @@ from app.translation import _, reader, reader_of
 __all__ = ["Access", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "signed_in"]
 
 READING = {"GET", "HEAD"}
+# Outside id of the person whose words a page sends. A browser has one cookie: another tab may have changed who it is.
+MEANT = "Hone-Person"
 
 
 class InPersonOnly(Forbidden):
     code = "in-person-only"
     sentence = _("Only somebody who signed in may do this; an API token cannot.")
+
+
+class SomebodyElse(SignInNeeded):
+    code = "somebody-else"
+    sentence = _("Somebody else has signed in here meanwhile. Please sign in as who you were on this page.")
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,8 @@ class May:
             raise SignInNeeded
         leads = led_by(request)
         row = await look_up(session, credential, leads)
+        if request.headers.get(MEANT) not in (None, str(row.public_id)):
+            raise SomebodyElse  # before anything that depends on who it is: a 404 would take the words for answered
         access = admit(row, credential.kind, in_project=leads is not None)
         introduce(request, access)
         if self.in_person and access.token_id is not None:

@@ -378,7 +378,7 @@ async def test_a_failed_draft_is_never_shown_as_saved_and_the_answer_still_goes(
 
     async def refuse(route: Route) -> None:
         sent.append(statuses[len(sent)])
-        await route.fulfill(status=sent[-1], body="no")
+        await route.fulfill(status=sent[-1], body="no", headers={"X-Request-Id": "1"})
 
     await page.route("**/draft", refuse)
     await page.keyboard.press("r")

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, Response, Route, expect
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app import database
+from app.accounts.permissions import Role
+from app.accounts.tables import User
 from app.annotations.actions import submit
 from app.annotations.tables import Annotation
+from app.tasks.tables import Slot
+from tests import make
 from tests.app.scene import claimed, let_leases_run_out, prefers, sweep_all
 from tests.browser.site import Site, a_site, armed, stored
 
@@ -58,6 +62,59 @@ async def draft() -> str:
     async with database.transaction() as session:
         found: Any = await session.scalar(text("SELECT body->>'justification' FROM drafts"))
         return str(found)
+
+
+async def cookie_of(site: Site, *, is_me: bool) -> None:
+    """Another tab of this browser signs somebody in: me, or somebody else who answers here as well."""
+    async with database.transaction() as session:
+        person = await session.get_one(User, site.there.me.person.id) if is_me else await make.user(session)
+        if not is_me:
+            await make.member(session, site.there.project, person, Role.annotator)
+        cookie = await make.sign_in(session, person)
+    await site.context.add_cookies([{"name": "hone_session", "value": cookie, "url": site.address}])
+
+
+async def test_words_never_go_as_somebody_elses_who_signed_in_meanwhile(site: Site) -> None:
+    """They wait on this computer until their writer is back; and who came instead is shown no task of theirs."""
+    page = await site.open()
+    await type_reason(page, "my own reason")
+    await page.keyboard.press("Escape")
+    await cookie_of(site, is_me=False)
+    old = await key_of(page)
+    await press(page, "1")
+    await expect(page.locator("#signed-out")).to_be_visible()
+    await page.locator("#signed-out [data-try-now]").click()
+    await expect(page.locator("#signed-out")).to_be_visible()
+    assert await stored() == []
+    assert "my+own+reason" in "".join(await page.evaluate(UNSENT))
+    assert await key_of(page) == old
+    async with database.transaction() as session:
+        assert (await session.scalars(select(Slot.annotator_id).where(Slot.state == 1))).all() == [
+            site.there.me.person.id
+        ]
+    await cookie_of(site, is_me=True)
+    await page.locator("#signed-out [data-try-now]").click()
+    said = await all_stored(page, 1)
+    assert [(one.annotator_id, one.body["justification"]) for one in said] == [
+        (site.there.me.person.id, "my own reason")
+    ]
+
+
+async def test_the_word_of_a_proxy_is_not_the_servers(site: Site) -> None:
+    """A 404 of whatever stands before the server while it starts anew, or a portal's page, takes no words away."""
+    page = await site.open()
+    old = await key_of(page)
+    words = iter([(404, "no such backend"), (200, "<h1>Welcome to our network</h1>")])
+
+    async def portal(route: Route) -> None:
+        told = next(words, None)
+        await (route.fulfill(status=told[0], body=told[1]) if told else route.continue_())
+
+    await page.route("**/annotate/*", portal)
+    await press(page, "1")
+    await expect(page.locator("#task")).not_to_have_attribute("data-key", old)
+    assert len(await all_stored(page, 1)) == 1
+    assert next(words, None) is None
 
 
 async def test_what_two_tabs_said_without_a_network_is_all_kept_and_sent_after_both_are_closed(site: Site) -> None:
