@@ -20,7 +20,7 @@ from app.database import Session
 from app.errors import Forbidden, NotFound, SignInNeeded, is_rest
 from app.translation import _, reader, reader_of
 
-__all__ = ["Access", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "signed_in"]
+__all__ = ["Access", "InPersonOnly", "Person", "anybody", "cookie_of", "hashed", "in_person", "may", "signed_in"]
 
 READING = {"GET", "HEAD"}
 # Outside id of the person whose words a page sends. A browser has one cookie: another tab may have changed who it is.

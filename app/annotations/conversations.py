@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -210,6 +211,12 @@ async def conversation_shown(session: AsyncSession, project_id: int, person_id: 
         raise NotFound
     is_over = found.state != SlotState.leased
     return await shown_conversation(session, found.task_id, person_id, protocol, is_over=is_over)
+
+
+async def turns_shown(session: AsyncSession, task_id: int, person_id: int, at: datetime) -> list[ShownTurn]:
+    """The turns that a person's conversation about a task (inside ids) had at a moment, as they stood before them."""
+    turns = await turns_of(session, task_id, person_id)
+    return [await shown_turn(session, one) for one in turns if one.turn.created_at <= at]
 
 
 def state_of(last: Asked | None, asked: ConversationProtocol) -> tuple[str, str]:

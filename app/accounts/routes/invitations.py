@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from app.accounts.access import Access, anybody
+from app.accounts.access import Access, InPersonOnly, anybody
 from app.accounts.actions.invite import accept
 from app.accounts.actions.links import read_link
 from app.accounts.forms import AcceptForm
@@ -30,6 +30,8 @@ async def show_invitation(request: Request, link: str, session: Session, _visito
 async def submit_invitation(
     request: Request, link: str, form: Annotated[AcceptForm, Form()], session: Session, visitor: Visitor
 ) -> Response:
+    if visitor is not None and visitor.token_id is not None:
+        raise InPersonOnly  # a token carries one role at most; joining would widen what its person may do
     found = await read_link(session, LinkKind.invitation, link)
     token = await accept(session, found, form, visitor.person if visitor else None, browser_of(request))
     place = await invited_to(session, found)

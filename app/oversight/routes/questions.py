@@ -9,6 +9,7 @@ from app.accounts.access import Access, may
 from app.accounts.actions.inbox import mark_read
 from app.accounts.permissions import Permission
 from app.accounts.tables import Letter
+from app.annotations.conversations import turns_shown
 from app.annotations.kinds import LETTERS
 from app.cursors import Cursor, page_of
 from app.database import Session
@@ -77,7 +78,9 @@ async def show_question(request: Request, inquiry: UUID, access: Answerer, sessi
         answers = [{"letter": "", "html": html} for html in found.htmls]
     else:
         answers = [{"letter": letter, "html": found.htmls[n]} for letter, n in zip(LETTERS, order, strict=False)]
+    talk = await turns_shown(session, told["asked"].task_id, told["asked"].asker_id, told["asked"].at)
     page: dict[str, Any] = {"project": project, "found": found, "answers": answers, "is_order_kept": order is not None}
+    page["talk"] = talk
     return respond(request, "oversight/question.html", None, **page, **told)
 
 

@@ -131,6 +131,17 @@ async def test_the_page_does_not_tell_whether_there_is_an_account(
     assert pages[0] == pages[1]
 
 
+async def test_a_token_accepts_no_invitation(client: httpx.AsyncClient, session: AsyncSession) -> None:
+    """It carries one role at most; joining as its person would give it whatever the invitation gives."""
+    project, link = await invited(client, session, "known@example.org", role="manager")
+    known = await someone(session, email="known@example.org")
+    head = {"Authorization": f"Bearer {await make.api_token(session, known, Role.viewer)}"}
+    refused = await client.post(link, data={"consent": "true"}, headers=head)
+    assert (refused.status_code, "API token" in refused.text) == (403, True)
+    joined = select(func.count()).where(Membership.project_id == project.id, Membership.user_id == known.id)
+    assert await session.scalar(joined) == 0
+
+
 async def test_expired_withdrawn_and_replaced_invitations_are_over(
     client: httpx.AsyncClient, session: AsyncSession
 ) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.accounts.permissions import Role
 from app.accounts.tables import User
 from app.annotations.actions import place_openings
 from app.annotations.jobs import TurnAsked
@@ -37,11 +39,13 @@ from app.prompts.actions import import_prompts
 from app.prompts.rooting import newcomer
 from app.prompts.rules import of_user
 from app.prompts.tables import Prompt, Root, Use
+from app.quality.tables import Inquiry
 from app.settings import get_settings
 from app.tasks.actions import ask_about_prompts
 from tests import make
 from tests.app.datasets.test_freezing import frozen
 from tests.app.scene import Scene, broken, let_leases_run_out, scene, sweep_all
+from tests.conftest import sign_in
 from tests.endpoint import Endpoint, endpoint
 from tests.queue import waiting
 from workers.handlers import conversations
@@ -147,6 +151,31 @@ async def talking(
 async def north() -> AsyncIterator[Endpoint]:
     async with endpoint("North") as served:
         yield served
+
+
+async def test_a_question_about_a_conversation_has_its_turns_beside_it_as_they_stood(
+    client: httpx.AsyncClient, session: AsyncSession, north: Endpoint
+) -> None:
+    talk = await talking(client, session, north)
+    went = await talk.turn(1, "How long do I steep it?", best=1)
+    me = await session.get_one(User, talk.there.me.person.id)
+    await sign_in(client, session, me)
+    base = f"/projects/{talk.there.project.public_id}"
+    said = await client.post(f"{base}/annotate/{talk.task['task']}/question", data={"words": "Is that advice?"})
+    assert said.status_code == 303
+    question = (await session.scalars(select(Inquiry))).one()
+    later = {"created_at": question.at + timedelta(seconds=1)}
+    await talk.turn(2, "And green tea?")
+    await session.execute(update(Turn).where(Turn.number == 2).values(later))
+    reviewer = await make.user(session)
+    await make.member(session, talk.there.project, reviewer, Role.reviewer)
+    await sign_in(client, session, reviewer)
+    page = (await client.get(f"{base}/questions/{question.public_id}")).text
+    assert "How long do I steep it?" in page
+    assert "green tea" not in page
+    first, second = (page.index(one["text"][:12]) for one in went["turns"][0]["answers"])
+    assert page.count("went on") == 1
+    assert first < page.index("went on") < second  # at the head of the second
 
 
 async def test_a_conversation_is_led_over_rest_and_becomes_records_that_a_reward_model_learns_from(
