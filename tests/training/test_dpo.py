@@ -13,12 +13,21 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from app.datasets.records import Answer, ChoiceRecord, ComparisonRecord, RankingRecord, RatingRecord, Scale, TextPart
+from app.datasets.records import (
+    Answer,
+    ChoiceRecord,
+    ComparisonRecord,
+    PromptRecord,
+    RankingRecord,
+    RatingRecord,
+    Scale,
+    TextPart,
+)
 from app.preferences.votes import ChoiceVote, RankingVote, Rated, RatingVote
 from app.training.configs import DPOConfig, DPORun
 from tests.training.make import make_comparison, make_comparisons, make_prompts, make_vote, message, write
 from tests.training.test_sft import texts
-from workers.training import best, dpo
+from workers.training import best, dpo, own_pairs
 from workers.training.checkpoints import Opened, digest_of, open_checkpoint, read_record
 from workers.training.dpo import Liking, Preferring, pair_losses, train_dpo
 from workers.training.judged import Rollout
@@ -266,14 +275,14 @@ def test_a_reward_model_adds_pairs_of_the_checkpoints_own_answers_and_they_are_d
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    whole, judge = dpo.keep_best, best.judge
+    whole, judge = own_pairs.keep_best, best.judge
 
     def all_ended(*told: Any, **more: Any) -> Rollout:
         rollout = judge(*told, **more)
         return dataclasses.replace(rollout, ended=torch.ones(len(rollout.answers)).bool())
 
     monkeypatch.setattr(best, "judge", all_ended)
-    monkeypatch.setattr(dpo, "keep_best", lambda one, **more: asked.append(one) or whole(one, **more))
+    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **more: asked.append(one) or whole(one, **more))
     config = run.config.model_copy(update={"drawn_answers": 4, "drawn_pairs": 3, "drawn_tokens": 24})
     prompts = write(tmp_path / "prompts.jsonl", make_prompts(10))
     judged = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
@@ -312,20 +321,54 @@ def test_pairs_that_were_drawn_for_another_configuration_or_other_prompts_are_no
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(dpo, "keep_best", lambda one, **_: asked.append(one.rounds) or one.output.touch())
+    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **_: asked.append(one.rounds) or one.output.touch())
     prompts = write(tmp_path / "prompts.jsonl", make_prompts(10))
     run.work.mkdir(parents=True)
 
     def drawn(pairs: int) -> list[Path]:
         config = run.config.model_copy(update={"drawn_pairs": pairs})
         told = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
-        return dpo.drawn_pairs(told, dpo.identity_of(told, dpo.inputs_of(told)), lambda: False)
+        return own_pairs.drawn_pairs(told, dpo.identity_of(told, dpo.inputs_of(told)), lambda: False)[0]
 
     first = drawn(1)
     assert (drawn(1), asked) == (first, [1])
     assert (drawn(2) != first, asked) == (True, [1, 2])
     write(prompts, make_prompts(4))
     assert (drawn(1) != first, asked) == (True, [1, 2, 1])
+
+
+def test_no_pairs_are_drawn_to_prompts_that_the_held_out_opinions_are_about(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the group, as the platform's lines have it; by the words, where a file's groups are its own, and then the
+    others of that group too, unless they have none. A line that is learned from keeps nobody away."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        own_pairs, "keep_best", lambda one, **_: asked.extend(line.id for line in read_lines(one.prompts, PromptRecord))
+    )
+    said = message("what is the tea")
+    of_platform = make_comparison(1, "good", "bad", [make_vote("a")], split="heldout")  # its group is g1
+    elsewhere = make_comparison(2, "good", "bad", [make_vote("a")], split="heldout").model_copy(
+        update={"prompt": said, "group": "of another file"}
+    )
+    learned = make_comparison(3, "good", "bad", [make_vote("a")])
+    alone = make_comparison(4, "good", "bad", [make_vote("a")], split="heldout", prompt="alone").model_copy(
+        update={"group": ""}
+    )
+    held = [("other words", "g1"), ("what is the tea", "mine"), ("nearly the tea", "mine"), ("alone", "")]
+    free = [("of train", "g3"), ("free", "free"), ("without a group", "")]
+    records = [PromptRecord(id=text, group=group, prompt=message(text)) for text, group in [*held, *free]]
+    told = {
+        "dataset": write(tmp_path / "data.jsonl", [of_platform, elsewhere, learned, alone]),
+        "prompts": write(tmp_path / "prompts.jsonl", records),
+        "reward": reward_folder,
+    }
+    run.work.mkdir(parents=True)
+    found = own_pairs.drawn_pairs(run.model_copy(update=told), "identity", lambda: False)[1]
+    assert (asked, found) == ([name for name, _ in free], {"prompts_held_out": 4})
+    write(told["prompts"], records[:4])
+    with pytest.raises(RunFailed, match=r"All prompts of prompts\.jsonl are held out in data\.jsonl"):
+        own_pairs.drawn_pairs(run.model_copy(update=told), "other", lambda: False)
 
 
 def test_reward_and_prompts_come_together(run: DPORun, reward_folder: Path) -> None:

@@ -16,30 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from app.training.configs import BestRun, DPOConfig, DPORun, PPOConfig
+from app.training.configs import DPOConfig, DPORun
 from workers.training.bases import open_base
-from workers.training.best import keep_best
 from workers.training.checkpoints import CheckpointRecord, digest_of, file_sha256, weights_sha256
 from workers.training.learning import keep, learn
 from workers.training.lessons import Lesson, Student, open_student, parts_of
 from workers.training.opinions import Example, Liked, Preferred, read_liked, read_preferred
+from workers.training.own_pairs import drawn_pairs
 from workers.training.packing import Text
-from workers.training.processes import anyone, spread
-from workers.training.progress import (
-    CANCEL,
-    Progress,
-    Report,
-    RunCancelled,
-    RunFailed,
-    done_before,
-    fingerprint_of,
-    never,
-    quiet,
-)
+from workers.training.processes import spread
+from workers.training.progress import Progress, Report, RunFailed, done_before, fingerprint_of, never, quiet
 from workers.training.sharding import even, opened_on, parted
 
 Row = TypeVar("Row", bound=Example)
-ANSWERS_AT_ONCE = 256  # answers that are drawn, and judged, together
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     if done := done_before(run, inputs):
         return DPOResult(run.output, done)
     identity = identity_of(run, inputs)
-    drawn = drawn_pairs(run, identity, should_stop)
+    drawn, not_asked = drawn_pairs(run, identity, should_stop)
     files = [run.dataset, *drawn]
     opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     if run.config.loss == "kto":
@@ -75,7 +64,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     student = open_student(opened, run.config, parted(run))
     metrics = learn(run, student, lesson, progress, identity)
     metrics["drawn_pairs"] = sum(len(file.read_bytes().splitlines()) for file in drawn)
-    record = keep(run, student, "policy", inputs, metrics | {"left_out": +left_out})
+    record = keep(run, student, "policy", inputs, metrics | {"left_out": left_out + not_asked})
     return DPOResult(run.output, record)
 
 
@@ -88,42 +77,6 @@ def inputs_of(run: DPORun) -> dict[str, str]:
 def identity_of(run: DPORun, inputs: dict[str, str]) -> str:
     """What a state belongs to, and the pairs that were drawn for it."""
     return fingerprint_of(run, inputs | ({"prompts": file_sha256(run.prompts)} if run.prompts else {}))
-
-
-def drawn_pairs(run: DPORun, identity: str, should_stop: Callable[[], bool]) -> list[Path]:
-    """A file of pairs that the reward model makes of the checkpoint's own answers, drawn once a run; none without one.
-
-    West-of-n (Pace et al. 2024): of several answers to a prompt the best beside the worst.
-    """
-    if run.reward is None or run.prompts is None:
-        return []
-    # another configuration in the same folder draws its own
-    file, config = run.work / f"drawn-{identity[:12]}.jsonl", run.config
-    if anyone(file.exists()):
-        return [file]
-    many = config.drawn_answers * max(1, ANSWERS_AT_ONCE // config.drawn_answers)
-    drawing = PPOConfig(
-        batch=many,
-        minibatch=many,
-        samples_per_prompt=config.drawn_answers,
-        max_tokens=config.drawn_tokens,
-        max_prompt_tokens=config.max_tokens,
-        token_budget=config.token_budget,
-        base_precision=config.base_precision,
-    )
-    told = run.model_dump(
-        include={"checkpoint", "reward", "reward_base", "prompts", "seed", "device", "sharding", "parent"}
-    )
-    best = BestRun(
-        **told, keep="pair", rounds=config.drawn_pairs, output=file, folder=run.work / "drawing", config=drawing
-    )
-    mark = run.work / CANCEL
-    try:
-        keep_best(best, should_stop=lambda: mark.exists() or should_stop())
-    except RunCancelled:
-        mark.unlink(missing_ok=True)
-        raise
-    return [file]
 
 
 def sides_of(rows: list[Row]) -> tuple[list[Row], list[Row]]:
