@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from app.training.configs import DPOConfig, DPORun
 from tests.training.make import make_comparison, make_comparisons, make_prompts, make_vote, message, write
 from tests.training.test_sft import texts
 from workers.training import best, dpo, own_pairs
-from workers.training.checkpoints import Opened, digest_of, open_checkpoint, read_record
+from workers.training.checkpoints import Opened, digest_of, open_checkpoint, read_record, weights_sha256
 from workers.training.dpo import Liking, Preferring, pair_losses, train_dpo
 from workers.training.judged import Rollout
 from workers.training.lessons import Lesson, Student, measured, open_student
@@ -271,26 +272,37 @@ def test_too_few_pairs_are_a_sentence(run: DPORun, tmp_path: Path) -> None:
         train_dpo(run.model_copy(update={"dataset": file}))
 
 
+def drawing(run: DPORun, reward: Path, prompts: Path, **fields: Any) -> DPORun:
+    """The run with a reward model beside it; fields: of its config."""
+    config = run.config.model_copy(update={"drawn_answers": 4, "drawn_pairs": 1, "drawn_tokens": 24, **fields})
+    return run.model_copy(update={"reward": reward, "prompts": prompts, "config": config})
+
+
+def answers_end(monkeypatch: pytest.MonkeyPatch, share: float = 1.0) -> None:
+    """Of each lot of drawn answers the first ones are told to have ended, this share of them."""
+    judge = best.judge
+
+    def ended(*told: Any, **more: Any) -> Rollout:
+        rollout = judge(*told, **more)
+        many = len(rollout.answers)
+        return dataclasses.replace(rollout, ended=torch.arange(many) < share * many)
+
+    monkeypatch.setattr(best, "judge", ended)
+
+
 def test_a_reward_model_adds_pairs_of_the_checkpoints_own_answers_and_they_are_drawn_once(
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    whole, judge = own_pairs.keep_best, best.judge
-
-    def all_ended(*told: Any, **more: Any) -> Rollout:
-        rollout = judge(*told, **more)
-        return dataclasses.replace(rollout, ended=torch.ones(len(rollout.answers)).bool())
-
-    monkeypatch.setattr(best, "judge", all_ended)
+    whole = own_pairs.keep_best
+    answers_end(monkeypatch)
     monkeypatch.setattr(own_pairs, "keep_best", lambda one, **more: asked.append(one) or whole(one, **more))
-    config = run.config.model_copy(update={"drawn_answers": 4, "drawn_pairs": 3, "drawn_tokens": 24})
-    prompts = write(tmp_path / "prompts.jsonl", make_prompts(10))
-    judged = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
+    judged = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)), drawn_pairs=3)
     with pytest.raises(RunCancelled):
         train_dpo(judged, lambda step, _total, _values: (judged.work / "cancel").touch() if step == 3 else None)
     metrics = train_dpo(judged).metrics
-    (drawing,) = asked
-    assert (drawing.keep, drawing.config.samples_per_prompt, drawing.rounds) == ("pair", 4, 3)
+    (told,) = asked
+    assert (told.keep, told.config.samples_per_prompt, told.rounds) == ("pair", 4, 3)
     (file,) = judged.work.glob("drawn-*.jsonl")
     made = read_lines(file, ComparisonRecord)
     assert 10 < len(made) == metrics["drawn_pairs"] <= 30
@@ -303,12 +315,26 @@ def test_a_reward_model_adds_pairs_of_the_checkpoints_own_answers_and_they_are_d
     assert record.reward_sha256 == digest_of([*reward_folder.glob("*.safetensors")])
 
 
-def test_a_run_that_is_cancelled_while_pairs_are_drawn_can_be_taken_up_again(
-    run: DPORun, reward_folder: Path, tmp_path: Path
+def test_who_draws_and_who_finds_what_was_drawn_learn_the_same(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = run.config.model_copy(update={"drawn_answers": 4, "drawn_pairs": 1, "drawn_tokens": 24})
-    told = {"reward": reward_folder, "prompts": write(tmp_path / "prompts.jsonl", make_prompts(10)), "config": config}
-    judged = run.model_copy(update=told)
+    """A run that is killed between drawing and its first saved step begins with the same adapters again."""
+    answers_end(monkeypatch)
+    first = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)), epochs=1)
+    drew = train_dpo(first)
+    second = first.model_copy(update={"output": tmp_path / "second"})
+    shutil.copytree(first.work, second.work, ignore=shutil.ignore_patterns("state.safetensors"))
+    monkeypatch.setattr(own_pairs, "keep_best", None)  # nothing is drawn
+    found = train_dpo(second)
+    assert found.folder != drew.folder
+    assert weights_sha256(found.folder) == weights_sha256(drew.folder)
+
+
+def test_a_run_that_is_cancelled_while_pairs_are_drawn_can_be_taken_up_again(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_end(monkeypatch)
+    judged = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)))
     judged.work.mkdir(parents=True)
     (judged.work / "cancel").touch()
     with pytest.raises(RunCancelled):

@@ -43,7 +43,6 @@ class DPOResult:
 
 def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], bool] = never) -> DPOResult:
     """Run file in, policy checkpoint out. Raises RunFailed, RunRefused, CheckpointRefused, each with a sentence."""
-    torch.manual_seed(run.seed)
     progress = Progress(run.work, report, should_stop)
     inputs = inputs_of(run)
     if done := done_before(run, inputs):
@@ -61,6 +60,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     if len(lesson.train) < run.config.min_lines:
         what = "judged answers" if run.config.loss == "kto" else "pairs"
         raise RunFailed(f"{len(lesson.train)} {what} for training; {run.config.min_lines} are needed.")
+    torch.manual_seed(run.seed)  # here, so that adapters begin alike whether pairs were drawn just now or before a kill
     student = open_student(opened, run.config, parted(run))
     metrics = learn(run, student, lesson, progress, identity)
     metrics["drawn_pairs"] = sum(len(file.read_bytes().splitlines()) for file in drawn)
