@@ -29,14 +29,21 @@ from app.training.configs import DPOConfig, DPORun
 from tests.training.make import make_comparison, make_comparisons, make_prompts, make_vote, message, write
 from tests.training.test_sft import texts
 from workers.training import best, dpo, own_pairs
-from workers.training.checkpoints import Opened, digest_of, open_checkpoint, read_record, weights_sha256
+from workers.training.checkpoints import (
+    CheckpointRefused,
+    Opened,
+    digest_of,
+    open_checkpoint,
+    read_record,
+    weights_sha256,
+)
 from workers.training.dpo import Liking, Preferring, pair_losses, train_dpo
 from workers.training.judged import Rollout
 from workers.training.lessons import Lesson, Student, measured, open_student
 from workers.training.lines import read_lines
 from workers.training.opinions import Liked, Opinion, Preferred, likes_of, opinions_of, read_liked, read_preferred
 from workers.training.packing import Text
-from workers.training.progress import RunCancelled, RunFailed
+from workers.training.progress import RunCancelled, RunFailed, fingerprint_of
 
 
 def answers(count: int) -> tuple[Answer, ...]:
@@ -330,6 +337,30 @@ def test_who_draws_and_who_finds_what_was_drawn_learn_the_same(
     assert weights_sha256(found.folder) == weights_sha256(drew.folder)
 
 
+def test_neither_a_result_nor_a_state_is_taken_for_that_of_other_prompts_or_pairs(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_end(monkeypatch)
+    judged = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)), epochs=1)
+    with pytest.raises(RunCancelled):
+        train_dpo(judged, lambda step, _total, _values: (judged.work / "cancel").touch() if step == 3 else None)
+    (file,) = judged.work.glob("drawn-*.jsonl")
+    pairs = file.read_bytes()
+    file.write_bytes(pairs[: pairs.index(b"\n") + 1])
+    with pytest.raises(RunFailed, match="belongs to another configuration"):
+        train_dpo(judged)
+    file.write_bytes(pairs)
+    whole = train_dpo(judged)
+    assert train_dpo(judged).record == read_record(whole.folder)  # done before
+    write(tmp_path / "prompts.jsonl", make_prompts(9))
+    with pytest.raises(CheckpointRefused, match="not this run's result"):
+        train_dpo(judged)
+    shutil.rmtree(judged.output)
+    with pytest.raises(RunFailed, match="belongs to another configuration"):
+        train_dpo(judged)
+    assert len([*judged.work.glob("drawn-*.jsonl")]) == 2
+
+
 def test_a_run_that_is_cancelled_while_pairs_are_drawn_can_be_taken_up_again(
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,7 +385,7 @@ def test_pairs_that_were_drawn_for_another_configuration_or_other_prompts_are_no
     def drawn(pairs: int) -> list[Path]:
         config = run.config.model_copy(update={"drawn_pairs": pairs})
         told = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
-        return own_pairs.drawn_pairs(told, dpo.identity_of(told, dpo.inputs_of(told)), lambda: False)[0]
+        return own_pairs.drawn_pairs(told, fingerprint_of(told, dpo.inputs_of(told)), lambda: False)[0]
 
     first = drawn(1)
     assert (drawn(1), asked) == (first, [1])

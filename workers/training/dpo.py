@@ -47,8 +47,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     inputs = inputs_of(run)
     if done := done_before(run, inputs):
         return DPOResult(run.output, done)
-    identity = identity_of(run, inputs)
-    drawn, not_asked = drawn_pairs(run, identity, should_stop)
+    drawn, not_asked = drawn_pairs(run, fingerprint_of(run, inputs), should_stop)
     files = [run.dataset, *drawn]
     opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     if run.config.loss == "kto":
@@ -62,7 +61,7 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
         raise RunFailed(f"{len(lesson.train)} {what} for training; {run.config.min_lines} are needed.")
     torch.manual_seed(run.seed)  # here, so that adapters begin alike whether pairs were drawn just now or before a kill
     student = open_student(opened, run.config, parted(run))
-    metrics = learn(run, student, lesson, progress, identity)
+    metrics = learn(run, student, lesson, progress, identity_of(run, inputs, drawn))
     metrics["drawn_pairs"] = sum(len(file.read_bytes().splitlines()) for file in drawn)
     record = keep(run, student, "policy", inputs, metrics | {"left_out": left_out + not_asked})
     return DPOResult(run.output, record)
@@ -71,12 +70,16 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
 def inputs_of(run: DPORun) -> dict[str, str]:
     """Digests of what a run reads, by their names in its result's record."""
     read = {"base_sha256": weights_sha256(run.checkpoint), "dataset_sha256": file_sha256(run.dataset)}
-    return read | ({"reward_sha256": digest_of([*run.reward.glob("*.safetensors")])} if run.reward else {})
+    if run.reward:
+        read["reward_sha256"] = digest_of([*run.reward.glob("*.safetensors")])
+    if run.prompts:
+        read["prompts_sha256"] = file_sha256(run.prompts)
+    return read
 
 
-def identity_of(run: DPORun, inputs: dict[str, str]) -> str:
-    """What a state belongs to, and the pairs that were drawn for it."""
-    return fingerprint_of(run, inputs | ({"prompts": file_sha256(run.prompts)} if run.prompts else {}))
+def identity_of(run: DPORun, inputs: dict[str, str], drawn: Sequence[Path]) -> str:
+    """What a state belongs to: the pairs that were drawn are in it, since a card may draw others from the same seed."""
+    return fingerprint_of(run, inputs | {f"drawn_{number}": file_sha256(file) for number, file in enumerate(drawn)})
 
 
 def sides_of(rows: list[Row]) -> tuple[list[Row], list[Row]]:

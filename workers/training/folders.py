@@ -44,7 +44,7 @@ class CheckpointRecord(BaseModel):
     """`hone.json`: where weights come from. One reader per `schema_version`.
 
     parent is the name that the run file gave; the digests are what identifies. weights_sha256 is written by
-    `save_folder` and says what the weights were then.
+    `save_folder` and says what the weights were then. prompts: that a DPO run drew answers to; PPO's are its dataset.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +58,7 @@ class CheckpointRecord(BaseModel):
     weights_sha256: str | None = None
     config: dict[str, Any] = {}
     dataset_sha256: str | None = None
+    prompts_sha256: str | None = None
     code_version: str | None = None
     seed: int | None = None
     metrics: dict[str, Any] = {}
