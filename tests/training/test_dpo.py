@@ -28,6 +28,7 @@ from app.preferences.votes import ChoiceVote, RankingVote, Rated, RatingVote
 from app.training.configs import DPOConfig, DPORun
 from tests.training.make import make_comparison, make_comparisons, make_prompts, make_vote, message, write
 from tests.training.test_sft import texts
+from tests.workers.sampling.test_graphs import a_card_that_recorded
 from workers.training import best, dpo, own_pairs
 from workers.training.checkpoints import (
     CheckpointRefused,
@@ -335,6 +336,17 @@ def test_who_draws_and_who_finds_what_was_drawn_learn_the_same(
     found = train_dpo(second)
     assert found.folder != drew.folder
     assert weights_sha256(found.folder) == weights_sha256(drew.folder)
+
+
+def test_the_card_is_free_of_what_drew_the_pairs_before_anything_is_learned(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **_: one.output.touch())
+    judged = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)))
+    judged.work.mkdir(parents=True)
+    recorded, left = a_card_that_recorded(monkeypatch)
+    own_pairs.drawn_pairs(judged, "identity", lambda: False)
+    assert (recorded(), left) == (None, [None])
 
 
 def test_neither_a_result_nor_a_state_is_taken_for_that_of_other_prompts_or_pairs(

@@ -9,6 +9,7 @@ step is recorded anew, at the price of two. `Steady` is ordinary torch on any de
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -79,6 +80,10 @@ class Graphs:
 
         return again, said
 
+    def forget(self) -> None:
+        """Let go of the last recording, and with it of the memory that recordings share. The next one begins anew."""
+        self._last = None
+
 
 _here = threading.local()
 
@@ -91,6 +96,17 @@ def graphs_on(device: torch.device) -> Graphs | None:
     if kept is None or kept.device != device:
         kept = _here.graphs = Graphs(device)
     return kept
+
+
+def give_back() -> None:
+    """Free what nobody uses: of a card the calling thread's last recording and what torch keeps for later, and whatever
+    refers to itself in circles, as networks may."""
+    kept: Graphs | None = getattr(_here, "graphs", None)
+    if kept is not None:
+        kept.forget()
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 class Steady:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
 from collections import OrderedDict
@@ -13,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from app.translation import _
+from workers.sampling.graphs import give_back
 from workers.training.checkpoints import (
     DTYPES,
     CheckpointRefused,
@@ -76,9 +76,7 @@ class Shelf:
         """Close everything; what is wanted again is read anew. Of a GPU's memory the driver's own share stays taken."""
         self._open.clear()
         self._judge = None
-        gc.collect()  # networks refer to themselves in circles
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back()
 
     @property
     def filling(self) -> tuple[int, int]:

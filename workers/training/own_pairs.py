@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.datasets.records import PromptRecord
 from app.training.configs import BestRun, DPORun, PPOConfig
+from workers.sampling.graphs import give_back
 from workers.training.best import keep_best
 from workers.training.lines import read_lines, turns
 from workers.training.opinions import read_judged
@@ -85,3 +86,4 @@ def draw(run: DPORun, prompts: Path, file: Path, should_stop: Callable[[], bool]
     except RunCancelled:
         mark.unlink(missing_ok=True)
         raise
+    give_back()  # base and reward model were opened to draw; the student's own come next

@@ -5,7 +5,8 @@ that was made since is not seen, and asking the device for a number is refused. 
 is one.
 """
 
-from weakref import WeakSet
+import gc
+from weakref import WeakSet, ref
 
 import pytest
 import torch
@@ -153,6 +154,43 @@ def test_out_of_memory_while_recording_halves_the_budget(network, recorder, monk
     assert tokens_of(answer(network, sampling=sampling)) == tokens_of(expected)
     assert "half of it" in caplog.text
     assert not recorder.refused
+
+
+def a_card_that_recorded(monkeypatch):
+    """What tells the calling thread's last recording, None once it is gone; and what it told whenever the card's cache
+    was emptied."""
+
+    class Recorded:
+        pass
+
+    mine = object.__new__(graphs.Graphs)
+    mine._last, left = Recorded(), []
+    recorded = ref(mine._last)
+    monkeypatch.setattr(graphs._here, "graphs", mine, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(recorded()))
+    return recorded, left
+
+
+def test_what_nobody_uses_is_given_back_to_the_card(monkeypatch):
+    """The cache is emptied when the last recording is gone, and whatever refers to itself in a circle."""
+    recorded, left = a_card_that_recorded(monkeypatch)
+    circle = StandIn()
+    circle.myself = circle
+    watched = ref(circle)
+    del circle
+    gc.disable()
+    try:
+        graphs.give_back()
+    finally:
+        gc.enable()
+    assert (recorded(), left, watched()) == (None, [None], None)
+
+
+def test_no_card_is_asked_for_anything_where_none_is_in_use(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: pytest.fail("nobody has a card here"))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    graphs.give_back()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")

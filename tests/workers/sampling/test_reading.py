@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.training import conftest
+from tests.workers.sampling.test_graphs import a_card_that_recorded
 from workers.sampling import reading
 from workers.sampling.answers import Sampling
 from workers.sampling.engine import Engine
@@ -101,3 +102,11 @@ def test_who_judges_goes_before_who_answers(base_folder: Path, reward_folder: Pa
     assert shelf.take_judge(reward_folder, base_folder) is judge
     second = shelf.take(other)
     assert (shelf.take(base_folder), shelf.take(other)) == (first, second)
+
+
+def test_what_was_recorded_is_put_away_with_the_weights(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(device="cpu", dtype=None, memory_budget=1 << 30)
+    shelf.take(base_folder)
+    recorded, left = a_card_that_recorded(monkeypatch)
+    shelf.put_away()
+    assert (shelf.filling, recorded(), left) == ((0, 0), None, [None])
