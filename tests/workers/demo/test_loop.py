@@ -172,6 +172,12 @@ async def test_the_policy_is_asked_for_as_any_engineer_would(
     assert getattr(sent.config, "advantage", None) == advantage
 
 
+def test_without_a_critic_a_nat_costs_half_as_much_again() -> None:
+    size = sizes.whole()
+    price = {method: size.policy_run(method, "d", "r")[1]["config"]["kl_coef"] for method in ("ppo", "rloo")}
+    assert price["rloo"] == pytest.approx(1.5 * price["ppo"])
+
+
 async def test_what_a_run_does_not_say_of_its_divergence_is_read_off_the_answers(tmp_path: Path) -> None:
     base, policy = (make_checkpoint(tmp_path / str(seed), seed=seed) for seed in (0, 1))
     new = {"p": answered("good fine day", "sad")}
