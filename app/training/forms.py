@@ -1,9 +1,9 @@
 """What may be asked of the training chapter."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.projects.forms import without_nul
 from app.training.configs import DPOConfig, PPOConfig, RewardConfig, SFTConfig
@@ -49,6 +49,12 @@ class DPOForm(DatasetForm):
     method = Method.dpo
     reward: UUID | None = None
     config: DPOConfig = DPOConfig()
+
+    @model_validator(mode="after")
+    def draws_what_is_learned_from(self) -> Self:
+        if self.reward is not None:
+            self.config.must_learn_from_pairs()
+        return self
 
 
 LearnsFromDataset = SFTForm | RewardForm | DPOForm

@@ -443,3 +443,13 @@ def test_no_pairs_are_drawn_to_prompts_that_the_held_out_opinions_are_about(
 def test_reward_and_prompts_come_together(run: DPORun, reward_folder: Path) -> None:
     with pytest.raises(ValidationError, match="come together"):
         DPORun(**run.model_dump(exclude={"method", "reward"}), reward=reward_folder)
+
+
+def test_no_pairs_are_drawn_for_a_loss_that_reads_none(run: DPORun, reward_folder: Path) -> None:
+    told = run.model_dump(exclude={"method", "reward", "prompts", "config"})
+    judge: dict[str, Any] = {"reward": reward_folder, "prompts": reward_folder}
+    singles = DPOConfig(loss="kto", pairs_as_singles=False)
+    with pytest.raises(ValidationError, match="kto learns nothing from a reward model’s pairs"):
+        DPORun(**told, **judge, config=singles)
+    for config, beside in ((singles, {}), (DPOConfig(loss="kto"), judge), (DPOConfig(pairs_as_singles=False), judge)):
+        assert DPORun(**told, **beside, config=config).config == config

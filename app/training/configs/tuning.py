@@ -112,6 +112,13 @@ class DPOConfig(TuningConfig):
             self.refuse(_("length_coef {length_coef:g} is part of the sigmoid loss; {loss} has no place for it"))
         return self
 
+    def must_learn_from_pairs(self) -> None:
+        """:raises ValueError: what a reward model makes are pairs, and none is learned from."""
+        if self.loss == "kto" and not self.pairs_as_singles:
+            self.refuse(
+                _("with pairs_as_singles off kto learns nothing from a reward model’s pairs: turn it on, or name none")
+            )
+
 
 class SFTRun(Run):
     method: Literal["sft"] = "sft"
@@ -135,4 +142,6 @@ class DPORun(Run):
     def draws_by_a_judge(self) -> Self:
         if (self.reward is None) != (self.prompts is None):
             raise ValueError("reward and prompts come together: answers to the prompts are judged by the reward model")
+        if self.reward is not None:
+            self.config.must_learn_from_pairs()
         return self

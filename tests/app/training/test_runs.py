@@ -147,6 +147,9 @@ async def test_a_reward_model_may_make_further_pairs_for_dpo(client: httpx.Async
     refused = await client.post(address, json=form | {"reward": str(base.public_id)})
     assert refused.status_code == 422
     assert "name one that scores" in refused.text
+    unread = {"loss": "kto", "pairs_as_singles": False}
+    refused = await client.post(address, json=form | {"reward": str(reward.public_id), "config": unread})
+    assert (refused.status_code, "kto learns nothing from a reward model’s pairs" in refused.text) == (422, True)
     assert (await client.post(address, json=form | {"reward": str(reward.public_id)})).status_code == 202
     page = await client.get(f"/projects/{project.public_id}/runs/new?method=dpo")
     assert f'value="{reward.public_id}"' in page.text
