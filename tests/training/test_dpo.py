@@ -25,7 +25,7 @@ from app.datasets.records import (
     TextPart,
 )
 from app.preferences.votes import ChoiceVote, RankingVote, Rated, RatingVote
-from app.training.configs import DPOConfig, DPORun
+from app.training.configs import BestRun, DPOConfig, DPORun
 from tests.training.make import make_comparison, make_comparisons, make_prompts, make_vote, message, write
 from tests.training.test_sft import texts
 from tests.workers.sampling.test_graphs import a_card_that_recorded
@@ -298,6 +298,14 @@ def answers_end(monkeypatch: pytest.MonkeyPatch, share: float = 1.0) -> None:
     monkeypatch.setattr(best, "judge", ended)
 
 
+def drew(one: BestRun) -> None:
+    """As if answers had been drawn, 30 of 40 of which ended, and no pair been made of them."""
+    one.work.mkdir(parents=True, exist_ok=True)
+    steps = [{"step": 1, "values": {"ended": 1, "answers": 30}}, {"step": 2, "values": {"ended": 0, "answers": 10}}]
+    (one.work / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    one.output.touch()
+
+
 def test_a_reward_model_adds_pairs_of_the_checkpoints_own_answers_and_they_are_drawn_once(
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,12 +349,28 @@ def test_who_draws_and_who_finds_what_was_drawn_learn_the_same(
 def test_the_card_is_free_of_what_drew_the_pairs_before_anything_is_learned(
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **_: one.output.touch())
+    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **_: drew(one))
     judged = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)))
     judged.work.mkdir(parents=True)
     recorded, left = a_card_that_recorded(monkeypatch)
     own_pairs.drawn_pairs(judged, "identity", lambda: False)
     assert (recorded(), left) == (None, [None])
+
+
+def test_answers_of_which_hardly_one_ends_are_a_sentence_and_not_drawn_again(
+    run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = drawing(run, reward_folder, write(tmp_path / "prompts.jsonl", make_prompts(10)), epochs=1)
+    answers_end(monkeypatch, 3 / 40)
+    with pytest.raises(RunFailed, match="8% of the drawn answers ended within 24 tokens: raise drawn_tokens"):
+        train_dpo(judged)
+    with monkeypatch.context() as away:
+        away.setattr(own_pairs, "keep_best", None)
+        with pytest.raises(RunFailed, match="raise drawn_tokens"):
+            train_dpo(judged)
+    answers_end(monkeypatch, 4 / 40)
+    more = judged.model_copy(update={"config": judged.config.model_copy(update={"drawn_tokens": 25})})
+    assert train_dpo(more).metrics["drawn_ended"] == pytest.approx(0.1)
 
 
 def test_neither_a_result_nor_a_state_is_taken_for_that_of_other_prompts_or_pairs(
@@ -390,14 +414,14 @@ def test_pairs_that_were_drawn_for_another_configuration_or_other_prompts_are_no
     run: DPORun, reward_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **_: asked.append(one.rounds) or one.output.touch())
+    monkeypatch.setattr(own_pairs, "keep_best", lambda one, **_: asked.append(one.rounds) or drew(one))
     prompts = write(tmp_path / "prompts.jsonl", make_prompts(10))
     run.work.mkdir(parents=True)
 
     def drawn(pairs: int) -> list[Path]:
         config = run.config.model_copy(update={"drawn_pairs": pairs})
         told = run.model_copy(update={"reward": reward_folder, "prompts": prompts, "config": config})
-        return own_pairs.drawn_pairs(told, fingerprint_of(told, dpo.inputs_of(told)), lambda: False)[0]
+        return own_pairs.drawn_pairs(told, fingerprint_of(told, dpo.inputs_of(told)), lambda: False).files
 
     first = drawn(1)
     assert (drawn(1), asked) == (first, [1])
@@ -412,9 +436,12 @@ def test_no_pairs_are_drawn_to_prompts_that_the_held_out_opinions_are_about(
     """By the group, as the platform's lines have it; by the words, where a file's groups are its own, and then the
     others of that group too, unless they have none. A line that is learned from keeps nobody away."""
     asked: list[str] = []
-    monkeypatch.setattr(
-        own_pairs, "keep_best", lambda one, **_: asked.extend(line.id for line in read_lines(one.prompts, PromptRecord))
-    )
+
+    def noted(one: BestRun, **_: Any) -> None:
+        asked.extend(line.id for line in read_lines(one.prompts, PromptRecord))
+        drew(one)
+
+    monkeypatch.setattr(own_pairs, "keep_best", noted)
     said = message("what is the tea")
     of_platform = make_comparison(1, "good", "bad", [make_vote("a")], split="heldout")  # its group is g1
     elsewhere = make_comparison(2, "good", "bad", [make_vote("a")], split="heldout").model_copy(
@@ -433,8 +460,9 @@ def test_no_pairs_are_drawn_to_prompts_that_the_held_out_opinions_are_about(
         "reward": reward_folder,
     }
     run.work.mkdir(parents=True)
-    found = own_pairs.drawn_pairs(run.model_copy(update=told), "identity", lambda: False)[1]
-    assert (asked, found) == ([name for name, _ in free], {"prompts_held_out": 4})
+    found = own_pairs.drawn_pairs(run.model_copy(update=told), "identity", lambda: False)
+    assert (asked, found.left_out) == ([name for name, _ in free], {"prompts_held_out": 4})
+    assert found.figures == {"drawn_pairs": 0, "drawn_ended": 0.75}
     write(told["prompts"], records[:4])
     with pytest.raises(RunFailed, match=r"All prompts of prompts\.jsonl are held out in data\.jsonl"):
         own_pairs.drawn_pairs(run.model_copy(update=told), "other", lambda: False)

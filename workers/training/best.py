@@ -61,7 +61,7 @@ def keep_best(run: BestRun, report: Report = quiet, should_stop: Callable[[], bo
             answers_kept = [answer_of(run, actors, record, rollout, row, earlier) for row in rows]
             lines += written(run, record, answers_kept)
         kept = [row for rows in chosen for row in (rows[:1] if run.keep == "pair" else rows)]
-        progress.step(step, len(batches), figures_of(scores, kept, n))
+        progress.step(step, len(batches), figures_of(rollout, scores, kept, n))
         progress.stop_if_asked(step)
     once(lambda: replace_file(run.output, "".join(line.model_dump_json() + "\n" for line in lines).encode()))
     return run.output
@@ -115,9 +115,11 @@ def comparison(prompt: PromptRecord, better: Answer, worse: Answer, rater: str) 
     )
 
 
-def figures_of(scores: list[float], kept: list[int], n: int) -> dict[str, float]:
+def figures_of(rollout: Rollout, scores: list[float], kept: list[int], n: int) -> dict[str, float]:
     mean = sum(scores) / len(scores)
     return {
+        "answers": float(len(scores)),
+        "ended": float(rollout.ended.float().mean()),
         "score_shaped": mean,
         "kept_score": sum(scores[row] for row in kept) / len(kept) if kept else math.nan,
         "kept": float(len(kept)),

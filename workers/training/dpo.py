@@ -47,8 +47,8 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
     inputs = inputs_of(run)
     if done := done_before(run, inputs):
         return DPOResult(run.output, done)
-    drawn, not_asked = drawn_pairs(run, fingerprint_of(run, inputs), should_stop)
-    files = [run.dataset, *drawn]
+    drawn = drawn_pairs(run, fingerprint_of(run, inputs), should_stop)
+    files = [run.dataset, *drawn.files]
     opened = open_base(run.checkpoint, opened_on(run), run.config.base_precision)
     if run.config.loss == "kto":
         singles, left_out = read_liked(files, opened, run.config)
@@ -61,9 +61,8 @@ def train_dpo(run: DPORun, report: Report = quiet, should_stop: Callable[[], boo
         raise RunFailed(f"{len(lesson.train)} {what} for training; {run.config.min_lines} are needed.")
     torch.manual_seed(run.seed)  # here, so that adapters begin alike whether pairs were drawn just now or before a kill
     student = open_student(opened, run.config, parted(run))
-    metrics = learn(run, student, lesson, progress, identity_of(run, inputs, drawn))
-    metrics["drawn_pairs"] = sum(len(file.read_bytes().splitlines()) for file in drawn)
-    record = keep(run, student, "policy", inputs, metrics | {"left_out": left_out + not_asked})
+    metrics = learn(run, student, lesson, progress, identity_of(run, inputs, drawn.files))
+    record = keep(run, student, "policy", inputs, metrics | drawn.figures | {"left_out": left_out + drawn.left_out})
     return DPOResult(run.output, record)
 
 

@@ -6,8 +6,10 @@ none is drawn to a prompt that people's held-out opinions are about: what is mea
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.datasets.records import PromptRecord
@@ -17,29 +19,47 @@ from workers.training.best import keep_best
 from workers.training.lines import read_lines, turns
 from workers.training.opinions import read_judged
 from workers.training.processes import anyone, once
-from workers.training.progress import CANCEL, RunCancelled, RunFailed, replace_file
+from workers.training.progress import CANCEL, METRICS, RunCancelled, RunFailed, replace_file
 
 ANSWERS_AT_ONCE = 256  # answers that are drawn, and judged, together
+LEAST_ENDED = 0.1  # share of drawn answers: cut-off ones are in no pair, and those left are a choice of short ones
 
 
-def drawn_pairs(run: DPORun, identity: str, should_stop: Callable[[], bool]) -> tuple[list[Path], Counter[str]]:
-    """A file of pairs, drawn once a run, and what was not asked by reason; nothing of either without a reward model.
+@dataclass(frozen=True)
+class OwnPairs:
+    """A file of pairs, or none. left_out: what was not asked, by reason. figures: of the drawing, for the record."""
 
-    Raises RunFailed where no prompt is left to ask, and what `keep_best` raises.
+    files: list[Path] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    figures: dict[str, float] = field(default_factory=lambda: {"drawn_pairs": 0})
+
+
+def drawn_pairs(run: DPORun, identity: str, should_stop: Callable[[], bool]) -> OwnPairs:
+    """Drawn once a run; nothing without a reward model.
+
+    Raises RunFailed where no prompt is left to ask or hardly an answer ends, and what `keep_best` raises.
     """
     if run.reward is None or run.prompts is None:
-        return [], Counter()
+        return OwnPairs()
     prompts, heldout = apart_from_heldout(run, run.prompts)
-    left_out = Counter({"prompts_held_out": heldout})
-    # another configuration in the same folder draws its own
-    file = run.work / f"drawn-{identity[:12]}.jsonl"
+    own = identity[:12]  # another configuration in the same folder draws its own
+    file, asked, folder = run.work / f"drawn-{own}.jsonl", run.work / f"asked-{own}.jsonl", run.work / f"drawing-{own}"
     if not anyone(file.exists()):
         if not prompts:
             raise RunFailed(f"All prompts of {run.prompts.name} are held out in {run.dataset.name}; none may be asked.")
-        asked = run.work / f"asked-{identity[:12]}.jsonl"
         once(lambda: replace_file(asked, "".join(one.model_dump_json() + "\n" for one in prompts).encode()))
-        draw(run, asked, file, should_stop)
-    return [file], left_out
+        draw(run, asked, file, folder, should_stop)
+    share, pairs = ended_share(folder), len(file.read_bytes().splitlines())
+    if share < LEAST_ENDED:
+        tokens = run.config.drawn_tokens
+        raise RunFailed(f"{share:.0%} of the drawn answers ended within {tokens} tokens: raise drawn_tokens.")
+    return OwnPairs([file], Counter({"prompts_held_out": heldout}), {"drawn_pairs": pairs, "drawn_ended": share})
+
+
+def ended_share(folder: Path) -> float:
+    """Of all answers that were drawn, by the steps' figures in the drawing's folder."""
+    steps = [json.loads(line)["values"] for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    return float(sum(one["ended"] * one["answers"] for one in steps) / sum(one["answers"] for one in steps))
 
 
 def apart_from_heldout(run: DPORun, file: Path) -> tuple[list[PromptRecord], int]:
@@ -58,7 +78,7 @@ def apart_from_heldout(run: DPORun, file: Path) -> tuple[list[PromptRecord], int
     return prompts, len(asked) - len(prompts)
 
 
-def draw(run: DPORun, prompts: Path, file: Path, should_stop: Callable[[], bool]) -> None:
+def draw(run: DPORun, prompts: Path, file: Path, folder: Path, should_stop: Callable[[], bool]) -> None:
     config = run.config
     many = config.drawn_answers * max(1, ANSWERS_AT_ONCE // config.drawn_answers)
     drawing = PPOConfig(
@@ -77,7 +97,7 @@ def draw(run: DPORun, prompts: Path, file: Path, should_stop: Callable[[], bool]
         keep="pair",
         rounds=config.drawn_pairs,
         output=file,
-        folder=run.work / "drawing",
+        folder=folder,
         config=drawing,
     )
     mark = run.work / CANCEL
