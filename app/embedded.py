@@ -162,6 +162,9 @@ def _end_orphans(place: Place) -> bool:
 
 def _launch(place: Place, lock: int, extra: dict[str, str], dies_with_us: bool) -> Starting:
     sockets = cluster.socket_folder(place)
+    memory = "".join(_pid_lines(place)[6:7]).split()
+    if len(memory) == 2:  # key and id: of whoever was here last
+        pids.wait_for_memory(memory[1], PATIENCE)
     _clear_foreign_pid(place, sockets)
     quoted = '"' + str(sockets).replace('"', '""') + '"'
     given = ALWAYS | {"unix_socket_directories": quoted} | extra

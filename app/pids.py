@@ -69,6 +69,19 @@ def wait_until_gone(pid: int, mark: str, seconds: float) -> bool:
     return True
 
 
+def wait_for_memory(segment: str, seconds: float) -> None:
+    """Until nothing is attached to a System V shared memory segment (its id), but no longer than so many seconds.
+
+    A program that ends lets go of its files, locks among them, a moment before its memory.
+    """
+    deadline, listed = time.monotonic() + seconds, PROC / "sysvipc/shm"
+    while listed.exists() and time.monotonic() < deadline:
+        rows = (line.split() for line in listed.read_text().splitlines()[1:])
+        if all(attached == "0" for _key, row, _mode, _size, _made, _last, attached, *_rest in rows if row == segment):
+            return
+        time.sleep(0.02)
+
+
 def end(pid: int, mark: str, *steps: tuple[signal.Signals, float]) -> bool:
     """Sends the signals in turn, each with its seconds of patience, until the program is gone."""
     for number, seconds in steps:

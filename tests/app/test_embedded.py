@@ -1,5 +1,6 @@
 """The bundled Postgres: made once, found, stopped, and started again after whatever happened to it."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,6 +189,21 @@ def test_what_a_killed_postmaster_left_at_work_is_waited_for_or_ended(
         kill(found.pid)
         assert ask(embedded.start(filled, extra=FAST), "SELECT 1") == 1
     assert pids.start_mark(backend) is None
+
+
+def test_shared_memory_that_is_still_held_is_waited_for(filled: Path) -> None:
+    """A program that ends lets go of its memory a moment after its lock; here something else holds it meanwhile."""
+    found = embedded.start(filled)
+    segment = int((filled / "postgres" / "postmaster.pid").read_text().splitlines()[6].split()[1])
+    libc = ctypes.CDLL(None)
+    libc.shmat.restype, libc.shmdt.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    attached = libc.shmat(segment, None, 0)
+    assert attached != ctypes.c_void_p(-1).value
+    kill(found.pid)
+    letting_go = threading.Timer(0.7, libc.shmdt, [attached])
+    letting_go.start()
+    assert ask(embedded.start(filled, extra=FAST), "SELECT 1") == 1
+    letting_go.join()
 
 
 def test_a_reused_number_in_the_pid_file_is_not_taken_for_postgres(filled: Path) -> None:
