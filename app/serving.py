@@ -16,6 +16,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import uvicorn
@@ -51,6 +53,21 @@ def bound(family: int, address: tuple[object, ...]) -> socket.socket:
     return made
 
 
+class Watched(multiprocess.Process):
+    """uvicorn's own, but its end is noticed at once also when it comes between a question and the answer.
+
+    Its siblings are forked and hold both ends of its pipe, so that no end of file tells; uvicorn would wait for as long
+    as a starved process may take, and look after no other meanwhile.
+    """
+
+    def _healthcheck(self, timeout: float) -> bool | None:
+        with suppress(OSError, EOFError):
+            self.parent_conn.send(b"ping")
+            if self.parent_conn in wait([self.parent_conn, self.process.sentinel], timeout):
+                return bool(self.parent_conn.recv())
+        return None
+
+
 def forked(config: uvicorn.Config, target: Callable[..., None], sockets: list[socket.socket]) -> BaseProcess:
     """One web process, not started yet. In place of uvicorn's `get_subprocess`, for which it has no setting."""
     return FORK.Process(target=_serve, args=(config, target, sockets))
@@ -69,6 +86,7 @@ def main(application: str, port: str) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: no later collection looks at it, and the processes go on sharing it
     multiprocess.get_subprocess = forked  # type: ignore[attr-defined, assignment]
+    multiprocess.Process = Watched  # type: ignore[misc]
     family, _kind, _protocol, _name, address = socket.getaddrinfo(settings.host, int(port), type=socket.SOCK_STREAM)[0]
     with bound(family, address) as place:  # it never listens: it keeps the port while no process does
         multiprocess.Multiprocess(config_of(settings, application), [place]).run()
