@@ -86,7 +86,7 @@ def learn(
     it with the best weights that a look has found; raises NotANumber where there are none."""
     config: TuningConfig = run.config
     weights = student.weights()
-    optimizer = torch.optim.AdamW(weights.values(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(weights.values(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     course = load(run, student, lesson, optimizer, fingerprint) or begin(student, lesson)
     progress.rewind(course.step)
     per_epoch = math.ceil(len(lesson.train) / config.batch)

@@ -67,7 +67,7 @@ def train_ppo(run: PPORun, report: Report = quiet, should_stop: Callable[[], boo
         return PPOResult(run.output, done)
     prompts = read_prompts(run, actors.opened)
     # eps 1e-5 as in the first implementations: the usual 1e-8 lets tiny gradients take whole steps
-    optimizer = torch.optim.Adam(actors.trained().values(), lr=run.config.lr, eps=1e-5)
+    optimizer = torch.optim.Adam(actors.trained().values(), lr=run.config.lr, eps=1e-5, fused=True)
     with server_of(run, actors) as server:  # a place that cannot be is told before the reference answers anything
         standing = load(run, actors, optimizer) or begin(run, actors, judges, prompts)
         progress.rewind(standing.step)

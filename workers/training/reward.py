@@ -167,7 +167,7 @@ def optimizer_for(reward: RewardNetwork, subjects: Subjects) -> torch.optim.Adam
         },
         {"params": list(subjects.parameters().values()), "peak": NUISANCE_RATE, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, eps=1e-5)
+    return torch.optim.AdamW(groups, eps=1e-5, fused=True)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
