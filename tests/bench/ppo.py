@@ -47,7 +47,7 @@ POINTS = {
 }
 
 
-def measure(repeats: int = 5, steps: int = 3, only: str = "") -> Iterator[tuple[str, dict]]:
+def measure(repeats: int = 5, steps: int = 5, only: str = "") -> Iterator[tuple[str, dict]]:
     for key, (sizes, way, kind, *_) in POINTS.items():
         if not key.startswith(only):
             continue

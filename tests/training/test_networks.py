@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from workers.training import networks
 from workers.training.adapters import Adapter, Fused
 from workers.training.checkpoints import CheckpointRefused, Opened, open_checkpoint
-from workers.training.networks import Backbone, gather_answers, silence_dropout
+from workers.training.networks import Backbone, silence_dropout
 from workers.training.tensors import pad_left, pad_right
 
 IDS = torch.tensor([[5, 9, 30, 31, 7, 2], [8, 6, 5, 40, 41, 42]])
@@ -161,12 +161,6 @@ def test_logprobs_in_chunks_are_the_same_with_the_same_gradients(
         found.append((logprobs, entropy, hidden.grad))
     for whole, chunked in zip(*found, strict=True):
         assert torch.allclose(whole, chunked, atol=1e-5)
-
-
-def test_answer_states_are_those_before_each_token() -> None:
-    """Prompts of 2 and 3 tokens: the first answer token is drawn from places 1 and 2."""
-    hidden = torch.arange(6.0).view(1, 6, 1).repeat(2, 1, 1)
-    assert gather_answers(hidden, [2, 3], 3).squeeze(-1).tolist() == [[1, 2, 3], [2, 3, 4]]
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from app.training.configs import PPOConfig, PPORun
 from tests.training.conftest import make_checkpoint, make_tokenizer
-from tests.training.rolling import changed, gradients, lesson_of, lines, marked_share, rolled, rollout_of
+from tests.training.rolling import changed, gradients, lesson_of, lines, marked_share, rolled
 from workers.training import ppo, rollouts
 from workers.training.actors import open_actors
 from workers.training.checkpoints import CheckpointRecord, CheckpointRefused, open_checkpoint, save_checkpoint
@@ -33,9 +33,8 @@ def test_after_training_the_sampler_still_agrees_with_the_trainer(run: PPORun) -
     prompts = read_prompts(run, actors.opened).practice[:6]
     drawn = rollouts.draw(actors, prompts, seeds_of(0, 1, 6), 1, reference=False)
     for prompt, answer in zip(prompts, drawn, strict=True):
-        states = rollouts.Part.of(
-            rollout_of(prompt, answer.tokens), [0], torch.tensor([prompt + answer.tokens])
-        ).states(actors.policy, actors.policy_adapter)
+        part = rollouts.Part.of([prompt], [answer.tokens], [0], torch.tensor([prompt + answer.tokens[:-1]]))
+        states = part.states(actors.policy, actors.policy_adapter)
         logprobs, _ = actors.policy.answer_logprobs(states, torch.tensor(answer.tokens), 1.0)
         assert logprobs.tolist() == pytest.approx(answer.logprobs, abs=1e-5)
 

@@ -44,5 +44,21 @@ def test_heads_alone_see_the_state_that_they_would_see_among_all(
         torch.testing.assert_close(alone, among, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("read", "computed"), [("next", 3), ("last", 3), ("mean", None)])
+def test_the_last_layer_is_computed_at_the_end_of_each_text(opened: Opened, read: str, computed: int | None) -> None:
+    """By each of two members; a mean over the answer wants all of it."""
+    config = RewardConfig.model_validate({"members": 2, "read": read})
+    reward = RewardNetwork(Backbone(opened.network), config, opened.weights_sha256, opened.reply_ids())
+    layer, seen = reward.backbone.network.base_model.layers[-1], []
+    layer.mlp.register_forward_hook(lambda part, given, found: seen.append(found[..., 0].numel()))
+    narrowed = reward.raw_scores(PROMPTS, ANSWERS, opened.pad_id)
+    everywhere = (
+        2 * len(PROMPTS) * max(len(a) + len(b) + len(reward.tail) for a, b in zip(PROMPTS, ANSWERS, strict=True))
+    )
+    assert seen == [2 * computed if computed else everywhere]
+    reward.backbone.narrow.parts = []
+    torch.testing.assert_close(narrowed, reward.raw_scores(PROMPTS, ANSWERS, opened.pad_id), rtol=1e-4, atol=1e-5)
+
+
 def test_a_mean_over_the_answer_needs_every_state(opened: Opened) -> None:
     assert not heads_alone(opened, "mean").reads_one

@@ -18,6 +18,7 @@ from workers.training.tensors import (
     masked_mean,
     pad_left,
     pad_right,
+    places_before,
     positions_of,
     seed_of,
     whiten,
@@ -99,3 +100,8 @@ def test_groups_hold_every_row_once_and_keep_to_the_budget(lengths: list[int], b
 def test_a_seed_differs_by_each_number_and_not_by_process() -> None:
     assert seed_of(1, 2) == 40513546261803153
     assert len({seed_of(a, b) for a in range(20) for b in range(20)}) == 400
+
+
+def test_answer_tokens_are_drawn_from_the_places_before_them() -> None:
+    """Answers of 3 and 2 tokens behind prompts of 2 and 3, in rows of 6."""
+    assert places_before([2, 3], mask_of([3, 2], 3), 6).tolist() == [1, 2, 3, 8, 9]

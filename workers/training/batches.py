@@ -192,7 +192,8 @@ def encode_samples(records: Sequence[SampleRecord], opened: Opened) -> tuple[lis
 def micro_batches(
     prompts: Sequence[list[int]], answers: Sequence[list[int]], budget: int, pad: int
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """(row numbers, ids (b, t) padded behind) of similar length, within a budget of padded tokens."""
-    lengths = [len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True)]
-    for rows in by_token_budget(lengths, budget):
-        yield rows, pad_right([prompts[row] + answers[row] for row in rows], pad)[0]
+    """(row numbers, ids (b, t) padded behind) of similar length, within a budget of padded tokens. Of each answer all
+    but its last token, from which nothing is drawn."""
+    read = [prompt + answer[:-1] for prompt, answer in zip(prompts, answers, strict=True)]
+    for rows in by_token_budget([len(row) for row in read], budget):
+        yield rows, pad_right([read[row] for row in rows], pad)[0]

@@ -82,10 +82,15 @@ class Sheet:
         layout = Layout() if all(len(row.answers) == 1 for row in rows) else branching(rows, ids.shape[1], device)
         return cls(ids.to(device), layout, torch.tensor(seats, device=device))
 
+    @property
+    def last(self) -> Tensor:
+        """(blocks x n,), of (blocks x r x t): the place of every text's last token."""
+        row, _, end = self.seats.flatten(0, 1).unbind(1)
+        return row * self.ids.shape[1] + end - 1
+
     def ends(self, states: Tensor) -> Tensor:
         """States (blocks x r, t, d) → those of every text's last token, (blocks x n, d)."""
-        row, _, end = self.seats.flatten(0, 1).unbind(1)
-        return states[row, end - 1]
+        return states.flatten(0, 1)[self.last]
 
     def means(self, states: Tensor) -> Tensor:
         """States (blocks x r, t, d) → their mean over every answer, (blocks x n, d)."""

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workers.training.embeddings import gradient_so_far
+
 # logits that are kept for the gradient, and those that are in flight at once where they are not, in numbers: on a CPU
 # what stays near a core, on a card what keeps it busy
 KEPT = {"cpu": 1 << 22, "cuda": 1 << 25}
@@ -60,10 +62,11 @@ class Chosen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, tokens, weight, bias, _ = ctx.saved_tensors
-        to_rows, to_weight, to_bias = (
-            torch.zeros_like(tensor) if tensor is not None and ctx.needs_input_grad[place] else None
-            for place, tensor in ((0, rows), (2, weight), (3, bias))
-        )
+        for_rows, _, for_weight, for_bias, *_ = ctx.needs_input_grad
+        to_rows = torch.empty_like(rows) if for_rows else None
+        so_far = gradient_so_far(weight) if for_weight else None
+        to_weight = torch.zeros_like(weight) if for_weight and so_far is None else so_far
+        to_bias = torch.zeros_like(bias) if for_bias else None
         scaled = gradient[:, None] / ctx.temperature
         for part, shares in shares_again(ctx):
             # of log p(token) to the logits: 1 at the token, less all probabilities
@@ -75,7 +78,7 @@ class Chosen(torch.autograd.Function):
                 to_weight.addmm_(away.T, rows[part])
             if to_bias is not None:
                 to_bias += away.sum(0)
-        return to_rows, None, to_weight, to_bias, None, None
+        return to_rows, None, to_weight if so_far is None else None, to_bias, None, None
 
 
 def shares_again(ctx: Any) -> Iterator[tuple[slice, Tensor]]:

@@ -109,7 +109,7 @@ def parts_of(
     student: Student, batch: Sequence[Example], texts: Callable[[Example], Sequence[Text]]
 ) -> Iterator[list[Example]]:
     """A batch in parts whose texts fit the token budget when packed."""
-    sizes = [[len(text) for text in texts(example)] for example in batch]
+    sizes = [[len(text.read) for text in texts(example)] for example in batch]
     budget = student.memory.budget(student.config.token_budget)
     for rows in parts_within(sizes, budget, packing=student.packing):
         yield [batch[row] for row in rows]

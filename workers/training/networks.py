@@ -13,9 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from workers.training import embeddings
 from workers.training.adapters import Adapted, Adapter
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.chosen import chosen_logprobs, is_plain
+from workers.training.narrowing import narrow
 from workers.training.packed import Packed
 from workers.training.sharding import for_file, is_sharded
 from workers.training.tensors import entropy_of, logprobs_of, positions_of
@@ -57,8 +59,11 @@ class Backbone(nn.Module):
             parent, _, name = path.rpartition(".")
             self.adapted[path] = Adapted(linear, self.switch)
             setattr(network.get_submodule(parent), name, self.adapted[path])
+        if embeddings.is_plain(network.get_input_embeddings()):
+            network.set_input_embeddings(embeddings.Embedding.of(network.get_input_embeddings()))
         check_head(self)
         self.splits = can_split(self)
+        self.narrow = narrow(self)
 
     def forward(self, read: Callable[[], Found]) -> Found:
         """One pass: what `read` computes of this network. Where weights are in parts (`sharding`), the embedding's and
@@ -109,8 +114,13 @@ class Backbone(nn.Module):
             self.switch["active"] = before
 
     def as_it_is(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """Contexts of a forward pass and of its recomputation, which counts the adapter that counts now."""
-        return nullcontext(), self.using(self.switch["active"])
+        """Contexts of a forward pass and of its recomputation, which counts the adapter and the places of now."""
+        return nullcontext(), self._again(self.switch["active"], self.narrow.places)
+
+    @contextmanager
+    def _again(self, name: str | None, places: Tensor | None) -> Iterator[None]:
+        with self.using(name), self.narrow.at(places):
+            yield
 
     @contextmanager
     def folded(self, name: str | None) -> Iterator[None]:
@@ -137,6 +147,11 @@ class Backbone(nn.Module):
         placed = {} if mask is None else {"attention_mask": mask.long(), "position_ids": positions_of(mask)}
         placed |= layout.arguments()
         return self.network.base_model(input_ids=ids, use_cache=False, **placed).last_hidden_state
+
+    def states(self, ids: Tensor, places: Tensor, *, layout: Layout = PLAIN) -> Tensor:
+        """As `hidden`, at some places of (b x t), counted row by row: (n,) → (n, width)."""
+        with self.narrow.at(places):
+            return self.hidden(ids, layout=layout).flatten(0, 1).index_select(0, places)
 
     @torch.no_grad()
     def stem(self, ids: Tensor, layers: int, layout: Layout = PLAIN) -> Tensor:
@@ -271,16 +286,6 @@ def can_split(backbone: Backbone) -> bool:
 def layer_of(path: str) -> int:
     """Number of the layer that a module belongs to: the first number in its path, or 0."""
     return next((int(part) for part in path.split(".") if part.isdigit()), 0)
-
-
-def gather_answers(hidden: Tensor, starts: list[int], width: int) -> Tensor:
-    """The states from which each answer token was drawn: (b, t, d) → (b, width, d).
-
-    Token j of an answer that starts at position s is drawn from position s + j - 1.
-    """
-    first = torch.tensor(starts, device=hidden.device).unsqueeze(1) - 1
-    places = (first + torch.arange(width, device=hidden.device)).clamp(max=hidden.shape[1] - 1)
-    return hidden.gather(1, places.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
 
 
 def arithmetic(precision: str, device: torch.device) -> Any:

@@ -24,6 +24,11 @@ class Text:
     prompt: list[int]
     answer: list[int]
 
+    @property
+    def read(self) -> list[int]:
+        """All but the last token, from which nothing is drawn."""
+        return [*self.prompt, *self.answer[:-1]]
+
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
 
@@ -61,8 +66,9 @@ def rows_of(lengths: Sequence[int], width: int, *, packing: bool) -> list[list[i
 
 def pack(texts: Sequence[Text], pad: int, device: torch.device, *, packing: bool) -> Pack:
     """Texts in rows as long as the longest of them."""
-    width = max(map(len, texts))
-    rows = rows_of([len(text) for text in texts], width, packing=packing)
+    lengths = [len(text.read) for text in texts]
+    width = max(lengths)
+    rows = rows_of(lengths, width, packing=packing)
     ids = torch.full((len(rows), width), pad)
     positions = torch.zeros((len(rows), width), dtype=torch.long)
     states, tokens, owner = [], [], []
@@ -70,9 +76,9 @@ def pack(texts: Sequence[Text], pad: int, device: torch.device, *, packing: bool
         start = 0
         for number in numbers:
             text = texts[number]
-            end = start + len(text)
-            ids[row, start:end] = torch.tensor(text.prompt + text.answer)
-            positions[row, start:end] = torch.arange(len(text))
+            end = start + lengths[number]
+            ids[row, start:end] = torch.tensor(text.read)
+            positions[row, start:end] = torch.arange(lengths[number])
             first = row * width + start + len(text.prompt) - 1
             states.append(torch.arange(first, first + len(text.answer)))
             tokens += text.answer
@@ -115,7 +121,7 @@ def answer_logprobs(backbone: Backbone, packed: Pack) -> Tensor:
     """Log-probability of every answer token, (n,), by what counts on the backbone now."""
 
     def read() -> Tensor:
-        hidden = backbone.hidden(packed.ids, layout=packed.layout)
-        return backbone.answer_logprobs(hidden.flatten(0, 1)[packed.states], packed.tokens, 1.0)[0]
+        states = backbone.states(packed.ids, packed.states, layout=packed.layout)
+        return backbone.answer_logprobs(states, packed.tokens, 1.0)[0]
 
     return backbone(read)

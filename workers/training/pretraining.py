@@ -14,7 +14,6 @@ from workers.training.networks import arithmetic
 from workers.training.processes import share
 from workers.training.rollouts import Part
 from workers.training.sharding import even
-from workers.training.tensors import mask_of
 
 
 def some_texts(texts: list[list[int]], config: PPOConfig, chance: torch.Generator) -> list[list[int]]:
@@ -46,6 +45,4 @@ def parts_of(actors: Actors, texts: list[list[int]]) -> Iterator[Part]:
     budget = actors.memory.budget(actors.config.token_budget)
     for rows, ids in micro_batches(firsts, rests, budget, actors.opened.pad_id):
         actors.memory.enter(ids.shape, actors.policy.device)
-        ids = ids.to(actors.policy.device)
-        mask = mask_of([len(rests[row]) for row in rows], max(len(rests[row]) for row in rows)).to(ids.device)
-        yield Part(rows, ids, [1] * len(rows), mask, ids[:, 1:][mask])
+        yield Part.of(firsts, rests, rows, ids.to(actors.policy.device))

@@ -16,11 +16,11 @@ from workers.training.drawn import Drawn, sampling_of
 from workers.training.elsewhere import Server
 from workers.training.judged import Rollout, merged, moved
 from workers.training.judging import Judges
-from workers.training.networks import Backbone, arithmetic, gather_answers
+from workers.training.networks import Backbone, arithmetic
 from workers.training.practice import Prompts, draw_prompts, seeds_of
 from workers.training.processes import gathered, share, size, spread
 from workers.training.sharding import even, whole
-from workers.training.tensors import at_least_single, fill_right, mask_of
+from workers.training.tensors import at_least_single, fill_right, mask_of, places_before
 
 # the sampler's cache holds keys and values only, so it may be wider than a pass that keeps activations
 CACHE_FACTOR = 4
@@ -159,23 +159,23 @@ class Part:
     """Some rows of a rollout as one forward pass sees them. What it returns is flat: real answer tokens only, (n,)."""
 
     rows: list[int]
-    ids: Tensor  # (b, t), prompts with answers, padding behind
-    starts: list[int]
+    ids: Tensor  # (b, t), prompts with answers but for their last tokens, padding behind
+    places: Tensor  # (n,), of b x t: where the answers' tokens are drawn from
     mask: Tensor  # (b, longest answer of these rows)
     tokens: Tensor  # (n,)
 
     @classmethod
-    def of(cls, rollout: Rollout, rows: list[int], ids: Tensor) -> Part:
-        width = max(len(rollout.answers[row]) for row in rows)
-        tokens = torch.tensor([token for row in rows for token in rollout.answers[row]], device=ids.device)
-        starts = [len(rollout.prompts[row]) for row in rows]
-        return cls(rows, ids, starts, rollout.mask[rows][:, :width], tokens)
+    def of(cls, prompts: Sequence[list[int]], answers: Sequence[list[int]], rows: list[int], ids: Tensor) -> Part:
+        """rows: of all prompts and answers those that `ids` holds, see `micro_batches`."""
+        chosen = [answers[row] for row in rows]
+        mask = mask_of([len(answer) for answer in chosen], max(map(len, chosen))).to(ids.device)
+        tokens = torch.tensor([token for answer in chosen for token in answer], device=ids.device)
+        return cls(rows, ids, places_before([len(prompts[row]) for row in rows], mask, ids.shape[1]), mask, tokens)
 
     def states(self, backbone: Backbone, adapter: str | None) -> Tensor:
         """(n, width): the states from which the answers' tokens were drawn."""
         with backbone.using(adapter):
-            hidden = backbone(lambda: backbone.hidden(self.ids))
-        return gather_answers(hidden, self.starts, self.mask.shape[1])[self.mask]
+            return backbone(lambda: backbone.states(self.ids, self.places))
 
     def read(
         self, backbone: Backbone, adapter: str | None, temperature: float, *, entropy: bool = False
@@ -183,8 +183,7 @@ class Part:
         """States, and what is read of the tokens from them: log-probabilities (n,) and, if asked, entropies (n,)."""
 
         def read() -> tuple[Tensor, Tensor, Tensor | None]:
-            hidden = backbone.hidden(self.ids)
-            states = gather_answers(hidden, self.starts, self.mask.shape[1])[self.mask]
+            states = backbone.states(self.ids, self.places)
             return states, *backbone.answer_logprobs(states, self.tokens, temperature, entropy=entropy)
 
         with backbone.using(adapter):
@@ -204,7 +203,8 @@ def parts(rollout: Rollout, rows: Sequence[int], budget: int, pad: int) -> Itera
     """These rows in forward passes of similar length within a budget of padded tokens."""
     prompts, answers = [rollout.prompts[row] for row in rows], [rollout.answers[row] for row in rows]
     for chosen, ids in micro_batches(prompts, answers, budget, pad):
-        yield Part.of(rollout, [rows[place] for place in chosen], ids.to(rollout.mask.device))
+        ids = ids.to(rollout.mask.device)
+        yield Part.of(rollout.prompts, rollout.answers, [rows[place] for place in chosen], ids)
 
 
 def passes(rollout: Rollout, rows: Sequence[int], actors: Actors) -> Iterator[tuple[Part, bool]]:

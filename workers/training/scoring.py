@@ -122,7 +122,7 @@ class RewardNetwork(nn.Module):
 
     def block_scores(self, stem: Tensor, sheet: Sheet) -> Tensor:
         """Member m reads the m-th of as many blocks of rows → raw scores of its texts, (members, n, heads)."""
-        with self.backbone.using(ADAPTER):
+        with self.backbone.using(ADAPTER), self.backbone.narrow.at(self.places(sheet)):
             layout = PLAIN if self.reads_one else sheet.layout
             hidden = self.backbone(lambda: self.backbone.crown(stem, self.above, layout)).float()
         if self.reads_one:
@@ -130,6 +130,10 @@ class RewardNetwork(nn.Module):
         else:
             read = sheet.means(hidden) if self.config.read == "mean" else sheet.ends(hidden)
         return torch.einsum("mnd,mhd->mnh", read.reshape(self.config.members, -1, read.shape[-1]), self.heads)
+
+    def places(self, sheet: Sheet) -> Tensor | None:
+        """Those of the last layer that are read; None where that is more than the ends of texts, or all there is."""
+        return None if self.reads_one or self.config.read == "mean" else sheet.last
 
     @torch.no_grad()
     def raw_scores(

@@ -75,6 +75,13 @@ def fill_right(rows: Sequence[Sequence[float]], width: int) -> Tensor:
     return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows])
 
 
+def places_before(starts: Sequence[int], mask: Tensor, width: int) -> Tensor:
+    """Places of (b x width), (n,), from which answer tokens are drawn: the one before each. mask (b, longest answer) is
+    True on tokens of answers that begin at `starts`."""
+    first = torch.tensor([row * width + start - 1 for row, start in enumerate(starts)], device=mask.device)
+    return (first.unsqueeze(1) + torch.arange(mask.shape[1], device=mask.device))[mask]
+
+
 def positions_of(mask: Tensor) -> Tensor:
     """Position of each token counted from its row's first real one; padding gets 0."""
     return (mask.long().cumsum(-1) - 1).clamp(min=0)

@@ -282,7 +282,7 @@ async def test_a_cancelled_training_stops_and_leaves_no_checkpoint(context: Cont
 
 async def test_a_run_whose_whole_trainer_was_killed_goes_on_and_ends_once(context: Context) -> None:
     there = await ground(context)
-    long = REWARD.model_copy(update={"epochs": 40, "patience": 40})
+    long = REWARD.model_copy(update={"epochs": 150, "patience": 150})
     run_id = await reward_run(there, long)
     words = (sys.executable, "-m", "workers", "train")
     worker = await asyncio.create_subprocess_exec(*words, env={**os.environ, "PYTHONUNBUFFERED": "1"})
