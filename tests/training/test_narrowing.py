@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -64,6 +67,43 @@ def test_states_at_places_are_those_of_the_whole(family: str, places: list[int])
         assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
+def test_an_mlp_that_wants_more_than_rows_gets_all_of_them() -> None:
+    """BLOOM's adds the residual itself."""
+    backbone = Backbone(BloomForCausalLM(BloomConfig(vocab_size=50, hidden_size=16, n_layer=2, n_head=2)))
+    assert backbone.narrow.parts == []
+    assert torch.allclose(backbone.states(IDS, torch.tensor([4])), backbone.hidden(IDS)[0, 4:5], atol=1e-5)
+
+
+def test_a_layer_that_looks_elsewhere_is_found_out_in_half_precision_too() -> None:
+    """A map of the last layer that mixes in the place before, by as much as a trained one might."""
+
+    class Mixing(nn.Linear):
+        def forward(self, rows: Tensor) -> Tensor:
+            return super().forward(rows + 0.07 * rows.roll(1, -2))
+
+    torch.manual_seed(0)
+    network = LlamaForCausalLM(LlamaConfig(**SHAPE, initializer_range=0.3)).bfloat16()
+    assert len(Backbone(copy.deepcopy(network)).narrow.parts) == 3
+    mlp = network.model.layers[-1].mlp
+    mixing = Mixing(24, 16, bias=False).bfloat16()
+    mixing.load_state_dict(mlp.down_proj.state_dict())
+    mlp.down_proj = mixing
+    assert Backbone(network).narrow.parts == []
+
+
+def test_inside_another_the_inner_places_count() -> None:
+    backbone, (outer, inner) = backbone_of("llama"), (torch.tensor([1, 2, 3]), torch.tensor([7]))
+
+    def read() -> Tensor:
+        with backbone.narrow.at(outer):
+            backbone.states(IDS, inner)
+            with backbone.narrow.at(None):
+                backbone.hidden(IDS)
+            return backbone.hidden(IDS)
+
+    assert rows_seen(backbone, read) == [12, 1, 12, 12, 12, 3]
+
+
 def test_experts_get_all_tokens() -> None:
     """What they do with fewer is theirs to say: some drop what is beyond their room."""
     backbone = Backbone(MixtralForCausalLM(MixtralConfig(**SHAPE, num_key_value_heads=2, num_local_experts=2)))
@@ -71,19 +111,24 @@ def test_experts_get_all_tokens() -> None:
     assert torch.allclose(backbone.states(IDS, torch.tensor([4])), backbone.hidden(IDS)[0, 4:5], atol=1e-5)
 
 
-def test_members_read_their_own_places() -> None:
-    """As many of each member's rows: an adapter deals its rows out in equal blocks."""
-    backbone, wanted = backbone_of("llama"), torch.tensor([1, 4, 7, 11])
+@pytest.mark.parametrize("places", [[1, 4, 7, 11], [1, 1, 1, 7, 9, 11]])
+def test_members_read_and_learn_from_their_own_places(places: list[int]) -> None:
+    """As many of each member's rows, if need be some of them again: an adapter deals rows out in equal blocks."""
+    backbone, wanted = backbone_of("llama"), torch.tensor(places)
+    backbone.network.requires_grad_(False)
     backbone.add("some", rank=2, scale=4, members=2)
-    with torch.no_grad():
-        for tensor in backbone.adapter("some").values():
-            tensor.normal_()
+    for tensor in backbone.adapter("some").values():
+        tensor.data = torch.randn_like(tensor, dtype=torch.double)
     with backbone.using("some"):
         whole = backbone.hidden(IDS).flatten(0, 1)[wanted]
-        assert torch.allclose(backbone.states(IDS, wanted), whole)
+        expected = learned(backbone, whole)
+        found = backbone.states(IDS, wanted)
+        assert torch.allclose(found, whole)
+        for one, other in zip(learned(backbone, found), expected, strict=True):
+            assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
-def rows_seen(backbone: Backbone, read: object) -> list[int]:
+def rows_seen(backbone: Backbone, read: Callable[[], Tensor]) -> list[int]:
     """How many places the MLP of each layer computes."""
     seen: list[int] = []
     layers = backbone.network.base_model.layers
@@ -108,7 +153,7 @@ def test_nothing_stays_behind_for_the_sampler_to_stumble_over() -> None:
     with pytest.raises(IndexError):
         backbone.states(IDS, torch.tensor([12]))
     backbone.states(IDS, torch.tensor([3]))
-    assert backbone.narrow.places is None
+    assert backbone.narrow.cut is None
     assert Lean.of(backbone.network) is not None
 
 

@@ -33,7 +33,8 @@ def test_after_training_the_sampler_still_agrees_with_the_trainer(run: PPORun) -
     prompts = read_prompts(run, actors.opened).practice[:6]
     drawn = rollouts.draw(actors, prompts, seeds_of(0, 1, 6), 1, reference=False)
     for prompt, answer in zip(prompts, drawn, strict=True):
-        part = rollouts.Part.of([prompt], [answer.tokens], [0], torch.tensor([prompt + answer.tokens[:-1]]))
+        inputs = torch.tensor([prompt + answer.tokens[:-1]])
+        part = rollouts.Part.of([prompt], [answer.tokens], rows=[0], ids=inputs)
         states = part.states(actors.policy, actors.policy_adapter)
         logprobs, _ = actors.policy.answer_logprobs(states, torch.tensor(answer.tokens), 1.0)
         assert logprobs.tolist() == pytest.approx(answer.logprobs, abs=1e-5)

@@ -194,6 +194,6 @@ def micro_batches(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """(row numbers, ids (b, t) padded behind) of similar length, within a budget of padded tokens. Of each answer all
     but its last token, from which nothing is drawn."""
-    read = [prompt + answer[:-1] for prompt, answer in zip(prompts, answers, strict=True)]
-    for rows in by_token_budget([len(row) for row in read], budget):
-        yield rows, pad_right([read[row] for row in rows], pad)[0]
+    inputs = [prompt + answer[:-1] for prompt, answer in zip(prompts, answers, strict=True)]
+    for rows in by_token_budget([len(row) for row in inputs], budget):
+        yield rows, pad_right([inputs[row] for row in rows], pad)[0]

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 
 def gradient_so_far(weight: Tensor) -> Tensor | None:
-    """The gradient that a backward pass may add to by itself. None where that is autograd's: there is none yet (FSDP
-    takes each pass's away), the weight was made from others, or hooks wait for what this pass adds."""
+    """The gradient that a `backward()` may add to by itself; `torch.autograd.grad` would get none. None where that is
+    autograd's: there is none yet (FSDP takes each pass's away), the weight was made from others, or hooks wait for what
+    this pass adds."""
     return weight.grad if weight.is_leaf and not weight._backward_hooks else None
 
 
@@ -27,7 +28,7 @@ class Embedding(nn.Embedding):
         rows, width = plain.weight.shape
         found = cls(rows, width, plain.padding_idx, device="meta")
         found.weight = plain.weight
-        return found
+        return found.train(plain.training)
 
     def forward(self, ids: Tensor) -> Tensor:
         if not (self.weight.requires_grad and torch.is_grad_enabled()):
@@ -38,7 +39,10 @@ class Embedding(nn.Embedding):
 
 def is_plain(embedding: nn.Module) -> bool:
     """Whether it looks rows up and does nothing else: some families scale what they find."""
-    return type(embedding) is nn.Embedding and embedding.max_norm is None and not embedding.scale_grad_by_freq
+    does_more = embedding._forward_hooks or embedding._forward_pre_hooks
+    if type(embedding) is not nn.Embedding or does_more:
+        return False
+    return embedding.max_norm is None and not embedding.scale_grad_by_freq and not embedding.sparse
 
 
 class Looked(torch.autograd.Function):
@@ -56,7 +60,8 @@ class Looked(torch.autograd.Function):
         so_far = gradient_so_far(weight)
         if so_far is None:
             return None, table(gradient, ids, len(weight), ctx.padding), None
-        gradient = gradient.masked_fill((ids == ctx.padding).unsqueeze(-1), 0.0)
+        if ctx.padding >= 0:
+            gradient = gradient.masked_fill((ids == ctx.padding).unsqueeze(-1), 0.0)
         met, which = ids.unique(return_inverse=True)
         # each word once, so that a card adds in one order whatever runs beside it
         so_far.index_add_(0, met, table(gradient, which, len(met), -1).to(so_far.dtype))

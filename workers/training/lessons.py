@@ -109,7 +109,7 @@ def parts_of(
     student: Student, batch: Sequence[Example], texts: Callable[[Example], Sequence[Text]]
 ) -> Iterator[list[Example]]:
     """A batch in parts whose texts fit the token budget when packed."""
-    sizes = [[len(text.read) for text in texts(example)] for example in batch]
+    sizes = [[len(text.inputs) for text in texts(example)] for example in batch]
     budget = student.memory.budget(student.config.token_budget)
     for rows in parts_within(sizes, budget, packing=student.packing):
         yield [batch[row] for row in rows]
@@ -128,7 +128,7 @@ def measured(
     with torch.no_grad():
         lesson.meet(student, batch)
     whole = sum(map(lesson.size, batch))
-    own = share(batch, length=lambda one: sum(map(len, lesson.texts(one))))
+    own = share(batch, length=lambda one: sum(len(text.inputs) for text in lesson.texts(one)))
 
     def passes() -> dict[str, Tensor]:
         totals: dict[str, Tensor] = {}

@@ -17,7 +17,7 @@ from workers.training import embeddings
 from workers.training.adapters import Adapted, Adapter
 from workers.training.checkpoints import CheckpointRefused
 from workers.training.chosen import chosen_logprobs, is_plain
-from workers.training.narrowing import narrow
+from workers.training.narrowing import Cut, narrowed
 from workers.training.packed import Packed
 from workers.training.sharding import for_file, is_sharded
 from workers.training.tensors import entropy_of, logprobs_of, positions_of
@@ -63,7 +63,7 @@ class Backbone(nn.Module):
             network.set_input_embeddings(embeddings.Embedding.of(network.get_input_embeddings()))
         check_head(self)
         self.splits = can_split(self)
-        self.narrow = narrow(self)
+        self.narrow = narrowed(self)
 
     def forward(self, read: Callable[[], Found]) -> Found:
         """One pass: what `read` computes of this network. Where weights are in parts (`sharding`), the embedding's and
@@ -115,11 +115,11 @@ class Backbone(nn.Module):
 
     def as_it_is(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Contexts of a forward pass and of its recomputation, which counts the adapter and the places of now."""
-        return nullcontext(), self._again(self.switch["active"], self.narrow.places)
+        return nullcontext(), self._again(self.switch["active"], self.narrow.cut)
 
     @contextmanager
-    def _again(self, name: str | None, places: Tensor | None) -> Iterator[None]:
-        with self.using(name), self.narrow.at(places):
+    def _again(self, name: str | None, cut: Cut | None) -> Iterator[None]:
+        with self.using(name), self.narrow.within(cut):
             yield
 
     @contextmanager

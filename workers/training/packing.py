@@ -25,7 +25,7 @@ class Text:
     answer: list[int]
 
     @property
-    def read(self) -> list[int]:
+    def inputs(self) -> list[int]:
         """All but the last token, from which nothing is drawn."""
         return [*self.prompt, *self.answer[:-1]]
 
@@ -37,13 +37,13 @@ class Text:
 class Pack:
     """ids (r, t) with padding behind; layout: plain where each row is one text.
 
-    Of all answer tokens, (n,) each: tokens; states, the places in r x t from which they are drawn; owner, the number of
+    Of all answer tokens, (n,) each: tokens; places, those of r x t from which they are drawn; owner, the number of
     their text.
     """
 
     ids: Tensor
     layout: Layout
-    states: Tensor
+    places: Tensor
     tokens: Tensor
     owner: Tensor
 
@@ -66,28 +66,28 @@ def rows_of(lengths: Sequence[int], width: int, *, packing: bool) -> list[list[i
 
 def pack(texts: Sequence[Text], pad: int, device: torch.device, *, packing: bool) -> Pack:
     """Texts in rows as long as the longest of them."""
-    lengths = [len(text.read) for text in texts]
+    lengths = [len(text.inputs) for text in texts]
     width = max(lengths)
     rows = rows_of(lengths, width, packing=packing)
     ids = torch.full((len(rows), width), pad)
     positions = torch.zeros((len(rows), width), dtype=torch.long)
-    states, tokens, owner = [], [], []
+    places, tokens, owner = [], [], []
     for row, numbers in enumerate(rows):
         start = 0
         for number in numbers:
             text = texts[number]
             end = start + lengths[number]
-            ids[row, start:end] = torch.tensor(text.read)
+            ids[row, start:end] = torch.tensor(text.inputs)
             positions[row, start:end] = torch.arange(lengths[number])
             first = row * width + start + len(text.prompt) - 1
-            states.append(torch.arange(first, first + len(text.answer)))
+            places.append(torch.arange(first, first + len(text.answer)))
             tokens += text.answer
             owner.append(torch.full((len(text.answer),), number))
             start = end
-    told = (ids, torch.cat(states), torch.tensor(tokens), torch.cat(owner))
-    ids, places, wanted, owners = (tensor.to(device) for tensor in told)
+    told = (ids, torch.cat(places), torch.tensor(tokens), torch.cat(owner))
+    ids, drawn_at, wanted, owners = (tensor.to(device) for tensor in told)
     alone = all(len(numbers) == 1 for numbers in rows)
-    return Pack(ids, Layout() if alone else Layout(positions.to(device)), places, wanted, owners)
+    return Pack(ids, Layout() if alone else Layout(positions.to(device)), drawn_at, wanted, owners)
 
 
 def parts_within(sizes: Sequence[Sequence[int]], budget: int, *, packing: bool) -> Iterator[list[int]]:
@@ -121,7 +121,7 @@ def answer_logprobs(backbone: Backbone, packed: Pack) -> Tensor:
     """Log-probability of every answer token, (n,), by what counts on the backbone now."""
 
     def read() -> Tensor:
-        states = backbone.states(packed.ids, packed.states, layout=packed.layout)
+        states = backbone.states(packed.ids, packed.places, layout=packed.layout)
         return backbone.answer_logprobs(states, packed.tokens, 1.0)[0]
 
     return backbone(read)

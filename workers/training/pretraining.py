@@ -45,4 +45,4 @@ def parts_of(actors: Actors, texts: list[list[int]]) -> Iterator[Part]:
     budget = actors.memory.budget(actors.config.token_budget)
     for rows, ids in micro_batches(firsts, rests, budget, actors.opened.pad_id):
         actors.memory.enter(ids.shape, actors.policy.device)
-        yield Part.of(firsts, rests, rows, ids.to(actors.policy.device))
+        yield Part.of(firsts, rests, rows=rows, ids=ids.to(actors.policy.device))

@@ -165,7 +165,7 @@ class Part:
     tokens: Tensor  # (n,)
 
     @classmethod
-    def of(cls, prompts: Sequence[list[int]], answers: Sequence[list[int]], rows: list[int], ids: Tensor) -> Part:
+    def of(cls, prompts: Sequence[list[int]], answers: Sequence[list[int]], *, rows: list[int], ids: Tensor) -> Part:
         """rows: of all prompts and answers those that `ids` holds, see `micro_batches`."""
         chosen = [answers[row] for row in rows]
         mask = mask_of([len(answer) for answer in chosen], max(map(len, chosen))).to(ids.device)
@@ -204,7 +204,7 @@ def parts(rollout: Rollout, rows: Sequence[int], budget: int, pad: int) -> Itera
     prompts, answers = [rollout.prompts[row] for row in rows], [rollout.answers[row] for row in rows]
     for chosen, ids in micro_batches(prompts, answers, budget, pad):
         ids = ids.to(rollout.mask.device)
-        yield Part.of(rollout.prompts, rollout.answers, [rows[place] for place in chosen], ids)
+        yield Part.of(rollout.prompts, rollout.answers, rows=[rows[place] for place in chosen], ids=ids)
 
 
 def passes(rollout: Rollout, rows: Sequence[int], actors: Actors) -> Iterator[tuple[Part, bool]]:

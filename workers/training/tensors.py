@@ -42,12 +42,12 @@ def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return -(logprobs.exp() * logprobs).sum(-1)
 
 
-def alike(states: Tensor, others: Tensor) -> bool:
-    """Whether two passes read the same: to rounding, of which half precision has some hundredths of a state's size. A
-    text that sees another differs by all of it."""
+def alike(states: Tensor, others: Tensor, *, half: float = 0.05) -> bool:
+    """Whether two passes read the same: to rounding, of which half precision has some hundredths (`half`) of a state's
+    size. A text that sees another differs by all of it."""
     gap, size = (states.float() - others.float()).abs(), others.float().abs()
     if states.dtype in (torch.bfloat16, torch.float16):
-        return float(gap.mean()) < 0.05 * float(size.mean())
+        return float(gap.mean()) < half * float(size.mean())
     return bool((gap <= 1e-4 + 1e-3 * size).all())
 
 

@@ -282,6 +282,7 @@ async def test_a_cancelled_training_stops_and_leaves_no_checkpoint(context: Cont
 
 async def test_a_run_whose_whole_trainer_was_killed_goes_on_and_ends_once(context: Context) -> None:
     there = await ground(context)
+    # long enough to be found at work after its third step, short enough to be ended
     long = REWARD.model_copy(update={"epochs": 150, "patience": 150})
     run_id = await reward_run(there, long)
     words = (sys.executable, "-m", "workers", "train")
