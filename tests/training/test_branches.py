@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from app.training.configs import RewardConfig
 from workers.training.branches import Row, Sheet, can_branch, rows_of
 from workers.training.checkpoints import Opened
+from workers.training.folds import most_lengths
 from workers.training.networks import Backbone, Layout
 from workers.training.scoring import RewardNetwork
 
@@ -103,3 +104,24 @@ def test_rows_hold_every_text_once_in_order_and_are_not_too_wide(texts: list[tup
     for row in rows:
         assert len(row.answers) == 1 or len(row) <= 2 * (len(row.prompt) + max(map(len, row.answers)))
     assert all(len(row.answers) == 1 for row in rows_of(texts, branching=False))
+
+
+# prompts' lengths, and those of the answers to each
+LENGTHS = some.lists(some.integers(1, 12), min_size=1, max_size=5)
+GROUPS = some.lists(some.tuples(some.integers(1, 9), LENGTHS), min_size=1, max_size=4)
+
+
+@given(groups=GROUPS)
+def test_rows_take_no_more_than_the_budget_reckons_with(groups: list[tuple[int, list[int]]]) -> None:
+    """Padding and all, also where a last answer stands alone in a row as wide as that of two."""
+    texts = [([number] * prompt, [0] * answer) for number, (prompt, each) in enumerate(groups) for answer in each]
+    rows = rows_of(texts, branching=True)
+    longest = max(len(prompt) + len(answer) for prompt, answer in texts)
+    most = most_lengths(max(len(each) for _, each in groups))
+    assert len(rows) * max(map(len, rows)) <= len(groups) * most * longest
+
+
+def test_three_answers_to_a_short_prompt_take_four_lengths_or_nearly() -> None:
+    rows = rows_of([([1], [2] * 9)] * 3, branching=True)
+    assert (len(rows), max(map(len, rows))) == (2, 19)  # 38 tokens, and three texts of 10 alone would be 30
+    assert most_lengths(3) * 10 == 40

@@ -188,6 +188,21 @@ def test_only_a_lack_of_memory_is_tried_again(
         train(run)
 
 
+def test_where_weights_are_in_parts_nobody_reads_again_by_itself() -> None:
+    """Each pass is all processes': one that made its own again would wait for the others for ever."""
+    memory, passes = Memory(together=True), []
+
+    def compute() -> None:
+        passes.append(1)
+        memory.enter((3, 40), torch.device("cpu"))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(OutOfMemory, match=r"budget of 256 tokens a pass, in a pass of 3 rows of 40 tokens, 120 in all"):
+        memory.within(256, compute)
+    assert passes == [1]
+    assert memory.budget(256) == 256
+
+
 def test_what_a_lack_of_memory_is_called() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     with pytest.raises(RuntimeError) as real:

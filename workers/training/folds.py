@@ -68,11 +68,11 @@ def fold_parts(pairs: list[Item], folds: list[list[int]], budget: int) -> Iterat
     """All folds in parts of equally many rows for every member, within a budget of padded tokens: a part's first rows
     are its longest, also where a shorter fold goes round again."""
     rows = [sorted(fold, key=lambda row: -pairs[row].longest) for fold in level(folds)]
-    answers = max(len(pair.answers) for pair in pairs)
+    lengths = most_lengths(max(len(pair.answers) for pair in pairs))
     first = 0
     while first < len(rows[0]):
         longest = max(pairs[mine[first]].longest for mine in rows)
-        size = max(1, budget // (answers * len(folds) * longest))
+        size = max(1, budget // (lengths * len(folds) * longest))
         yield [mine[first : first + size] for mine in rows]
         first += size
 
@@ -80,10 +80,16 @@ def fold_parts(pairs: list[Item], folds: list[list[int]], budget: int) -> Iterat
 def within_budget(batch: list[list[Item]], budget: int) -> Iterator[list[list[Item]]]:
     """A batch in parts (equally many pairs for every member) whose padded tokens fit the budget."""
     longest = max(pair.longest for pairs in batch for pair in pairs)
-    answers = max(len(pair.answers) for pairs in batch for pair in pairs)
-    size = max(1, budget // (answers * len(batch) * longest))
+    lengths = most_lengths(max(len(pair.answers) for pairs in batch for pair in pairs))
+    size = max(1, budget // (lengths * len(batch) * longest))
     for first in range(0, len(batch[0]), size):
         yield [pairs[first : first + size] for pairs in batch]
+
+
+def most_lengths(answers: int) -> int:
+    """Of the longest text's length, how many the rows of so many answers to one prompt can take, padding with them: a
+    row is up to two long and has two answers at least, but for the last one (`branches.rows_of`)."""
+    return 1 if answers == 1 else 2 * math.ceil(answers / 2)
 
 
 def clip_members(parameters: Iterable[nn.Parameter], limit: float) -> None:
