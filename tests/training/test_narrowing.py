@@ -52,6 +52,30 @@ def learned(backbone: Backbone, states: Tensor) -> list[Tensor]:
     return [weight.grad for weight in backbone.parameters() if weight.grad is not None]
 
 
+def same_as_the_whole(backbone: Backbone, wanted: Tensor) -> None:
+    """In states and gradients."""
+    whole = backbone.hidden(IDS).flatten(0, 1)[wanted]
+    expected = learned(backbone, whole)
+    found = backbone.states(IDS, wanted)
+    assert torch.allclose(found, whole)
+    for one, other in zip(learned(backbone, found), expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
+
+
+def rows_seen(backbone: Backbone, read: Callable[[], Tensor]) -> list[int]:
+    """How many places the MLP of each layer computes."""
+    seen: list[int] = []
+    layers = backbone.network.base_model.layers
+    hooks = [
+        layer.mlp.down_proj.register_forward_hook(lambda part, given, found: seen.append(found[..., 0].numel()))
+        for layer in layers
+    ]
+    read()
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=10, deadline=None)
 @given(places=st.lists(st.integers(0, 11), min_size=1, max_size=8))
@@ -59,12 +83,7 @@ def test_states_at_places_are_those_of_the_whole(family: str, places: list[int])
     """Also where a place is asked for several times."""
     backbone, wanted = backbone_of(family), torch.tensor(places)
     assert len(backbone.narrow.parts) == FAMILIES[family][1]
-    whole = backbone.hidden(IDS).flatten(0, 1)[wanted]
-    expected = learned(backbone, whole)
-    found = backbone.states(IDS, wanted)
-    assert torch.allclose(found, whole)
-    for one, other in zip(learned(backbone, found), expected, strict=True):
-        assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
+    same_as_the_whole(backbone, wanted)
 
 
 def test_an_mlp_that_wants_more_than_rows_gets_all_of_them() -> None:
@@ -120,26 +139,7 @@ def test_members_read_and_learn_from_their_own_places(places: list[int]) -> None
     for tensor in backbone.adapter("some").values():
         tensor.data = torch.randn_like(tensor, dtype=torch.double)
     with backbone.using("some"):
-        whole = backbone.hidden(IDS).flatten(0, 1)[wanted]
-        expected = learned(backbone, whole)
-        found = backbone.states(IDS, wanted)
-        assert torch.allclose(found, whole)
-        for one, other in zip(learned(backbone, found), expected, strict=True):
-            assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
-
-
-def rows_seen(backbone: Backbone, read: Callable[[], Tensor]) -> list[int]:
-    """How many places the MLP of each layer computes."""
-    seen: list[int] = []
-    layers = backbone.network.base_model.layers
-    hooks = [
-        layer.mlp.down_proj.register_forward_hook(lambda part, given, found: seen.append(found[..., 0].numel()))
-        for layer in layers
-    ]
-    read()
-    for hook in hooks:
-        hook.remove()
-    return seen
+        same_as_the_whole(backbone, wanted)
 
 
 def test_only_the_places_asked_for_are_computed_in_the_last_layer() -> None:

@@ -52,10 +52,8 @@ def test_the_last_layer_is_computed_at_the_end_of_each_text(opened: Opened, read
     layer, seen = reward.backbone.network.base_model.layers[-1], []
     layer.mlp.register_forward_hook(lambda part, given, found: seen.append(found[..., 0].numel()))
     narrowed = reward.raw_scores(PROMPTS, ANSWERS, opened.pad_id)
-    everywhere = (
-        2 * len(PROMPTS) * max(len(a) + len(b) + len(reward.tail) for a, b in zip(PROMPTS, ANSWERS, strict=True))
-    )
-    assert seen == [2 * computed if computed else everywhere]
+    longest = max(map(len, reward.rows(list(zip(PROMPTS, ANSWERS, strict=True)))))
+    assert seen == [2 * (computed or len(PROMPTS) * longest)]
     reward.backbone.narrow.parts = []
     torch.testing.assert_close(narrowed, reward.raw_scores(PROMPTS, ANSWERS, opened.pad_id), rtol=1e-4, atol=1e-5)
 
